@@ -1,0 +1,1 @@
+"""Measurements: figures here are ratios against something measured in the same run."""
