@@ -189,16 +189,16 @@ class Stream:
     async def _call(self, function: str, *args: str | bytes | float) -> Any:
         command = ("FCALL", f"{LIBRARY}_{function}", 1, self.prefix, *args)
         try:
-            return await self.redis.execute_command(*command)
+            return await self.redis.execute_command(*command)  # type: ignore[no-untyped-call]
         except ResponseError as error:
             if "Function not found" not in str(error):
                 raise
         await self._load()
-        return await self.redis.execute_command(*command)
+        return await self.redis.execute_command(*command)  # type: ignore[no-untyped-call]
 
     async def _load(self) -> None:
         try:
-            await self.redis.execute_command("FUNCTION", "LOAD", _SOURCE.replace("@LIBRARY@", LIBRARY))
+            await self.redis.function_load(_SOURCE.replace("@LIBRARY@", LIBRARY))  # type: ignore[misc]
         except ResponseError as error:
             if "already exists" not in str(error):
                 raise

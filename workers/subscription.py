@@ -52,7 +52,7 @@ class Subscription:
 
     async def _listen(self) -> None:
         redis = connect(self._url, None)
-        pubsub = redis.pubsub()  # type: ignore[no-untyped-call]
+        pubsub = redis.pubsub()
         try:
             await pubsub.subscribe(self._channel)
             unanswered = 0
@@ -72,6 +72,6 @@ class Subscription:
                     self._on_message(message["data"].decode())
         finally:
             with contextlib.suppress(Exception):
-                await pubsub.aclose()
+                await pubsub.aclose()  # type: ignore[no-untyped-call]
             with contextlib.suppress(Exception):
                 await redis.aclose(close_connection_pool=True)

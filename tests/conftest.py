@@ -1,0 +1,47 @@
+"""Fixtures: a real server for the whole run, a queue of its own for every test."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.servers import Server, server_binaries
+from workers.stream import Stream, StreamSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+
+@pytest.fixture(scope="session", params=sorted(server_binaries()))
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running server: every test that uses it runs once against each kind there is."""
+    server = Server(server_binaries()[request.param], tmp_path_factory.mktemp(request.param))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running Valkey, for tests of which one kind of server is enough."""
+    server = Server(server_binaries()["valkey"], tmp_path_factory.mktemp("valkey"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def settings(server: Server) -> StreamSettings:
+    """A queue of the test's own, with a short lease."""
+    return StreamSettings(redis_url=server.url, queue_name=f"test-{uuid.uuid4().hex}", lease_s=1.5)
+
+
+@pytest.fixture
+async def stream(settings: StreamSettings) -> AsyncIterator[Stream]:
+    """An open stream."""
+    stream = Stream(settings)
+    await stream.open()
+    yield stream
+    await stream.close()
