@@ -1,0 +1,79 @@
+"""Errors as problem documents (RFC 9457), by exception class."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from workers.stream import is_out_of_memory, is_unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+    from starlette.types import ExceptionHandler
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 2
+
+
+class Problem(Exception):  # noqa: N818
+    """Answers a request with `status` and one sentence; `members` extend the document."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None, **members: Any) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers
+        self.members = members
+
+    def response(self) -> Response:
+        """The document, as application/problem+json."""
+        document = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            **self.members,
+        }
+        return Response(orjson.dumps(document), self.status, self.headers, "application/problem+json")
+
+
+def unavailable(detail: str) -> Problem:
+    """503 with Retry-After: the same request may succeed later."""
+    return Problem(503, detail, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+async def _problem(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101
+    return error.response()
+
+
+async def _http(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    return Problem(error.status_code, error.detail, error.headers).response()
+
+
+async def _server(_request: Request, error: Exception) -> Response:
+    if is_unavailable(error):
+        return unavailable("the job stream can't be reached").response()
+    if is_out_of_memory(error):
+        return unavailable("the job stream is out of memory").response()
+    logger.error("unexpected error", exc_info=error)
+    return Problem(500, "internal error").response()
+
+
+HANDLERS: dict[Any, ExceptionHandler] = {
+    Problem: _problem,
+    HTTPException: _http,
+    RedisError: _server,
+    OSError: _server,
+    Exception: _server,
+}
