@@ -31,6 +31,8 @@ def main() -> None:
         host=settings.host,
         port=settings.port,
         log_level=settings.log_level.lower(),
+        ssl_certfile=settings.tls_cert_file,
+        ssl_keyfile=settings.tls_key_file and str(settings.tls_key_file),
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=5,

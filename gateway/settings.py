@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path  # noqa: TC003
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from workers.stream import StreamSettings
 
@@ -20,3 +21,15 @@ class GatewaySettings(StreamSettings):
     log_level: str = Field(
         "INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="least severe log line that is written"
     )
+    tls_cert_file: Path | None = Field(None, description="certificate chain (PEM) for HTTPS; goes with TLS_KEY_FILE")
+    tls_key_file: Path | None = Field(None, description="private key (PEM) for HTTPS; goes with TLS_CERT_FILE")
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        files = (self.tls_cert_file, self.tls_key_file)
+        if (files[0] is None) != (files[1] is None):
+            raise ValueError("TLS_CERT_FILE and TLS_KEY_FILE go together")
+        for file in files:
+            if file is not None and not file.is_file():
+                raise ValueError(f"{file} is not a file")
+        return self

@@ -1,1 +1,1 @@
-"""The whole service on one machine that has nothing but Python."""
+"""The commands of the README: `python3 deploy/local up | test | ...`."""

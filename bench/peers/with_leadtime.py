@@ -1,0 +1,62 @@
+"""Leadtime's worker, with its own defaults: 5 attempts, 300 s timeout, results kept for 24 h."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+import orjson
+import uvloop
+from arq.worker import func
+
+from bench.peers import common
+from workers.settings import WorkerSettings
+from workers.stream import NewJob, Stream
+from workers.worker import Worker
+
+METER = common.Meter()
+CHUNK = 500
+
+
+async def noop(_ctx: dict[str, Any]) -> None:
+    METER.ran()
+
+
+async def stamp(_ctx: dict[str, Any], sent: float) -> None:
+    METER.started(sent)
+
+
+async def work(settings: WorkerSettings) -> None:
+    worker = Worker([func(noop), func(stamp)], settings=settings, max_jobs=common.CONCURRENCY)
+    try:
+        await worker.async_run()
+    finally:
+        await worker.close()
+
+
+async def fill(stream: Stream) -> None:
+    for start in range(0, common.JOBS, CHUNK):
+        count = min(CHUNK, common.JOBS - start)
+        await stream.push_many([NewJob(uuid.uuid4().hex, b"[]", function="noop") for _ in range(count)])
+
+
+async def main() -> None:
+    settings = WorkerSettings(redis_url=common.REDIS_URL, max_backlog=10_000_000)
+    if common.command() == "work":
+        await work(settings)
+        return
+    stream = Stream(settings)
+    await stream.open()
+    if common.command() == "fill":
+        await fill(stream)
+    else:
+        await common.trickle(
+            lambda sent: stream.push(NewJob(uuid.uuid4().hex, orjson.dumps([sent]), function="stamp"))
+        )
+    await stream.close()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING)
+    uvloop.run(main())

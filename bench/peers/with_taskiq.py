@@ -1,0 +1,56 @@
+"""taskiq on a Redis stream with acknowledgements, run by its command line. orjson instead of JSON and pickle,
+
+and arguments not parsed with pydantic (`--no-parse`): both are faster.
+"""
+
+# mypy: disable-error-code="import-not-found,untyped-decorator"
+
+from __future__ import annotations
+
+import os
+import sys
+
+import uvloop
+from taskiq.serializers import ORJSONSerializer
+from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
+
+from bench.peers import common
+
+METER = common.Meter()
+
+broker = (
+    RedisStreamBroker(common.REDIS_URL)
+    .with_result_backend(
+        RedisAsyncResultBackend(common.REDIS_URL, prefix_str="result", serializer=ORJSONSerializer())
+    )
+    .with_serializer(ORJSONSerializer())
+)
+
+
+@broker.task(task_name="noop")
+async def noop() -> None:
+    METER.ran()
+
+
+@broker.task(task_name="stamp")
+async def stamp(sent: float) -> None:
+    METER.started(sent)
+
+
+async def main() -> None:
+    await broker.startup()
+    if common.command() == "fill":
+        await common.fill(noop.kiq)
+    else:
+        await common.trickle(stamp.kiq)
+    await broker.shutdown()
+
+
+if __name__ == "__main__":
+    if common.command() == "work":
+        options = ["--workers", "1", "--max-async-tasks", str(common.CONCURRENCY), "--no-parse"]
+        options += ["--max-prefetch", str(common.CONCURRENCY), "--log-level", "WARNING"]
+        os.execv(  # noqa: S606
+            sys.executable, [sys.executable, "-m", "taskiq", "worker", "bench.peers.with_taskiq:broker", *options]
+        )
+    uvloop.run(main())

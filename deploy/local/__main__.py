@@ -1,0 +1,136 @@
+"""Runs a command in the project's own virtual environment, which is made first where it is missing.
+
+    python3 deploy/local up      the service: server, gateway, workers
+    python3 deploy/local test    all tests (further arguments go to pytest)
+
+This file needs nothing but Python's standard library, and has to be readable for older versions of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CONSTRAINTS = ROOT / "constraints.txt"
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STAMP = VENV / "leadtime-stamp"
+INSTALLING = "installing"
+
+# What each command runs, in order; the caller's arguments go to the last one.
+COMMANDS = {
+    "up": [["-m", "deploy.local.up"]],
+    "test": [["-m", "pytest"]],
+    "lint": [["-m", "ruff", "format", "--check", "."], ["-m", "ruff", "check", "."], ["-m", "mypy"]],
+    "fmt": [
+        ["-m", "ruff", "format", "."],
+        ["-m", "ruff", "check", "--fix", "."],
+        ["-m", "deploy.local.settings_table", "--write"],
+    ],
+    "bench": [["-m", "bench.throughput"]],
+    "install": [],
+}
+USAGE = f"usage: python3 deploy/local {{{' | '.join(COMMANDS)}}} [ARGUMENT ...]"
+
+
+def main() -> None:
+    """Ends the process with the command's exit code; 2 if it could not be run, with one sentence on stderr."""
+    check_python(sys.version_info[:2])
+    name, *arguments = sys.argv[1:] or [""]
+    if name in ("-h", "--help"):
+        print(USAGE)
+        sys.exit(0)
+    if name not in COMMANDS:
+        fail(USAGE)
+    os.chdir(str(ROOT))
+    with CONSTRAINTS.open("rb") as constraints:
+        fcntl.flock(constraints, fcntl.LOCK_EX)  # two commands at once: one installs, the other waits
+        install(constraints.read())
+    run([[str(PYTHON), *command] for command in COMMANDS[name]], arguments)
+
+
+def check_python(version: tuple[int, ...]) -> None:
+    """Ends the process with a sentence if this Python can't make the environment."""
+    if not (3, 11) <= version < (3, 14):
+        found = ".".join(map(str, version))
+        fail(
+            f"Leadtime needs Python 3.11, 3.12 or 3.13, but {sys.executable} is {found}: "
+            "run it with one of those, such as `python3.12 deploy/local up`."
+        )
+    if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
+        fail(
+            "Python's venv and pip are missing: install them first "
+            "(on Debian: `apt-get install python3-venv python3-pip`)."
+        )
+
+
+def install(constraints: bytes) -> None:
+    """Brings `.venv` to what `constraints` lists, unless the stamp says that it is there."""
+    wanted = hashlib.sha256(b"\n".join([constraints, sys.version.encode(), str(ROOT).encode()])).hexdigest()
+    stamp = STAMP.read_text(encoding="utf-8") if STAMP.exists() else ""
+    if stamp == wanted and PYTHON.exists():
+        return
+    if stamp == INSTALLING or not same_python():
+        say("making the virtual environment .venv")
+        checked([sys.executable, "-m", "venv", "--clear", str(VENV)])
+    STAMP.write_text(INSTALLING, encoding="utf-8")
+    say("installing the packages of constraints.txt into .venv (once; it may take a minute or two)")
+    pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    checked([*pip, "--require-hashes", "--requirement", str(CONSTRAINTS)])
+    STAMP.write_text(wanted, encoding="utf-8")
+
+
+def same_python() -> bool:
+    """Whether `.venv` works and was made with a Python of this very version."""
+    command = [str(PYTHON), "-c", "import sys; print(sys.version)"]
+    try:
+        found = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return found.stdout.decode().strip() == sys.version
+
+
+def checked(command: list[str]) -> None:
+    """Runs a command quietly. If it fails, shows what it said and ends the process."""
+    environment = dict(os.environ, PIP_USER="0")  # a user's `--user` default does not work in an environment
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, check=False)
+    if done.returncode:
+        sys.stderr.buffer.write(done.stdout)
+        fail(f"`{' '.join(command[1:4])} ...` failed (exit code {done.returncode}); the next try starts afresh.")
+
+
+def run(commands: list[list[str]], arguments: list[str]) -> NoReturn:
+    """Runs every command and ends the process: with the first exit code that is not 0, if there is one."""
+    if len(commands) == 1:
+        os.execv(commands[0][0], [*commands[0], *arguments])  # noqa: S606
+    code = 0
+    for position, command in enumerate(commands, start=1):
+        last = position == len(commands)
+        done = subprocess.run([*command, *arguments] if last else command, check=False)
+        code = code or done.returncode
+    sys.exit(code)
+
+
+def say(text: str) -> None:
+    """A line of progress, on stderr."""
+    print(f"leadtime: {text}", file=sys.stderr, flush=True)
+
+
+def fail(sentence: str) -> NoReturn:
+    """Ends the process with a sentence."""
+    say(sentence)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        main()
+    sys.exit(130)

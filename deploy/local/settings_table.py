@@ -1,0 +1,82 @@
+"""The README's tables of settings, made from the settings classes: printed, or with `--write` put in their place."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deploy.local.settings import UpSettings
+from gateway.settings import GatewaySettings
+from workers.settings import StreamSettings, WorkerSettings
+
+if TYPE_CHECKING:
+    from pydantic_settings import BaseSettings
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+BEGIN = "<!-- settings: made by `python -m deploy.local.settings_table --write` -->\n"
+END = "<!-- end of settings -->\n"
+
+_SECTIONS: list[tuple[str, type[BaseSettings], type[BaseSettings] | None]] = [
+    ("Read by the run command (`up`)", UpSettings, None),
+    ("Read by the gateway and the workers", StreamSettings, None),
+    ("Read by the gateway", GatewaySettings, StreamSettings),
+    ("Read by the workers", WorkerSettings, StreamSettings),
+]
+
+
+def tables() -> str:
+    """One markdown table per part, each line ended by a newline: name, default, unit, meaning of every setting."""
+    parts: list[str] = []
+    for title, settings, base in _SECTIONS:
+        known = base.model_fields if base else {}
+        rows = [
+            f"| `{name.upper()}` | {_shown(field.default)} | {_unit(name)} | {_meaning(field.description)} |"
+            for name, field in settings.model_fields.items()
+            if name not in known
+        ]
+        parts.append(
+            "\n".join([f"**{title}**\n", "| Name | Default | Unit | Meaning |", "| --- | --- | --- | --- |", *rows])
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def section() -> str:
+    """The tables between their marks, as the README has them."""
+    return f"{BEGIN}\n{tables()}\n{END}"
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, float):
+        default = f"{default:.15g}"
+    if isinstance(default, (list, tuple, set, frozenset)):
+        default = ",".join(map(str, default))
+    text = str(default).lower() if isinstance(default, bool) else str(default)
+    return f"`{text}`" if text and default is not None else "empty"
+
+
+def _unit(name: str) -> str:
+    for suffix, unit in (("_s", "seconds"), ("_ms", "milliseconds"), ("_bytes", "bytes")):
+        if name.endswith(suffix):
+            return unit
+    return ""
+
+
+def _meaning(description: str | None) -> str:
+    if not description:
+        raise ValueError("every setting needs a description")
+    return description.replace("|", "\\|")
+
+
+def main() -> None:
+    """Prints the section, or writes it into the README."""
+    if sys.argv[1:] != ["--write"]:
+        print(section(), end="")
+        return
+    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    README.write_text(f"{before}{section()}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

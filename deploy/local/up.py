@@ -1,0 +1,206 @@
+"""The whole service in one terminal: an embedded server (unless REDIS_URL names one), the gateway, the workers.
+
+Ctrl-C stops all of it in order, a second one at once. Exit code: 0 stopped on demand, 1 a part failed,
+2 a bad setting, 130 stopped at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import aiohttp
+
+from deploy.local.processes import Child, Printer, describe_exit, wants_colour
+from deploy.local.server import DataDir, Server, StartError
+from deploy.local.settings import UpSettings
+from gateway.settings import GatewaySettings
+from workers.settings import WorkerSettings, load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAME = "leadtime"
+GATEWAY = "gateway"
+BAD_SETTING = 2  # exit code of a part that will not start, however often
+_MORE_PATIENCE_S = 10.0
+_SERVER_PATIENCE_S = 60.0
+_LONG_LIFE_S = 60.0
+_ANNOUNCE_AFTER_S = 10.0
+
+
+class Service:
+    """The running parts."""
+
+    def __init__(self, up: UpSettings, gateway: GatewaySettings, worker: WorkerSettings) -> None:
+        self._up = up
+        self._gateway = gateway
+        self._tls = bool(getattr(gateway, "tls_cert_file", ""))
+        self._worker = worker
+        self._names = [f"worker-{n}" for n in range(1, up.workers + 1)]
+        width = max(map(len, [NAME, GATEWAY, *self._names]))
+        self._printer = Printer(sys.stdout.buffer, width, wants_colour(sys.stdout.buffer, os.environ))
+        self._environment = dict(os.environ, PORT=str(up.port), LOG_LEVEL=up.log_level, PYTHONUNBUFFERED="1")
+        self._data = DataDir(up.data_dir)
+        self._server: Server | None = None
+        self._children: dict[str, Child] = {}
+        self._stopping = False
+        self._killed = False
+
+    def say(self, text: str) -> None:
+        """A line of the run command's own."""
+        self._printer.line(NAME, text.encode())
+
+    async def run(self) -> int:
+        """Runs until a signal comes or a part fails; then stops everything. Returns the exit code."""
+        serving = asyncio.create_task(self._serve())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._on_signal, serving)
+        code = 0
+        try:
+            await serving
+        except asyncio.CancelledError:
+            pass
+        except StartError as error:
+            code = 1
+            print(f"error: {error}", file=sys.stderr, flush=True)
+        finally:
+            await self._stop()
+        return 130 if self._killed else code
+
+    def _on_signal(self, serving: asyncio.Task[NoReturn]) -> None:
+        """The first signal stops the service; so does a failed part, and then the first one kills."""
+        if not self._stopping:
+            self._stopping = True
+            serving.cancel()
+            return
+        self._killed = True
+        for child in [*self._children.values(), *([self._server.child] if self._server else [])]:
+            child.kill()
+
+    async def _serve(self) -> NoReturn:
+        """Starts the parts and watches them. Raises StartError when one of them can't go on."""
+        _check_port(self._gateway.host, self._up.port)
+        if self._up.redis_url:
+            self._environment["REDIS_URL"] = self._up.redis_url
+        else:
+            await self._data.lock()
+            verbose = self._up.log_level == "DEBUG"
+            self._server = await Server.start(
+                self._printer, self._data, self._up.appendfsync, verbose, self._environment
+            )
+            self._environment["REDIS_URL"] = self._server.url
+        reasons: list[StartError] = []
+        try:
+            async with asyncio.TaskGroup() as group:
+                if self._server:
+                    group.create_task(self._watch(self._server.child))
+                group.create_task(self._watch(await self._start(GATEWAY, "gateway")))
+                for name in self._names:
+                    group.create_task(self._keep(name))
+                group.create_task(self._announce())
+        except* StartError as failed:
+            reasons += _leaves(failed)
+        raise reasons[0]
+
+    async def _start(self, name: str, module: str) -> Child:
+        child = await Child.start(self._printer, name, [sys.executable, "-m", module], self._environment)
+        self._children[name] = child
+        return child
+
+    async def _watch(self, child: Child) -> NoReturn:
+        code = await child.wait()
+        raise StartError(f"{child.name} ended unexpectedly ({describe_exit(code)})")
+
+    async def _keep(self, name: str) -> NoReturn:
+        """Starts a worker again and again, less and less often if it keeps dying young."""
+        loop = asyncio.get_running_loop()
+        pause_s = 0.5
+        while True:
+            started = loop.time()
+            code = await (await self._start(name, "workers")).wait()
+            if code == BAD_SETTING:
+                raise StartError(f"{name} can't start ({describe_exit(code)})")
+            pause_s = 0.5 if loop.time() - started > _LONG_LIFE_S else min(30.0, pause_s * 2)
+            self.say(f"{name} ended ({describe_exit(code)}), starts again in {pause_s:g} s")
+            await asyncio.sleep(pause_s)
+
+    async def _announce(self) -> None:
+        scheme = "https" if self._tls else "http"
+        host = "127.0.0.1" if self._gateway.host in ("0.0.0.0", "::", "") else self._gateway.host  # noqa: S104
+        url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{self._up.port}"
+        waiting = asyncio.get_running_loop().call_later(
+            _ANNOUNCE_AFTER_S, self.say, f"still waiting for {url}/readyz to answer 200"
+        )
+        timeout = aiohttp.ClientTimeout(total=5)
+        try:
+            async with aiohttp.ClientSession(timeout=timeout) as session:
+                while not await _is_ready(session, f"{url}/readyz"):  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+        finally:
+            waiting.cancel()
+        options = "-k " if self._tls else ""
+        self.say(f"ready: {url} (curl {options}-X POST '{url}/push?input=hello')")
+
+    async def _stop(self) -> None:
+        self._stopping = True
+        running = [child for child in self._children.values() if child.exit_code is None]
+        if running and self._names:
+            self.say(f"stopping; jobs at hand get {self._worker.grace_s:g} s (Ctrl-C again: none)")
+        patience_s = self._worker.grace_s + _MORE_PATIENCE_S
+        stopped = await asyncio.gather(*(child.stop(patience_s) for child in running))
+        for child, in_time in zip(running, stopped, strict=True):
+            if not in_time:
+                self.say(f"{child.name} did not stop in time and was killed")
+        if self._server:
+            await self._server.child.stop(_SERVER_PATIENCE_S)
+            self._data.remove_url()
+        self.say("stopped")
+
+
+def _leaves(group: BaseExceptionGroup[StartError]) -> Iterator[StartError]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def _check_port(host: str, port: int) -> None:
+    try:
+        addresses = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise StartError(f"can't listen on {host!r}: {error.strerror}") from error
+    family, kind, protocol, _, address = addresses[0]
+    with socket.socket(family, kind, protocol) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise StartError(f"port {port} is taken by another program: set PORT to a free one") from None
+            raise StartError(f"can't listen on {host!r}, port {port}: {error.strerror}") from error
+
+
+async def _is_ready(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(url, ssl=False) as response:
+            return response.status == 200
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return False
+
+
+def main() -> None:
+    """Ends the process with the service's exit code."""
+    service = Service(load(UpSettings), load(GatewaySettings), load(WorkerSettings))
+    sys.exit(asyncio.run(service.run()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+# The same commands as in the README; `just` itself is in .venv/bin once one of them has run.
+
+# list the recipes
+default:
+    @just --list
+
+# the whole service: server, gateway, workers
+up *arguments:
+    python3 deploy/local up {{arguments}}
+
+# all tests, or those that pytest is told
+test *arguments:
+    python3 deploy/local test {{arguments}}
+
+# format, rules and types, changing nothing
+lint *arguments:
+    python3 deploy/local lint {{arguments}}
+
+# format, fix what can be fixed, and bring the README's settings up to date
+fmt *arguments:
+    python3 deploy/local fmt {{arguments}}
+
+# jobs and pushes per second beside other libraries
+bench *arguments:
+    python3 deploy/local bench {{arguments}}
+
+# only the virtual environment
+install *arguments:
+    python3 deploy/local install {{arguments}}
+
+# what CI runs
+check:
+    .ci/run

@@ -1,0 +1,101 @@
+"""The script behind the README's commands, which makes the environment."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deploy.local import __main__ as launcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands that an installation runs, of which none is really run; `.venv` is in a folder of the test's."""
+    ran: list[list[str]] = []
+    venv = tmp_path / ".venv"
+    python = venv / "bin" / "python"
+
+    def checked(command: list[str]) -> None:
+        ran.append(command)
+        if "venv" in command:
+            python.parent.mkdir(parents=True, exist_ok=True)
+            python.unlink(missing_ok=True)
+            python.symlink_to(sys.executable)
+
+    for name, value in {"VENV": venv, "PYTHON": python, "STAMP": venv / "leadtime-stamp"}.items():
+        monkeypatch.setattr(launcher, name, value)
+    monkeypatch.setattr(launcher, "checked", checked)
+    return ran
+
+
+def kinds(commands: list[list[str]]) -> list[str]:
+    return [command[2] for command in commands]
+
+
+def test_installs_once(commands: list[list[str]]) -> None:
+    launcher.install(b"a==1")
+    assert kinds(commands) == ["venv", "pip"]
+    assert "--require-hashes" in commands[1]
+    launcher.install(b"a==1")
+    assert len(commands) == 2
+    launcher.install(b"a==2")
+    assert kinds(commands) == ["venv", "pip", "pip"]
+
+
+def test_interrupted_install_is_redone(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    works: Callable[[list[str]], None] = launcher.checked
+
+    def fails(command: list[str]) -> None:
+        works(command)
+        if "pip" in command:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(launcher, "checked", fails)
+    with pytest.raises(KeyboardInterrupt):
+        launcher.install(b"a==1")
+    monkeypatch.setattr(launcher, "checked", works)
+    launcher.install(b"a==1")
+    assert kinds(commands) == ["venv", "pip", "venv", "pip"]
+    assert "--clear" in commands[2]
+
+
+@pytest.mark.parametrize("version", [(3, 7), (3, 10), (3, 14), (4, 0)])
+def test_wrong_python(version: tuple[int, int], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        launcher.check_python(version)
+    said = capsys.readouterr().err
+    assert said.startswith("leadtime: Leadtime needs Python 3.11, 3.12 or 3.13, but ")
+    assert said.count("\n") == 1
+
+
+def test_no_venv_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ensurepip" else object())
+    with pytest.raises(SystemExit, match="2"):
+        launcher.check_python((3, 12))
+    assert "apt-get install python3-venv python3-pip" in capsys.readouterr().err
+
+
+def test_failing_command_shows_its_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        launcher.checked([sys.executable, "-c", "print('no such package'); raise SystemExit(7)"])
+    said = capfdbinary.readouterr().err
+    assert b"no such package" in said
+    assert b"failed (exit code 7)" in said
+
+
+@pytest.mark.parametrize("arguments", [[], ["nope"], ["--help"]])
+def test_usage(arguments: list[str]) -> None:
+    command = [sys.executable, str(ROOT / "deploy" / "local"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == (0 if "--help" in arguments else 2)
+    assert "usage: python3 deploy/local {up | test | " in done.stdout + done.stderr

@@ -1,0 +1,81 @@
+"""What holds for the whole project: its README, what imports what, and what no file contains."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.local import settings_table
+from deploy.local.__main__ import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def project_files() -> list[Path]:
+    """Files that are tracked, or would be; all but the ignored. Without git, the folders that hold code."""
+    command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        done = subprocess.run(command, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("needs git and a clone")
+    files = [ROOT / name for name in done.stdout.decode().split("\0") if name]
+    return [path for path in files if path.is_file()]
+
+
+def test_readme_lists_the_settings() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert settings_table.section() in readme, "run `python3 deploy/local fmt`"
+
+
+def test_table_names_every_setting() -> None:
+    tables = settings_table.tables()
+    for _, settings, _ in settings_table._SECTIONS:
+        for name in settings.model_fields:
+            assert f"| `{name.upper()}` |" in tables
+
+
+def test_write_puts_the_table_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{settings_table.BEGIN}old{settings_table.END}after\n", encoding="utf-8")
+    monkeypatch.setattr(settings_table, "README", readme)
+    monkeypatch.setattr(sys, "argv", ["settings_table", "--write"])
+    settings_table.main()
+    assert readme.read_text(encoding="utf-8") == f"before\n{settings_table.section()}after\n"
+
+
+def test_gateway_does_not_import_what_workers_run() -> None:
+    program = (
+        "import sys, gateway.__main__; "
+        "print([m for m in sys.modules if m in ('workers.model', 'workers.host', 'workers.child', 'workers.worker')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_recipes_are_the_commands() -> None:
+    justfile = (ROOT / "justfile").read_text(encoding="utf-8")
+    for name in COMMANDS:
+        assert f"\n{name} *arguments:\n    python3 deploy/local {name} {{{{arguments}}}}\n" in justfile
+
+
+def test_just_reads_the_justfile() -> None:
+    just = Path(sys.executable).with_name("just")
+    done = subprocess.run([just, "--list"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(COMMANDS) <= set(done.stdout.split())
+
+
+def test_no_package_index_in_any_file() -> None:
+    index = re.compile(
+        r"(--|^)(extra-)?index-url|--find-links|--trusted-host|https?://[^\s/]*(pypi|pythonhosted)|https?://[^\s]*/simple\b",
+        re.M,
+    )
+    found = [
+        str(path.relative_to(ROOT))
+        for path in project_files()
+        if path != Path(__file__).resolve() and index.search(path.read_text(encoding="utf-8", errors="replace"))
+    ]
+    assert found == []
