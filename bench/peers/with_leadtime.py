@@ -19,11 +19,11 @@ METER = common.Meter()
 CHUNK = 500
 
 
-async def noop(_ctx: dict[str, Any]) -> None:
+async def noop(ctx: dict[str, Any]) -> None:
     METER.ran()
 
 
-async def stamp(_ctx: dict[str, Any], sent: float) -> None:
+async def stamp(ctx: dict[str, Any], sent: float) -> None:
     METER.started(sent)
 
 
@@ -51,9 +51,7 @@ async def main() -> None:
     if common.command() == "fill":
         await fill(stream)
     else:
-        await common.trickle(
-            lambda sent: stream.push(NewJob(uuid.uuid4().hex, orjson.dumps([sent]), function="stamp"))
-        )
+        await common.trickle(lambda sent: stream.push(NewJob(uuid.uuid4().hex, orjson.dumps([sent]), function="stamp")))
     await stream.close()
 
 

@@ -15,11 +15,11 @@ from bench.peers import common
 METER = common.Meter()
 
 
-async def noop(_ctx: dict[str, Any]) -> None:
+async def noop(ctx: dict[str, Any]) -> None:
     METER.ran()
 
 
-async def stamp(_ctx: dict[str, Any], *, sent: float) -> None:
+async def stamp(ctx: dict[str, Any], *, sent: float) -> None:
     METER.started(sent)
 
 

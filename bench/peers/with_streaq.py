@@ -14,9 +14,7 @@ from bench.peers import common
 METER = common.Meter()
 CHUNK = 1000
 
-worker: Any = Worker(
-    redis_url=common.REDIS_URL, concurrency=common.CONCURRENCY, anyio_kwargs={"use_uvloop": True}
-)
+worker: Any = Worker(redis_url=common.REDIS_URL, concurrency=common.CONCURRENCY, anyio_kwargs={"use_uvloop": True})
 
 
 @worker.task

@@ -20,9 +20,7 @@ METER = common.Meter()
 
 broker = (
     RedisStreamBroker(common.REDIS_URL)
-    .with_result_backend(
-        RedisAsyncResultBackend(common.REDIS_URL, prefix_str="result", serializer=ORJSONSerializer())
-    )
+    .with_result_backend(RedisAsyncResultBackend(common.REDIS_URL, prefix_str="result", serializer=ORJSONSerializer()))
     .with_serializer(ORJSONSerializer())
 )
 

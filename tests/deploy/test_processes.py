@@ -93,7 +93,7 @@ async def test_stop(ignores: bool, in_time: bool) -> None:
     program = f"import signal, time; {ignore} print('on', flush=True); time.sleep(1000)"
     child = await Child.start(Printer(stream, 1, colour=False), "a", [sys.executable, "-c", program], os.environ)
     async with asyncio.timeout(60):
-        while b"on" not in stream.getvalue():  # noqa: ASYNC110  # noqa: ASYNC110
+        while b"on" not in stream.getvalue():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert await child.stop(0.5 if ignores else 60) is in_time
     assert child.exit_code == (-signal.SIGKILL if ignores else -signal.SIGTERM)

@@ -1,0 +1,143 @@
+"""The README's run command, on real processes."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING
+from urllib.error import HTTPError
+
+import pytest
+
+from tests.deploy.old_client import ask, run
+from tests.deploy.service import PATIENCE_S, Service, gone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import psutil
+
+pytestmark = pytest.mark.fault
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    """A running service with one worker, ready for requests."""
+    with Service(tmp_path) as service:
+        service.wait_for("leadtime | ready: ")
+        yield service
+
+
+def named(service: Service, word: str) -> psutil.Process:
+    """The process whose command line has `word` as its last but one or last item."""
+    found = [process for process in service.processes() if word in " ".join(process.cmdline()[-2:])]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_old_client(service: Service) -> None:
+    texts = [f"text {n} äöü" for n in range(10)]
+    answers = run(service.base, texts)
+    assert [answer["input"] for answer in answers] == texts
+    for text, answer in zip(texts, answers, strict=True):
+        assert set(answer) == {"output", "input", "latency", "id"}
+        assert text in answer["output"]
+        assert 0.05 <= answer["latency"] < PATIENCE_S
+    assert service.stop() == 0
+    assert "worker-1 | " in service.text
+    assert "gateway  | " in service.text
+    assert "Traceback" not in service.text
+
+
+def test_jobs_survive_a_restart(tmp_path: Path) -> None:
+    with Service(tmp_path, WORKERS="0") as service:
+        service.wait_for("leadtime | ready: ")
+        ids = [ask(f"{service.base}/push?input=hello{n}", "POST")["id"] for n in range(3)]
+        assert service.stop() == 0
+    with Service(tmp_path, WORKERS="2") as service:
+        service.wait_for("leadtime | ready: ")
+        for job_id in ids:
+            assert ask(f"{service.base}/status/{job_id}?wait=30")["status"] == "finished"
+        assert service.stop(signal.SIGTERM) == 0
+
+
+def test_jobs_survive_sigkill(tmp_path: Path) -> None:
+    with Service(tmp_path, WORKERS="0") as service:
+        service.wait_for("leadtime | ready: ")
+        job_id = ask(f"{service.base}/push?input=hello", "POST")["id"]
+        below = service.processes()[1:]
+        assert len(below) >= 2
+        service.process.kill()
+        service.process.wait()
+        assert gone(below) == []
+    with Service(tmp_path) as service:
+        service.wait_for("leadtime | ready: ")
+        assert ask(f"{service.base}/status/{job_id}?wait=30")["status"] == "finished"
+        assert service.stop() == 0
+
+
+def test_second_signal_stops_at_once(tmp_path: Path) -> None:
+    with Service(tmp_path, MODEL_PREDICT_S="1000", GRACE_S="1000") as service:
+        service.wait_for("leadtime | ready: ")
+        job_id = ask(f"{service.base}/push?input=hello", "POST")["id"]
+        deadline = time.monotonic() + PATIENCE_S
+        while ask(f"{service.base}/status/{job_id}")["status"] != "processing":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        below = service.processes()[1:]
+        service.process.send_signal(signal.SIGINT)
+        service.wait_for("stopping")
+        service.process.send_signal(signal.SIGINT)
+        assert service.wait() == 130
+        assert gone(below) == []
+
+
+def test_dead_worker_is_replaced(service: Service) -> None:
+    named(service, "workers").kill()
+    service.wait_for("worker-1 ended (killed by SIGKILL)")
+    job_id = ask(f"{service.base}/push?input=hello", "POST")["id"]
+    assert ask(f"{service.base}/status/{job_id}?wait=30")["status"] == "finished"
+    assert service.stop() == 0
+
+
+@pytest.mark.parametrize(("word", "name"), [("gateway", "gateway"), ("valkey-server", "valkey")])
+def test_dead_part_stops_all(service: Service, word: str, name: str) -> None:
+    below = service.processes()[1:]
+    found = [process for process in below if word in " ".join(process.cmdline())]
+    assert len(found) == 1, found
+    found[0].kill()
+    assert service.wait() == 1
+    assert f"error: {name} ended unexpectedly (killed by SIGKILL)" in service.text
+    assert gone(below) == []
+
+
+def test_second_run_in_the_same_folder_is_refused(service: Service, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    second.mkdir()
+    with Service(second, DATA_DIR=str(tmp_path / "data")) as other:
+        assert other.wait() == 1
+        assert f"error: the service runs already (process {service.process.pid} uses " in other.text
+    with pytest.raises(HTTPError, match="404"):
+        ask(f"{service.base}/status/{'0' * 32}")
+
+
+def test_taken_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with Service(tmp_path, PORT=str(port)) as service:
+            assert service.wait() == 1
+            assert f"error: port {port} is taken by another program: set PORT to a free one\n" in service.text
+            assert "Traceback" not in service.text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "x"), ("WORKERS", "-1"), ("APPENDFSYNC", "never"), ("MAX_ATTEMPTS", "0"), ("LEASE_S", "nan")],
+)
+def test_bad_setting(tmp_path: Path, name: str, value: str) -> None:
+    with Service(tmp_path, **{name: value}) as service:
+        assert service.wait() == 2
+        assert service.text.startswith(f"bad setting {name}={value!r}: ")
+        assert service.text.count("\n") == 1
