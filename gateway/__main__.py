@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import resource
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -9,34 +12,74 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from gateway.app import create_app
+from gateway.protocol import LimitedProtocol
 from gateway.settings import GatewaySettings
 from workers.settings import load
 
 if TYPE_CHECKING:
     from types import FrameType
 
+    from starlette.applications import Starlette
+
+GRACE_S = 5
+
+
+class Server(uvicorn.Server):
+    """On a signal, those who wait for a job's end are answered at once, with what there is."""
+
+    def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, *args: object, **kwargs: object) -> None:
+        """Lets go of the waiters first: the open connections are waited for."""
+        self._app.state.parts.waiters.close()
+        await super().shutdown(*args, **kwargs)  # type: ignore[arg-type]
+
+
+def server_of(settings: GatewaySettings) -> Server:
+    """The gateway's HTTP server."""
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=LimitedProtocol,
+        ws="none",
+        loop="uvloop",
+        log_level=settings.log_level.lower(),
+        log_config=None,
+        ssl_certfile=settings.tls_cert_file,
+        ssl_keyfile=settings.tls_key_file and str(settings.tls_key_file),
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    return Server(config, app)
+
 
 def _exit(_signum: int, _frame: FrameType | None) -> None:
     sys.exit(0)
 
 
+def _allow_many_connections() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main() -> None:
     """Reads the settings and serves until SIGTERM or SIGINT."""
     settings = load(GatewaySettings)
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
     # uvicorn raises the signal that stopped it again, behind a clean stop.
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        log_level=settings.log_level.lower(),
-        ssl_certfile=settings.tls_cert_file,
-        ssl_keyfile=settings.tls_key_file and str(settings.tls_key_file),
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=5,
-    )
+    _allow_many_connections()
+    server_of(settings).run()
 
 
 if __name__ == "__main__":

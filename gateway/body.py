@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import orjson
@@ -12,45 +13,61 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 
-async def read_args(request: Request, max_bytes: int) -> bytes:
-    """The job's positional arguments: a JSON array of the one input. Raises Problem (400, 413, 415)."""
-    body = await _read(request, max_bytes)
-    text = request.query_params.get("input", "")
+async def read_args(request: Request, max_bytes: int, timeout_s: float) -> bytes:
+    """The job's positional arguments: a JSON array of the one input. Raises Problem (400, 408, 413, 415)."""
+    body = await _read(request, max_bytes, timeout_s)
+    text = request.query_params.get("input")
     if not body:
         if not text:
             raise Problem(400, "empty input")
-        return b"[" + _encoded(text, max_bytes) + b"]"
-    if text:
+        return _text_args(text, request.scope["query_string"], max_bytes)
+    if text is not None:
         raise Problem(400, "the input is given twice: in the query and as a body")
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/json" and not content_type.endswith("+json"):
-        raise Problem(415, "a body must be application/json")
+        raise Problem(415, "a body must be application/json", {"Accept-Post": "application/json"})
+    return _json_args(body)
+
+
+async def _read(request: Request, max_bytes: int, timeout_s: float) -> bytes:
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise _too_large(max_bytes)
+    if declared in ("", "0") and "transfer-encoding" not in request.headers:
+        return b""
+    chunks, size = [], 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > max_bytes:
+                    raise _too_large(max_bytes)
+                chunks.append(chunk)
+    except TimeoutError:
+        raise Problem(408, f"the body took longer than {timeout_s:g} s", {"Connection": "close"}) from None
+    return b"".join(chunks)
+
+
+def _text_args(text: str, query: bytes, max_bytes: int) -> bytes:
+    if len(text.encode(errors="replace")) > max_bytes:
+        raise _too_large(max_bytes)
+    # Bytes that are no UTF-8 have become U+FFFD by now: an input other than the one that was meant.
+    if "\ufffd" in text and b"%EF%BF%BD" not in query.upper():
+        raise Problem(400, "the input is not valid UTF-8")
+    return orjson.dumps([text])
+
+
+def _json_args(body: bytes) -> bytes:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise Problem(400, f"the body is not JSON: {error}") from None
     if value == "":
         raise Problem(400, "empty input")
-    return b"[" + body + b"]"
-
-
-async def _read(request: Request, max_bytes: int) -> bytes:
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > max_bytes:
-            raise _too_large(max_bytes)
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def _encoded(text: str, max_bytes: int) -> bytes:
-    if len(text.encode(errors="replace")) > max_bytes:
-        raise _too_large(max_bytes)
     try:
-        return orjson.dumps(text)
+        return orjson.dumps([value])
     except orjson.JSONEncodeError:
-        raise Problem(400, "the input is not valid UTF-8") from None
+        raise Problem(400, "the input is nested too deeply") from None
 
 
 def _too_large(max_bytes: int) -> Problem:

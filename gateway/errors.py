@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from workers.stream import is_out_of_memory, is_unavailable
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 2
+CLIENT_CLOSED_REQUEST = 499  # never seen by anyone but the metrics
+_SENTENCES = {404: "there is nothing at this path", 405: "this path does not take this method"}
 
 
 class Problem(Exception):  # noqa: N818
@@ -34,11 +37,16 @@ class Problem(Exception):  # noqa: N818
         self.headers = headers
         self.members = members
 
+    @property
+    def title(self) -> str:
+        """The status in words."""
+        return HTTPStatus(self.status).phrase
+
     def response(self) -> Response:
         """The document, as application/problem+json."""
         document = {
             "type": "about:blank",
-            "title": HTTPStatus(self.status).phrase,
+            "title": self.title,
             "status": self.status,
             "detail": self.detail,
             **self.members,
@@ -58,7 +66,12 @@ async def _problem(_request: Request, error: Exception) -> Response:
 
 async def _http(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    return Problem(error.status_code, error.detail, error.headers).response()
+    detail = _SENTENCES.get(error.status_code, error.detail)
+    return Problem(error.status_code, detail, error.headers).response()
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 async def _server(_request: Request, error: Exception) -> Response:
@@ -73,6 +86,7 @@ async def _server(_request: Request, error: Exception) -> Response:
 HANDLERS: dict[Any, ExceptionHandler] = {
     Problem: _problem,
     HTTPException: _http,
+    ClientDisconnect: _gone,
     RedisError: _server,
     OSError: _server,
     Exception: _server,

@@ -4,119 +4,138 @@ from __future__ import annotations
 
 import re
 import secrets
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-
-import orjson
-from starlette.responses import Response
+from typing import TYPE_CHECKING
 
 from gateway.body import read_args
+from gateway.documents import data_document, json_response, status_document
 from gateway.errors import Problem, unavailable
-from workers.stream import JobView, NewJob, Status, Stream
+from gateway.idempotency import read_key
+from gateway.waiting import read_wait
+from workers.stream import JobView, NewJob, Status, is_unavailable
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.responses import Response
 
-_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+    from gateway.parts import Parts
 
-
-def _json(document: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(document), status, headers, "application/json")
-
-
-def _time(ms: int | None) -> str | None:
-    if ms is None:
-        return None
-    return datetime.fromtimestamp(ms / 1000, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+ID_PATTERN = "[A-Za-z0-9_.:-]{1,128}"
+_ID = re.compile(ID_PATTERN)
+_NO_JOB = "job not found"
+_NO_RESULT = "job result not found"
 
 
-def _stream(request: Request) -> Stream:
-    stream: Stream = request.app.state.stream
-    return stream
+def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
 
 
-async def _view(request: Request, missing: str, with_result: bool = False) -> JobView:
-    job_id = request.path_params["id"]
-    view = await _stream(request).view(job_id, with_result) if _ID.fullmatch(job_id) else None
+async def push(request: Request) -> Response:
+    """POST /push: takes an input, answers 202 with the id once the stream has accepted the job.
+
+    With a wait: the status document, and with status 200 and the data document's members once it is finished.
+    """
+    parts = _parts(request)
+    settings = parts.settings
+    owner = parts.api_keys.owner(request)
+    wait_s, headers = read_wait(request, settings.max_wait_s)
+    args = await read_args(request, settings.max_input_bytes, settings.body_timeout_s)
+    key, fingerprint = read_key(request, owner, args)
+    job = NewJob(secrets.token_hex(16), args, owner=owner, idempotency_key=key, fingerprint=fingerprint)
+    if not wait_s:
+        return await _push(parts, job, headers)
+    with parts.waiters.place() as waiter:
+        response = await _push(parts, job, headers)
+        job_id = response.headers["Location"].removeprefix("/status/")
+        try:
+            view = await parts.waiters.view(waiter, request, job_id, wait_s, with_result=True)
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            # It is accepted all the same, and its id must not be lost.
+            return response
     if view is None:
+        return response
+    document = status_document(view) | (data_document(view) or {})
+    return json_response(document, 200 if view.status.ended else 202, _with_location(headers, job_id))
+
+
+async def _push(parts: Parts, job: NewJob, headers: dict[str, str]) -> Response:
+    pushed = await parts.stream.push(job)
+    parts.metrics.pushed(pushed.outcome)
+    if pushed.outcome == "full":
+        raise unavailable("the backlog is full")
+    if pushed.outcome == "conflict":
+        raise Problem(422, "the Idempotency-Key was used with another input before")
+    return json_response({"id": pushed.id}, 202, _with_location(headers, pushed.id))
+
+
+def _with_location(headers: dict[str, str], job_id: str) -> dict[str, str]:
+    return {**headers, "Location": f"/status/{job_id}"}
+
+
+async def _own(request: Request, owner: str, missing: str = _NO_JOB, with_result: bool = False) -> JobView:
+    """The job that the path names. Raises Problem 404 where there is none, or it is not the owner's."""
+    parts = _parts(request)
+    job_id = request.path_params["id"]
+    view = await parts.stream.view(job_id, with_result) if _ID.fullmatch(job_id) else None
+    if view is None or view.owner != owner:
         raise Problem(404, missing)
     return view
 
 
-async def push(request: Request) -> Response:
-    """POST /push: takes an input, answers 202 with the id once the stream has accepted the job."""
-    args = await read_args(request, request.app.state.settings.max_input_bytes)
-    pushed = await _stream(request).push(NewJob(secrets.token_hex(16), args))
-    if pushed.outcome == "full":
-        raise unavailable("the backlog is full")
-    return _json({"id": pushed.id}, 202, {"Location": f"/status/{pushed.id}"})
+async def _own_ended(
+    request: Request, missing: str = _NO_JOB, with_result: bool = False
+) -> tuple[JobView, dict[str, str]]:
+    """The same, after the wait that the client asks for; with headers for the answer."""
+    parts = _parts(request)
+    owner = parts.api_keys.owner(request)
+    wait_s, headers = read_wait(request, parts.settings.max_wait_s)
+    view: JobView | None = await _own(request, owner, missing, with_result)
+    if view and wait_s and not view.status.ended:
+        with parts.waiters.place() as waiter:
+            view = await parts.waiters.view(waiter, request, view.id, wait_s, with_result)
+    if view is None:
+        raise Problem(404, missing)
+    return view, headers
 
 
 async def status(request: Request) -> Response:
-    """GET /status/{id}: the job's status, attempts, times (RFC 3339), error and how many are at most ahead."""
-    view = await _view(request, "job not found")
-    document = {
-        "id": view.id,
-        "status": view.status,
-        "attempts": view.attempts,
-        "queued": _time(view.queued_ms),
-        "started": _time(view.started_ms),
-        "finished": _time(view.finished_ms),
-        "error": view.error,
-        "ahead": view.ahead,
-    }
-    return _json(document)
+    """GET /status/{id}: the status document."""
+    view, headers = await _own_ended(request)
+    return json_response(status_document(view), headers=headers)
 
 
 async def data(request: Request) -> Response:
-    """GET /data/{id}: the output and input that `predict` returned, and the latency in seconds from push to finish."""
-    missing = "job result not found"
-    view = await _view(request, missing, with_result=True)
-    if view.result is None or view.finished_ms is None:
-        raise Problem(404, missing, id=view.id, job_status=view.status, error=view.error)
-    result = orjson.loads(view.result)
-    shaped = isinstance(result, dict) and "output" in result
-    document = {
-        "output": result["output"] if shaped else result,
-        "input": result.get("input") if shaped else None,
-        "latency": (view.finished_ms - view.queued_ms) / 1000,
-        "id": view.id,
-    }
-    return _json(document)
+    """GET /data/{id}: the data document."""
+    view, headers = await _own_ended(request, _NO_RESULT, with_result=True)
+    document = data_document(view)
+    if document is None:
+        raise Problem(404, _NO_RESULT, headers, id=view.id, job_status=view.status, error=view.error)
+    return json_response(document, headers=headers)
 
 
 async def cancel(request: Request) -> Response:
     """POST /cancel/{id}: 200, or 409 if the job has ended."""
-    view = await _view(request, "job not found")
-    outcome = view.status.value if view.status.ended else await _stream(request).cancel(view.id)
+    view = await _own(request, _parts(request).api_keys.owner(request))
+    outcome = view.status.value if view.status.ended else await _parts(request).stream.cancel(view.id)
     if outcome == "missing":
-        raise Problem(404, "job not found")
+        raise Problem(404, _NO_JOB)
     if view.status.ended or outcome != Status.CANCELLED:
-        raise Problem(409, f"the job has ended: {outcome}", id=view.id, job_status=outcome)
-    return _json({"id": view.id, "status": Status.CANCELLED})
+        raise Problem(409, f"the job has ended: it is {outcome}", id=view.id, job_status=outcome)
+    return json_response({"id": view.id, "status": Status.CANCELLED})
 
 
 async def retry(request: Request) -> Response:
     """POST /retry/{id}: 202, or 409 if the job has not failed."""
-    view = await _view(request, "job not found")
-    outcome = await _stream(request).retry(view.id)
+    view = await _own(request, _parts(request).api_keys.owner(request))
+    outcome = await _parts(request).stream.retry(view.id)
     match outcome:
         case "retried":
-            return _json({"id": view.id, "status": Status.QUEUED}, 202, {"Location": f"/status/{view.id}"})
+            return json_response({"id": view.id, "status": Status.QUEUED}, 202, _with_location({}, view.id))
         case "missing":
-            raise Problem(404, "job not found")
+            raise Problem(404, _NO_JOB)
         case "gone":
-            raise Problem(409, "the job's input is no longer kept", id=view.id)
+            raise Problem(409, "the job's input is no longer kept", id=view.id, job_status=view.status)
         case _:
-            raise Problem(409, f"only a failed job can be retried: this one is {outcome}", id=view.id)
-
-
-async def healthz(_request: Request) -> Response:
-    """GET /healthz: the process answers."""
-    return _json({"status": "ok"})
-
-
-async def readyz(request: Request) -> Response:
-    """GET /readyz: the stream can be reached."""
-    await _stream(request).ping()
-    return _json({"status": "ok"})
+            raise Problem(409, f"only a failed job can be retried: it is {outcome}", id=view.id, job_status=outcome)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path  # noqa: TC003
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from workers.stream import StreamSettings
+
+MIN_API_KEY_CHARS = 16
 
 
 class GatewaySettings(StreamSettings):
@@ -18,11 +20,34 @@ class GatewaySettings(StreamSettings):
     max_input_bytes: Annotated[int, Field(ge=1)] = Field(
         1_048_576, description="size of an input above which it is refused"
     )
+    body_timeout_s: Annotated[float, Field(gt=0, le=3600)] = Field(
+        30.0, description="how long a client may take to send an input"
+    )
+    max_wait_s: Annotated[float, Field(ge=1, le=3600)] = Field(
+        300.0, description="the longest `?wait=` a client may ask for"
+    )
+    max_waiters: Annotated[int, Field(ge=0)] = Field(
+        10_000, description="requests of one gateway process that may wait for a job's end at the same time"
+    )
+    api_keys: SecretStr = Field(
+        SecretStr(""),
+        description=f"comma-separated API keys of {MIN_API_KEY_CHARS} or more characters; empty lets everybody in",
+    )
     log_level: str = Field(
         "INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="least severe log line that is written"
     )
     tls_cert_file: Path | None = Field(None, description="certificate chain (PEM) for HTTPS; goes with TLS_KEY_FILE")
     tls_key_file: Path | None = Field(None, description="private key (PEM) for HTTPS; goes with TLS_CERT_FILE")
+
+    @field_validator("api_keys")
+    @classmethod
+    def _check_keys(cls, value: SecretStr) -> SecretStr:
+        for number, key in enumerate(_split(value), start=1):
+            if len(key) < MIN_API_KEY_CHARS or not (key.isascii() and key.isprintable()) or " " in key:
+                raise ValueError(
+                    f"key {number} is not {MIN_API_KEY_CHARS} or more printable ASCII characters without spaces"
+                )
+        return value
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
@@ -33,3 +58,11 @@ class GatewaySettings(StreamSettings):
             if file is not None and not file.is_file():
                 raise ValueError(f"{file} is not a file")
         return self
+
+    def api_key_list(self) -> list[str]:
+        """The API keys, one by one."""
+        return _split(self.api_keys)
+
+
+def _split(keys: SecretStr) -> list[str]:
+    return [key.strip() for key in keys.get_secret_value().split(",") if key.strip()]

@@ -1,0 +1,285 @@
+"""The OpenAPI 3.1 description of the gateway, as its settings make it."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from gateway.idempotency import MAX_KEY_CHARS
+from workers.stream import Status
+
+if TYPE_CHECKING:
+    from gateway.settings import GatewaySettings
+
+Document = dict[str, Any]
+
+_TIME = {"type": ["string", "null"], "format": "date-time"}
+_STATUS = {"type": "string", "enum": [status.value for status in Status]}
+_ID = {"type": "string", "description": "32 hexadecimal digits, 128 random bits", "example": "0" * 32}
+
+
+def _object(properties: Document, required: list[str] | None = None, **more: Any) -> Document:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties) if required is None else required,
+    } | more
+
+
+_ERROR = _object(
+    {"type": {"type": "string"}, "message": {"type": "string"}},
+    description="what the job failed of: the exception's class and its message",
+)
+_STATUS_PROPERTIES: Document = {
+    "id": _ID,
+    "status": _STATUS,
+    "attempts": {"type": "integer", "minimum": 0, "description": "how often a worker has started it"},
+    "queued": {"type": "string", "format": "date-time", "description": "when it was pushed"},
+    "started": {**_TIME, "description": "when its last attempt started"},
+    "finished": {**_TIME, "description": "when it ended"},
+    "error": {"anyOf": [{"$ref": "#/components/schemas/JobError"}, {"type": "null"}]},
+    "ahead": {
+        "type": ["integer", "null"],
+        "minimum": 0,
+        "description": "if queued: at most this many jobs are claimed before it",
+    },
+}
+_DATA_PROPERTIES: Document = {
+    "output": {"description": "what the model answered"},
+    "input": {"description": "the input, as the model returned it"},
+    "latency": {"type": "number", "minimum": 0, "description": "seconds from push to finish"},
+    "id": _ID,
+}
+_SCHEMAS: Document = {
+    "JobError": _ERROR,
+    "Pushed": _object({"id": _ID}, additionalProperties=False),
+    "Job": _object(_STATUS_PROPERTIES, additionalProperties=False),
+    "PushedJob": _object(
+        {**_STATUS_PROPERTIES, **_DATA_PROPERTIES},
+        list(_STATUS_PROPERTIES),
+        additionalProperties=False,
+        description="a job; with output, input and latency once it is finished",
+    ),
+    "Result": _object(_DATA_PROPERTIES, additionalProperties=False),
+    "Changed": _object({"id": _ID, "status": _STATUS}, additionalProperties=False),
+    "Health": _object({"status": {"const": "ok"}}, additionalProperties=False),
+    "Problem": _object(
+        {
+            "type": {"type": "string"},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string", "description": "what is wrong, in one sentence"},
+            "id": _ID,
+            "job_status": _STATUS,
+            "error": {"anyOf": [{"$ref": "#/components/schemas/JobError"}, {"type": "null"}]},
+        },
+        ["type", "title", "status", "detail"],
+        description="RFC 9457",
+    ),
+}
+_APPLIED = {"Preference-Applied": {"schema": {"type": "string"}, "description": "the wait that `Prefer` was granted"}}
+_LOCATION = {"Location": {"schema": {"type": "string"}, "required": True, "description": "path of the job's status"}}
+_CHALLENGE = {"WWW-Authenticate": {"schema": {"type": "string"}, "required": True}}
+_RETRY_AFTER = {"Retry-After": {"schema": {"type": "integer"}, "required": True, "description": "seconds"}}
+
+
+def _ref(name: str) -> Document:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _answer(description: str, schema: Document, headers: Document | None = None) -> Document:
+    return {
+        "description": description,
+        "headers": headers or {},
+        "content": {"application/json": {"schema": schema}},
+    }
+
+
+def _links() -> Document:
+    return {
+        operation: {"operationId": operation, "parameters": {"id": "$response.body#/id"}}
+        for operation in ("status", "data", "cancel", "retry")
+    }
+
+
+def _problem(description: str, headers: Document | None = None) -> Document:
+    return {
+        "description": description,
+        "headers": headers or {},
+        "content": {"application/problem+json": {"schema": _ref("Problem")}},
+    }
+
+
+_AWAY = {"503": _problem("the job stream can't be reached or takes no more now", _RETRY_AFTER)}
+_BAD_WAIT = {"400": _problem("a bad wait")}
+
+
+def _parameters(most_s: float) -> tuple[Document, Document]:
+    wait = {
+        "name": "wait",
+        "in": "query",
+        "description": "answer once the job has ended, or after this many seconds with what there is",
+        "schema": {"type": "number", "minimum": 0, "maximum": most_s},
+    }
+    prefer = {
+        "name": "Prefer",
+        "in": "header",
+        "description": f"`wait=N` (RFC 7240) is `?wait=N`, cut to {most_s:g}; anything else is ignored",
+        "schema": {"type": "string"},
+        "example": "wait=10",
+    }
+    return wait, prefer
+
+
+def _push(settings: GatewaySettings) -> Document:
+    document: Document = {
+        "operationId": "push",
+        "summary": "Push a job",
+        "description": "Takes an input: a text in the query, or any JSON value as the body, and not both.",
+        "parameters": [
+            {
+                "name": "input",
+                "in": "query",
+                "description": "the input as a text",
+                "schema": {"type": "string", "minLength": 1},
+            },
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "description": "the same key and input stand for the same job",
+                "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS, "pattern": "^[!-~]+$"},
+            },
+        ],
+        "requestBody": {
+            "required": False,
+            "description": f"any JSON value but an empty string, {settings.max_input_bytes} bytes at most",
+            "content": {"application/json": {"schema": {"not": {"const": ""}}}},
+        },
+        "responses": {
+            "200": _answer("the job has ended within the wait", _ref("PushedJob"), {**_LOCATION, **_APPLIED}),
+            "202": _answer(
+                "accepted: the job's id, and its status after a wait",
+                {"anyOf": [_ref("Pushed"), _ref("PushedJob")]},
+                {**_LOCATION, **_APPLIED},
+            ),
+            "400": _problem("no input, two inputs, no JSON, a bad wait, or a bad Idempotency-Key"),
+            "408": _problem("the body took too long"),
+            "413": _problem("the input is too large"),
+            "415": _problem("the body is not JSON by its content type"),
+            "422": _problem("the Idempotency-Key was used with another input"),
+            **_AWAY,
+        },
+    }
+    for status in ("200", "202"):
+        document["responses"][status]["links"] = _links()
+    return document
+
+
+def _job_paths() -> Document:
+    missing = {"404": _problem("there is no such job, or it is another key's")}
+    result_missing = {"404": _problem("no result: yet, ever, or any more; with the job's status where there is a job")}
+    return {
+        "/status/{id}": {
+            "get": {
+                "operationId": "status",
+                "summary": "A job's status",
+                "responses": {"200": _answer("the job", _ref("Job"), _APPLIED), **_BAD_WAIT, **missing, **_AWAY},
+            }
+        },
+        "/data/{id}": {
+            "get": {
+                "operationId": "data",
+                "summary": "A job's result",
+                "responses": {
+                    "200": _answer("the result", _ref("Result"), _APPLIED), **_BAD_WAIT, **result_missing, **_AWAY,
+                },
+            }
+        },
+        "/cancel/{id}": {
+            "post": {
+                "operationId": "cancel",
+                "summary": "Cancel a job that has not ended",
+                "responses": {
+                    "200": _answer("cancelled", _ref("Changed")),
+                    **missing, "409": _problem("the job has ended"), **_AWAY,
+                },
+            }
+        },
+        "/retry/{id}": {
+            "post": {
+                "operationId": "retry",
+                "summary": "Run a failed job again",
+                "responses": {
+                    "202": _answer("queued again", _ref("Changed"), _LOCATION),
+                    **missing, "409": _problem("the job has not failed, or its input is gone"), **_AWAY,
+                },
+            }
+        },
+    }  # fmt: skip
+
+
+def _machine_paths() -> Document:
+    health = _answer("yes", _ref("Health"))
+    return {
+        "/healthz": {"get": {"operationId": "healthz", "summary": "The process answers", "responses": {"200": health}}},
+        "/readyz": {
+            "get": {
+                "operationId": "readyz",
+                "summary": "The job stream can be reached",
+                "responses": {"200": health, **_AWAY},
+            }
+        },
+        "/metrics": {
+            "get": {
+                "operationId": "metrics",
+                "summary": "Metrics for Prometheus",
+                "responses": {
+                    "200": {"description": "metrics", "content": {"text/plain": {"schema": {"type": "string"}}}}
+                },
+            }
+        },
+        "/openapi.json": {
+            "get": {
+                "operationId": "openapi",
+                "summary": "This document",
+                "responses": {"200": _answer("OpenAPI 3.1", {"type": "object"})},
+            }
+        },
+    }
+
+
+def _version() -> str:
+    try:
+        return version("leadtime")
+    except PackageNotFoundError:
+        return "0"
+
+
+def describe(settings: GatewaySettings) -> Document:
+    """The document. With API keys configured, it asks for them; its bounds are those of `settings`."""
+    jobs = {"/push": {"post": _push(settings)}, **_job_paths()}
+    wait = _parameters(settings.max_wait_s)
+    for path, item in jobs.items():
+        for operation in item.values():
+            operation["tags"] = ["jobs"]
+            operation.setdefault("parameters", [])
+            if "{id}" in path:
+                operation["parameters"].append({"name": "id", "in": "path", "required": True, "schema": _ID})
+            if path not in ("/cancel/{id}", "/retry/{id}"):
+                operation["parameters"] += wait
+            if settings.api_key_list():
+                operation["security"] = [{"key": []}]
+                operation["responses"]["401"] = _problem("no API key, or an unknown one", _CHALLENGE)
+    components: Document = {"schemas": _SCHEMAS}
+    if settings.api_key_list():
+        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Leadtime",
+            "version": _version(),
+            "description": "Push an input, get an id, ask for its status, fetch its result. Errors: RFC 9457.",
+        },
+        "paths": {**jobs, **_machine_paths()},
+        "components": components,
+    }

@@ -1,0 +1,87 @@
+"""The gateway as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, Self
+
+import aiohttp
+
+from tests.servers import free_port
+
+if TYPE_CHECKING:
+    from workers.stream import StreamSettings
+
+PATIENCE_S = 30.0
+
+
+class Gateway:
+    """`python -m gateway` on a free port, with a client of it. Further settings by name."""
+
+    def __init__(self, settings: StreamSettings, **more: str) -> None:
+        self.port = free_port()
+        scheme = "https" if "TLS_CERT_FILE" in more else "http"
+        self.base = f"{scheme}://127.0.0.1:{self.port}"
+        self._environment = {
+            **os.environ,
+            "REDIS_URL": settings.redis_url,
+            "QUEUE_NAME": settings.queue_name,
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port),
+            **more,
+        }
+        self.process: subprocess.Popen[bytes]
+        self.http: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        self.process = subprocess.Popen([sys.executable, "-m", "gateway"], env=self._environment)
+        self.http = aiohttp.ClientSession(self.base)
+        async with asyncio.timeout(PATIENCE_S):
+            while not await self._answers():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        return self
+
+    async def _answers(self) -> bool:
+        assert self.process.poll() is None, "the gateway ended"
+        try:
+            async with self.http.get("/healthz", ssl=False) as response:
+                return response.status == 200
+        except aiohttp.ClientConnectionError:
+            return False
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.http.close()
+        if self.process.poll() is None:
+            assert await self.stop() == 0
+
+    async def stop(self) -> int:
+        """SIGTERM; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return await asyncio.to_thread(self.process.wait, PATIENCE_S)
+
+
+async def push(http: aiohttp.ClientSession, text: str = "hello", **headers: str) -> str:
+    """Pushes a text; its job's id."""
+    async with http.post("/push", params={"input": text}, headers=headers) as response:
+        assert response.status == 202, await response.text()
+        return str((await response.json())["id"])
+
+
+async def get(http: aiohttp.ClientSession, path: str) -> Any:
+    """The document at a path that must answer 200."""
+    async with http.get(path) as response:
+        assert response.status == 200, await response.text()
+        return await response.json()
+
+
+async def problem(response: aiohttp.ClientResponse) -> tuple[int, str]:
+    """Status and detail of a problem document."""
+    assert response.content_type == "application/problem+json"
+    document = await response.json()
+    assert document["status"] == response.status
+    assert document["title"]
+    return response.status, document["detail"]

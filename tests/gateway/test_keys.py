@@ -1,0 +1,92 @@
+"""API keys."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.gateway.service import Gateway, get, problem, push
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import aiohttp
+
+    from workers.stream import Stream, StreamSettings
+
+ANN = {"Authorization": "Bearer ann-0123456789abcdef"}
+BOB = {"Authorization": "bearer bob-0123456789abcdef"}
+KEYS = "ann-0123456789abcdef, bob-0123456789abcdef"
+
+
+@pytest.fixture
+async def locked(settings: StreamSettings) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of a gateway that wants keys; it sends none by itself."""
+    async with Gateway(settings, API_KEYS=KEYS) as gateway:
+        yield gateway.http
+
+
+async def test_every_job_endpoint_wants_a_key(locked: aiohttp.ClientSession, stream: Stream) -> None:
+    job_id = await push(locked, **ANN)
+    requests = [
+        ("POST", "/push?input=x"),
+        ("GET", f"/status/{job_id}"),
+        ("GET", f"/status/{job_id}?wait=x"),
+        ("GET", f"/data/{job_id}"),
+        ("POST", f"/cancel/{job_id}"),
+        ("POST", f"/retry/{job_id}"),
+    ]
+    bad = ["", "Bearer", "Bearer ", "Basic ann-0123456789abcdef", "Bearer ann-0123456789abcde", "Bearer \u00e4"]
+    for method, path in requests:
+        response = await locked.request(method, path)
+        assert await problem(response) == (401, "an API key is needed: Authorization: Bearer KEY")
+        assert response.headers["WWW-Authenticate"] == "Bearer"
+        for value in bad:
+            response = await locked.request(method, path, headers={"Authorization": value})
+            assert response.status == 401
+            assert response.headers["WWW-Authenticate"].startswith("Bearer")
+    assert (await stream.counts()).waiting == 1
+    for path in ("/healthz", "/readyz", "/metrics", "/openapi.json"):
+        assert (await locked.get(path)).status == 200
+
+
+async def test_a_job_is_shown_only_to_the_key_that_pushed_it(locked: aiohttp.ClientSession, stream: Stream) -> None:
+    job_id = await push(locked, **ANN)
+    for method, path, detail in [
+        ("GET", f"/status/{job_id}", "job not found"),
+        ("GET", f"/status/{job_id}?wait=5", "job not found"),
+        ("GET", f"/data/{job_id}", "job result not found"),
+        ("POST", f"/cancel/{job_id}", "job not found"),
+        ("POST", f"/retry/{job_id}", "job not found"),
+    ]:
+        assert await problem(await locked.request(method, path, headers=BOB)) == (404, detail)
+    async with locked.get(f"/status/{job_id}", headers=ANN) as response:
+        assert (await response.json())["status"] == "queued"
+    assert (await locked.post(f"/cancel/{job_id}", headers=ANN)).status == 200
+
+
+async def test_an_idempotency_key_is_its_owners_own(locked: aiohttp.ClientSession) -> None:
+    key = {"Idempotency-Key": "k"}
+    assert await push(locked, **ANN, **key) != await push(locked, **BOB, **key)
+    assert (await locked.post("/push?input=other", headers={**BOB, **key})).status == 422
+
+
+async def test_the_description_asks_for_the_key(locked: aiohttp.ClientSession) -> None:
+    document = await get(locked, "/openapi.json")
+    assert document["paths"]["/push"]["post"]["security"] == [{"key": []}]
+    assert "security" not in document["paths"]["/healthz"]["get"]
+
+
+@pytest.mark.parametrize("keys", ["short", "good-0123456789abcdef,short-secret", "has a space in it 123"])
+def test_bad_keys_stop_the_start_and_are_not_shown(keys: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway"], env={"API_KEYS": keys}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert done.stderr.startswith("bad setting API_KEYS")
+    assert "16 or more" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not any(key in done.stderr for key in keys.split(","))

@@ -1,0 +1,121 @@
+"""The description is true: schemathesis makes requests of it, and checks every answer against it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from pydantic import SecretStr
+from schemathesis.core import NotSet
+
+from gateway.openapi import describe
+from gateway.settings import GatewaySettings
+from tests.gateway.service import PATIENCE_S
+from tests.servers import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TypeAlias
+
+    from tests.servers import Server
+
+    Case: TypeAlias = schemathesis.Case[Any]
+
+KEY = "key-0123456789abcdef"
+QUICK = settings(
+    max_examples=30, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
+
+
+@pytest.fixture(scope="module", params=["", KEY], ids=["open", "locked"])
+def key(request: pytest.FixtureRequest) -> str:
+    """The API key that the gateway wants; empty is none."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def base(server: Server, key: str) -> Iterator[str]:
+    """URL of a gateway with a worker behind it, and jobs that have ended."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "REDIS_URL": server.url,
+        "QUEUE_NAME": f"openapi-{uuid.uuid4().hex}",
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "MAX_WAIT_S": "1",
+        "API_KEYS": key,
+        "MODEL_SETUP_S": "0",
+        "MODEL_PREDICT_S": "0.01",
+    }
+    processes = [subprocess.Popen([sys.executable, "-m", part], env=environment) for part in ("gateway", "workers")]
+    base = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                urllib.request.urlopen(f"{base}/readyz", timeout=5).close()  # noqa: S310
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        yield base
+    finally:
+        for process in processes:
+            process.terminate()
+        assert [process.wait(PATIENCE_S) for process in processes] == [0, 0]
+
+
+def with_settings(key: str) -> GatewaySettings:
+    return GatewaySettings(max_wait_s=1, api_keys=SecretStr(key))
+
+
+def headers(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def one_input(_context: schemathesis.HookContext, case: Case) -> bool:
+    # OpenAPI has no way to say "this or that": two inputs are refused, and so is none.
+    return case.path != "/push" or ("input" in case.query) != (not isinstance(case.body, NotSet))
+
+
+def prepared(api: Any) -> Any:
+    api.hook("filter_case")(one_input)
+    # A well-formed Idempotency-Key may be one that another input had before.
+    api.config.checks.positive_data_acceptance.expected_statuses += ["422"]
+    return api
+
+
+schema = prepared(schemathesis.openapi.from_dict(describe(with_settings(""))))
+
+
+def test_the_document_is_valid_and_served(base: str, key: str) -> None:
+    schema.validate()
+    with urllib.request.urlopen(f"{base}/openapi.json", timeout=5) as response:  # noqa: S310
+        assert orjson.loads(response.read()) == orjson.loads(orjson.dumps(describe(with_settings(key))))
+
+
+@QUICK
+@schema.parametrize()  # type: ignore[untyped-decorator]
+def test_answers_are_as_described(case: Case, base: str, key: str) -> None:
+    case.call_and_validate(base_url=base, headers=headers(key))
+
+
+def test_chains_of_requests(base: str, key: str) -> None:
+    api = prepared(schemathesis.openapi.from_url(f"{base}/openapi.json"))
+    api.config.generation.update(modes=[schemathesis.GenerationMode.POSITIVE])
+
+    class Chains(api.as_state_machine()):  # type: ignore[misc]
+        def get_call_kwargs(self, case: Case) -> dict[str, Any]:
+            return {"headers": headers(key)}
+
+    Chains.run(settings=settings(QUICK, max_examples=15, stateful_step_count=8))
