@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import resource
 import signal
@@ -69,6 +70,12 @@ def _allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def _collect_garbage_seldom() -> None:
+    # Requests in flight are no garbage: looking for it among them at every 700th object takes a tenth of the time.
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+
+
 def main() -> None:
     """Reads the settings and serves until SIGTERM or SIGINT."""
     settings = load(GatewaySettings)
@@ -79,7 +86,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
     _allow_many_connections()
-    server_of(settings).run()
+    server = server_of(settings)
+    _collect_garbage_seldom()
+    server.run()
 
 
 if __name__ == "__main__":

@@ -10,13 +10,14 @@ import signal
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
+from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from gateway import health, jobs
-from gateway.errors import HANDLERS
+from gateway.call import Endpoint
+from gateway.errors import answer
 from gateway.keys import ApiKeys
-from gateway.metrics import Measured, Metrics
+from gateway.metrics import Metrics
 from gateway.openapi import describe
 from gateway.parts import Parts
 from gateway.paths import SingleSlashes
@@ -26,6 +27,9 @@ from workers.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+    from starlette.responses import Response
 
     from gateway.settings import GatewaySettings
 
@@ -64,27 +68,35 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
         await parts.stream.close()
 
 
+async def _turn_away(request: Request, error: Exception) -> Response:
+    response = answer(error)
+    parts: Parts = request.app.state.parts
+    parts.metrics.turned_away(response.status_code)
+    return response
+
+
 def create_app(settings: GatewaySettings) -> Starlette:
     """The gateway as an ASGI application. It starts without the server, and answers 503 until it is there."""
     stream = Stream(settings)
-    metrics = Metrics()
-    parts = Parts(settings, stream, ApiKeys(settings.api_key_list()), Waiters(stream, settings.max_waiters), metrics)
+    api_keys = ApiKeys(settings.api_key_list())
+    parts = Parts(settings, stream, api_keys, Waiters(stream, settings.max_waiters), Metrics())
     app = Starlette(
         routes=[
-            Route("/push", jobs.push, methods=["POST"]),
-            Route("/status/{id}", jobs.status),
-            Route("/data/{id}", jobs.data),
-            Route("/cancel/{id}", jobs.cancel, methods=["POST"]),
-            Route("/retry/{id}", jobs.retry, methods=["POST"]),
-            Route("/healthz", health.healthz),
-            Route("/readyz", health.readyz),
-            Route("/metrics", health.metrics),
-            Route("/openapi.json", health.openapi),
+            Route("/push", Endpoint(jobs.push), methods=["POST"]),
+            Route("/status/{id}", Endpoint(jobs.status), methods=["GET"]),
+            Route("/data/{id}", Endpoint(jobs.data), methods=["GET"]),
+            Route("/cancel/{id}", Endpoint(jobs.cancel), methods=["POST"]),
+            Route("/retry/{id}", Endpoint(jobs.retry), methods=["POST"]),
+            Route("/healthz", Endpoint(health.healthz), methods=["GET"]),
+            Route("/readyz", Endpoint(health.readyz), methods=["GET"]),
+            Route("/metrics", Endpoint(health.metrics), methods=["GET"]),
+            Route("/openapi.json", Endpoint(health.openapi), methods=["GET"]),
         ],
-        middleware=[Middleware(SingleSlashes), Middleware(Measured, metrics)],
-        exception_handlers=HANDLERS,
+        exception_handlers={HTTPException: _turn_away, Exception: _turn_away},
         lifespan=_lifespan,
     )
+    app.router.redirect_slashes = False
+    app.router.default = SingleSlashes(app.router)
     app.state.parts = parts
     app.state.openapi = describe(settings)
     return app

@@ -10,35 +10,35 @@ import orjson
 from gateway.errors import Problem
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
+    from gateway.call import Call
 
 
-async def read_args(request: Request, max_bytes: int, timeout_s: float) -> bytes:
+async def read_args(call: Call, max_bytes: int, timeout_s: float) -> bytes:
     """The job's positional arguments: a JSON array of the one input. Raises Problem (400, 408, 413, 415)."""
-    body = await _read(request, max_bytes, timeout_s)
-    text = request.query_params.get("input")
+    body = await _read(call, max_bytes, timeout_s)
+    text = call.query.get("input")
     if not body:
         if not text:
             raise Problem(400, "empty input")
-        return _text_args(text, request.scope["query_string"], max_bytes)
+        return _text_args(text, call.scope["query_string"], max_bytes)
     if text is not None:
         raise Problem(400, "the input is given twice: in the query and as a body")
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    content_type = (call.header(b"content-type") or "").partition(";")[0].strip().lower()
     if content_type != "application/json" and not content_type.endswith("+json"):
         raise Problem(415, "a body must be application/json", {"Accept-Post": "application/json"})
     return _json_args(body)
 
 
-async def _read(request: Request, max_bytes: int, timeout_s: float) -> bytes:
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > max_bytes:
-        raise _too_large(max_bytes)
-    if declared in ("", "0") and "transfer-encoding" not in request.headers:
+async def _read(call: Call, max_bytes: int, timeout_s: float) -> bytes:
+    declared = call.header(b"content-length")
+    if declared is None and call.header(b"transfer-encoding") is None:
         return b""
+    if declared and declared.isdecimal() and int(declared) > max_bytes:
+        raise _too_large(max_bytes)
     chunks, size = [], 0
     try:
         async with asyncio.timeout(timeout_s):
-            async for chunk in request.stream():
+            async for chunk in call.stream():
                 size += len(chunk)
                 if size > max_bytes:
                     raise _too_large(max_bytes)

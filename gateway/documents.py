@@ -9,12 +9,22 @@ import orjson
 from starlette.responses import Response
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from workers.stream import JobView
 
 
-def json_response(document: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+class JsonResponse(Response):
     """`document` as application/json."""
-    return Response(orjson.dumps(document), status, headers, "application/json")
+
+    def __init__(self, document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        # Not Starlette's constructor, which looks for a content type and a length among any headers.
+        self.status_code = status
+        self.background = None
+        self.body = orjson.dumps(document)
+        self.raw_headers = [(b"content-length", b"%d" % len(self.body)), (b"content-type", b"application/json")]
+        if headers:
+            self.raw_headers += [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
 def status_document(view: JobView) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -16,9 +15,6 @@ from workers.stream import is_out_of_memory, is_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from starlette.requests import Request
-    from starlette.types import ExceptionHandler
 
 logger = logging.getLogger(__name__)
 
@@ -59,35 +55,18 @@ def unavailable(detail: str) -> Problem:
     return Problem(503, detail, {"Retry-After": str(RETRY_AFTER_S)})
 
 
-async def _problem(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)  # noqa: S101
-    return error.response()
-
-
-async def _http(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101
-    detail = _SENTENCES.get(error.status_code, error.detail)
-    return Problem(error.status_code, detail, error.headers).response()
-
-
-async def _gone(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=CLIENT_CLOSED_REQUEST)
-
-
-async def _server(_request: Request, error: Exception) -> Response:
+def answer(error: Exception) -> Response:
+    """What the client is told of `error`. One that nobody foresaw is logged."""
+    if isinstance(error, Problem):
+        return error.response()
+    if isinstance(error, HTTPException):
+        detail = _SENTENCES.get(error.status_code, error.detail)
+        return Problem(error.status_code, detail, error.headers).response()
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
     if is_unavailable(error):
         return unavailable("the job stream can't be reached").response()
     if is_out_of_memory(error):
         return unavailable("the job stream is out of memory").response()
     logger.error("unexpected error", exc_info=error)
     return Problem(500, "internal error").response()
-
-
-HANDLERS: dict[Any, ExceptionHandler] = {
-    Problem: _problem,
-    HTTPException: _http,
-    ClientDisconnect: _gone,
-    RedisError: _server,
-    OSError: _server,
-    Exception: _server,
-}

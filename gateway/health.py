@@ -8,33 +8,29 @@ from typing import TYPE_CHECKING
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
-from gateway.documents import json_response
+from gateway.documents import JsonResponse
 from workers.stream import is_unavailable
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-
-    from gateway.parts import Parts
+    from gateway.call import Call
 
 logger = logging.getLogger(__name__)
 
 
-async def healthz(_request: Request) -> Response:
+async def healthz(_call: Call) -> Response:
     """GET /healthz: the process answers."""
-    return json_response({"status": "ok"})
+    return JsonResponse({"status": "ok"})
 
 
-async def readyz(request: Request) -> Response:
+async def readyz(call: Call) -> Response:
     """GET /readyz: the stream can be reached."""
-    parts: Parts = request.app.state.parts
-    await parts.stream.ping()
-    return json_response({"status": "ok"})
+    await call.parts.stream.ping()
+    return JsonResponse({"status": "ok"})
 
 
-async def metrics(request: Request) -> Response:
+async def metrics(call: Call) -> Response:
     """GET /metrics: Prometheus' text format. Without the stream's own figures while it can't be reached."""
-    parts: Parts = request.app.state.parts
-    counts = None
+    parts, counts = call.parts, None
     try:
         counts = await parts.stream.counts()
     except Exception as error:
@@ -44,6 +40,6 @@ async def metrics(request: Request) -> Response:
     return Response(parts.metrics.text(counts, parts.waiters.count), media_type=CONTENT_TYPE_LATEST)
 
 
-async def openapi(request: Request) -> Response:
+async def openapi(call: Call) -> Response:
     """GET /openapi.json: the description of this very gateway."""
-    return json_response(request.app.state.openapi)
+    return JsonResponse(call.app.state.openapi)

@@ -11,7 +11,7 @@ from gateway.errors import Problem
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from starlette.requests import Request
+    from gateway.call import Call
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
@@ -22,15 +22,14 @@ class ApiKeys:
     def __init__(self, keys: Sequence[str]) -> None:
         self._digests = [hashlib.sha256(key.encode()).digest() for key in keys]
 
-    def owner(self, request: Request) -> str:
+    def owner(self, call: Call) -> str:
         """The owner of what the caller pushes: 32 hex digits made from its key, empty without keys.
 
         Raises Problem 401 unless the request has `Authorization: Bearer KEY` (RFC 6750) with a configured key.
         """
         if not self._digests:
             return ""
-        header = request.headers.get("authorization", "")
-        scheme, _, key = header.partition(" ")
+        scheme, _, key = (call.header(b"authorization") or "").partition(" ")
         if scheme.lower() != "bearer" or not key.strip():
             raise Problem(401, "an API key is needed: Authorization: Bearer KEY", _CHALLENGE)
         digest = hashlib.sha256(key.strip().encode()).digest()

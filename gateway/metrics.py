@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import time
+from bisect import bisect_left
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from collections.abc import Iterator
 
     from workers.stream import Counts
 
-_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_BOUND_LABELS = [*(f"{bound:g}" for bound in _BOUNDS_S), "+Inf"]
 _STREAM_GAUGES = {
     "waiting": ("leadtime_jobs_waiting", "Jobs in the stream that were never claimed (the consumer group's lag)."),
     "pending": ("leadtime_jobs_pending", "Jobs claimed and not acknowledged: running, or handed back."),
@@ -24,89 +27,85 @@ _STREAM_GAUGES = {
 }
 
 
-class Metrics:
-    """Counts this process's requests and pushes."""
+class _Times:
+    """A histogram's counts: per bound, not summed up, and the sum in seconds."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        self._requests = Counter(
-            "leadtime_http_requests", "Answered requests.", ["endpoint", "method", "status"], registry=self.registry
-        )
-        self._seconds = Histogram(
-            "leadtime_http_request_seconds",
-            "Time from a request's head to the end of its answer, waits included.",
-            ["endpoint"],
-            buckets=_BUCKETS_S,
-            registry=self.registry,
-        )
-        self._pushes = Counter(
-            "leadtime_pushes", "Pushes by outcome: accepted, existing, conflict, full.", ["outcome"],
-            registry=self.registry,
-        )  # fmt: skip
-        self._waiters = Gauge("leadtime_waiters", "Requests that wait for a job's end.", registry=self.registry)
-        self._reachable = Gauge(
-            "leadtime_stream_reachable", "1 if the stream could be read for this very scrape.", registry=self.registry
-        )
-        self._stream = {name: Gauge(*text, registry=None) for name, text in _STREAM_GAUGES.items()}
-        # A child of a metric is looked up under a lock, by its labels: once is enough.
-        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        self._outcomes: dict[str, Counter] = {}
+        self.counts = [0] * len(_BOUND_LABELS)
+        self.sum_s = 0.0
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Cumulative, as Prometheus wants them."""
+        total, buckets = 0, []
+        for label, count in zip(_BOUND_LABELS, self.counts, strict=True):
+            total += count
+            buckets.append((label, float(total)))
+        return buckets
+
+
+class Metrics:
+    """Counts this process's requests and pushes in plain numbers, and makes metrics of them when it is scraped."""
+
+    def __init__(self) -> None:
+        self._requests: Counter[tuple[str, str, int]] = Counter()
+        self._times: dict[str, _Times] = {}
+        self._pushes: Counter[str] = Counter()
+        self._waiters = 0
+        self._stream: Counts | None = None
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._registry.register(self)
 
     def pushed(self, outcome: str) -> None:
         """Counts a push."""
-        if outcome not in self._outcomes:
-            self._outcomes[outcome] = self._pushes.labels(outcome)
-        self._outcomes[outcome].inc()
+        self._pushes[outcome] += 1
 
     def answered(self, endpoint: str, method: str, status: int, seconds: float) -> None:
-        """Counts a request."""
-        key = (endpoint, method, status)
-        if key not in self._children:
-            self._children[key] = self._requests.labels(endpoint, method, status), self._seconds.labels(endpoint)
-        requests, histogram = self._children[key]
-        requests.inc()
-        histogram.observe(seconds)
+        """Counts a request that reached an endpoint."""
+        self._requests[endpoint, method, status] += 1
+        times = self._times.get(endpoint)
+        if times is None:
+            times = self._times[endpoint] = _Times()
+        times.counts[bisect_left(_BOUNDS_S, seconds)] += 1
+        times.sum_s += seconds
+
+    def turned_away(self, status: int) -> None:
+        """Counts a request that reached none: its path and method are a stranger's choice, and no labels."""
+        self._requests["none", "other", status] += 1
 
     def text(self, counts: Counts | None, waiters: int) -> bytes:
         """All of it in Prometheus' text format; the stream's figures only with `counts`."""
-        self._waiters.set(waiters)
-        self._reachable.set(counts is not None)
-        text = generate_latest(self.registry)
-        if counts is not None:
-            stream = CollectorRegistry()
-            for name, gauge in self._stream.items():
-                gauge.set(getattr(counts, name))
-                stream.register(gauge)
-            text += generate_latest(stream)
-        return text
+        self._stream, self._waiters = counts, waiters
+        return generate_latest(self._registry)
 
-
-class Measured:
-    """ASGI middleware: counts and times requests, by endpoint."""
-
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app = app
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started_s = time.perf_counter()
-        status = 500
-
-        async def send_measured(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_measured)
-        finally:
-            endpoint = scope.get("endpoint")
-            # Methods and paths are the stranger's to choose; labels are not.
-            name = endpoint.__name__ if endpoint is not None else "none"
-            method = scope["method"] if endpoint is not None and status != 405 else "other"
-            self._metrics.answered(name, method, status, time.perf_counter() - started_s)
+    def collect(self) -> Iterator[Metric]:
+        """For the registry."""
+        requests = CounterMetricFamily(
+            "leadtime_http_requests", "Answered requests.", labels=["endpoint", "method", "status"]
+        )
+        for (endpoint, method, status), count in self._requests.items():
+            requests.add_metric([endpoint, method, str(status)], count)
+        yield requests
+        times = HistogramMetricFamily(
+            "leadtime_http_request_seconds",
+            "Time from a request's head to the end of its answer, waits included.",
+            labels=["endpoint"],
+        )
+        for endpoint, one in self._times.items():
+            times.add_metric([endpoint], one.buckets(), one.sum_s)
+        yield times
+        pushes = CounterMetricFamily(
+            "leadtime_pushes", "Pushes by outcome: accepted, existing, conflict, full.", labels=["outcome"]
+        )
+        for outcome, count in self._pushes.items():
+            pushes.add_metric([outcome], count)
+        yield pushes
+        yield GaugeMetricFamily("leadtime_waiters", "Requests that wait for a job's end.", self._waiters)
+        yield GaugeMetricFamily(
+            "leadtime_stream_reachable",
+            "1 if the stream could be read for this very scrape.",
+            float(self._stream is not None),
+        )
+        if self._stream is not None:
+            for field, (name, text) in _STREAM_GAUGES.items():
+                yield GaugeMetricFamily(name, text, getattr(self._stream, field))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from starlette.exceptions import HTTPException
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -12,12 +14,12 @@ _SLASHES = re.compile("/{2,}")
 
 
 class SingleSlashes:
-    """ASGI middleware: a run of slashes in a path means one."""
+    """ASGI application for paths that no route has: tries again with each run of slashes as one, else raises 404."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, router: ASGIApp) -> None:
+        self._router = router
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and "//" in scope["path"]:
-            scope = {**scope, "path": _SLASHES.sub("/", scope["path"])}
-        await self._app(scope, receive, send)
+        if "//" not in scope["path"]:
+            raise HTTPException(404)
+        await self._router({**scope, "path": _SLASHES.sub("/", scope["path"])}, receive, send)

@@ -14,25 +14,27 @@ from gateway.errors import Problem, unavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from starlette.requests import Request
-
+    from gateway.call import Call
     from workers.stream import JobView, Stream, Subscription
 
 _NUMBER = re.compile(r"\d+(\.\d+)?([eE][+-]?\d+)?")  # JSON's, without a sign
 _PREFERENCE = re.compile(r'\s*wait\s*=\s*("?)(\d{1,9})\1\s*(;.*)?', re.IGNORECASE)
 
 
-def read_wait(request: Request, most_s: float) -> tuple[float, dict[str, str]]:
+def read_wait(call: Call, most_s: float) -> tuple[float, dict[str, str]]:
     """How many seconds the client would wait, and the headers that say what was made of its preference.
 
     `?wait=` must be a number from 0 to `most_s`, otherwise Problem 400. `Prefer: wait=N` (RFC 7240) is cut to
     `most_s`, and ignored where it is malformed or `?wait=` is there.
     """
-    if b"wait" in request.scope["query_string"] and (text := request.query_params.get("wait")) is not None:
+    text = call.query.get("wait")
+    if text is not None:
         if not _NUMBER.fullmatch(text) or not 0 <= float(text) <= most_s:
             raise Problem(400, f"wait must be a number of seconds from 0 to {most_s:g}")
         return float(text), {}
-    for header in request.headers.getlist("prefer"):
+    if call.header(b"prefer") is None:
+        return 0.0, {}
+    for header in call.headers.getlist("prefer"):
         for preference in header.split(","):
             if match := _PREFERENCE.fullmatch(preference):
                 wait_s = min(int(match[2]), int(most_s))
@@ -45,6 +47,13 @@ class Waiter:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.bell = loop.create_future()
+        self.is_late = False
+
+    def expire(self) -> None:
+        """The wait is over."""
+        # Not found out by the clock: a timer may fire a little before its time.
+        self.is_late = True
+        self.ring()
 
     def ring(self, *_: object) -> None:
         """Lets it look at its job again."""
@@ -82,14 +91,11 @@ class Waiters:
         finally:
             self.count -= 1
 
-    async def view(
-        self, waiter: Waiter, request: Request, job_id: str, wait_s: float, with_result: bool
-    ) -> JobView | None:
+    async def view(self, waiter: Waiter, call: Call, job_id: str, wait_s: float, with_result: bool) -> JobView | None:
         """The job's record once it has ended, or after `wait_s` seconds. Raises ClientDisconnect."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + wait_s
-        timer = loop.call_at(deadline, waiter.ring)
-        disconnect = loop.create_task(_disconnect(request))
+        timer = loop.call_later(wait_s, waiter.expire)
+        disconnect = loop.create_task(_disconnect(call))
         disconnect.add_done_callback(waiter.ring)
         self._by_job.setdefault(job_id, set()).add(waiter)
         try:
@@ -97,7 +103,7 @@ class Waiters:
                 # The bell is set up before the look: an end in between rings it.
                 waiter.bell = loop.create_future()
                 view = await self._stream.view(job_id, with_result)
-                if view is None or view.status.ended or self._closing or loop.time() >= deadline:
+                if view is None or view.status.ended or self._closing or waiter.is_late:
                     return view
                 await waiter.bell
                 if disconnect.done():
@@ -123,6 +129,6 @@ class Waiters:
                 waiter.ring()
 
 
-async def _disconnect(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def _disconnect(call: Call) -> None:
+    while (await call.receive())["type"] != "http.disconnect":
         pass

@@ -1,20 +1,21 @@
-"""A running gateway for tests that need no settings of their own."""
+"""A running gateway, shared by the tests that need no settings of their own; each finds its queue empty."""
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.gateway.service import Gateway
+from workers.stream import Stream, StreamSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     import aiohttp
 
     from tests.servers import Server
-    from workers.stream import StreamSettings
 
 
 @pytest.fixture(scope="session")
@@ -23,11 +24,37 @@ def server(valkey: Server) -> Server:
     return valkey
 
 
+@pytest.fixture(scope="session")
+def settings(server: Server) -> StreamSettings:
+    """The queue of all tests here."""
+    return StreamSettings(redis_url=server.url, queue_name=f"test-{uuid.uuid4().hex}", lease_s=1.5)
+
+
 @pytest.fixture
-async def gateway(settings: StreamSettings) -> AsyncIterator[Gateway]:
+async def stream(settings: StreamSettings) -> AsyncIterator[Stream]:
+    """The queue, open and empty."""
+    stream = Stream(settings)
+    if keys := await stream.redis.keys(f"{stream.prefix}:*"):
+        await stream.redis.delete(*keys)
+    await stream.open()
+    yield stream
+    await stream.close()
+
+
+@pytest.fixture(scope="session")
+def shared(settings: StreamSettings) -> Iterator[Gateway]:
+    """The process behind `gateway`."""
+    gateway = Gateway(settings, MAX_INPUT_BYTES="1000")
+    gateway.start()
+    yield gateway
+    assert gateway.stop() == 0
+
+
+@pytest.fixture
+async def gateway(shared: Gateway, stream: Stream) -> AsyncIterator[Gateway]:
     """A gateway that takes inputs of at most 1,000 bytes."""
-    async with Gateway(settings, MAX_INPUT_BYTES="1000") as gateway:
-        yield gateway
+    async with shared.client():
+        yield shared
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,6 +15,9 @@ import aiohttp
 from tests.servers import free_port
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
+
     from workers.stream import StreamSettings
 
 PATIENCE_S = 30.0
@@ -37,13 +41,23 @@ class Gateway:
         self.process: subprocess.Popen[bytes]
         self.http: aiohttp.ClientSession
 
-    async def __aenter__(self) -> Self:
+    def start(self) -> None:
+        """Starts the process."""
         self.process = subprocess.Popen([sys.executable, "-m", "gateway"], env=self._environment)
-        self.http = aiohttp.ClientSession(self.base)
-        async with asyncio.timeout(PATIENCE_S):
+
+    def stop(self) -> int:
+        """SIGTERM; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE_S)
+
+    @contextlib.asynccontextmanager
+    async def client(self) -> AsyncIterator[None]:
+        """Sets `http`, as soon as the process answers."""
+        async with aiohttp.ClientSession(self.base) as self.http, asyncio.timeout(PATIENCE_S) as patience:
             while not await self._answers():  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
-        return self
+            patience.reschedule(None)
+            yield
 
     async def _answers(self) -> bool:
         assert self.process.poll() is None, "the gateway ended"
@@ -53,15 +67,16 @@ class Gateway:
         except aiohttp.ClientConnectionError:
             return False
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.http.close()
-        if self.process.poll() is None:
-            assert await self.stop() == 0
+    async def __aenter__(self) -> Self:
+        self.start()
+        self._client = self.client()
+        await self._client.__aenter__()
+        return self
 
-    async def stop(self) -> int:
-        """SIGTERM; its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return await asyncio.to_thread(self.process.wait, PATIENCE_S)
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.__aexit__(None, None, None)
+        if self.process.poll() is None:
+            assert await asyncio.to_thread(self.stop) == 0
 
 
 async def push(http: aiohttp.ClientSession, text: str = "hello", **headers: str) -> str:
@@ -69,6 +84,12 @@ async def push(http: aiohttp.ClientSession, text: str = "hello", **headers: str)
     async with http.post("/push", params={"input": text}, headers=headers) as response:
         assert response.status == 202, await response.text()
         return str((await response.json())["id"])
+
+
+async def status_of(request: AbstractAsyncContextManager[aiohttp.ClientResponse]) -> int:
+    """The status that a request is answered with."""
+    async with request as response:
+        return response.status
 
 
 async def get(http: aiohttp.ClientSession, path: str) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.gateway.service import Gateway, get, problem, push
+from tests.gateway.service import Gateway, get, problem, push, status_of
 from tests.servers import Server
 
 if TYPE_CHECKING:
@@ -41,14 +41,20 @@ async def test_the_group_exists_from_the_start_on(settings: StreamSettings, serv
     assert (group["name"], group["lag"], group["pending"]) == (b"workers", 0, 0)
 
 
-async def test_metrics_tell_what_happened(http: aiohttp.ClientSession, stream: Stream) -> None:
+async def use_it(http: aiohttp.ClientSession, stream: Stream) -> dict[str, float]:
+    """Makes some requests, and returns the samples then."""
     for _ in range(3):
         await push(http)
     await stream.claim("w", 1)
-    assert (await http.get("/status/nothing")).status == 404
-    assert (await http.get("/nowhere/\u00e4")).status == 404
-    assert (await http.request("BREW", "/push")).status in (400, 405)
-    found = await samples(http)
+    assert await status_of(http.get("/status/nothing")) == 404
+    assert await status_of(http.get("/nowhere/\u00e4")) == 404
+    assert await status_of(http.request("BREW", "/push")) in (400, 405)
+    return await samples(http)
+
+
+async def test_metrics_tell_what_happened(settings: StreamSettings, stream: Stream) -> None:
+    async with Gateway(settings) as gateway:
+        found = await use_it(gateway.http, stream)
     assert found["leadtime_http_requests_total['202', 'POST', 'push']"] == 3
     assert found["leadtime_http_requests_total['404', 'GET', 'status']"] == 1
     assert found["leadtime_http_requests_total['404', 'none', 'other']"] == 1
@@ -72,14 +78,14 @@ async def test_away_and_back(tmp_path: Path, settings: StreamSettings, server: S
                 for response in (await http.post("/push?input=x"), await http.get(f"/status/{job_id}")):
                     assert await problem(response) == (503, "the job stream can't be reached")
                     assert re.fullmatch(r"\d+", response.headers["Retry-After"])
-                assert (await http.get("/readyz")).status == 503
-                assert (await http.get("/healthz")).status == 200
+                assert await status_of(http.get("/readyz")) == 503
+                assert await status_of(http.get("/healthz")) == 200
                 found = await samples(http)
             assert found["leadtime_stream_reachable[]"] == 0
             assert "leadtime_jobs_waiting[]" not in found
             own.start()
             async with asyncio.timeout(20):
-                while (await http.get("/readyz")).status != 200:  # noqa: ASYNC110
+                while await status_of(http.get("/readyz")) != 200:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
             await push(http)
             assert (await get(http, f"/status/{job_id}"))["status"] == "queued"

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from yarl import URL
 
-from tests.gateway.service import get, problem, push
+from tests.gateway.service import get, problem, push, status_of
 from workers.stream import Finish, Stream
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ async def test_cancel_and_retry(http: aiohttp.ClientSession, stream: Stream) -> 
     response = await http.post(f"/retry/{job_id}")
     assert response.status == 202
     assert response.headers["Location"] == f"/status/{job_id}"
-    assert (await http.post(f"/cancel/{job_id}")).status == 200
+    assert await status_of(http.post(f"/cancel/{job_id}")) == 200
     assert (await get(http, f"/status/{job_id}"))["status"] == "cancelled"
     assert (await problem(await http.post(f"/cancel/{job_id}")))[0] == 409
     assert (await problem(await http.post(f"/retry/{job_id}")))[0] == 409
@@ -130,7 +130,7 @@ async def test_bad_input_gets_a_problem_document(http: aiohttp.ClientSession) ->
     wrong = await http.get("/push")
     assert (await problem(wrong))[0] == 405
     assert wrong.headers["Allow"] == "POST"
-    assert (await http.get("/healthz")).status == 200
+    assert await status_of(http.get("/healthz")) == 200
 
 
 async def test_a_query_that_is_no_utf8_is_refused(http: aiohttp.ClientSession, gateway: Gateway) -> None:

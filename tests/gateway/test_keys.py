@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.gateway.service import Gateway, get, problem, push
+from tests.gateway.service import Gateway, get, problem, push, status_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,12 +45,12 @@ async def test_every_job_endpoint_wants_a_key(locked: aiohttp.ClientSession, str
         assert await problem(response) == (401, "an API key is needed: Authorization: Bearer KEY")
         assert response.headers["WWW-Authenticate"] == "Bearer"
         for value in bad:
-            response = await locked.request(method, path, headers={"Authorization": value})
-            assert response.status == 401
-            assert response.headers["WWW-Authenticate"].startswith("Bearer")
+            async with locked.request(method, path, headers={"Authorization": value}) as response:
+                assert response.status == 401
+                assert response.headers["WWW-Authenticate"].startswith("Bearer")
     assert (await stream.counts()).waiting == 1
     for path in ("/healthz", "/readyz", "/metrics", "/openapi.json"):
-        assert (await locked.get(path)).status == 200
+        assert await status_of(locked.get(path)) == 200
 
 
 async def test_a_job_is_shown_only_to_the_key_that_pushed_it(locked: aiohttp.ClientSession, stream: Stream) -> None:
@@ -65,13 +65,13 @@ async def test_a_job_is_shown_only_to_the_key_that_pushed_it(locked: aiohttp.Cli
         assert await problem(await locked.request(method, path, headers=BOB)) == (404, detail)
     async with locked.get(f"/status/{job_id}", headers=ANN) as response:
         assert (await response.json())["status"] == "queued"
-    assert (await locked.post(f"/cancel/{job_id}", headers=ANN)).status == 200
+    assert await status_of(locked.post(f"/cancel/{job_id}", headers=ANN)) == 200
 
 
 async def test_an_idempotency_key_is_its_owners_own(locked: aiohttp.ClientSession) -> None:
     key = {"Idempotency-Key": "k"}
     assert await push(locked, **ANN, **key) != await push(locked, **BOB, **key)
-    assert (await locked.post("/push?input=other", headers={**BOB, **key})).status == 422
+    assert await status_of(locked.post("/push?input=other", headers={**BOB, **key})) == 422
 
 
 async def test_the_description_asks_for_the_key(locked: aiohttp.ClientSession) -> None:

@@ -14,7 +14,7 @@ import trustme
 from gateway import protocol
 from gateway.__main__ import server_of
 from gateway.settings import GatewaySettings
-from tests.gateway.service import Gateway, get, problem, push
+from tests.gateway.service import Gateway, get, problem, push, status_of
 from tests.servers import free_port
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ async def raw(port: int, data: bytes, *, patience_s: float = 20) -> bytes:
 async def test_input_size(http: aiohttp.ClientSession, stream: Stream) -> None:
     for size, status in [(1000, 202), (1001, 413)]:
         text = "x" * (size - 2)
-        assert (await http.post("/push", data=json.dumps(text), headers=JSON)).status == status
-        assert (await http.post("/push", params={"input": "x" * size})).status == status
+        assert await status_of(http.post("/push", data=json.dumps(text), headers=JSON)) == status
+        assert await status_of(http.post("/push", params={"input": "x" * size})) == status
     assert await problem(await http.post("/push", data=io.BytesIO(b"x" * 20_000_000), headers=JSON)) == TOO_LARGE
     assert (await stream.counts()).waiting == 2
-    assert (await http.get("/healthz")).status == 200
+    assert await status_of(http.get("/healthz")) == 200
 
 
 async def test_an_input_is_refused_while_it_is_read(http: aiohttp.ClientSession) -> None:
@@ -86,7 +86,7 @@ async def test_a_head_that_is_too_long(gateway: Gateway) -> None:
     answer = await raw(gateway.port, b"POST /push?input=" + b"x" * 1_000_000)
     assert answer.startswith(b"HTTP/1.1 431 ")
     assert b"application/problem+json" in answer
-    assert (await gateway.http.get("/healthz")).status == 200
+    assert await status_of(gateway.http.get("/healthz")) == 200
 
 
 async def test_what_is_not_http(gateway: Gateway) -> None:
@@ -99,7 +99,7 @@ async def test_what_is_not_http(gateway: Gateway) -> None:
         answer = await raw(gateway.port, nonsense)
         assert answer.startswith(b"HTTP/1.1 400 ")
         assert b"application/problem+json" in answer
-    assert (await gateway.http.get("/healthz")).status == 200
+    assert await status_of(gateway.http.get("/healthz")) == 200
 
 
 async def test_a_head_that_never_comes(settings: StreamSettings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ async def test_backlog(settings: StreamSettings, stream: Stream) -> None:
         assert await problem(response) == (503, "the backlog is full")
         assert response.headers["Retry-After"]
         assert (await stream.counts()).waiting == 3
-        assert (await http.post(f"/cancel/{ids[0]}")).status == 200
+        assert await status_of(http.post(f"/cancel/{ids[0]}")) == 200
         await push(http)
         assert (await get(http, f"/status/{ids[1]}"))["status"] == "queued"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.gateway.service import Gateway, get, problem, push
+from tests.gateway.service import Gateway, get, problem, push, status_of
 from workers.stream import Finish, Stream
 
 if TYPE_CHECKING:
@@ -50,7 +50,10 @@ async def test_status_and_data_answer_when_the_job_ends(http: aiohttp.ClientSess
 async def test_push_answers_with_the_result(http: aiohttp.ClientSession, stream: Stream) -> None:
     pushing = asyncio.create_task(http.post(f"/push?input=hello&wait={LONG_S}"))
     await waiting(http, 1)
-    [job] = await stream.claim("w", 1)
+    async with asyncio.timeout(20):
+        while not (claimed := await stream.claim("w", 1)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    [job] = claimed
     await stream.finish("w", [Finish(job.id, 1, "finished", RESULT, 60_000)])
     async with asyncio.timeout(20), await pushing as response:
         document = await response.json()
@@ -81,7 +84,7 @@ async def test_any_end_is_an_end(http: aiohttp.ClientSession, stream: Stream, ho
         await stream.claim("w", 1)
         await stream.finish("w", [Finish(job_id, 1, "failed", b'{"type":"E","message":"m"}', 60_000)])
     else:
-        assert (await http.post(f"/cancel/{job_id}")).status == 200
+        assert await status_of(http.post(f"/cancel/{job_id}")) == 200
     async with asyncio.timeout(20):
         assert (await status)["status"] == how
         document = await (await data).json()
@@ -116,7 +119,7 @@ async def test_bad_waits(http: aiohttp.ClientSession, wait: str) -> None:
 
 
 async def test_nothing_is_pushed_with_a_bad_wait(http: aiohttp.ClientSession, stream: Stream) -> None:
-    assert (await http.post("/push?input=x&wait=x")).status == 400
+    assert await status_of(http.post("/push?input=x&wait=x")) == 400
     assert (await stream.counts()).outstanding == 0
 
 
@@ -152,7 +155,7 @@ async def test_a_gateway_that_stops_answers_its_waiters(settings: StreamSettings
         job_id = await push(gateway.http)
         status = asyncio.create_task(get(gateway.http, f"/status/{job_id}?wait={LONG_S}"))
         await waiting(gateway.http, 1)
-        assert await gateway.stop() == 0
+        assert await asyncio.to_thread(gateway.stop) == 0
         async with asyncio.timeout(20):
             assert (await status)["status"] == "queued"
 
