@@ -5,6 +5,7 @@ default:
     @just --list
 
 # the whole service: server, gateway, workers
+[no-exit-message]
 up *arguments:
     python3 deploy/local up {{arguments}}
 

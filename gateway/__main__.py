@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import logging
 import resource
 import signal
 import sys
@@ -15,6 +14,7 @@ import uvicorn
 from gateway.app import create_app
 from gateway.protocol import LimitedProtocol
 from gateway.settings import GatewaySettings
+from workers.logs import configure_logging
 from workers.settings import load
 
 if TYPE_CHECKING:
@@ -79,9 +79,7 @@ def _collect_garbage_seldom() -> None:
 def main() -> None:
     """Reads the settings and serves until SIGTERM or SIGINT."""
     settings = load(GatewaySettings)
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    configure_logging(settings.log_level)
     # uvicorn raises the signal that stopped it again, behind a clean stop.
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003
+from ssl import PROTOCOL_TLS_SERVER, SSLContext
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -57,6 +58,12 @@ class GatewaySettings(StreamSettings):
         for file in files:
             if file is not None and not file.is_file():
                 raise ValueError(f"{file} is not a file")
+        if self.tls_cert_file and self.tls_key_file:
+            try:
+                # Without the password, a key that has one would be asked for on the terminal.
+                SSLContext(PROTOCOL_TLS_SERVER).load_cert_chain(self.tls_cert_file, self.tls_key_file, password="")
+            except (OSError, ValueError) as error:
+                raise ValueError(f"TLS_CERT_FILE and TLS_KEY_FILE are no certificate and its key: {error}") from None
         return self
 
     def api_key_list(self) -> list[str]:

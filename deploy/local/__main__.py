@@ -3,10 +3,9 @@
     python3 deploy/local up      the service: server, gateway, workers
     python3 deploy/local test    all tests (further arguments go to pytest)
 
-This file needs nothing but Python's standard library, and has to be readable for older versions of it.
+This file needs nothing but Python's standard library, and has to be readable for older versions of it:
+Python 3.6 gets to `check_python`.
 """
-
-from __future__ import annotations
 
 import contextlib
 import fcntl
@@ -50,14 +49,24 @@ def main() -> None:
         sys.exit(0)
     if name not in COMMANDS:
         fail(USAGE)
+    if name in ("up", "install") and arguments:
+        fail(f"`{name}` takes no arguments, but got {' '.join(arguments)!r}: settings come from the environment.")
     os.chdir(str(ROOT))
     with CONSTRAINTS.open("rb") as constraints:
-        fcntl.flock(constraints, fcntl.LOCK_EX)  # two commands at once: one installs, the other waits
-        install(constraints.read())
+        # Two commands at once: one installs, the other waits.
+        try:
+            fcntl.flock(constraints, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            say("waiting for another command, which installs the packages")
+            fcntl.flock(constraints, fcntl.LOCK_EX)
+        try:
+            install(constraints.read())
+        except OSError as error:
+            fail(f"can't install into {VENV}: {error}.")
     run([[str(PYTHON), *command] for command in COMMANDS[name]], arguments)
 
 
-def check_python(version: tuple[int, ...]) -> None:
+def check_python(version: "tuple[int, ...]") -> None:
     """Ends the process with a sentence if this Python can't make the environment."""
     if not (3, 11) <= version < (3, 14):
         found = ".".join(map(str, version))
@@ -74,18 +83,25 @@ def check_python(version: tuple[int, ...]) -> None:
 
 def install(constraints: bytes) -> None:
     """Brings `.venv` to what `constraints` lists, unless the stamp says that it is there."""
-    wanted = hashlib.sha256(b"\n".join([constraints, sys.version.encode(), str(ROOT).encode()])).hexdigest()
+    # Scripts in an environment name its folder, so it can't be moved.
+    maker = digest(sys.version.encode(), str(ROOT).encode())
+    wanted = maker + " " + digest(constraints)
     stamp = STAMP.read_text(encoding="utf-8") if STAMP.exists() else ""
     if stamp == wanted and PYTHON.exists():
         return
-    if stamp == INSTALLING or not same_python():
+    if (stamp and not stamp.startswith(maker)) or not same_python():
         say("making the virtual environment .venv")
-        checked([sys.executable, "-m", "venv", "--clear", str(VENV)])
+        checked([sys.executable, "-m", "venv", "--clear", str(VENV)], "making .venv")
     STAMP.write_text(INSTALLING, encoding="utf-8")
     say("installing the packages of constraints.txt into .venv (once; it may take a minute or two)")
     pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    checked([*pip, "--require-hashes", "--requirement", str(CONSTRAINTS)])
+    checked([*pip, "--require-hashes", "--requirement", str(CONSTRAINTS)], "installing the packages")
     STAMP.write_text(wanted, encoding="utf-8")
+
+
+def digest(*parts: bytes) -> str:
+    """A short hash."""
+    return hashlib.sha256(b"\n".join(parts)).hexdigest()[:32]
 
 
 def same_python() -> bool:
@@ -98,16 +114,17 @@ def same_python() -> bool:
     return found.stdout.decode().strip() == sys.version
 
 
-def checked(command: list[str]) -> None:
+def checked(command: "list[str]", what: str) -> None:
     """Runs a command quietly. If it fails, shows what it said and ends the process."""
     environment = dict(os.environ, PIP_USER="0")  # a user's `--user` default does not work in an environment
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, check=False)
     if done.returncode:
         sys.stderr.buffer.write(done.stdout)
-        fail(f"`{' '.join(command[1:4])} ...` failed (exit code {done.returncode}); the next try starts afresh.")
+        sys.stderr.flush()
+        fail(f"{what} failed (exit code {done.returncode}, what it said is above); the next try starts afresh.")
 
 
-def run(commands: list[list[str]], arguments: list[str]) -> NoReturn:
+def run(commands: "list[list[str]]", arguments: "list[str]") -> NoReturn:
     """Runs every command and ends the process: with the first exit code that is not 0, if there is one."""
     if len(commands) == 1:
         os.execv(commands[0][0], [*commands[0], *arguments])  # noqa: S606

@@ -55,7 +55,8 @@ class DataDir:
     async def lock(self) -> None:
         """Makes the folder and takes it for this process. Raises StartError."""
         try:
-            self.server_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.server_path.mkdir(mode=0o700, exist_ok=True)
             self._lock = (self.path / "lock").open("a+", encoding="utf-8")
         except OSError as error:
             raise StartError(f"can't use the data folder {self.path}: {error.strerror}") from error

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class UpSettings(BaseSettings):
     """What `python3 deploy/local up` starts. The parts it starts read their own settings from the same environment."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
     port: Annotated[int, Field(ge=1, le=65_535)] = Field(8002, description="port of the API")
     workers: Annotated[int, Field(ge=0, le=1000)] = Field(1, description="number of worker processes")

@@ -20,14 +20,13 @@ from deploy.local.processes import Child, Printer, describe_exit, wants_colour
 from deploy.local.server import DataDir, Server, StartError
 from deploy.local.settings import UpSettings
 from gateway.settings import GatewaySettings
-from workers.settings import WorkerSettings, load
+from workers.settings import BAD_SETTING, WorkerSettings, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NAME = "leadtime"
 GATEWAY = "gateway"
-BAD_SETTING = 2  # exit code of a part that will not start, however often
 _MORE_PATIENCE_S = 10.0
 _SERVER_PATIENCE_S = 60.0
 _LONG_LIFE_S = 60.0
@@ -40,7 +39,6 @@ class Service:
     def __init__(self, up: UpSettings, gateway: GatewaySettings, worker: WorkerSettings) -> None:
         self._up = up
         self._gateway = gateway
-        self._tls = bool(getattr(gateway, "tls_cert_file", ""))
         self._worker = worker
         self._names = [f"worker-{n}" for n in range(1, up.workers + 1)]
         width = max(map(len, [NAME, GATEWAY, *self._names]))
@@ -61,18 +59,22 @@ class Service:
         serving = asyncio.create_task(self._serve())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._on_signal, serving)
-        code = 0
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+                loop.add_signal_handler(number, self._on_signal, serving)
+        reason = ""
         try:
             await serving
         except asyncio.CancelledError:
             pass
         except StartError as error:
-            code = 1
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            reason = str(error)
+            if self._children:
+                self.say(reason)
         finally:
             await self._stop()
-        return 130 if self._killed else code
+        if reason:  # below whatever the parts had to say
+            print(f"error: {reason}", file=sys.stderr, flush=True)
+        return 130 if self._killed else int(bool(reason))
 
     def _on_signal(self, serving: asyncio.Task[NoReturn]) -> None:
         """The first signal stops the service; so does a failed part, and then the first one kills."""
@@ -101,16 +103,25 @@ class Service:
             async with asyncio.TaskGroup() as group:
                 if self._server:
                     group.create_task(self._watch(self._server.child))
-                group.create_task(self._watch(await self._start(GATEWAY, "gateway")))
-                for name in self._names:
-                    group.create_task(self._keep(name))
+                group.create_task(self._watch(await self._start(GATEWAY, "gateway", self._environment)))
+                for number, name in enumerate(self._names):
+                    group.create_task(self._keep(name, self._worker_environment(number)))
                 group.create_task(self._announce())
         except* StartError as failed:
             reasons += _leaves(failed)
         raise reasons[0]
 
-    async def _start(self, name: str, module: str) -> Child:
-        child = await Child.start(self._printer, name, [sys.executable, "-m", module], self._environment)
+    def _worker_environment(self, number: int) -> dict[str, str]:
+        """Of several workers, each has a probe port (counting up) and a ready file (`-1`, `-2`) of its own."""
+        environment = dict(self._environment)
+        if len(self._names) > 1 and self._worker.probe_port:
+            environment["PROBE_PORT"] = str(self._worker.probe_port + number)
+        if len(self._names) > 1 and self._worker.ready_file:
+            environment["READY_FILE"] = f"{self._worker.ready_file}-{number + 1}"
+        return environment
+
+    async def _start(self, name: str, module: str, environment: dict[str, str]) -> Child:
+        child = await Child.start(self._printer, name, [sys.executable, "-m", module], environment)
         self._children[name] = child
         return child
 
@@ -118,13 +129,13 @@ class Service:
         code = await child.wait()
         raise StartError(f"{child.name} ended unexpectedly ({describe_exit(code)})")
 
-    async def _keep(self, name: str) -> NoReturn:
+    async def _keep(self, name: str, environment: dict[str, str]) -> NoReturn:
         """Starts a worker again and again, less and less often if it keeps dying young."""
         loop = asyncio.get_running_loop()
         pause_s = 0.5
         while True:
             started = loop.time()
-            code = await (await self._start(name, "workers")).wait()
+            code = await (await self._start(name, "workers", environment)).wait()
             if code == BAD_SETTING:
                 raise StartError(f"{name} can't start ({describe_exit(code)})")
             pause_s = 0.5 if loop.time() - started > _LONG_LIFE_S else min(30.0, pause_s * 2)
@@ -132,9 +143,7 @@ class Service:
             await asyncio.sleep(pause_s)
 
     async def _announce(self) -> None:
-        scheme = "https" if self._tls else "http"
-        host = "127.0.0.1" if self._gateway.host in ("0.0.0.0", "::", "") else self._gateway.host  # noqa: S104
-        url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{self._up.port}"
+        url = _url(self._gateway, self._up.port)
         waiting = asyncio.get_running_loop().call_later(
             _ANNOUNCE_AFTER_S, self.say, f"still waiting for {url}/readyz to answer 200"
         )
@@ -145,7 +154,9 @@ class Service:
                     await asyncio.sleep(0.1)
         finally:
             waiting.cancel()
-        options = "-k " if self._tls else ""
+        options = "-k " if self._gateway.tls_cert_file else ""
+        if self._gateway.api_key_list():
+            options += "-H 'Authorization: Bearer KEY' "
         self.say(f"ready: {url} (curl {options}-X POST '{url}/push?input=hello')")
 
     async def _stop(self) -> None:
@@ -161,7 +172,8 @@ class Service:
         if self._server:
             await self._server.child.stop(_SERVER_PATIENCE_S)
             self._data.remove_url()
-        self.say("stopped")
+        if self._server or self._children:
+            self.say("stopped")
 
 
 def _leaves(group: BaseExceptionGroup[StartError]) -> Iterator[StartError]:
@@ -170,6 +182,12 @@ def _leaves(group: BaseExceptionGroup[StartError]) -> Iterator[StartError]:
             yield from _leaves(error)
         else:
             yield error
+
+
+def _url(gateway: GatewaySettings, port: int) -> str:
+    """The API's URL on this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(gateway.host, gateway.host)  # noqa: S104
+    return f"{'https' if gateway.tls_cert_file else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _check_port(host: str, port: int) -> None:

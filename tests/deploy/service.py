@@ -44,13 +44,15 @@ class Service:
         """What it has printed."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
-    def wait_for(self, text: str) -> None:
-        """Returns when it has printed `text`."""
+    def wait_for(self, *texts: str) -> None:
+        """Returns when it has printed a line with all of `texts`."""
         deadline = time.monotonic() + PATIENCE_S
-        while text not in self.text:
+        while True:
             ended = self.process.poll() is not None
-            if (ended and text not in self.text) or time.monotonic() > deadline:
-                raise AssertionError(f"no {text!r} in:\n{self.text}")
+            if any(all(text in line for text in texts) for line in self.text.splitlines()):
+                return
+            if ended or time.monotonic() > deadline:
+                raise AssertionError(f"no {texts} in:\n{self.text}")
             time.sleep(0.05)
 
     def processes(self) -> list[psutil.Process]:

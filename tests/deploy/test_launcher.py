@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +27,7 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]
     venv = tmp_path / ".venv"
     python = venv / "bin" / "python"
 
-    def checked(command: list[str]) -> None:
+    def checked(command: list[str], _what: str) -> None:
         ran.append(command)
         if "venv" in command:
             python.parent.mkdir(parents=True, exist_ok=True)
@@ -53,10 +55,10 @@ def test_installs_once(commands: list[list[str]]) -> None:
 
 
 def test_interrupted_install_is_redone(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    works: Callable[[list[str]], None] = launcher.checked
+    works: Callable[[list[str], str], None] = launcher.checked
 
-    def fails(command: list[str]) -> None:
-        works(command)
+    def fails(command: list[str], what: str) -> None:
+        works(command, what)
         if "pip" in command:
             raise KeyboardInterrupt
 
@@ -69,7 +71,41 @@ def test_interrupted_install_is_redone(commands: list[list[str]], monkeypatch: p
     assert "--clear" in commands[2]
 
 
-@pytest.mark.parametrize("version", [(3, 7), (3, 10), (3, 14), (4, 0)])
+def test_moved_clone_gets_a_new_environment(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    launcher.install(b"a==1")
+    monkeypatch.setattr(launcher, "ROOT", Path("/elsewhere"))
+    launcher.install(b"a==1")
+    assert kinds(commands) == ["venv", "pip"] * 2
+
+
+def test_environment_that_was_there_is_kept(commands: list[list[str]]) -> None:
+    """One that was made by hand, with the right Python."""
+    launcher.checked(["", "-m", "venv"], "")
+    launcher.install(b"a==1")
+    assert kinds(commands) == ["venv", "pip"]
+
+
+def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    """One clear sentence, not a traceback; for root too, so the folder is none."""
+    clone = tmp_path / "clone"
+    (clone / "deploy" / "local").mkdir(parents=True)
+    shutil.copy(ROOT / "deploy" / "local" / "__main__.py", clone / "deploy" / "local")
+    (clone / "constraints.txt").touch()
+    (clone / ".venv").symlink_to("/dev/null/nowhere")
+    done = subprocess.run([sys.executable, clone / "deploy" / "local", "install"], capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith(b"leadtime: ")
+
+
+def test_old_pythons_can_read_the_script() -> None:
+    """So that they get to say which Python is needed."""
+    source = (ROOT / "deploy" / "local" / "__main__.py").read_text(encoding="utf-8")
+    ast.parse(source, feature_version=(3, 6))
+    assert "import annotations" not in source
+
+
+@pytest.mark.parametrize("version", [(3, 6), (3, 7), (3, 10), (3, 14), (4, 0)])
 def test_wrong_python(version: tuple[int, int], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         launcher.check_python(version)
@@ -87,10 +123,16 @@ def test_no_venv_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 def test_failing_command_shows_its_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     with pytest.raises(SystemExit, match="2"):
-        launcher.checked([sys.executable, "-c", "print('no such package'); raise SystemExit(7)"])
+        launcher.checked([sys.executable, "-c", "print('no such package'); raise SystemExit(7)"], "installing")
     said = capfdbinary.readouterr().err
-    assert b"no such package" in said
-    assert b"failed (exit code 7)" in said
+    assert said.startswith(b"no such package\nleadtime: installing failed (exit code 7, ")
+
+
+def test_up_takes_no_arguments() -> None:
+    command = [sys.executable, str(ROOT / "deploy" / "local"), "up", "--port", "8003"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("leadtime: `up` takes no arguments, but got '--port 8003': settings come from ")
 
 
 @pytest.mark.parametrize("arguments", [[], ["nope"], ["--help"]])

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import signal
 import socket
+import ssl
+import stat
 import time
+import uuid
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
+import redis
+import trustme
 
 from tests.deploy.old_client import ask, run
 from tests.deploy.service import PATIENCE_S, Service, gone
+from tests.servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     import psutil
+
+    from tests.servers import Server
 
 pytestmark = pytest.mark.fault
 
@@ -30,11 +39,10 @@ def service(tmp_path: Path) -> Iterator[Service]:
         yield service
 
 
-def named(service: Service, word: str) -> psutil.Process:
-    """The process whose command line has `word` as its last but one or last item."""
-    found = [process for process in service.processes() if word in " ".join(process.cmdline()[-2:])]
-    assert len(found) == 1, found
-    return found[0]
+def part(service: Service, module: str) -> psutil.Process:
+    """The process that runs `python -m MODULE`."""
+    [found] = [process for process in service.processes() if process.cmdline()[-2:] == ["-m", module]]
+    return found
 
 
 def test_old_client(service: Service) -> None:
@@ -49,6 +57,72 @@ def test_old_client(service: Service) -> None:
     assert "worker-1 | " in service.text
     assert "gateway  | " in service.text
     assert "Traceback" not in service.text
+
+
+def test_data_is_for_its_owner_only(service: Service, tmp_path: Path) -> None:
+    """The folder holds inputs and results, and how to reach the server."""
+    data = tmp_path / "data"
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    assert stat.S_IMODE((data / "redis-url").stat().st_mode) == 0o600
+    url = (data / "redis-url").read_text().strip()
+    with redis.Redis.from_url(url) as client, redis.Redis(port=client.get_connection_kwargs()["port"]) as stranger:
+        assert client.ping()
+        with pytest.raises(redis.AuthenticationError):
+            stranger.ping()
+    assert service.stop() == 0
+    assert not (data / "redis-url").exists()
+
+
+def test_other_server_tls_and_keys(tmp_path: Path, valkey: Server) -> None:
+    """REDIS_URL starts no embedded server; the line to try is one that works."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    tls = {"TLS_CERT_FILE": str(tmp_path / "cert.pem"), "TLS_KEY_FILE": str(tmp_path / "key.pem")}
+    queue = {"REDIS_URL": valkey.url, "QUEUE_NAME": f"up-{uuid.uuid4().hex}"}
+    key = "0123456789abcdef"
+    with Service(tmp_path, WORKERS="0", API_KEYS=key, **tls, **queue) as service:
+        service.wait_for("leadtime | ready: ")
+        url = f"https://127.0.0.1:{service.port}"
+        assert f"(curl -k -H 'Authorization: Bearer KEY' -X POST '{url}/push?input=hello')" in service.text
+        request = Request(f"{url}/push?input=hello", method="POST", headers={"Authorization": f"Bearer {key}"})  # noqa: S310
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        with urlopen(request, timeout=PATIENCE_S, context=context) as response:  # noqa: S310
+            assert response.status == 202
+        assert "valkey" not in service.text
+        assert service.stop() == 0
+    assert not (tmp_path / "data").exists()
+
+
+def test_several_workers_have_probes_of_their_own(tmp_path: Path) -> None:
+    port, ready = free_port(), tmp_path / "ready"
+    with Service(tmp_path, WORKERS="2", PROBE_PORT=str(port), READY_FILE=str(ready)) as service:
+        service.wait_for("worker-1 | ", "ready: predict")
+        service.wait_for("worker-2 | ", "ready: predict")
+        assert sorted(file.name for file in tmp_path.glob("ready*")) == ["ready-1", "ready-2"]
+        for number in range(2):
+            with urlopen(f"http://127.0.0.1:{port + number}/readyz", timeout=PATIENCE_S) as response:
+                assert response.status == 200
+        assert service.stop() == 0
+
+
+def test_hang_up(tmp_path: Path) -> None:
+    """A closed terminal stops the service, unless it was started with nohup."""
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        service = Service(tmp_path, WORKERS="0")
+    finally:
+        signal.signal(signal.SIGHUP, ignored)
+    with service:
+        service.wait_for("leadtime | ready: ")
+        service.process.send_signal(signal.SIGHUP)
+        assert ask(f"{service.base}/push?input=hello", "POST")["id"]
+        assert service.stop() == 0
+    with Service(tmp_path, WORKERS="0") as service:
+        service.wait_for("leadtime | ready: ")
+        assert service.stop(signal.SIGHUP) == 0
 
 
 def test_jobs_survive_a_restart(tmp_path: Path) -> None:
@@ -95,7 +169,7 @@ def test_second_signal_stops_at_once(tmp_path: Path) -> None:
 
 
 def test_dead_worker_is_replaced(service: Service) -> None:
-    named(service, "workers").kill()
+    part(service, "workers").kill()
     service.wait_for("worker-1 ended (killed by SIGKILL)")
     job_id = ask(f"{service.base}/push?input=hello", "POST")["id"]
     assert ask(f"{service.base}/status/{job_id}?wait=30")["status"] == "finished"
@@ -109,7 +183,7 @@ def test_dead_part_stops_all(service: Service, word: str, name: str) -> None:
     assert len(found) == 1, found
     found[0].kill()
     assert service.wait() == 1
-    assert f"error: {name} ended unexpectedly (killed by SIGKILL)" in service.text
+    assert service.text.endswith(f"error: {name} ended unexpectedly (killed by SIGKILL)\n")
     assert gone(below) == []
 
 

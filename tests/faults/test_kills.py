@@ -1,0 +1,148 @@
+"""2,000 jobs while workers, server and gateway are killed: nothing acknowledged is lost, nothing is there twice."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.faults.client import Client
+from tests.faults.fleet import Fleet, surviving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.servers import Server
+
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(400)]
+
+logger = logging.getLogger(__name__)
+
+SEED = 20
+JOBS = 2000
+CLIENTS = 100  # each pushes a job, waits for its result, and goes on to the next
+WORKERS = 4
+LEASE_S = 2.0
+DEADLINE_S = 300.0
+
+
+@dataclass
+class Load:
+    """What the clients did: ids by input as acknowledged, and what `/data` first showed by id."""
+
+    acknowledged: dict[str, str] = field(default_factory=dict)
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    progress: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def client(self, client: Client, texts: Iterator[str]) -> None:
+        for text in texts:
+            job_id = self.acknowledged[text] = await client.push(text)
+            self.results[job_id] = await client.result(job_id)
+            async with self.progress:
+                self.progress.notify_all()
+
+    async def reached(self, share: float) -> None:
+        """Returns when this share of all jobs has its results."""
+        async with self.progress:
+            await self.progress.wait_for(lambda: len(self.results) >= share * JOBS)
+
+
+async def kill_workers(fleet: Fleet, rng: random.Random) -> None:
+    """Kills one of the workers at random about every second, and starts another; never ends."""
+    while True:
+        await asyncio.sleep(rng.uniform(0.5, 1.5))
+        while not fleet.ready_workers():  # noqa: ASYNC110 - or the kills alone could use up a slow machine's time
+            await asyncio.sleep(0.1)
+        fleet.kill_worker(rng.choice(fleet.workers))
+        fleet.start_worker()
+
+
+async def kill_the_rest(fleet: Fleet, load: Load, rng: random.Random) -> None:
+    """In the midst of the load: the server, the gateway, and the server again, each back after a moment."""
+    await load.reached(0.25)
+    await fleet.restart_server(rng.uniform(0.3, 1.2))
+    await load.reached(0.5)
+    await fleet.restart_gateway()
+    await load.reached(0.75)
+    await fleet.restart_server(rng.uniform(0.3, 1.2))
+
+
+async def read_all(client: Client, ids: list[str]) -> dict[str, dict[str, Any]]:
+    """What `/data` shows of each."""
+    results: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(ids), CLIENTS):
+        chunk = ids[start : start + CLIENTS]
+        results |= zip(chunk, await asyncio.gather(*map(client.result, chunk)), strict=True)
+    return results
+
+
+async def unexplained(fleet: Fleet, load: Load) -> str:
+    """An account of the jobs without a result, for when a test fails."""
+    missing = [job_id for job_id in load.acknowledged.values() if job_id not in load.results]
+    lines = [f"seed {SEED}; {len(load.acknowledged)} pushes acknowledged, {len(load.results)} results"]
+    try:
+        lines.append(f"{await fleet.stream.counts()}")
+        views = await fleet.stream.view_many([(job_id, False) for job_id in missing[:20]])
+        lines += [f"{job_id}: {view or 'unknown'}" for job_id, view in zip(missing, views, strict=False)]
+    except Exception as error:  # noqa: BLE001
+        lines.append(f"the server can't be asked: {error!r}")
+    return "\n".join([*lines, fleet.account()])
+
+
+async def test_every_acknowledged_push_finishes_once(durable: Server, tmp_path: Path) -> None:
+    rng = random.Random(SEED)
+    settings = {"LEASE_S": str(LEASE_S), "MODEL_PREDICT_S": "0.01"}
+    async with Fleet(durable, tmp_path, **settings) as fleet, Client(fleet.base, DEADLINE_S) as client:
+        await fleet.start_gateway()
+        await fleet.start_workers(WORKERS)
+        load = Load()
+        texts = iter([f"text {n}" for n in range(JOBS)])
+        killing = asyncio.create_task(kill_workers(fleet, rng))
+        try:
+            async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
+                group.create_task(kill_the_rest(fleet, load, rng))
+                for _ in range(CLIENTS):
+                    group.create_task(load.client(client, texts))
+        except (TimeoutError, ExceptionGroup) as error:
+            first = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
+            raise AssertionError(f"{first!r}\n{await unexplained(fleet, load)}") from None
+        finally:
+            killing.cancel()
+            await asyncio.wait([killing])
+        assert killing.cancelled(), killing.exception()
+        await fleet.drained()
+
+        # What a client has once seen stays, also past the leases of the workers that were killed last.
+        await asyncio.sleep(2 * LEASE_S)
+        again = await read_all(client, list(load.results))
+        changed = {job_id: (first, again[job_id]) for job_id, first in load.results.items() if first != again[job_id]}
+        assert not changed, f"{len(changed)} results changed: {list(changed.items())[:5]}"
+
+        # Each id is one input's, and each result that of a run with that input.
+        assert len(set(load.acknowledged.values())) == JOBS
+        runs = set(fleet.runs)
+        strange = [
+            (text, again[job_id])
+            for text, job_id in load.acknowledged.items()
+            if again[job_id]["input"] != text or (again[job_id]["output"].partition(" ")[0], text) not in runs
+        ]
+        assert not strange, f"{len(strange)} results belong to no run of their job: {strange[:5]}"
+
+        # No push was done twice: there are as many records as jobs, all of them finished.
+        records = await fleet.stream.redis.keys(f"{fleet.stream.prefix}:job:*")
+        assert len(records) == JOBS, f"{len(records)} jobs for {JOBS} pushes"
+        counts = await fleet.stream.counts()
+        assert (counts.length, counts.waiting, counts.pending, counts.released) == (0, 0, 0, 0), counts
+        assert (counts.deferred, counts.dead) == (0, 0), counts
+
+        assert surviving(fleet.orphans) == [], "models outlived their workers"
+        logger.info(
+            "%d workers killed, %d runs repeated, clients tried again: %s",
+            fleet.killed, len(runs) - JOBS, dict(client.trouble),
+        )  # fmt: skip
+        assert fleet.complaints() == []

@@ -1,0 +1,54 @@
+"""A bad setting of the gateway stops the start, with one sentence."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def start(**settings: str) -> str:
+    """What `python -m gateway` says before it ends."""
+    command = [sys.executable, "-m", "gateway"]
+    done = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "70000"), ("MAX_INPUT_BYTES", "0"), ("MAX_WAIT_S", "nan"), ("MAX_WAITERS", "-1"), ("LOG_LEVEL", "LOUD")],
+)
+def test_bad_values(name: str, value: str) -> None:
+    assert start(**{name: value}).startswith(f"bad setting {name}={value!r}: ")
+
+
+@pytest.mark.parametrize("keys", ["short", "good-0123456789abcdef,short-secret", "has a space in it 123"])
+def test_bad_api_keys_are_not_shown(keys: str) -> None:
+    said = start(API_KEYS=keys)
+    assert said.startswith("bad setting API_KEYS")
+    assert "16 or more" in said
+    assert not any(key in said for key in keys.split(","))
+
+
+def test_bad_tls_files(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    one, other = authority.issue_cert("127.0.0.1"), authority.issue_cert("127.0.0.1")
+    one.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    one.private_key_pem.write_to_path(tmp_path / "key.pem")
+    other.private_key_pem.write_to_path(tmp_path / "other.pem")
+    (tmp_path / "nonsense").write_text("nonsense")
+    cert, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+    assert "go together" in start(TLS_CERT_FILE=cert)
+    assert "is not a file" in start(TLS_CERT_FILE=cert, TLS_KEY_FILE=str(tmp_path / "missing"))
+    for bad_cert, bad_key in [("nonsense", key), (cert, "nonsense"), (cert, "other.pem")]:
+        said = start(TLS_CERT_FILE=str(tmp_path / bad_cert), TLS_KEY_FILE=str(tmp_path / bad_key))
+        assert "are no certificate and its key" in said
