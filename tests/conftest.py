@@ -11,7 +11,8 @@ from tests.servers import Server, server_binaries
 from workers.stream import Stream, StreamSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session", params=sorted(server_binaries()))
@@ -32,10 +33,25 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.kill()
 
 
+@pytest.fixture(params=sorted(server_binaries()))
+def start_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Starts a server of the test's own with the given options, of each kind there is; ends it after the test."""
+    started: list[Server] = []
+
+    def start(*options: str) -> Server:
+        started.append(Server(server_binaries()[request.param], tmp_path, *options))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.kill()
+
+
 @pytest.fixture
 def settings(server: Server) -> StreamSettings:
     """A queue of the test's own, with a short lease."""
-    return StreamSettings(redis_url=server.url, queue_name=f"test-{uuid.uuid4().hex}", lease_s=1.5)
+    return StreamSettings(redis_url=server.url, queue_name=f"test-{uuid.uuid4().hex}", lease_s=1.5, redis_timeout_s=10)
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""`python -m workers`: one worker process that runs the model."""
+"""`python -m workers`: one worker process that runs the model.
+
+Exit codes: 0 stopped on demand, 1 failed (the log says why), 2 a bad setting.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,13 @@ import sys
 
 import uvloop
 from arq.worker import func
+from redis.exceptions import AuthenticationError
 
-from workers.host import ModelLoadFailed
-from workers.predict import load_model, predict
-from workers.settings import WorkerSettings, load
+from workers.host import ModelLoadFailed, ModelNotFound
+from workers.logs import configure_logging
+from workers.predict import STOP_S, load_model, predict
+from workers.probe import ProbeFailed
+from workers.settings import BAD_SETTING, WorkerSettings, load
 from workers.worker import Worker
 
 logger = logging.getLogger("workers")
@@ -19,25 +25,38 @@ logger = logging.getLogger("workers")
 
 async def run(settings: WorkerSettings) -> int:
     """Runs a worker until it is told to stop. Returns the process's exit code."""
-    worker = Worker([func(predict)], settings=settings, max_jobs=settings.concurrency, on_startup=load_model)
+    functions = [func(predict, timeout=settings.job_timeout_s + STOP_S)]
+    worker = Worker(functions, settings=settings, max_jobs=settings.concurrency, on_startup=load_model)
     try:
         await worker.async_run()
+    except ProbeFailed as error:
+        logger.error("%s", error)
+        return BAD_SETTING
+    except ModelNotFound as error:
+        logger.error("bad setting MODEL: %s", error)
+        return BAD_SETTING
+    except AuthenticationError as error:
+        logger.error("bad setting REDIS_URL: the server refuses its user or password: %s", error)
+        return BAD_SETTING
     except ModelLoadFailed as error:
         logger.error("%s", error)
         return 1
+    except Exception:
+        logger.critical("the worker can't go on", exc_info=True)
+        return 1
     finally:
         await worker.close()
+    logger.info("stopped")
     return 0
 
 
 def main() -> None:
     """Reads the settings and runs."""
     settings = load(WorkerSettings)
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    configure_logging(settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(run(settings)))
+        code = runner.run(run(settings))
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ input as JSON. Back: a byte that tells the kind, then the body.
 | `R` | JSON | what `predict` returned |
 | `E` | JSON, `[type, message]` | the constructor (the process then ends) or `predict` raised |
 | `M` | - | out of memory; the process then ends |
+| `N` | text | there is no such model: trying again won't help; the process then ends |
 """
 
 from __future__ import annotations
@@ -23,14 +24,18 @@ import signal
 import socket
 import sys
 import traceback
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LOADED = b"L"
 RESULT = b"R"
 ERROR = b"E"
 OUT_OF_MEMORY = b"M"
+NOT_FOUND = b"N"
 MAX_MESSAGE_CHARS = 2000
 MAX_FRAME_BYTES = 2**32 - 1
 
@@ -41,6 +46,10 @@ def frame(*parts: bytes) -> bytes:
 
 
 OUT_OF_MEMORY_FRAME = frame(OUT_OF_MEMORY)  # made while there is memory
+
+
+class _NotFound(Exception):  # noqa: N818
+    """The setting names no model. The message says why."""
 
 
 def main() -> None:
@@ -62,13 +71,19 @@ def main() -> None:
     try:
         _limit(options["memory_limit_bytes"])
         model = _load(options["model"])
-        connection.sendall(frame(LOADED))
+        with _connected():
+            connection.sendall(frame(LOADED))
         _serve(connection, model, options["max_result_bytes"])
     except MemoryError:
         connection.sendall(OUT_OF_MEMORY_FRAME)
         _die(1)
     except SystemExit as error:
         _die(error.code if isinstance(error.code, int) else int(error.code is not None))
+    except _NotFound as error:
+        # The sentence says it all; a traceback would bury it.
+        with contextlib.suppress(OSError):
+            connection.sendall(frame(NOT_FOUND, str(error).encode(errors="replace")))
+        os._exit(1)
     except Exception as error:  # noqa: BLE001
         with contextlib.suppress(OSError):
             connection.sendall(_error(error))
@@ -80,27 +95,57 @@ def main() -> None:
 
 def _load(name: str) -> Any:
     module, _, attribute = name.partition(":")
-    model = getattr(importlib.import_module(module), attribute)()
+    try:
+        make = getattr(importlib.import_module(module), attribute)
+    except (ImportError, SyntaxError, AttributeError) as error:
+        raise _NotFound(f"{type(error).__name__}: {error}{_place(error)}") from None
+    if not callable(make):
+        raise _NotFound(f"{name} is no class")
+    model = make()
     if not callable(getattr(model, "predict", None)):
-        raise TypeError(f"{name} has no method predict")
+        raise _NotFound(f"{name} has no method predict")
     return model
+
+
+def _place(error: Exception) -> str:
+    """Where in the model's own code an import failed, for the end of a sentence."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [found for found in frames if not found.filename.startswith("<") and found.filename != __file__]
+    outside = [found for found in own if os.path.dirname(found.filename) != os.path.dirname(importlib.__file__)]
+    return f" ({outside[-1].filename}, line {outside[-1].lineno})" if outside else ""
 
 
 def _serve(connection: socket.socket, model: Any, max_result_bytes: int) -> None:
     max_result_bytes = min(max_result_bytes, MAX_FRAME_BYTES - 1)
     reader = connection.makefile("rb")
-    while header := reader.read(4):
-        data = reader.read(int.from_bytes(header, "big"))
+    while data := _receive(reader):
         try:
             reply = _run(model, data, max_result_bytes)
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001
-            connection.sendall(_error(error))
+            with _connected():
+                connection.sendall(_error(error))
             traceback.print_exc()
         else:
-            connection.sendall(reply)
+            with _connected():
+                connection.sendall(reply)
         del data
+
+
+def _receive(reader: io.BufferedReader) -> bytes:
+    """One frame's bytes; none at the connection's end."""
+    with _connected():
+        return reader.read(int.from_bytes(reader.read(4), "big"))
+
+
+@contextlib.contextmanager
+def _connected() -> Iterator[None]:
+    """Ends this process when the connection breaks: the worker has died, and the signal of that is on its way."""
+    try:
+        yield
+    except ConnectionError:
+        os._exit(1)
 
 
 def _run(model: Any, data: bytes, max_result_bytes: int) -> bytes:

@@ -11,7 +11,7 @@ from arq.connections import ArqRedis
 from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError, ReadOnlyError, ResponseError
+from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -44,7 +44,7 @@ def is_unavailable(error: BaseException) -> bool:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the server refused a write because its `maxmemory` is reached."""
-    return isinstance(error, ResponseError) and "OOM" in str(error)[:80]
+    return isinstance(error, OutOfMemoryError)
 
 
 def connect(url: str, timeout_s: float | None, client: type[ArqRedis] = ArqRedis) -> ArqRedis:

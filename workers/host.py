@@ -13,11 +13,12 @@ import os
 import signal
 import socket
 import sys
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
-from workers.child import ERROR, LOADED, MAX_MESSAGE_CHARS, OUT_OF_MEMORY, RESULT, frame
+from workers.child import ERROR, LOADED, MAX_MESSAGE_CHARS, NOT_FOUND, OUT_OF_MEMORY, RESULT, frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,10 @@ class ModelCrashed(RuntimeError):  # noqa: N818
     """The process died under the job, which may be tried again. The message says how it died."""
 
 
+class ModelTimedOut(ModelCrashed):
+    """The job took too long, and its process was killed for it."""
+
+
 class ModelRaised(RuntimeError):  # noqa: N818
     """`predict` raised `type` (a class name) with `message` (cut to 2,000 characters).
 
@@ -51,6 +56,10 @@ class ModelRaised(RuntimeError):  # noqa: N818
 
 class ModelLoadFailed(RuntimeError):  # noqa: N818
     """The model can't be loaded. The message is one sentence on why."""
+
+
+class ModelNotFound(ModelLoadFailed):
+    """There is no such model, or its module can't be imported: another try would end as this one did."""
 
 
 class _Process(asyncio.Protocol):
@@ -171,7 +180,8 @@ class ModelHost:
 
     A process is killed if loading takes longer than `load_timeout_s` seconds, gets MemoryError above
     `memory_limit_bytes` of address space (0 is no limit), and may return at most `max_result_bytes` of JSON.
-    `on_loaded` is called with the number of loaded, live processes whenever it changes.
+    `on_loaded` is called with the number of loaded, live processes whenever it changes, `on_load_s` with
+    the seconds that each took to load.
     """
 
     def __init__(
@@ -183,6 +193,7 @@ class ModelHost:
         memory_limit_bytes: int,
         max_result_bytes: int,
         on_loaded: Callable[[int], None],
+        on_load_s: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self._model = model
         self._size = size
@@ -190,6 +201,7 @@ class ModelHost:
         self._memory_limit_bytes = memory_limit_bytes
         self._max_result_bytes = max_result_bytes
         self._on_loaded = on_loaded
+        self._on_load_s = on_load_s
         self._live: set[_Process] = set()
         self._free: list[_Process] = []
         self._available = asyncio.Event()
@@ -208,7 +220,7 @@ class ModelHost:
     async def run(self) -> None:
         """Starts the processes and replaces those that die, until cancelled; then none of them is left.
 
-        Raises ModelLoadFailed when one has failed to load three times in succession.
+        Raises ModelLoadFailed when one has failed to load three times in succession, or ModelNotFound.
         """
         try:
             async with asyncio.TaskGroup() as group:
@@ -258,6 +270,8 @@ class ModelHost:
         while True:
             try:
                 process = await self._load()
+            except ModelNotFound:
+                raise
             except ModelLoadFailed as error:
                 failures += 1
                 if failures == LOAD_ATTEMPTS:
@@ -282,13 +296,20 @@ class ModelHost:
             "memory_limit_bytes": self._memory_limit_bytes,
             "max_result_bytes": self._max_result_bytes,
         }
+        started_s = time.monotonic()
         process = _Process(options, self._max_result_bytes + FRAME_SLACK_BYTES)
+        failure = ModelLoadFailed
         try:
             async with asyncio.timeout(self._load_timeout_s):
                 reply = await process.reply
             if reply == LOADED:
+                self._on_load_s(time.monotonic() - started_s)
                 return process
-            reason = self._out_of_memory if reply == OUT_OF_MEMORY else str(_read(reply)[1])
+            if reply[:1] == NOT_FOUND:
+                failure = ModelNotFound
+                reason = reply[1:].decode(errors="replace")
+            else:
+                reason = self._out_of_memory if reply == OUT_OF_MEMORY else str(_read(reply)[1])
         except TimeoutError:
             reason = f"it took longer than {self._load_timeout_s:g} s"
         except ModelCrashed as error:
@@ -297,7 +318,7 @@ class ModelHost:
             await process.stop()
             raise
         await process.stop()
-        raise ModelLoadFailed(f"the model {self._model} could not be loaded: {reason}")
+        raise failure(f"the model {self._model} could not be loaded: {reason}")
 
     def _add(self, process: _Process) -> None:
         self._live.add(process)

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from workers.host import ModelHost
+from workers.host import ModelHost, ModelTimedOut
 
 if TYPE_CHECKING:
     from workers.settings import WorkerSettings
     from workers.worker import Worker
 
+logger = logging.getLogger(__name__)
+
+# Above JOB_TIMEOUT_S, for a process that can't be stopped: arq's own timeout would fail the job for good.
+STOP_S = 30.0
+
 
 async def predict(ctx: dict[Any, Any], input: Any) -> orjson.Fragment:  # noqa: A002
-    """Runs the model on one JSON value; the result is the JSON that `Model.predict` returned."""
+    """Runs the model on one JSON value; the result is the JSON that `Model.predict` returned.
+
+    Raises ModelTimedOut after JOB_TIMEOUT_S, when the process has been stopped: as after a crash, the job is
+    tried again if it has attempts left.
+    """
     host: ModelHost = ctx["model"]
-    return orjson.Fragment(await host.predict(orjson.dumps(input)))
+    worker: Worker = ctx["worker"]
+    timeout_s = worker.settings.job_timeout_s
+    started_s = time.monotonic()
+    logger.info("job %s: attempt %d starts", ctx["job_id"], ctx["job_try"])
+    try:
+        async with asyncio.timeout(timeout_s):
+            result = await host.predict(orjson.dumps(input))
+    except TimeoutError:
+        raise ModelTimedOut(f"the model took longer than {timeout_s:g} s, and its process was stopped") from None
+    logger.info("job %s: answered in %.3g s", ctx["job_id"], time.monotonic() - started_s)
+    return orjson.Fragment(result)
 
 
 async def load_model(ctx: dict[Any, Any]) -> None:
@@ -31,6 +53,8 @@ async def load_model(ctx: dict[Any, Any]) -> None:
         memory_limit_bytes=settings.model_memory_limit_bytes,
         max_result_bytes=settings.max_result_bytes,
         on_loaded=worker.set_capacity,
+        on_load_s=worker.metrics.model_loads.add,
     )
+    logger.info("loading the model %s", settings.model)
     worker.watch(host.run(), "model")
     await host.loaded()

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_args
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from redis.asyncio.connection import Connection, parse_url
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+BAD_SETTING = 2  # exit code of a process that will not start, however often
+_MOST_SHOWN_CHARS = 100
+_CREDENTIALS = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?.*@", re.DOTALL)
+_SECRET_OPTIONS = re.compile(r"((?:user|pass)\w*=)[^&#]*", re.IGNORECASE)
 
 
 class StreamSettings(BaseSettings):
     """Where the stream is and how long things in it live; shared by gateway and workers."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+    # A variable that is set to nothing means the default.
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
+    # Not in the repr: it may hold a password.
     redis_url: str = Field(
-        "redis://127.0.0.1:6379/0", description="server that holds the stream (redis://, rediss://, unix://)"
+        "redis://127.0.0.1:6379/0",
+        repr=False,
+        description="server that holds the stream (redis://, rediss://, unix://)",
     )
     redis_timeout_s: Positive = Field(1.5, description="how long one command may take before the server counts as down")
     queue_name: str = Field(
@@ -40,6 +55,28 @@ class StreamSettings(BaseSettings):
         604_800.0, description="how long a failed job's payload is kept"
     )
     max_dead_letters: Annotated[int, Field(ge=1)] = Field(10_000, description="how many failed jobs' payloads are kept")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, url: str) -> str:
+        if not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("a server's URL starts with redis://, rediss:// or unix://")
+        parts = urlsplit(url)
+        if parts.fragment or "@" in parts.path + parts.query:
+            raise ValueError("special characters in a user or password are written as %XX")
+        if parts.scheme == "unix":
+            if not parts.path:
+                raise ValueError("a unix:// URL names a socket's path")
+        elif not re.fullmatch(r"(/\d*)?", parts.path):
+            raise ValueError("a server's URL ends with the number of a database, such as /0")
+        try:
+            options: dict[str, Any] = {**parse_url(url)}
+            options.pop("connection_class", Connection)(**options)  # connects to nothing yet
+        except TypeError as error:
+            raise ValueError(f"a server's URL has an unknown option ({str(error).rpartition(' ')[2]})") from None
+        except ValueError:
+            raise ValueError("not a server's URL, such as redis://user:password@host:6379/0") from None
+        return url
 
 
 class WorkerSettings(StreamSettings):
@@ -78,9 +115,37 @@ def load(settings: type[S]) -> S:
     try:
         return settings()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        what = first["msg"].removeprefix("Value error, ")
-        sys.exit(
-            f"bad setting {name}={first['input']!r}: {what[:1].lower()}{what[1:]}" if name else f"bad settings: {what}"
-        )
+        end_with_bad_setting(_sentence(settings, error.errors()[0]))
+    except SettingsError as error:  # a list or the like that is no JSON
+        end_with_bad_setting(f"bad settings: {error}")
+
+
+def end_with_bad_setting(sentence: str) -> NoReturn:
+    """Ends the process with one line on stderr and an exit code that means: don't start it again."""
+    sys.stderr.write(f"{sentence}\n")
+    sys.exit(BAD_SETTING)
+
+
+def without_credentials(url: str) -> str:
+    """A URL with `***` for the user and the password in it, so that it may be shown."""
+    return _SECRET_OPTIONS.sub(r"\1***", _CREDENTIALS.sub(r"\1***@", url, count=1))
+
+
+def _sentence(settings: type[BaseSettings], error: ErrorDetails) -> str:
+    what = error["msg"].removeprefix("Value error, ")
+    if not error["loc"]:
+        return f"bad settings: {what}"
+    field = str(error["loc"][0])
+    return f"bad setting {field.upper()}{_shown(settings, field, error['input'])}: {what[:1].lower()}{what[1:]}"
+
+
+def _shown(settings: type[BaseSettings], field: str, value: Any) -> str:
+    info = settings.model_fields.get(field)
+    if info is None or _is_secret(info.annotation):
+        return ""
+    text = repr(without_credentials(value) if isinstance(value, str) else value)
+    return "=" + (text if len(text) <= _MOST_SHOWN_CHARS else text[: _MOST_SHOWN_CHARS - 3] + "...")
+
+
+def _is_secret(annotation: Any) -> bool:
+    return annotation is SecretStr or any(map(_is_secret, get_args(annotation)))

@@ -32,6 +32,13 @@
 local GROUP = 'workers'
 local RELEASED = 'released'
 local CHUNK = 1000 -- arguments that unpack() is safely given at once
+local CLOCK_SLACK_MS = 1000 -- an entry's id this far ahead of the clock is not its time
+local ROUND = 100 -- entries read at once, so that large payloads can be stopped in between
+local REPLY_BYTES = 8 * 1024 * 1024 -- a reply ends with the payload or result that fills this
+
+-- Before 7.2.5 XREADGROUP tells neither the append-only file nor the replicas how many entries the group
+-- has read (redis/redis#12898): after a restart the lag would be that of all jobs there ever were.
+local FORGETS_ENTRIES_READ = redis.REDIS_VERSION_NUM < 0x00070205
 
 local function keys_of(prefix)
   return {
@@ -65,27 +72,51 @@ end
 
 local function entry_ms(entry) return tonumber(string.match(entry, '^%d+')) end
 
--- The group's counters; creates stream and group where they are missing.
-local function group_of(k)
+-- The group's counters, or nil without it. Never writes.
+local function find_group(k)
   local ok, groups = pcall(redis.call, 'XINFO', 'GROUPS', k.stream)
-  if ok and not groups.err then
-    for _, g in ipairs(groups) do
-      local info = map_of(g)
-      if info['name'] == GROUP then return info end
-    end
+  if not ok or groups.err then return nil end
+  for _, g in ipairs(groups) do
+    local info = map_of(g)
+    if info['name'] == GROUP then return info end
   end
-  redis.call('XGROUP', 'CREATE', k.stream, GROUP, '0', 'MKSTREAM', 'ENTRIESREAD', '0')
-  return group_of(k)
+  return nil
 end
 
+local function contains(list, item)
+  for i = 1, #list do
+    if list[i] == item then return true end
+  end
+  return false
+end
+
+-- The group's counters, exact; creates stream and group where they are missing.
 -- XDEL leaves a mark (max-deleted-entry-id) that makes the server answer lag = nil while it is not
--- older than the group's last delivered entry. Entries here are only deleted once they are counted
--- as read, or are uncounted by `forget`, so the mark can be taken back and the lag stays exact.
-local function restore_lag(k, forget)
-  if forget == 0 and group_of(k)['lag'] then return end
+-- older than the group's last delivered entry, and still counts entries that were never read. What
+-- waits is what the stream holds and nobody was given, so mark and count are set back to that here:
+-- wherever a lag is needed, in case somebody else touched the stream, and after every deletion. If the
+-- last delivered entry is among the `removed`, or `unread` ones are, even where the lag looks right: it
+-- would be wrong after the next push or read.
+local function group_of(k, removed, unread)
+  local group = find_group(k)
+  if not group then
+    redis.call('XGROUP', 'CREATE', k.stream, GROUP, '0', 'MKSTREAM', 'ENTRIESREAD', '0')
+    return group_of(k)
+  end
+  local read, waiting = group['entries-read'], math.max(0, redis.call('XLEN', k.stream) - group['pending'])
+  local is_marked = removed and (unread > 0 or contains(removed, group['last-delivered-id']))
+  if read and group['lag'] == waiting and not is_marked then return group end
   local info = map_of(redis.call('XINFO', 'STREAM', k.stream))
-  redis.call('XSETID', k.stream, info['last-generated-id'],
-    'ENTRIESADDED', whole(info['entries-added'] - forget), 'MAXDELETEDID', '0-1')
+  if not read or read < group['pending'] then
+    read = math.max(info['entries-added'] - waiting, group['pending'])
+    redis.call('XGROUP', 'SETID', k.stream, GROUP, group['last-delivered-id'], 'ENTRIESREAD', whole(read))
+  end
+  if info['last-generated-id'] ~= '0-0' then
+    redis.call('XSETID', k.stream, info['last-generated-id'],
+      'ENTRIESADDED', whole(read + waiting), 'MAXDELETEDID', '0-1')
+  end
+  group['lag'], group['entries-read'] = waiting, read
+  return group
 end
 
 -- Wakes up to `count` workers that have free capacity, longest ready first. A worker whose
@@ -105,12 +136,13 @@ end
 
 -- Acknowledges and deletes entries, leaving lag and pending exact.
 local function remove_entries(k, entries)
+  local unread = 0
   for i = 1, #entries, CHUNK do
     local last = math.min(i + CHUNK - 1, #entries)
-    redis.call('XACK', k.stream, GROUP, unpack(entries, i, last))
-    redis.call('XDEL', k.stream, unpack(entries, i, last))
+    unread = unread - redis.call('XACK', k.stream, GROUP, unpack(entries, i, last))
+    unread = unread + redis.call('XDEL', k.stream, unpack(entries, i, last))
   end
-  if #entries > 0 then restore_lag(k, 0) end
+  if #entries > 0 then group_of(k, entries, unread) end
 end
 
 local function append(k, id, function_name, args, kwargs)
@@ -131,12 +163,12 @@ local function expire(key, keep_ms)
   elseif keep_ms > 0 then redis.call('PEXPIRE', key, whole(keep_ms)) end
 end
 
--- A failed job's payload moves to the dead letters.
+-- A failed job's payload moves to the dead letters (nil: somebody deleted its entry).
 local function bury(k, job_key, id, payload, attempts, owner, error_json, finished, keep_ms, worker)
-  local entry = redis.call('XADD', k.dead, '*', 'id', id, 'function', payload['function'],
+  local entry = payload and redis.call('XADD', k.dead, '*', 'id', id, 'function', payload['function'],
     'args', payload['args'], 'kwargs', payload['kwargs'] or '', 'owner', owner or '',
     'attempts', attempts, 'error', error_json)
-  redis.call('HSET', job_key, 'status', 'failed', 'entry', entry, 'finished', whole(finished),
+  redis.call('HSET', job_key, 'status', 'failed', 'entry', entry or '', 'finished', finished,
     'attempts', attempts, 'error', error_json, 'worker', worker)
   expire(job_key, keep_ms)
 end
@@ -146,6 +178,9 @@ local function keep_queued(job_key, entry)
   redis.call('HSETNX', job_key, 'queued', whole(entry_ms(entry)))
 end
 
+-- A job does not end before it was queued, even if the server's clock was set back meanwhile.
+local function end_ms(now, queued) return whole(math.max(now, tonumber(queued))) end
+
 -- A pending entry goes to the front of the queue: still pending, but held by no worker.
 local function hand_back(k, job_key, entry)
   redis.call('XCLAIM', k.stream, GROUP, RELEASED, 0, entry, 'JUSTID')
@@ -153,7 +188,7 @@ local function hand_back(k, job_key, entry)
 end
 
 local function owns(k, worker, id, attempt)
-  local r = redis.call('HMGET', k.job .. id, 'status', 'worker', 'attempts', 'entry', 'owner')
+  local r = redis.call('HMGET', k.job .. id, 'status', 'worker', 'attempts', 'entry', 'owner', 'queued')
   return r[1] == 'processing' and r[2] == worker and r[3] == attempt, r
 end
 
@@ -164,13 +199,9 @@ local function push(keys, argv)
   local k = keys_of(keys[1])
   local max_backlog, idempotency_ms = tonumber(argv[1]), argv[2]
   local group = group_of(k)
-  if not group['lag'] then
-    restore_lag(k, 0)
-    group = group_of(k)
-  end
   local seq = group['entries-read'] + group['lag']
   local room = max_backlog - redis.call('XLEN', k.stream) - redis.call('ZCARD', k.deferred)
-  local replies, appended = {}, 0
+  local now, replies, appended, behind = now_ms(), {}, 0, false
   for i = 3, #argv, 5 do
     local id, options = argv[i], nil
     if argv[i + 4] ~= '' then options = cjson.decode(argv[i + 4]) end
@@ -189,7 +220,6 @@ local function push(keys, argv)
       reply = 'accepted'
       room = room - 1
       if options and options.defer_ms then
-        local now = now_ms()
         redis.call('HSET', job_key, 'function', argv[i + 1], 'args', argv[i + 2],
           'kwargs', options.kwargs or '', 'queued', whole(now))
         redis.call('ZADD', k.deferred, whole(now + options.defer_ms), id)
@@ -198,6 +228,9 @@ local function push(keys, argv)
         seq = seq + 1
         appended = appended + 1
         redis.call('HSET', job_key, 'seq', whole(seq), 'entry', entry)
+        -- Entry ids never go back, the clock may: then the id is no time.
+        if appended == 1 then behind = entry_ms(entry) > now + CLOCK_SLACK_MS end
+        if behind then redis.call('HSET', job_key, 'queued', whole(now)) end
       end
       if argv[i + 3] ~= '' then redis.call('HSET', job_key, 'owner', argv[i + 3]) end
       if idempotency_key then
@@ -211,35 +244,37 @@ local function push(keys, argv)
 end
 
 -- Starts one claimed entry: counts the attempt before anything runs. Returns nothing for an entry
--- that must not run: its job is gone, has ended, or has used up its attempts.
+-- that must not run: it is no job's, its job is gone or has ended, or has used up its attempts.
 local function start(k, worker, entry, fields, limits, limit, now, keep_ms, drop, ended)
   local payload = map_of(fields)
-  local id = payload['id']
+  local id = payload['id'] or ''
   local job_key = k.job .. id
   local r = redis.call('HMGET', job_key, 'entry', 'status', 'attempts', 'queued', 'owner')
-  if r[1] ~= entry or r[2] then
+  if r[1] ~= entry or (r[2] and r[2] ~= 'processing') then
     drop[#drop + 1] = entry
     return nil
   end
   local attempts = tonumber(r[3] or 0)
+  local queued = r[4] or whole(entry_ms(entry))
   local allowed = limits[payload['function']] or limit
   if attempts >= allowed then
     keep_queued(job_key, entry)
     bury(k, job_key, id, payload, attempts, r[5], cjson.encode({ type = 'AttemptsExhausted',
       message = 'gave up after ' .. attempts .. ' attempts: the last one ended without a result' }),
-      now, keep_ms, worker)
+      end_ms(now, queued), keep_ms, worker)
     drop[#drop + 1] = entry
     ended[#ended + 1] = id
     return nil
   end
   redis.call('HSET', job_key, 'status', 'processing', 'worker', worker,
     'attempts', attempts + 1, 'started', whole(now))
-  return id, payload, attempts + 1, r[4] or whole(entry_ms(entry))
+  return id, payload, attempts + 1, queued
 end
 
 -- claim(worker, count, running, ready_ms, max_attempts, keep_ms, then pairs function, max_attempts)
 -- Replies flat, 7 a job: id, entry, function, args, kwargs, attempt, queued_ms. A worker that got
--- fewer than it asked for is registered as idle in the same step, so no push can miss it.
+-- fewer than it asked for is registered as idle in the same step, so no push can miss it; if it got
+-- fewer because the reply is full, it or another is woken for the rest.
 local function claim(keys, argv)
   local k = keys_of(keys[1])
   local worker, count, running, ready = argv[1], tonumber(argv[2]), tonumber(argv[3]), argv[4]
@@ -247,42 +282,52 @@ local function claim(keys, argv)
   for i = 7, #argv, 2 do limits[argv[i]] = tonumber(argv[i + 1]) end
   group_of(k)
   local now = now_ms()
-  local out, drop, ended, taken, first = {}, {}, {}, 0, nil
+  local out, drop, ended, taken, bytes, first, has_read = {}, {}, {}, 0, 0, nil, false
   local function take(rows)
     for _, row in ipairs(rows) do
       local id, payload, attempt, queued = start(k, worker, row[1], row[2], limits, limit, now, keep_ms, drop, ended)
       if id then
         first = first or id
         taken = taken + 1
+        bytes = bytes + #payload['args']
         local n = #out
         out[n + 1], out[n + 2], out[n + 3], out[n + 4] = id, row[1], payload['function'], payload['args']
         out[n + 5], out[n + 6], out[n + 7] = payload['kwargs'] or '', attempt, queued
       end
     end
   end
-  while taken < count do
-    local pending = redis.call('XPENDING', k.stream, GROUP, '-', '+', count - taken, RELEASED)
+  while taken < count and bytes < REPLY_BYTES do
+    local pending = redis.call('XPENDING', k.stream, GROUP, '-', '+', math.min(count - taken, ROUND), RELEASED)
     if #pending == 0 then break end
     local entries = {}
-    for _, row in ipairs(pending) do entries[#entries + 1] = row[1] end
-    for i = 1, #entries, CHUNK do
-      local chunk = { unpack(entries, i, math.min(i + CHUNK - 1, #entries)) }
-      take(redis.call('XCLAIM', k.stream, GROUP, worker, 0, unpack(chunk)))
-    end
+    for i, row in ipairs(pending) do entries[i] = row[1] end
+    take(redis.call('XCLAIM', k.stream, GROUP, worker, 0, unpack(entries)))
   end
-  while taken < count do
-    local read = redis.call('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', count - taken, 'STREAMS', k.stream, '>')
+  while taken < count and bytes < REPLY_BYTES do
+    local asked = math.min(count - taken, ROUND)
+    local read = redis.call('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', asked, 'STREAMS', k.stream, '>')
     if not read then break end
+    has_read = true
     take(read[1][2])
+    if #read[1][2] < asked then break end
+  end
+  if has_read and FORGETS_ENTRIES_READ then
+    local group = find_group(k)
+    redis.call('XGROUP', 'SETID', k.stream, GROUP, group['last-delivered-id'], 'ENTRIESREAD',
+      whole(group['entries-read'] or -1))
   end
   remove_entries(k, drop)
   publish_ended(k, ended)
   if taken < count then redis.call('ZADD', k.idle, ready, worker) else redis.call('ZREM', k.idle, worker) end
+  if bytes >= REPLY_BYTES then wake(k, 1) end
   local worker_key = k.worker .. worker
-  if first then
-    redis.call('HSET', worker_key, 'state', 'busy', 'job', first, 'running', running + taken)
-  elseif running == 0 then
-    redis.call('HSET', worker_key, 'state', 'idle', 'job', '', 'running', 0)
+  -- Only a registration that has not expired: fields written now would never expire.
+  if (first or running == 0) and redis.call('EXISTS', worker_key) == 1 then
+    if first then
+      redis.call('HSET', worker_key, 'state', 'busy', 'job', first, 'running', running + taken)
+    else
+      redis.call('HSET', worker_key, 'state', 'idle', 'job', '', 'running', 0)
+    end
   end
   return out
 end
@@ -300,13 +345,15 @@ local function finish(keys, argv)
     local own, r = owns(k, worker, id, attempt)
     if own then
       local entry = r[4]
-      keep_queued(job_key, entry)
+      local queued = r[6] or whole(entry_ms(entry))
+      local finished = end_ms(now, queued)
       if outcome == 'finished' then
-        redis.call('HSET', job_key, 'status', 'finished', 'finished', whole(now), 'result', body)
+        redis.call('HSET', job_key, 'status', 'finished', 'queued', queued, 'finished', finished, 'result', body)
         redis.call('HDEL', job_key, 'entry', 'seq')
         expire(job_key, keep_ms)
       else
-        bury(k, job_key, id, payload_of(k.stream, entry), attempt, r[5], body, now, keep_ms, worker)
+        keep_queued(job_key, entry)
+        bury(k, job_key, id, payload_of(k.stream, entry), attempt, r[5], body, finished, keep_ms, worker)
       end
       remove[#remove + 1] = entry
       ended[#ended + 1] = id
@@ -321,8 +368,9 @@ local function finish(keys, argv)
   return replies
 end
 
--- defer(worker, id, attempt, defer_ms): a retry. Later: waits outside the stream; at once (0):
+-- defer(worker, id, attempt, defer_ms, keep_ms): a retry. Later: waits outside the stream; at once (0):
 -- goes to the front of the queue. The attempt stays counted. Replies 1, or 0 if the lease is lost.
+-- A job whose entry somebody deleted has nothing to run again, and is failed (kept for keep_ms).
 local function defer(keys, argv)
   local k = keys_of(keys[1])
   local worker, id, attempt, defer_ms = argv[1], argv[2], argv[3], tonumber(argv[4])
@@ -330,13 +378,21 @@ local function defer(keys, argv)
   local own, r = owns(k, worker, id, attempt)
   if not own then return 0 end
   local entry = r[4]
+  local payload = payload_of(k.stream, entry)
   keep_queued(job_key, entry)
+  if not payload then
+    bury(k, job_key, id, nil, attempt, r[5], cjson.encode({ type = 'PayloadMissing',
+      message = 'the job can not be retried: its entry was deleted from the stream' }),
+      whole(now_ms()), tonumber(argv[5]), worker)
+    remove_entries(k, { entry })
+    publish_ended(k, { id })
+    return 1
+  end
   if defer_ms == 0 then
     hand_back(k, job_key, entry)
     wake(k, 1)
     return 1
   end
-  local payload = payload_of(k.stream, entry)
   redis.call('HSET', job_key, 'function', payload['function'], 'args', payload['args'],
     'kwargs', payload['kwargs'] or '')
   redis.call('HDEL', job_key, 'status', 'worker', 'entry', 'seq')
@@ -374,7 +430,7 @@ local function release_others(k, worker, known)
       if not payload then
         redis.call('XACK', k.stream, GROUP, entry)
       else
-        local id = payload['id']
+        local id = payload['id'] or ''
         local r = redis.call('HMGET', k.job .. id, 'attempts', 'status', 'worker')
         if r[2] == 'processing' and r[3] == worker and not known[id .. ' ' .. r[1]] then
           hand_back(k, k.job .. id, entry)
@@ -437,7 +493,7 @@ local function leave(keys, argv)
   if #redis.call('XPENDING', k.stream, GROUP, '-', '+', 1, argv[1]) == 0 then
     redis.call('XGROUP', 'DELCONSUMER', k.stream, GROUP, argv[1])
   end
-  if (group['lag'] or 1) > 0 then wake(k, 1) end
+  if group['lag'] > 0 then wake(k, 1) end
   return released
 end
 
@@ -445,7 +501,7 @@ local function promote_due(k, now)
   local due = redis.call('ZRANGEBYSCORE', k.deferred, '-inf', whole(now), 'LIMIT', 0, CHUNK)
   if #due == 0 then return end
   local group = group_of(k)
-  local seq = group['entries-read'] + (group['lag'] or 0)
+  local seq = group['entries-read'] + group['lag']
   for _, id in ipairs(due) do
     local job_key = k.job .. id
     local r = redis.call('HMGET', job_key, 'function', 'args', 'kwargs')
@@ -462,15 +518,22 @@ end
 local function release_expired(k, lease_ms)
   local cursor = '0-0'
   repeat
-    local reply = redis.call('XAUTOCLAIM', k.stream, GROUP, RELEASED, lease_ms, cursor, 'COUNT', CHUNK)
+    local reply = redis.call('XAUTOCLAIM', k.stream, GROUP, RELEASED, lease_ms, cursor, 'COUNT', CHUNK, 'JUSTID')
     cursor = reply[1]
-    for _, row in ipairs(reply[2]) do
-      local job_key = k.job .. map_of(row[2])['id']
-      if redis.call('HGET', job_key, 'entry') == row[1] then
-        redis.call('HDEL', job_key, 'status', 'worker')
-      end
+    for _, entry in ipairs(reply[2]) do
+      local job_key = k.job .. (payload_of(k.stream, entry)['id'] or '')
+      if redis.call('HGET', job_key, 'entry') == entry then redis.call('HDEL', job_key, 'status', 'worker') end
     end
   until cursor == '0-0'
+end
+
+-- Whether `every_ms` have passed since this was last true. A mark from the future is the clock's,
+-- which was set back, and is not waited for.
+local function is_time(key, now, every_ms)
+  local last = tonumber(redis.call('GET', key) or nil)
+  if last and last <= now and now - last < every_ms then return false end
+  redis.call('SET', key, whole(now), 'PX', whole(every_ms))
+  return true
 end
 
 local function prune(k, now, lease_ms)
@@ -493,16 +556,16 @@ end
 -- is due, or -1.
 local function sweep(keys, argv)
   local k = keys_of(keys[1])
-  local now, interval, lease_ms = now_ms(), argv[1], tonumber(argv[2])
+  local now, interval, lease_ms = now_ms(), tonumber(argv[1]), tonumber(argv[2])
   local next_due = redis.call('ZRANGE', k.deferred, 0, 0, 'WITHSCORES')[2]
   local is_due = next_due and tonumber(next_due) <= now
-  local first = redis.call('SET', k.swept, 1, 'NX', 'PX', interval)
+  local first = is_time(k.swept, now, interval)
   if is_due or first then
     promote_due(k, now)
-    local lag = group_of(k)['lag'] or 1
+    local lag = group_of(k)['lag']
     if first then
       release_expired(k, lease_ms)
-      if redis.call('SET', k.pruned, 1, 'NX', 'PX', lease_ms) then
+      if is_time(k.pruned, now, lease_ms) then
         prune(k, now, lease_ms)
         redis.call('XTRIM', k.dead, 'MAXLEN', argv[4])
         redis.call('XTRIM', k.dead, 'MINID', whole(math.max(0, now - argv[3])))
@@ -530,14 +593,9 @@ local function cancel(keys, argv)
     redis.call('ZREM', k.deferred, id)
   else
     keep_queued(job_key, entry)
-    if redis.call('XACK', k.stream, GROUP, entry) == 1 then
-      redis.call('XDEL', k.stream, entry)
-      restore_lag(k, 0)
-    elseif redis.call('XDEL', k.stream, entry) == 1 then
-      restore_lag(k, 1)
-    end
+    remove_entries(k, { entry })
   end
-  redis.call('HSET', job_key, 'status', 'cancelled', 'finished', whole(now_ms()))
+  redis.call('HSET', job_key, 'status', 'cancelled', 'finished', end_ms(now_ms(), r[4] or entry_ms(entry)))
   redis.call('HDEL', job_key, 'entry', 'seq', 'worker', 'function', 'args', 'kwargs')
   expire(job_key, tonumber(argv[2]))
   if worker then redis.call('PUBLISH', k.wake .. worker, 'cancel ' .. id) end
@@ -547,13 +605,13 @@ end
 
 -- Puts a dead letter back into the stream under its id, with all its attempts before it.
 local function revive(k, entry, payload)
-  local id = payload['id']
+  local id, now = payload['id'], now_ms()
   local job_key = k.job .. id
   local group = group_of(k)
+  local new = append(k, id, payload['function'], payload['args'], payload['kwargs'])
   redis.call('DEL', job_key)
-  redis.call('HSET', job_key,
-    'entry', append(k, id, payload['function'], payload['args'], payload['kwargs']),
-    'seq', whole(group['entries-read'] + (group['lag'] or 0) + 1))
+  redis.call('HSET', job_key, 'entry', new, 'seq', whole(group['entries-read'] + group['lag'] + 1))
+  if entry_ms(new) > now + CLOCK_SLACK_MS then redis.call('HSET', job_key, 'queued', whole(now)) end
   if payload['owner'] ~= '' then redis.call('HSET', job_key, 'owner', payload['owner']) end
   redis.call('XDEL', k.dead, entry)
   wake(k, 1)
@@ -565,7 +623,7 @@ local function retry(keys, argv)
   local r = redis.call('HMGET', k.job .. argv[1], 'status', 'entry', 'queued')
   if not (r[1] or r[2] or r[3]) then return 'missing' end
   if r[1] ~= 'failed' then return r[1] or 'queued' end
-  local payload = payload_of(k.dead, r[2])
+  local payload = r[2] ~= '' and payload_of(k.dead, r[2])
   if not payload then return 'gone' end
   revive(k, r[2], payload)
   return 'retried'
@@ -577,7 +635,10 @@ local function requeue(keys, argv)
   local payload = payload_of(k.dead, argv[1])
   if not payload then return 0 end
   local job_key = k.job .. payload['id']
-  if redis.call('EXISTS', job_key) == 1 and redis.call('HGET', job_key, 'entry') ~= argv[1] then return 0 end
+  if redis.call('EXISTS', job_key) == 1 then
+    local r = redis.call('HMGET', job_key, 'status', 'entry')
+    if r[1] ~= 'failed' or r[2] ~= argv[1] then return 0 end
+  end
   revive(k, argv[1], payload)
   return 1
 end
@@ -587,14 +648,30 @@ local function dead_letters(keys, argv)
   return redis.call('XRANGE', keys_of(keys[1]).dead, argv[1], '+', 'COUNT', argv[2])
 end
 
+-- How many pending entries wait for a worker.
+local function released_of(k)
+  for _, row in ipairs(redis.call('XPENDING', k.stream, GROUP)[4] or {}) do
+    if row[1] == RELEASED then return tonumber(row[2]) end
+  end
+  return 0
+end
+
+-- Jobs ahead, an upper bound: the released, and from the place at the push those not delivered since.
+-- A deferred job comes behind all that wait now, and what is due before it.
+local function ahead_of(k, id, seq, queue)
+  if not seq then return queue.length + (redis.call('ZRANK', k.deferred, id) or 0) end
+  return math.max(0, math.min(math.max(0, seq - queue.read) + queue.released, queue.length) - 1)
+end
+
 -- view(then pairs id, '1' with the result or '0' without): per job false, or
 -- {status, owner, attempts, queued, started, finished, error, ahead, result}.
--- ahead is an upper bound, from the place at the push less the jobs delivered since.
+-- Replies fewer than asked for, but at least one, when the results fill a reply.
 local function view(keys, argv)
   local k = keys_of(keys[1])
-  local read = nil
+  local queue, bytes = nil, 0
   local replies = {}
   for i = 1, #argv, 2 do
+    if bytes >= REPLY_BYTES then break end
     local job_key = k.job .. argv[i]
     local r = redis.call('HMGET', job_key, 'status', 'owner', 'attempts', 'queued', 'started', 'finished',
       'error', 'seq', 'entry')
@@ -604,17 +681,16 @@ local function view(keys, argv)
     else
       local ahead = ''
       if not status then
-        ahead = 0
-        if seq then
-          if not read then
-            local ok, groups = pcall(redis.call, 'XINFO', 'GROUPS', k.stream)
-            read = ok and groups[1] and (map_of(groups[1])['entries-read'] or 0) or 0
-          end
-          ahead = math.max(0, math.min(seq - read - 1, redis.call('XLEN', k.stream) - 1))
+        if not queue then
+          local group = find_group(k)
+          queue = { length = redis.call('XLEN', k.stream), read = group and group['entries-read'] or 0,
+            released = group and released_of(k) or 0 }
         end
+        ahead = ahead_of(k, argv[i], seq, queue)
       end
       local result = ''
       if argv[i + 1] == '1' and status == 'finished' then result = redis.call('HGET', job_key, 'result') or '' end
+      bytes = bytes + #result
       replies[#replies + 1] = { status or 'queued', r[2] or '', r[3] or '0',
         queued or whole(entry_ms(entry)), r[5] or '', r[6] or '', r[7] or '', ahead, result }
     end
@@ -625,15 +701,9 @@ end
 -- counts(): {stream length, waiting (lag), pending, released, deferred, dead, idle workers, workers}
 local function counts(keys)
   local k = keys_of(keys[1])
-  local ok, groups = pcall(redis.call, 'XINFO', 'GROUPS', k.stream)
-  local info = ok and groups[1] and map_of(groups[1]) or { lag = 0, pending = 0 }
-  local released = 0
-  if ok and groups[1] then
-    for _, row in ipairs(redis.call('XPENDING', k.stream, GROUP)[4] or {}) do
-      if row[1] == RELEASED then released = tonumber(row[2]) end
-    end
-  end
-  return { redis.call('XLEN', k.stream), info['lag'] or -1, info['pending'], released,
+  local group = find_group(k)
+  local info = group or { lag = 0, pending = 0 }
+  return { redis.call('XLEN', k.stream), info['lag'] or -1, info['pending'], group and released_of(k) or 0,
     redis.call('ZCARD', k.deferred), redis.call('XLEN', k.dead),
     redis.call('ZCARD', k.idle), redis.call('ZCARD', k.workers) }
 end

@@ -5,11 +5,12 @@ This file and that one are the only places that name Redis keys and commands.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import orjson
 from redis.exceptions import ResponseError
@@ -18,6 +19,7 @@ from workers.batch import Batcher
 from workers.connection import connect, is_out_of_memory, is_unavailable
 from workers.settings import StreamSettings
 from workers.subscription import Subscription
+from workers.wire import WireRedis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,6 +34,7 @@ __all__ = [
 DEFAULT_FUNCTION = "predict"
 _SOURCE = files("workers").joinpath("stream.lua").read_text(encoding="utf-8")
 LIBRARY = f"leadtime_{hashlib.sha256(_SOURCE.encode()).hexdigest()[:12]}"
+_Encoded: TypeAlias = tuple[bytes, bytes, bytes, bytes, bytes]
 # A lease is looked at this many times in its length, and counts as expired one look early, so that a
 # dead worker's job is claimable within one lease of its death.
 _LOOKS = 30
@@ -52,8 +55,7 @@ class Status(StrEnum):
         return self in (Status.FINISHED, Status.FAILED, Status.CANCELLED)
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
+class NewJob(NamedTuple):
     """A job to push. `args` is a JSON array, `kwargs` a JSON object or empty; neither is parsed here."""
 
     id: str
@@ -65,8 +67,15 @@ class NewJob:
     fingerprint: str = ""
     defer_ms: int = 0
 
-    def options(self) -> bytes:
-        """The rarely used fields, as JSON; empty if none is used."""
+    def encoded(self) -> _Encoded:
+        """What `push` in stream.lua takes for a job: id, function, args, owner, options.
+
+        Raises UnicodeEncodeError or UnicodeDecodeError for text that is not valid UTF-8.
+        """
+        return self.id.encode(), self.function.encode(), self.args, self.owner.encode(), self._options()
+
+    def _options(self) -> bytes:
+        # The rarely used fields, as JSON; empty if none is used.
         if not (self.kwargs or self.idempotency_key or self.defer_ms):
             return b""
         options: dict[str, Any] = {}
@@ -176,17 +185,27 @@ class Stream:
     """One queue's stream on one server. Every method is one round trip, and atomic.
 
     Raises the redis client's errors; `is_unavailable` and `is_out_of_memory` tell which kind. Every
-    method but `claim` may be repeated after an error: what was done before is recognized.
+    method but `claim` may be repeated after an error: what was done before is recognized, by the job's
+    record (or its idempotency key) for as long as that is kept.
     """
 
     def __init__(self, settings: StreamSettings, redis: ArqRedis | None = None) -> None:
         self.settings = settings
-        self.redis = redis or connect(settings.redis_url, settings.redis_timeout_s)
+        self.redis = redis or connect(settings.redis_url, settings.redis_timeout_s, WireRedis)
         self.prefix = "{" + settings.queue_name + "}"
-        self._pushes: Batcher[NewJob, Pushed] = Batcher(self.push_many)
+        self._pushes: Batcher[_Encoded, Pushed] = Batcher(self._push, size_of=_size_of)
         self._views: Batcher[tuple[str, bool], JobView | None] = Batcher(self.view_many)
 
     async def _call(self, function: str, *args: str | bytes | float) -> Any:
+        # The client's own timeouts hold for each step alone, and its pool opens one connection after the other.
+        timeout_s = self.settings.redis_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._fcall(function, *args)
+        except TimeoutError:
+            raise TimeoutError(f"no answer within {timeout_s:g} s") from None
+
+    async def _fcall(self, function: str, *args: str | bytes | float) -> Any:
         command = ("FCALL", f"{LIBRARY}_{function}", 1, self.prefix, *args)
         try:
             return await self.redis.execute_command(*command)  # type: ignore[no-untyped-call]
@@ -221,16 +240,19 @@ class Stream:
 
     async def push(self, job: NewJob) -> Pushed:
         """Pushes a job (XADD), sharing the round trip with others; returns once the server has accepted it."""
-        return await self._pushes.submit(job)
+        return await self._pushes.submit(job.encoded())
 
     async def push_many(self, jobs: Sequence[NewJob]) -> list[Pushed]:
         """Pushes jobs in one atomic step; an id or idempotency key that is known changes nothing."""
+        return await self._push([job.encoded() for job in jobs])
+
+    async def _push(self, jobs: Sequence[_Encoded]) -> list[Pushed]:
         settings = self.settings
         args: list[str | bytes | int] = [settings.max_backlog, _ms(settings.idempotency_s)]
         for job in jobs:
-            args += (job.id, job.function, job.args, job.owner, job.options())
+            args += job
         replies = await self._call("push", *args)
-        return [_pushed(job.id, reply) for job, reply in zip(jobs, replies, strict=True)]
+        return [_pushed(job[0], reply) for job, reply in zip(jobs, replies, strict=True)]
 
     # what a worker does
 
@@ -271,7 +293,8 @@ class Stream:
 
     async def defer(self, worker: str, job_id: str, attempt: int, defer_ms: int) -> bool:
         """Lets a held job be claimed again after `defer_ms` ms (0: at once, before others). False: not held."""
-        return bool(await self._call("defer", worker, job_id, attempt, defer_ms))
+        keep_ms = _ms(self.settings.keep_result_s)
+        return bool(await self._call("defer", worker, job_id, attempt, defer_ms, keep_ms))
 
     async def release(self, worker: str, held: Iterable[tuple[str, int]]) -> int:
         """Hands held jobs (id, attempt) back for immediate claim, their attempts uncounted. Returns how many."""
@@ -323,9 +346,13 @@ class Stream:
 
     async def view_many(self, wanted: Sequence[tuple[str, bool]]) -> list[JobView | None]:
         """Records of several jobs, each with its result or without."""
-        args = [item for job_id, with_result in wanted for item in (job_id, "1" if with_result else "0")]
-        replies = await self._call("view", *args)
-        return [_view(job_id, reply) for (job_id, _), reply in zip(wanted, replies, strict=True)]
+        views: list[JobView | None] = []
+        while rest := wanted[len(views) :]:
+            args = [item for job_id, with_result in rest for item in (job_id, "1" if with_result else "0")]
+            # Fewer than asked for, where results are large.
+            replies = await self._call("view", *args)
+            views += [_view(job_id, reply) for (job_id, _), reply in zip(rest, replies, strict=False)]
+        return views
 
     async def cancel(self, job_id: str) -> str:
         """Ends a job that has not ended. Returns 'cancelled' | 'missing' | 'finished' | 'failed'.
@@ -335,7 +362,10 @@ class Stream:
         return str((await self._call("cancel", job_id, _ms(self.settings.keep_result_s))).decode())
 
     async def retry(self, job_id: str) -> str:
-        """Runs a failed job again under its id. Returns 'retried' | 'missing' | 'gone' | its status."""
+        """Runs a failed job again under its id, attempts anew. Returns 'retried' | 'missing' | 'gone' | its status.
+
+        'gone': its dead letter was trimmed. Not refused by a full backlog: the job was accepted before.
+        """
         return str((await self._call("retry", job_id)).decode())
 
     async def dead_letters(self, count: int = 100, after: str = "") -> list[DeadLetter]:
@@ -389,10 +419,14 @@ def _flat(held: Iterable[tuple[str, int]]) -> list[str | int]:
     return [item for pair in held for item in pair]
 
 
-def _pushed(job_id: str, reply: bytes) -> Pushed:
+def _size_of(job: _Encoded) -> int:
+    return len(job[2]) + len(job[4])
+
+
+def _pushed(job_id: bytes, reply: bytes) -> Pushed:
     match reply:
         case b"accepted" | b"conflict" | b"full":
-            return Pushed(reply.decode(), job_id)  # type: ignore[arg-type]
+            return Pushed(reply.decode(), job_id.decode())  # type: ignore[arg-type]
         case _:
             return Pushed("existing", reply.removeprefix(b"existing ").decode())
 

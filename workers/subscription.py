@@ -54,7 +54,9 @@ class Subscription:
         redis = connect(self._url, None)
         pubsub = redis.pubsub()
         try:
-            await pubsub.subscribe(self._channel)
+            # The handshake waits for answers, and this connection has no timeout of its own.
+            async with asyncio.timeout(PROBE_INTERVAL_S):
+                await pubsub.subscribe(self._channel)
             unanswered = 0
             while True:
                 message = await pubsub.get_message(timeout=PROBE_INTERVAL_S)

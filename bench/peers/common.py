@@ -2,9 +2,9 @@
 
 REDIS_URL, JOBS (how many), CONCURRENCY (jobs at once of the worker), RATE (jobs/s of `trickle`).
 
-`fill` enqueues JOBS calls of `noop()`. `work` runs one worker, which prints one JSON line when the last
-job has run. `trickle` enqueues one call of `stamp(sent)`, waits for a line on its standard input (that
-job has run, so the worker is up), then enqueues JOBS more at RATE.
+`fill` enqueues JOBS calls of `noop()`. `work` runs one worker, which tells in JSON lines how fast. `trickle`
+enqueues one call of `stamp(sent)`, waits for a line on its standard input (that job has run, so the worker
+is up), then enqueues JOBS more at RATE.
 """
 
 from __future__ import annotations
@@ -31,18 +31,24 @@ class Meter:
 
     def __init__(self, jobs: int = JOBS) -> None:
         self._jobs = jobs
+        self._skipped = max(1, jobs // 10)
         self._count = 0
-        self._started_s = 0.0
+        self._since_s = self._since_cpu_s = 0.0
         self._latencies_s: list[float] = []
 
     def ran(self) -> None:
-        """One no-op job has run. After the last: prints {"jobs", "seconds"}, from the first to the last."""
-        now_s = time.perf_counter()
-        if self._count == 0:
-            self._started_s = now_s
+        """One no-op job has run. After a tenth of them: prints {"warm"}; after the last: {"jobs", "seconds", "cpu_s"}.
+
+        The figures are of those between. At both ends of that time the worker is as full of jobs, so what it
+        takes to end a job is in them; `cpu_s` is this process' own processor time.
+        """
         self._count += 1
+        if self._count == self._skipped:
+            tell({"warm": True})
+            self._since_s, self._since_cpu_s = time.perf_counter(), time.process_time()
         if self._count == self._jobs:
-            tell({"jobs": self._count, "seconds": now_s - self._started_s})
+            passed_s, cpu_s = time.perf_counter() - self._since_s, time.process_time() - self._since_cpu_s
+            tell({"jobs": self._jobs - self._skipped, "seconds": passed_s, "cpu_s": cpu_s})
 
     def started(self, sent: float) -> None:
         """A job that was sent at `sent` (s since the epoch) starts.

@@ -1,6 +1,7 @@
-"""taskiq on a Redis stream with acknowledgements, run by its command line. orjson instead of JSON and pickle,
+"""taskiq, run by its command line. orjson instead of JSON and pickle, and arguments not parsed with pydantic.
 
-and arguments not parsed with pydantic (`--no-parse`): both are faster.
+BROKER is `stream` (a stream with acknowledgements, which reads as many messages at once as it runs jobs) or
+`list` (BRPOP: faster, and loses its jobs with the worker).
 """
 
 # mypy: disable-error-code="import-not-found,untyped-decorator"
@@ -12,14 +13,18 @@ import sys
 
 import uvloop
 from taskiq.serializers import ORJSONSerializer
-from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
+from taskiq_redis import ListQueueBroker, RedisAsyncResultBackend, RedisStreamBroker
 
 from bench.peers import common
 
 METER = common.Meter()
 
 broker = (
-    RedisStreamBroker(common.REDIS_URL)
+    (
+        ListQueueBroker(common.REDIS_URL)
+        if os.environ.get("BROKER") == "list"
+        else RedisStreamBroker(common.REDIS_URL, xread_count=max(100, common.CONCURRENCY))
+    )
     .with_result_backend(RedisAsyncResultBackend(common.REDIS_URL, prefix_str="result", serializer=ORJSONSerializer()))
     .with_serializer(ORJSONSerializer())
 )

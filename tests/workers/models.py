@@ -142,6 +142,9 @@ class Greedy(Unloadable):
         Scripted().eat()
 
 
+SCALAR = 1
+
+
 class NoPredict:
     pass
 
@@ -154,3 +157,33 @@ class Flaky(Scripted):
         if not file.exists():
             file.touch()
             raise OSError("not yet")
+
+
+class Waits(Scripted):
+    """Loads once the file that `LOAD_FILE` names exists; makes one named `.began` beside it before."""
+
+    def __init__(self) -> None:
+        file = Path(os.environ["LOAD_FILE"])
+        file.with_suffix(".began").touch()
+        while not file.exists():
+            time.sleep(0.02)
+
+
+class Poisoned:
+    """Dies of its input, until the file that `CURE_FILE` names exists."""
+
+    def predict(self, input: Any) -> dict[str, Any]:  # noqa: A002
+        if input == "poison" and not Path(os.environ["CURE_FILE"]).exists():
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return {"output": f"ran on {input}", "input": input}
+
+
+class Meets:
+    """Answers once as many processes as the input says are at work at the same time."""
+
+    def predict(self, input: int) -> dict[str, Any]:  # noqa: A002
+        folder = Path(os.environ["MEETING_FOLDER"])
+        (folder / str(os.getpid())).touch()
+        while len(list(folder.iterdir())) < input:
+            time.sleep(0.02)
+        return {"output": sorted(path.name for path in folder.iterdir()), "input": input}

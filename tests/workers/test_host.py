@@ -18,7 +18,7 @@ import pytest
 import uvloop
 
 from workers import host as host_module
-from workers.host import ModelCrashed, ModelHost, ModelLoadFailed, ModelRaised
+from workers.host import ModelCrashed, ModelHost, ModelLoadFailed, ModelNotFound, ModelRaised
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -64,6 +64,7 @@ def make(
     memory_limit_bytes: int = 0,
     max_result_bytes: int = MEGABYTE,
     on_loaded: Callable[[int], None] = lambda _count: None,
+    on_load_s: Callable[[float], None] = lambda _seconds: None,
 ) -> ModelHost:
     return ModelHost(
         model,
@@ -72,6 +73,7 @@ def make(
         memory_limit_bytes=memory_limit_bytes,
         max_result_bytes=max_result_bytes,
         on_loaded=on_loaded,
+        on_load_s=on_load_s,
     )
 
 
@@ -355,9 +357,6 @@ def test_memory_limit(run: Run) -> None:
     [
         ("tests.workers.models:Unloadable", "ValueError: no weights here"),
         ("tests.workers.models:Exits", "the model's process exited with code 9"),
-        ("tests.workers.models:NoPredict", "TypeError: tests.workers.models:NoPredict has no method predict"),
-        ("tests.workers.models:Missing", "AttributeError: .*has no attribute 'Missing'"),
-        ("no.such.module:Model", "ModuleNotFoundError: No module named 'no'"),
     ],
 )
 def test_model_that_does_not_load(run: Run, model: str, reason: str) -> None:
@@ -367,6 +366,44 @@ def test_model_that_does_not_load(run: Run, model: str, reason: str) -> None:
             await host.run()
         with pytest.raises(ModelCrashed, match="have been stopped"):
             await host.predict(b"1")
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ("tests.workers.models:NoPredict", "tests.workers.models:NoPredict has no method predict"),
+        ("tests.workers.models:Missing", "AttributeError: .*has no attribute 'Missing'"),
+        ("tests.workers.models:SCALAR", "tests.workers.models:SCALAR is no class"),
+        ("tests.workers.unimportable:X", r"ModuleNotFoundError: No module named '.*' \(.*unimportable.py, line 3\)"),
+        ("no.such.module:Model", "ModuleNotFoundError: No module named 'no'"),
+    ],
+)
+def test_model_that_is_not_there_is_not_tried_again(
+    run: Run, capfd: pytest.CaptureFixture[str], model: str, reason: str
+) -> None:
+    loads: list[float] = []
+
+    async def scenario() -> None:
+        host = make(model, on_load_s=loads.append)
+        with pytest.raises(ModelNotFound, match=f"^the model {model} could not be loaded: {reason}$"):
+            await host.run()
+
+    run(scenario())
+    assert loads == []
+    assert capfd.readouterr().err == ""  # no traceback
+
+
+def test_load_times_are_told(run: Run) -> None:
+    async def scenario() -> None:
+        loads: list[float] = []
+        async with running(make(on_load_s=loads.append)) as host:
+            with pytest.raises(ModelCrashed):
+                await do(host, "leave_at_once", 1)
+            await do(host, "pid")
+        assert len(loads) == 2
+        assert min(loads) > 0
 
     run(scenario())
 

@@ -1,0 +1,128 @@
+"""Workers for tests: in the test's own loop, or as processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from typing import TYPE_CHECKING, Any, Self
+
+from workers.stream import JobView, NewJob, Stream
+from workers.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from pathlib import Path
+
+    from workers.settings import WorkerSettings
+
+PATIENCE_S = 30.0
+
+
+@contextlib.asynccontextmanager
+async def running(settings: WorkerSettings, functions: Sequence[Any], **kwargs: Any) -> AsyncIterator[Worker]:
+    """A worker that runs beside the test, and is stopped and closed after it."""
+    worker = Worker(functions, settings=settings, handle_signals=False, **kwargs)
+    task = asyncio.create_task(worker.async_run())
+    try:
+        yield worker
+    finally:
+        worker.handle_sig(signal.SIGTERM)
+        try:
+            await task
+        finally:
+            await worker.close()
+
+
+async def run_burst(settings: WorkerSettings, functions: Sequence[Any], **kwargs: Any) -> Worker:
+    """A worker that has run until no job was left."""
+    worker = Worker(functions, settings=settings, handle_signals=False, burst=True, **kwargs)
+    async with asyncio.timeout(PATIENCE_S):
+        try:
+            await worker.async_run()
+        finally:
+            await worker.close()
+    return worker
+
+
+async def push(stream: Stream, function: str, args: bytes = b"[]", kwargs: bytes = b"") -> str:
+    """The id of a new job."""
+    pushed = await stream.push(NewJob(uuid.uuid4().hex, args, function=function, kwargs=kwargs))
+    assert pushed.outcome == "accepted"
+    return pushed.id
+
+
+async def until_ended(stream: Stream, job_id: str) -> JobView:
+    """The job's record, once it has ended."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            view = await stream.view(job_id, with_result=True)
+            if view is not None and view.status.ended:
+                return view
+            await asyncio.sleep(0.02)
+
+
+async def until(condition: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> None:
+    """Returns once the condition, which may be a coroutine function, holds."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            answer = condition()
+            if answer if isinstance(answer, bool) else await answer:
+                return
+            await asyncio.sleep(0.02)
+
+
+class WorkerProcess:
+    """`python -m workers`, with a model that loads and answers at once. Other settings by name."""
+
+    def __init__(self, folder: Path, settings: WorkerSettings, **environment: str) -> None:
+        self.log = folder / f"worker-{uuid.uuid4().hex[:6]}.log"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if name != "READY_FILE"},
+            "REDIS_URL": settings.redis_url,
+            "QUEUE_NAME": settings.queue_name,
+            "REDIS_TIMEOUT_S": "0.5",
+            "LEASE_S": str(settings.lease_s),
+            "GRACE_S": "10",
+            "MODEL_SETUP_S": "0",
+            "MODEL_PREDICT_S": "0",
+            **environment,
+        }
+        with self.log.open("wb") as log:
+            command = [sys.executable, "-m", "workers"]
+            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def text(self) -> str:
+        """What it has logged."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    async def says(self, text: str) -> None:
+        """Returns once it has logged `text`."""
+        try:
+            await until(lambda: text in self.text or self.process.poll() is not None)
+        except TimeoutError:
+            raise AssertionError(f"no {text!r} in:\n{self.text}") from None
+        assert text in self.text, self.text
+
+    def stop(self) -> None:
+        """SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+
+    async def code(self) -> int:
+        """Its exit code, when it has ended by itself."""
+        try:
+            return await asyncio.to_thread(self.process.wait, PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it still runs:\n{self.text}") from None

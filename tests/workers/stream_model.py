@@ -1,0 +1,234 @@
+"""What the stream is meant to do, in plain Python: jobs in dictionaries and lists, no server, no time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from workers.stream import Claimed, Counts, NewJob, Pushed, Status
+
+State = Literal["waiting", "running", "released", "deferred", "finished", "failed", "cancelled"]
+OUTSTANDING: tuple[State, ...] = ("waiting", "running", "released", "deferred")
+STATUS: dict[State, Status] = {
+    "waiting": Status.QUEUED,
+    "released": Status.QUEUED,
+    "deferred": Status.QUEUED,
+    "running": Status.PROCESSING,
+    "finished": Status.FINISHED,
+    "failed": Status.FAILED,
+    "cancelled": Status.CANCELLED,
+}
+
+
+@dataclass(eq=False)
+class Job:
+    """A job's record, as far as users can tell. `place` is its entry's, in the order of entries."""
+
+    new: NewJob
+    state: State
+    place: int = 0
+    attempts: int = 0
+    worker: str = ""
+    is_old: bool = False
+    result: bytes | None = None
+    error: str = ""
+    letter: Letter | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over."""
+        return self.state not in OUTSTANDING
+
+
+@dataclass(eq=False)
+class Letter:
+    """A dead letter."""
+
+    new: NewJob
+    attempts: int
+    error: str
+    entry: str = ""
+
+
+@dataclass
+class Model:
+    """The queue. `ends` has the ids of jobs in the order of their ends; `accepted` counts what must end."""
+
+    max_backlog: int
+    records: dict[str, Job] = field(default_factory=dict)
+    idempotency: dict[str, tuple[str, str]] = field(default_factory=dict)
+    letters: list[Letter] = field(default_factory=list)
+    idle: set[str] = field(default_factory=set)
+    ends: list[str] = field(default_factory=list)
+    accepted: int = 0
+    places: int = 0
+
+    def in_state(self, *states: State) -> list[Job]:
+        """Jobs in these states, in the order of their entries."""
+        return sorted((job for job in self.records.values() if job.state in states), key=lambda job: job.place)
+
+    def counts(self) -> Counts:
+        """What `Stream.counts` must say."""
+        number = {state: len(self.in_state(state)) for state in STATUS}
+        pending = number["running"] + number["released"]
+        return Counts(
+            length=number["waiting"] + pending,
+            waiting=number["waiting"],
+            pending=pending,
+            released=number["released"],
+            deferred=number["deferred"],
+            dead=len(self.letters),
+            idle_workers=len(self.idle),
+            workers=0,
+        )
+
+    def ahead(self, job: Job) -> int:
+        """How many jobs are claimed before this one, if nothing else happens."""
+        if job.state == "deferred":
+            return len(self.in_state("waiting", "running", "released"))
+        queue = self.in_state("released") + self.in_state("waiting")
+        return queue.index(job)
+
+    def push(self, new: NewJob) -> Pushed:
+        """Accepts a job, unless its idempotency key or id is known or the backlog is full."""
+        if new.idempotency_key in self.idempotency:
+            fingerprint, job_id = self.idempotency[new.idempotency_key]
+            return Pushed("existing", job_id) if fingerprint == new.fingerprint else Pushed("conflict", new.id)
+        if new.id in self.records:
+            return Pushed("existing", new.id)
+        if len(self.in_state(*OUTSTANDING)) >= self.max_backlog:
+            return Pushed("full", new.id)
+        if new.idempotency_key:
+            self.idempotency[new.idempotency_key] = (new.fingerprint, new.id)
+        self.accepted += 1
+        job = self.records[new.id] = Job(new, "deferred")
+        if not new.defer_ms:
+            self._append(job)
+        return Pushed("accepted", new.id)
+
+    def _append(self, job: Job) -> None:
+        self.places += 1
+        job.place, job.state = self.places, "waiting"
+
+    def wake(self, count: int) -> None:
+        """Nobody listens in this test, so a wake-up goes to one idle worker after the other."""
+        if count > 0:
+            self.idle.clear()
+
+    def claim(self, worker: str, count: int, max_attempts: dict[str, int]) -> list[tuple[str, int]]:
+        """Starts jobs: (id, attempt) of each. Those without an attempt left are failed instead."""
+        taken: list[tuple[str, int]] = []
+        for job in self.in_state("released") + self.in_state("waiting"):
+            if len(taken) == count:
+                break
+            if job.attempts >= max_attempts[job.new.function]:
+                self._fail(job, worker, "AttemptsExhausted")
+                continue
+            job.state, job.worker, job.is_old = "running", worker, False
+            job.attempts += 1
+            taken.append((job.new.id, job.attempts))
+        if len(taken) < count:
+            self.idle.add(worker)
+        else:
+            self.idle.discard(worker)
+        return taken
+
+    def _end(self, job: Job, state: State) -> None:
+        job.state = state
+        self.ends.append(job.new.id)
+
+    def _fail(self, job: Job, worker: str, error: str) -> None:
+        job.worker, job.error = worker, error
+        job.letter = Letter(job.new, job.attempts, error)
+        self.letters.append(job.letter)
+        self._end(job, "failed")
+
+    def held(self, worker: str, job_id: str, attempt: int) -> Job | None:
+        """The job, if the worker runs this attempt of it."""
+        job = self.records.get(job_id)
+        if job and (job.state, job.worker, job.attempts) == ("running", worker, attempt):
+            return job
+        return None
+
+    def finish(self, worker: str, job_id: str, attempt: int, status: str, body: bytes, keep: bool) -> bool:
+        """Ends a job that the worker holds; recognizes an end that is told a second time."""
+        job = self.held(worker, job_id, attempt)
+        if job is None:
+            ended = self.records.get(job_id)
+            return ended is not None and (ended.state, ended.worker, ended.attempts) == (status, worker, attempt)
+        if status == "finished":
+            job.result = body
+            self._end(job, "finished")
+        else:
+            self._fail(job, worker, "ValueError")
+        if not keep:
+            del self.records[job_id]
+        return True
+
+    def defer(self, worker: str, job_id: str, attempt: int, defer_ms: int) -> bool:
+        """Lets a job be claimed again, at once or when it is due."""
+        job = self.held(worker, job_id, attempt)
+        if job is None:
+            return False
+        job.state = "deferred" if defer_ms else "released"
+        job.worker = ""
+        self.wake(0 if defer_ms else 1)
+        return True
+
+    def release(self, jobs: list[Job]) -> int:
+        """Hands jobs back, uncounted."""
+        for job in jobs:
+            job.state, job.worker = "released", ""
+            job.attempts -= 1
+        self.wake(len(jobs))
+        return len(jobs)
+
+    def sweep(self, due: list[str]) -> None:
+        """Expired leases are released, due jobs return (all were due at the same time: in the order of ids)."""
+        for job_id in sorted(due):
+            self._append(self.records[job_id])
+        for job in self.in_state("running"):
+            if job.is_old:
+                job.state, job.worker = "released", ""
+        self.wake(len(self.in_state("waiting", "released")))
+
+    def cancel(self, job_id: str) -> str:
+        """Ends a job that has not ended."""
+        job = self.records.get(job_id)
+        if job is None:
+            return "missing"
+        if not job.ended:
+            job.worker = ""
+            self._end(job, "cancelled")
+        return job.state
+
+    def retry(self, job_id: str) -> str:
+        """Lets a failed job run again."""
+        job = self.records.get(job_id)
+        if job is None:
+            return "missing"
+        if job.letter is None or job.state != "failed":
+            return str(STATUS[job.state])
+        self.revive(job.letter)
+        return "retried"
+
+    def requeue(self, letter: Letter) -> bool:
+        """Lets a dead letter's job run again, unless a job with this id lives or has ended otherwise."""
+        job = self.records.get(letter.new.id)
+        if letter not in self.letters or (job is not None and (job.state != "failed" or job.letter is not letter)):
+            return False
+        self.revive(letter)
+        return True
+
+    def revive(self, letter: Letter) -> None:
+        """A new life of the job, with all its attempts before it."""
+        self.letters.remove(letter)
+        self.accepted += 1
+        job = self.records[letter.new.id] = Job(letter.new, "waiting")
+        self._append(job)
+        self.wake(1)
+
+    def check(self, claimed: Claimed) -> None:
+        """A claimed job is what was pushed."""
+        new = self.records[claimed.id].new
+        assert (claimed.function, claimed.args, claimed.kwargs) == (new.function, new.args, new.kwargs)
