@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from gateway.app import create_app
+from gateway.app import create_app, create_parts
 from gateway.protocol import LimitedProtocol
 from gateway.settings import GatewaySettings
 from workers.logs import configure_logging
@@ -20,7 +20,7 @@ from workers.settings import load
 if TYPE_CHECKING:
     from types import FrameType
 
-    from starlette.applications import Starlette
+    from gateway.waiting import Waiters
 
 GRACE_S = 5
 
@@ -28,21 +28,21 @@ GRACE_S = 5
 class Server(uvicorn.Server):
     """On a signal, those who wait for a job's end are answered at once, with what there is."""
 
-    def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
+    def __init__(self, config: uvicorn.Config, waiters: Waiters) -> None:
         super().__init__(config)
-        self._app = app
+        self._waiters = waiters
 
     async def shutdown(self, *args: object, **kwargs: object) -> None:
         """Lets go of the waiters first: the open connections are waited for."""
-        self._app.state.parts.waiters.close()
+        self._waiters.close()
         await super().shutdown(*args, **kwargs)  # type: ignore[arg-type]
 
 
 def server_of(settings: GatewaySettings) -> Server:
     """The gateway's HTTP server."""
-    app = create_app(settings)
+    parts = create_parts(settings)
     config = uvicorn.Config(
-        app,
+        create_app(parts),
         host=settings.host,
         port=settings.port,
         http=LimitedProtocol,
@@ -57,7 +57,7 @@ def server_of(settings: GatewaySettings) -> Server:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_S,
     )
-    return Server(config, app)
+    return Server(config, parts.waiters)
 
 
 def _exit(_signum: int, _frame: FrameType | None) -> None:

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from gateway import health, jobs
 from gateway.call import Endpoint
+from gateway.direct import Direct
 from gateway.errors import answer
 from gateway.keys import ApiKeys
 from gateway.metrics import Metrics
@@ -23,6 +24,7 @@ from gateway.parts import Parts
 from gateway.paths import SingleSlashes
 from gateway.waiting import Waiters
 from workers.connection import until_available
+from workers.ending import end
 from workers.stream import Stream
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import ASGIApp
 
     from gateway.settings import GatewaySettings
 
@@ -50,53 +53,51 @@ def _on_side_task_end(task: asyncio.Task[None]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-@contextlib.asynccontextmanager
-async def _lifespan(app: Starlette) -> AsyncIterator[None]:
-    parts: Parts = app.state.parts
-    side = [
-        asyncio.create_task(_keep_sweeping(parts.stream), name="sweep"),
-        asyncio.create_task(parts.waiters.subscription().run(), name="subscription"),
-    ]
-    for task in side:
-        task.add_done_callback(_on_side_task_end)
-    try:
-        yield
-    finally:
-        for task in side:
-            task.cancel()
-        await asyncio.wait(side)
-        await parts.stream.close()
-
-
-async def _turn_away(request: Request, error: Exception) -> Response:
-    response = answer(error)
-    parts: Parts = request.app.state.parts
-    parts.metrics.turned_away(response.status_code)
-    return response
-
-
-def create_app(settings: GatewaySettings) -> Starlette:
-    """The gateway as an ASGI application. It starts without the server, and answers 503 until it is there."""
+def create_parts(settings: GatewaySettings) -> Parts:
+    """What one gateway process works with; nothing is sent to the server yet."""
     stream = Stream(settings)
     api_keys = ApiKeys(settings.api_key_list())
-    parts = Parts(settings, stream, api_keys, Waiters(stream, settings.max_waiters), Metrics())
+    return Parts(settings, stream, api_keys, Waiters(stream, settings.max_waiters), Metrics(), describe(settings))
+
+
+def create_app(parts: Parts) -> ASGIApp:
+    """The gateway as an ASGI application. It starts without the server, and answers 503 until it is there."""
+    push = Endpoint(jobs.push, parts)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        side = [
+            asyncio.create_task(_keep_sweeping(parts.stream), name="sweep"),
+            asyncio.create_task(parts.waiters.subscription().run(), name="subscription"),
+        ]
+        for task in side:
+            task.add_done_callback(_on_side_task_end)
+        try:
+            yield
+        finally:
+            await end(*side)
+            await parts.stream.close()
+
+    async def turn_away(_request: Request, error: Exception) -> Response:
+        response = answer(error)
+        parts.metrics.turned_away(response.status_code)
+        return response
+
     app = Starlette(
         routes=[
-            Route("/push", Endpoint(jobs.push), methods=["POST"]),
-            Route("/status/{id}", Endpoint(jobs.status), methods=["GET"]),
-            Route("/data/{id}", Endpoint(jobs.data), methods=["GET"]),
-            Route("/cancel/{id}", Endpoint(jobs.cancel), methods=["POST"]),
-            Route("/retry/{id}", Endpoint(jobs.retry), methods=["POST"]),
-            Route("/healthz", Endpoint(health.healthz), methods=["GET"]),
-            Route("/readyz", Endpoint(health.readyz), methods=["GET"]),
-            Route("/metrics", Endpoint(health.metrics), methods=["GET"]),
-            Route("/openapi.json", Endpoint(health.openapi), methods=["GET"]),
+            Route("/push", push, methods=["POST"]),
+            Route("/status/{id}", Endpoint(jobs.status, parts), methods=["GET"]),
+            Route("/data/{id}", Endpoint(jobs.data, parts), methods=["GET"]),
+            Route("/cancel/{id}", Endpoint(jobs.cancel, parts), methods=["POST"]),
+            Route("/retry/{id}", Endpoint(jobs.retry, parts), methods=["POST"]),
+            Route("/healthz", Endpoint(health.healthz, parts), methods=["GET"]),
+            Route("/readyz", Endpoint(health.readyz, parts), methods=["GET"]),
+            Route("/metrics", Endpoint(health.metrics, parts), methods=["GET"]),
+            Route("/openapi.json", Endpoint(health.openapi, parts), methods=["GET"]),
         ],
-        exception_handlers={HTTPException: _turn_away, Exception: _turn_away},
-        lifespan=_lifespan,
+        exception_handlers={HTTPException: turn_away, Exception: turn_away},
+        lifespan=lifespan,
     )
     app.router.redirect_slashes = False
     app.router.default = SingleSlashes(app.router)
-    app.state.parts = parts
-    app.state.openapi = describe(settings)
-    return app
+    return Direct(app, "POST", "/push", push)

@@ -31,14 +31,14 @@ async def read_args(call: Call, max_bytes: int, timeout_s: float) -> bytes:
 
 async def _read(call: Call, max_bytes: int, timeout_s: float) -> bytes:
     declared = call.header(b"content-length")
-    if declared is None and call.header(b"transfer-encoding") is None:
+    if declared in (None, "0") and call.header(b"transfer-encoding") is None:
         return b""
     if declared and declared.isdecimal() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
     chunks, size = [], 0
     try:
         async with asyncio.timeout(timeout_s):
-            async for chunk in call.stream():
+            async for chunk in call.body():
                 size += len(chunk)
                 if size > max_bytes:
                     raise _too_large(max_bytes)

@@ -42,4 +42,4 @@ async def metrics(call: Call) -> Response:
 
 async def openapi(call: Call) -> Response:
     """GET /openapi.json: the description of this very gateway."""
-    return JsonResponse(call.app.state.openapi)
+    return JsonResponse(call.parts.openapi)

@@ -25,7 +25,7 @@ def read_key(call: Call, owner: str, args: bytes) -> tuple[str, str]:
     """
     if call.header(b"idempotency-key") is None:
         return "", ""
-    keys = call.headers.getlist("idempotency-key")
+    keys = call.headers(b"idempotency-key")
     if len(keys) > 1 or not _KEY.fullmatch(keys[0].strip()):
         raise Problem(400, f"Idempotency-Key must be given once, as 1 to {MAX_KEY_CHARS} printable ASCII characters")
     key = hashlib.sha256(f"{owner} {keys[0].strip()}".encode()).hexdigest()

@@ -76,7 +76,7 @@ def _with_location(headers: dict[str, str], job_id: str) -> dict[str, str]:
 async def _own(call: Call, owner: str, missing: str = _NO_JOB, with_result: bool = False) -> JobView:
     """The job that the path names. Raises Problem 404 where there is none, or it is not the owner's."""
     parts = call.parts
-    job_id = call.path_params["id"]
+    job_id = call.job_id
     view = await parts.stream.view(job_id, with_result) if _ID.fullmatch(job_id) else None
     if view is None or view.owner != owner:
         raise Problem(404, missing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gateway.keys import ApiKeys
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Kept as `app.state.parts`."""
+    """Handed to every endpoint, in its `Call`."""
 
     settings: GatewaySettings
     stream: Stream
     api_keys: ApiKeys
     waiters: Waiters
     metrics: Metrics
+    openapi: dict[str, Any]

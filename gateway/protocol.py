@@ -11,6 +11,8 @@ from gateway.errors import Problem
 if TYPE_CHECKING:
     import asyncio
 
+    from uvicorn._types import HTTPScope
+
 MAX_HEAD_BYTES = 65_536
 HEAD_TIMEOUT_S = 20.0
 LINGER_S = 2.0
@@ -21,7 +23,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._in_head = False
+        self._head: HTTPScope | None = None
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._refused = False
@@ -41,31 +43,31 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Counts what continues a head that is not complete; a head in one piece costs nothing."""
+        """Counts what continues a head that is not complete; a head in one piece costs next to nothing."""
         if self._refused:
             return
-        continues = self._in_head
         super().data_received(data)
-        if not self._in_head or self.transport.is_closing():
-            return
-        if continues:
-            self._head_bytes += len(data)
+        # uvicorn has a scope from a head's first byte on, and a cycle with that scope once it is complete.
+        scope: HTTPScope | None = self.scope
+        cycle: RequestResponseCycle | None = self.cycle
+        if scope is None or (cycle is not None and cycle.scope is scope):
+            if self._head_timer is not None and scope is not None:
+                self._cancel_head_timer()
+        elif not self.transport.is_closing():
+            self._await_head(scope, len(data))
+
+    def _await_head(self, scope: HTTPScope, size_bytes: int) -> None:
+        if self._head is scope:
+            self._head_bytes += size_bytes
+        else:
+            # What came before it in the same piece is not its own.
+            self._head, self._head_bytes = scope, 0
         if self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(
                 Problem(431, f"the head of the request is larger than {MAX_HEAD_BYTES} bytes: send the input as a body")
             )
         elif self._head_timer is None:
             self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._on_slow_head)
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._in_head = True
-        self._head_bytes = 0
-
-    def on_headers_complete(self) -> None:
-        super().on_headers_complete()
-        self._in_head = False
-        self._cancel_head_timer()
 
     def send_400_response(self, msg: str) -> None:
         """What could not be parsed gets a problem document, too."""

@@ -34,7 +34,7 @@ def read_wait(call: Call, most_s: float) -> tuple[float, dict[str, str]]:
         return float(text), {}
     if call.header(b"prefer") is None:
         return 0.0, {}
-    for header in call.headers.getlist("prefer"):
+    for header in call.headers(b"prefer"):
         for preference in header.split(","):
             if match := _PREFERENCE.fullmatch(preference):
                 wait_s = min(int(match[2]), int(most_s))
@@ -95,7 +95,7 @@ class Waiters:
         """The job's record once it has ended, or after `wait_s` seconds. Raises ClientDisconnect."""
         loop = asyncio.get_running_loop()
         timer = loop.call_later(wait_s, waiter.expire)
-        disconnect = loop.create_task(_disconnect(call))
+        disconnect = loop.create_task(call.disconnected())
         disconnect.add_done_callback(waiter.ring)
         self._by_job.setdefault(job_id, set()).add(waiter)
         try:
@@ -127,8 +127,3 @@ class Waiters:
         for waiters in self._by_job.values():
             for waiter in waiters:
                 waiter.ring()
-
-
-async def _disconnect(call: Call) -> None:
-    while (await call.receive())["type"] != "http.disconnect":
-        pass
