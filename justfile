@@ -29,6 +29,11 @@ bench *arguments:
 install *arguments:
     python3 deploy/local install {{arguments}}
 
+# constraints.txt anew from pyproject.toml, keeping the versions that fit
+lock:
+    .venv/bin/uv pip compile --universal --generate-hashes --python-version 3.11 --all-extras \
+        --no-header --no-annotate pyproject.toml --output-file constraints.txt
+
 # what CI runs
 check:
     .ci/run
