@@ -19,8 +19,8 @@
 -- {q}:idle                zset    workers with free capacity, by the time they were ready member goes when woken or full
 -- {q}:worker:WORKER       hash    a worker's registration                              its heartbeat's expiry
 -- {q}:workers             zset    worker ids by the expiry of their registration       pruned by sweep
--- {q}:swept               string  held while the last sweep is recent enough           one sweep interval
--- {q}:pruned              string  held while the last pruning is recent enough         one lease
+-- {q}:swept               string  time of the last sweep                               one sweep interval
+-- {q}:pruned              string  time of the last pruning                             one lease
 -- {q}:health-check        string  arq's health line of the last worker that wrote it   its interval
 -- channels: {q}:ended (ids of ended jobs), {q}:wake:WORKER ("" or "cancel ID")
 --

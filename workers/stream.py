@@ -238,9 +238,9 @@ class Stream:
 
     # pushing
 
-    async def push(self, job: NewJob) -> Pushed:
-        """Pushes a job (XADD), sharing the round trip with others; returns once the server has accepted it."""
-        return await self._pushes.submit(job.encoded())
+    def push(self, job: NewJob) -> asyncio.Future[Pushed]:
+        """Pushes a job (XADD), sharing the round trip with others; done once the server has accepted it."""
+        return self._pushes.submit(job.encoded())
 
     async def push_many(self, jobs: Sequence[NewJob]) -> list[Pushed]:
         """Pushes jobs in one atomic step; an id or idempotency key that is known changes nothing."""
@@ -267,7 +267,8 @@ class Stream:
     ) -> list[Claimed]:
         """Claims up to `count` jobs (XCLAIM of released ones, then XREADGROUP), counting their attempts.
 
-        A worker that gets fewer is woken over its channel when there is more. After an error call
+        A worker that gets fewer is woken over its channel when there is more; one that asks for 0 is not
+        woken any more. Payloads of more than 8 MiB come in several claims. After an error call
         `release_unknown`: the reply may have been lost on the way.
         """
         overrides = [item for pair in (attempts_of or {}).items() for item in pair]
