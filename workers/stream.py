@@ -5,7 +5,6 @@ This file and that one are the only places that name Redis keys and commands.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +21,7 @@ from workers.subscription import Subscription
 from workers.wire import WireRedis
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from arq.connections import ArqRedis
@@ -197,15 +197,6 @@ class Stream:
         self._views: Batcher[tuple[str, bool], JobView | None] = Batcher(self.view_many)
 
     async def _call(self, function: str, *args: str | bytes | float) -> Any:
-        # The client's own timeouts hold for each step alone, and its pool opens one connection after the other.
-        timeout_s = self.settings.redis_timeout_s
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self._fcall(function, *args)
-        except TimeoutError:
-            raise TimeoutError(f"no answer within {timeout_s:g} s") from None
-
-    async def _fcall(self, function: str, *args: str | bytes | float) -> Any:
         command = ("FCALL", f"{LIBRARY}_{function}", 1, self.prefix, *args)
         try:
             return await self.redis.execute_command(*command)  # type: ignore[no-untyped-call]

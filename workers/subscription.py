@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from workers.connection import backoff_s, connect, is_unavailable
+from workers.duplex import Duplex, open_connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from redis.asyncio.connection import AbstractConnection
 
 logger = logging.getLogger(__name__)
 
@@ -52,28 +56,64 @@ class Subscription:
 
     async def _listen(self) -> None:
         redis = connect(self._url, None)
-        pubsub = redis.pubsub()
+        listener = None
         try:
             # The handshake waits for answers, and this connection has no timeout of its own.
             async with asyncio.timeout(PROBE_INTERVAL_S):
-                await pubsub.subscribe(self._channel)
-            unanswered = 0
-            while True:
-                message = await pubsub.get_message(timeout=PROBE_INTERVAL_S)
-                if message is None:
-                    unanswered += 1
-                    if unanswered > 2:
-                        raise TimeoutError("no answer to PING")
-                    await pubsub.ping()
-                    continue
-                unanswered = 0
-                if message["type"] == "subscribe":
-                    self.subscribed.set()
-                    self._on_subscribed()
-                elif message["type"] == "message":
-                    self._on_message(message["data"].decode())
+                connection = await open_connection(redis.connection_pool)
+            listener = _Listener(connection, self._channel, self._on_message, self._subscribed)
+            await listener.run()
         finally:
-            with contextlib.suppress(Exception):
-                await pubsub.aclose()  # type: ignore[no-untyped-call]
-            with contextlib.suppress(Exception):
-                await redis.aclose(close_connection_pool=True)
+            if listener is not None:
+                listener.close(RedisConnectionError("the subscription was ended"))
+                await listener.wait_closed()
+            await redis.aclose(close_connection_pool=True)
+
+    def _subscribed(self) -> None:
+        self.subscribed.set()
+        self._on_subscribed()
+
+
+class _Listener(Duplex):
+    """A subscribed connection: messages are handed on as they are read."""
+
+    def __init__(
+        self,
+        connection: AbstractConnection,
+        channel: str,
+        on_message: Callable[[str], None],
+        on_subscribed: Callable[[], None],
+    ) -> None:
+        super().__init__(connection)
+        self._on_message = on_message
+        self._on_subscribed = on_subscribed
+        self._end: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        self._heard = True
+        self.send("SUBSCRIBE", channel)
+
+    async def run(self) -> None:
+        """Returns never; raises why the connection is at an end."""
+        unanswered = 0
+        while not self._end.done():
+            await asyncio.wait([self._end], timeout=PROBE_INTERVAL_S)
+            if self._heard:
+                self._heard, unanswered = False, 0
+                continue
+            unanswered += 1
+            if unanswered > 2:
+                raise TimeoutError("no answer to PING")
+            self.send("PING")
+        raise self._end.result()
+
+    def on_reply(self, reply: Any) -> None:
+        self._heard = True
+        if isinstance(reply, Exception):
+            raise reply
+        match reply:
+            case [b"message", _, payload]:
+                self._on_message(payload.decode())
+            case [b"subscribe", *_]:
+                self._on_subscribed()
+
+    def on_close(self, error: Exception) -> None:
+        self._end.set_result(error)

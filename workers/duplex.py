@@ -1,0 +1,94 @@
+"""A connection to the server that is read and written at once, without redis-py's turn-taking."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import hiredis
+from redis._parsers.base import BaseParser
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import InvalidResponse
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection, ConnectionPool
+
+_NOTHING = object()
+
+
+async def open_connection(pool: ConnectionPool) -> AbstractConnection:
+    """A connection that has been made as the pool makes its own (TLS, password, database), but is not part of it."""
+    connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
+    try:
+        await connection.connect()  # type: ignore[no-untyped-call]
+    except BaseException:
+        _forget(connection)
+        raise
+    return connection
+
+
+class Duplex(asyncio.Protocol):
+    """Takes over an open connection, which ends with it."""
+
+    def __init__(self, connection: AbstractConnection) -> None:
+        self._connection = connection
+        self._reader = hiredis.Reader(
+            protocolError=InvalidResponse, replyError=BaseParser.parse_error, notEnoughData=_NOTHING
+        )
+        self.closed = False
+        self._lost = asyncio.Event()
+        writer = connection._writer  # noqa: SLF001
+        if writer is None:
+            raise RedisConnectionError("the connection was closed")
+        self._transport = writer.transport
+        self._transport.set_protocol(self)
+
+    def on_reply(self, reply: Any) -> None:
+        """What the server has sent; an exception is an error reply. May raise what `close` is to be told."""
+        raise NotImplementedError
+
+    def on_close(self, error: Exception) -> None:
+        """Called once, with the reason."""
+        raise NotImplementedError
+
+    def send(self, *command: Any) -> None:
+        """Writes a command."""
+        self._transport.write(hiredis.pack_command(command))
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        try:
+            while (reply := self._reader.gets()) is not _NOTHING:
+                self.on_reply(reply)
+        except (InvalidResponse, IndexError) as error:
+            self.close(RedisConnectionError(f"the server broke the protocol: {error}"))
+        except Exception as error:  # noqa: BLE001
+            self.close(error)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lost.set()
+        self.close(RedisConnectionError(f"the connection was lost: {error or 'closed by the server'}"))
+
+    def close(self, error: Exception) -> None:
+        """Disconnects; the first reason stands."""
+        if self.closed:
+            return
+        self.closed = True
+        self._transport.abort()
+        _forget(self._connection)
+        self.on_close(error)
+
+    async def wait_closed(self) -> None:
+        """Returns when the transport is gone, or after a second.
+
+        A loop that is closed over a TLS transport that is not quite gone may hang (uvloop).
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await self._lost.wait()
+
+
+def _forget(connection: AbstractConnection) -> None:
+    """Closes it without waiting, so that it doesn't complain of being left open."""
+    connection._close()  # type: ignore[no-untyped-call]  # noqa: SLF001
