@@ -25,14 +25,30 @@ fmt *arguments:
 bench *arguments:
     python3 deploy/local bench {{arguments}}
 
+# the service on minikube: image, KEDA, manifests
+[no-exit-message]
+deploy *arguments:
+    python3 deploy/local deploy {{arguments}}
+
+# takes all of it away from minikube again, its data too
+[no-exit-message]
+undeploy *arguments:
+    python3 deploy/local undeploy {{arguments}}
+
+# the end-to-end tests, on the cluster of kubectl's current context
+e2e *arguments:
+    python3 deploy/local e2e {{arguments}}
+
 # only the virtual environment
 install *arguments:
     python3 deploy/local install {{arguments}}
 
-# constraints.txt anew from pyproject.toml, keeping the versions that fit
+# constraints.txt anew from pyproject.toml, keeping the versions that fit; and the image's part of it
 lock:
     .venv/bin/uv pip compile --universal --generate-hashes --python-version 3.11 --all-extras \
         --no-header --no-annotate pyproject.toml --output-file constraints.txt
+    .venv/bin/uv pip compile --universal --generate-hashes --python-version 3.11 --constraints constraints.txt \
+        --no-header --no-annotate pyproject.toml --output-file deploy/requirements.txt
 
 # what CI runs
 check:

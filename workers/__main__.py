@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from typing import Any
 
 import uvloop
 from arq.worker import func
@@ -15,6 +16,7 @@ from redis.exceptions import AuthenticationError
 
 from workers.host import ModelLoadFailed, ModelNotFound
 from workers.logs import configure_logging
+from workers.pod import PodSettings, keep_deletion_cost
 from workers.predict import STOP_S, load_model, predict
 from workers.probe import ProbeFailed
 from workers.settings import BAD_SETTING, WorkerSettings, load
@@ -23,10 +25,21 @@ from workers.worker import Worker
 logger = logging.getLogger("workers")
 
 
-async def run(settings: WorkerSettings) -> int:
+async def run(settings: WorkerSettings, pod: PodSettings) -> int:
     """Runs a worker until it is told to stop. Returns the process's exit code."""
-    functions = [func(predict, timeout=settings.job_timeout_s + STOP_S)]
-    worker = Worker(functions, settings=settings, max_jobs=settings.concurrency, on_startup=load_model)
+
+    async def start(ctx: dict[Any, Any]) -> None:
+        if pod.known:
+            worker.watch(keep_deletion_cost(worker, pod), "deletion cost")
+        await load_model(ctx)
+
+    worker = Worker(
+        [func(predict, timeout=settings.job_timeout_s + STOP_S)],
+        settings=settings,
+        max_jobs=settings.concurrency,
+        job_completion_wait=pod.grace_s(settings),
+        on_startup=start,
+    )
     try:
         await worker.async_run()
     except ProbeFailed as error:
@@ -52,10 +65,10 @@ async def run(settings: WorkerSettings) -> int:
 
 def main() -> None:
     """Reads the settings and runs."""
-    settings = load(WorkerSettings)
+    settings, pod = load(WorkerSettings), load(PodSettings)
     configure_logging(settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        code = runner.run(run(settings))
+        code = runner.run(run(settings, pod))
     sys.exit(code)
 
 

@@ -35,6 +35,9 @@ COMMANDS = {
         ["-m", "deploy.local.settings_table", "--write"],
     ],
     "bench": [["-m", "bench.throughput"]],
+    "deploy": [["-m", "deploy.kubernetes", "deploy"]],
+    "undeploy": [["-m", "deploy.kubernetes", "undeploy"]],
+    "e2e": [["-m", "pytest", "-m", "e2e", "-o", "faulthandler_timeout=0", "-o", "log_cli=true", "tests/e2e"]],
     "install": [],
 }
 USAGE = f"usage: python3 deploy/local {{{' | '.join(COMMANDS)}}} [ARGUMENT ...]"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploy.local.settings import UpSettings
 from gateway.settings import GatewaySettings
+from workers.pod import PodSettings
 from workers.settings import StreamSettings, WorkerSettings
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _SECTIONS: list[tuple[str, type[BaseSettings], type[BaseSettings] | None]] = [
     ("Read by the gateway and the workers", StreamSettings, None),
     ("Read by the gateway", GatewaySettings, StreamSettings),
     ("Read by the workers", WorkerSettings, StreamSettings),
+    ("Read by a worker in a pod", PodSettings, None),
 ]
 
 

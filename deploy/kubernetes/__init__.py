@@ -1,0 +1,1 @@
+"""`deploy` and `undeploy`: the service on minikube."""

@@ -1,0 +1,310 @@
+"""The manifests as kustomize renders them: valid, safe, and in step with the code."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from arq.worker import func
+from prometheus_client.parser import text_string_to_metric_families
+
+from deploy.kubernetes import image
+from gateway.metrics import Metrics as GatewayMetrics
+from gateway.settings import GatewaySettings
+from workers.metrics import Metrics as WorkerMetrics
+from workers.pod import DELETION_COST, HAND_BACK_S, PodSettings
+from workers.predict import predict
+from workers.probe import Probe
+from workers.settings import WorkerSettings
+from workers.stream import Counts
+from workers.worker import Worker
+
+if TYPE_CHECKING:
+    from pydantic_settings import BaseSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+OVERLAYS = sorted(path.name for path in (ROOT / "deploy/overlays").iterdir() if path.is_dir())
+WITH_VALKEY = ["e2e", "minikube"]
+KUBERNETES = "1.34"
+MODEL_SETTINGS = {"MODEL_SETUP_S", "MODEL_PREDICT_S"}  # the toy model's own
+Manifest = dict[str, Any]
+
+
+def kustomize(folder: Path) -> list[Manifest]:
+    """What kubectl would apply."""
+    kubectl = Path(sys.executable).with_name("kubectl")
+    done = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+class Rendered:
+    """One overlay's manifests by kind and name."""
+
+    def __init__(self, overlay: str) -> None:
+        self.overlay = overlay
+        self.all = kustomize(ROOT / "deploy/overlays" / overlay)
+
+    def __getitem__(self, key: tuple[str, str]) -> Manifest:
+        (found,) = (m for m in self.all if (m["kind"], m["metadata"]["name"]) == key)
+        return found
+
+    def of_kind(self, kind: str) -> list[Manifest]:
+        return [m for m in self.all if m["kind"] == kind]
+
+    @property
+    def workloads(self) -> list[Manifest]:
+        return [m for m in self.all if m["kind"] in ("Deployment", "StatefulSet")]
+
+    def config(self, workload: Manifest) -> dict[str, str]:
+        """The environment of a workload's container as far as it is written down; secrets are left out."""
+        container = container_of(workload)
+        found: dict[str, str] = {}
+        for source in container.get("envFrom", []):
+            found |= self["ConfigMap", source["configMapRef"]["name"]]["data"]
+        return found | {entry["name"]: entry["value"] for entry in container.get("env", []) if "value" in entry}
+
+
+def pod_of(workload: Manifest) -> Manifest:
+    pod: Manifest = workload["spec"]["template"]["spec"]
+    return pod
+
+
+def container_of(workload: Manifest) -> Manifest:
+    (container,) = pod_of(workload)["containers"]
+    assert isinstance(container, dict)
+    return container
+
+
+@pytest.fixture(scope="module", params=OVERLAYS)
+def rendered(request: pytest.FixtureRequest) -> Rendered:
+    return Rendered(request.param)
+
+
+def names_of(*settings: type[BaseSettings]) -> set[str]:
+    return {name.upper() for each in settings for name in each.model_fields}
+
+
+def test_kubernetes_takes_every_manifest(rendered: Rendered) -> None:
+    for manifest in rendered.all:
+        if "keda.sh" not in manifest["apiVersion"]:
+            kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+
+
+def test_everything_is_labelled_and_in_the_namespace(rendered: Rendered) -> None:
+    for manifest in rendered.all:
+        metadata = manifest["metadata"]
+        for name in ("name", "instance", "part-of", "managed-by"):
+            assert metadata["labels"][f"app.kubernetes.io/{name}"], metadata["name"]
+        if manifest["kind"] not in ("Namespace", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"):
+            assert metadata["namespace"] == "leadtime"
+    for workload in rendered.workloads:
+        labels = workload["spec"]["template"]["metadata"]["labels"]
+        assert workload["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        assert {"app.kubernetes.io/name", "app.kubernetes.io/component"} <= labels.keys()
+
+
+def test_pods_are_restricted(rendered: Rendered) -> None:
+    (namespace,) = rendered.of_kind("Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    for workload in rendered.workloads:
+        pod, container = pod_of(workload), container_of(workload)
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert set(container["resources"]["requests"]) == set(container["resources"]["limits"]) == {"cpu", "memory"}
+        assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys()
+
+
+def test_only_workers_have_a_token_and_it_lets_them_patch_pods_only(rendered: Rendered) -> None:
+    tokens = {w["metadata"]["name"]: pod_of(w)["automountServiceAccountToken"] for w in rendered.workloads}
+    assert {name for name, token in tokens.items() if token} == {"workers"}
+    assert not any(account["automountServiceAccountToken"] for account in rendered.of_kind("ServiceAccount"))
+    (role,) = rendered.of_kind("Role")
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]}]
+    assert rendered.of_kind("ClusterRole") == rendered.of_kind("ClusterRoleBinding") == []
+    (policy,) = rendered.of_kind("ValidatingAdmissionPolicy")
+    assert '"system:serviceaccount:leadtime:workers"' in policy["spec"]["matchConditions"][0]["expression"]
+    assert DELETION_COST.startswith("controller.kubernetes.io/")
+
+
+def test_environment_is_known_to_the_code(rendered: Rendered) -> None:
+    known = {
+        "gateway": names_of(GatewaySettings, WorkerSettings),
+        "workers": names_of(GatewaySettings, WorkerSettings, PodSettings) | MODEL_SETTINGS,
+    }
+    for name, settings in known.items():
+        workload = rendered["Deployment", name]
+        environment = {entry["name"] for entry in container_of(workload)["env"]} | rendered.config(workload).keys()
+        assert environment <= settings
+        assert {"REDIS_URL", "QUEUE_NAME"} <= environment
+
+
+def test_environment_is_valid_and_agrees_with_the_manifests(
+    rendered: Rendered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment = rendered["Deployment", "workers"]
+    for name, value in {**rendered.config(rendered["Deployment", "gateway"]), **rendered.config(deployment)}.items():
+        monkeypatch.setenv(name, value)
+    gateway, worker, pod = GatewaySettings(), WorkerSettings(), PodSettings()
+
+    assert container_of(rendered["Deployment", "gateway"])["ports"][0]["containerPort"] == gateway.port == 8002
+    (port,) = rendered["Service", "gateway"]["spec"]["ports"]
+    assert (port["port"], port["targetPort"]) == (8002, "http")
+    assert container_of(deployment)["ports"] == [{"name": "probes", "containerPort": worker.probe_port}]
+    for name, port_number in (("gateway", gateway.port), ("workers", worker.probe_port)):
+        annotations = rendered["Deployment", name]["spec"]["template"]["metadata"]["annotations"]
+        assert annotations["prometheus.io/port"] == str(port_number)
+
+    scaling = rendered["ScaledObject", "workers"]["spec"]
+    for trigger in scaling["triggers"]:
+        assert trigger["metadata"]["stream"] == "{" + worker.queue_name + "}:stream"
+        assert trigger["metadata"]["consumerGroup"] == "workers"
+    assert int(scaling["advanced"]["scalingModifiers"]["target"]) <= worker.concurrency
+
+    termination_s = pod_of(deployment)["terminationGracePeriodSeconds"]
+    assert pod.termination_s == termination_s
+    assert pod.grace_s(worker) == termination_s - HAND_BACK_S > 0
+    # Every call that hands back or leaves is bounded by these (worker.py); the rest is for a slow node.
+    assert 4 * worker.redis_timeout_s + 2 < HAND_BACK_S
+
+
+def test_keda_owns_the_replicas(rendered: Rendered) -> None:
+    assert "replicas" not in rendered["Deployment", "workers"]["spec"]
+    scaling = rendered["ScaledObject", "workers"]["spec"]
+    assert scaling["scaleTargetRef"] == {"name": "workers"}
+    assert scaling["minReplicaCount"] == 0
+    assert scaling["advanced"]["scalingModifiers"]["formula"] == "lag + pending"
+    by_name = {trigger["name"]: trigger for trigger in scaling["triggers"]}
+    assert by_name.keys() == {"lag", "pending"}
+    assert "lagCount" in by_name["lag"]["metadata"]
+    assert "lagCount" not in by_name["pending"]["metadata"]
+    assert scaling["fallback"]["replicas"] > 0
+    (authentication,) = rendered.of_kind("TriggerAuthentication")
+    for trigger in scaling["triggers"]:
+        assert trigger["authenticationRef"]["name"] == authentication["metadata"]["name"]
+
+
+def test_probes_are_routes_of_the_code(rendered: Rendered) -> None:
+    for name in ("gateway", "workers"):
+        container = container_of(rendered["Deployment", name])
+        paths = {probe: container[probe]["httpGet"]["path"] for probe in container if probe.endswith("Probe")}
+        assert paths == {"startupProbe": "/healthz", "readinessProbe": "/readyz", "livenessProbe": "/healthz"}
+        ports = {container[probe]["httpGet"]["port"] for probe in paths}
+        assert ports == {container["ports"][0]["name"]}
+        assert container["command"] == ["python", "-m", name]
+
+
+def test_network_policies_deny_what_is_not_named(rendered: Rendered) -> None:
+    spec = rendered["NetworkPolicy", "default-deny"]["spec"]
+    assert spec == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+@pytest.mark.parametrize("overlay", WITH_VALKEY)
+def test_network_policies_let_only_these_reach_valkey(overlay: str) -> None:
+    policies = {policy["metadata"]["name"]: policy["spec"] for policy in Rendered(overlay).of_kind("NetworkPolicy")}
+    (rule,) = policies["valkey"]["ingress"]
+    components = {
+        source["podSelector"]["matchLabels"].get("app.kubernetes.io/component", "keda") for source in rule["from"]
+    }
+    assert components == {"gateway", "worker", "keda"}
+    assert rule["ports"] == [{"protocol": "TCP", "port": 6379}]
+
+
+@pytest.mark.parametrize("overlay", WITH_VALKEY)
+def test_valkey_keeps_what_it_accepted(overlay: str) -> None:
+    rendered = Rendered(overlay)
+    (config,) = (m["data"]["valkey.conf"] for m in rendered.of_kind("ConfigMap") if "valkey.conf" in m["data"])
+    lines = config.splitlines()
+    assert {"appendonly yes", "appendfsync always", "maxmemory-policy noeviction"} <= set(lines)
+    (limit,) = (
+        int(line.removeprefix("maxmemory ").removesuffix("mb")) for line in lines if re.match("maxmemory ", line)
+    )
+    memory = container_of(rendered["StatefulSet", "valkey"])["resources"]["limits"]["memory"]
+    assert limit < 0.7 * int(memory.removesuffix("Mi"))
+
+
+def test_no_secret_is_committed(rendered: Rendered) -> None:
+    assert rendered.of_kind("Secret") == []
+
+
+def test_settings_file_names_settings() -> None:
+    lines = (ROOT / "deploy/base/settings.env").read_text(encoding="utf-8").splitlines()
+    names = {line.partition("=")[0] for line in lines if line and not line.startswith("#")}
+    assert names <= names_of(GatewaySettings) & names_of(WorkerSettings)
+
+
+def test_image_installs_what_is_locked() -> None:
+    def pins(file: str) -> dict[str, str]:
+        text = (ROOT / file).read_text(encoding="utf-8").replace("\\\n", " ")
+        return {line.split("==")[0].split("[")[0]: line for line in text.splitlines() if "==" in line}
+
+    locked, image_pins = pins("constraints.txt"), pins("deploy/requirements.txt")
+    assert {"starlette", "arq", "kubernetes-asyncio"} <= image_pins.keys() <= locked.keys()
+    assert "pytest" not in image_pins
+    for name, line in image_pins.items():
+        assert "--hash=sha256:" in line
+        assert set(line.split()) <= set(locked[name].split()), "run `just lock`"
+
+
+def test_image_is_named_after_its_content(tmp_path: Path) -> None:
+    for source in image.sources():
+        (tmp_path / source).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / source, tmp_path / source)
+    assert image.tag(tmp_path) == image.tag()
+    with (tmp_path / "workers/model.py").open("a", encoding="utf-8") as model:
+        model.write("# changed\n")
+    assert image.tag(tmp_path) != image.tag()
+
+
+def test_dockerignore_lets_the_same_files_through() -> None:
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert {line.removeprefix("!") for line in lines if line.startswith("!")} == set(image.SOURCES)
+    assert "*" in lines
+
+
+def test_dockerfile_is_clean() -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    if not hadolint.exists():
+        pytest.skip("hadolint is not packaged for this kind of machine")
+    done = subprocess.run([hadolint, ROOT / "deploy/Dockerfile"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+async def test_dashboard_asks_for_metrics_that_exist() -> None:
+    worker = Worker([func(predict)], settings=WorkerSettings(), handle_signals=False)
+    Probe(worker)
+    text = worker.metrics.text() + GatewayMetrics().text(Counts(*[0] * len(Counts._fields)), 0)
+    await worker.close()
+    known = {sample.name for family in text_string_to_metric_families(text.decode()) for sample in family.samples}
+    # Metrics with labels have no sample before their first use.
+    known |= {f"leadtime_{name}" for name in ("http_requests_total", "pushes_total", "http_request_seconds_bucket")}
+    assert isinstance(worker.metrics, WorkerMetrics)
+    dashboard = json.loads((ROOT / "deploy/grafana/leadtime.json").read_text(encoding="utf-8"))
+    asked = set()
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            asked |= set(re.findall(r"\bleadtime_\w+", target["expr"]))
+    assert asked
+    assert asked <= known
+
+
+def test_deploy_says_what_is_missing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "deploy.kubernetes", "deploy"]
+    environment = {"PATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("leadtime: error: minikube is not on the PATH: install it (")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,100 @@
+"""Pods die under load; every job that was accepted ends finished."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import time
+from typing import TYPE_CHECKING
+
+from tests.e2e.cluster import NAMESPACE, is_ready, until
+
+if TYPE_CHECKING:
+    from tests.e2e.api import Api
+    from tests.e2e.cluster import Cluster
+
+logger = logging.getLogger(__name__)
+
+CALM_S = float(os.environ.get("E2E_CALM_S", "300"))
+
+
+async def push_steadily(api: Api, every_s: float, for_s: float) -> list[str]:
+    """The ids of jobs pushed one after another."""
+    ids: list[str] = []
+    end = time.monotonic() + for_s
+    while time.monotonic() < end:
+        ids.append(await api.push(f"steady {len(ids)}"))
+        await asyncio.sleep(every_s)
+    return ids
+
+
+async def check_all_finished(api: Api, ids: list[str]) -> None:
+    """Each has its own result."""
+    results = await asyncio.gather(*map(api.result, ids))
+    assert [result["id"] for result in results] == ids
+    assert [result["input"] for result in results] == [f"steady {n}" for n in range(len(ids))]
+    statuses = await asyncio.gather(*map(api.status, ids))
+    assert {status["status"] for status in statuses} == {"finished"}
+    latencies = sorted(result["latency"] for result in results)
+    logger.info(
+        "%d jobs finished; attempts %s; latency median %.1f s, longest %.1f s; trouble on the way: %s",
+        *(len(ids), sorted({s["attempts"] for s in statuses}), latencies[len(ids) // 2], latencies[-1]),
+        dict(api.trouble),
+    )
+
+
+async def test_longer_calm_test_with_faults(cluster: Cluster, api: Api) -> None:
+    """0.1 jobs/s for five minutes, a random worker pod deleted every 30 s: gently or not, as it comes."""
+    pushing = asyncio.create_task(push_steadily(api, 10, CALM_S))
+    deleted = []
+    while not pushing.done():
+        await asyncio.wait([pushing], timeout=30)
+        if names := sorted(await cluster.names()):
+            grace_s = random.choice([None, 0])
+            deleted.append(grace_s)
+            await cluster.delete(random.choice(names), grace_s)
+    logger.info("%d worker pods were deleted, %d of them without grace", len(deleted), deleted.count(0))
+    await check_all_finished(api, await pushing)
+    assert deleted
+
+
+async def test_valkey_pod_deleted_under_load(cluster: Cluster, api: Api) -> None:
+    """Its data and its address outlive it."""
+    pushing = asyncio.create_task(push_steadily(api, 1, 40))
+    await asyncio.sleep(15)
+    (before,) = await cluster.pods("valkey")
+    await cluster.delete(before.metadata.name, 0)
+    deleted_s = time.monotonic()
+
+    async def is_back() -> bool:
+        pods = await cluster.pods("valkey")
+        return [pod.metadata.uid for pod in pods] != [before.metadata.uid] and len(pods) == 1 and is_ready(pods[0])
+
+    logger.info("Valkey was ready again after %.1f s", await until(is_back, "Valkey is back") - deleted_s)
+    await check_all_finished(api, await pushing)
+
+
+async def test_rolling_update_under_load(cluster: Cluster, api: Api) -> None:
+    """New pods have loaded their model before old ones go; old ones end their jobs."""
+    pushing = asyncio.create_task(push_steadily(api, 1.5, 60))
+
+    async def some_ready() -> bool:
+        return await cluster.ready() >= 2
+
+    await until(some_ready, "two workers are ready")
+    old = await cluster.names()
+    body = {"spec": {"template": {"metadata": {"annotations": {"leadtime/e2e": str(time.time())}}}}}
+    await cluster.apps.patch_namespaced_deployment("workers", NAMESPACE, body)
+    began_s = time.monotonic()
+
+    async def rolled() -> bool:
+        return not old & await cluster.names() and await cluster.ready() > 0
+
+    logger.info(
+        "rolled after %.1f s", await until(rolled, "new workers are ready, old ones on their way out") - began_s
+    )
+    ids = await pushing
+    await check_all_finished(api, ids)
+    assert {(await api.status(job_id))["attempts"] for job_id in ids} == {1}
