@@ -53,7 +53,9 @@ class Duplex(asyncio.Protocol):
         raise NotImplementedError
 
     def send(self, *command: Any) -> None:
-        """Writes a command."""
+        """Writes a command. Raises ConnectionError if the connection is closed."""
+        if self.closed:
+            raise RedisConnectionError("the connection was closed")
         self._transport.write(hiredis.pack_command(command))
 
     def data_received(self, data: bytes) -> None:

@@ -94,8 +94,10 @@ class _Listener(Duplex):
     async def run(self) -> None:
         """Returns never; raises why the connection is at an end."""
         unanswered = 0
-        while not self._end.done():
+        while True:
             await asyncio.wait([self._end], timeout=PROBE_INTERVAL_S)
+            if self._end.done():
+                raise self._end.result()
             if self._heard:
                 self._heard, unanswered = False, 0
                 continue
@@ -103,7 +105,6 @@ class _Listener(Duplex):
             if unanswered > 2:
                 raise TimeoutError("no answer to PING")
             self.send("PING")
-        raise self._end.result()
 
     def on_reply(self, reply: Any) -> None:
         self._heard = True

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
+import uvloop
 
 from tests.servers import Server, free_port, server_binaries
 from tests.workers.stream_tools import listening, until
+from workers import subscription as subscription_module
 from workers.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -143,3 +145,21 @@ async def test_an_error_of_its_callback_is_raised(server: Server) -> None:
     publish(server, "x")
     with pytest.raises(ValueError, match="no"):
         await task
+
+
+def test_a_connection_that_breaks_while_it_is_quiet(absent: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On uvloop, where writing to a closed connection raises."""
+    monkeypatch.setattr(subscription_module, "PROBE_INTERVAL_S", 0.4)
+    absent.start()
+
+    async def main() -> None:
+        ear = Ear(absent.url)
+        async with listening(ear.subscription):
+            await asyncio.sleep(0.5)  # one look has passed, and the next would send a PING
+            absent.kill()
+            await until(lambda: not ear.subscription.subscribed.is_set())
+            await asyncio.to_thread(absent.start)
+            await until(lambda: ear.subscribed == 2)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
