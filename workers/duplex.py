@@ -54,7 +54,8 @@ class Duplex(asyncio.Protocol):
 
     def send(self, *command: Any) -> None:
         """Writes a command. Raises ConnectionError if the connection is closed."""
-        if self.closed:
+        # uvloop closes a transport a little before it says so, and writing to it then raises RuntimeError.
+        if self.closed or self._transport.is_closing():
             raise RedisConnectionError("the connection was closed")
         self._transport.write(hiredis.pack_command(command))
 

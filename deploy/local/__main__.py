@@ -37,7 +37,9 @@ COMMANDS = {
     "bench": [["-m", "bench.throughput"]],
     "deploy": [["-m", "deploy.kubernetes", "deploy"]],
     "undeploy": [["-m", "deploy.kubernetes", "undeploy"]],
-    "e2e": [["-m", "pytest", "-m", "e2e", "-o", "faulthandler_timeout=0", "-o", "log_cli=true", "tests/e2e"]],
+    "e2e": [
+        ["-m", "pytest", "-m", "e2e", "-o", "faulthandler_timeout=0", "-o", "log_cli=true", "-o", "log_cli_level=INFO"]
+    ],
     "install": [],
 }
 USAGE = f"usage: python3 deploy/local {{{' | '.join(COMMANDS)}}} [ARGUMENT ...]"
