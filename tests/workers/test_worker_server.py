@@ -245,7 +245,6 @@ async def test_a_worker_that_gets_back_what_it_lost_runs_it_once_at_a_time(
     async with running(one_settings, [func(job, name="job")], max_jobs=2) as worker:
         worker.stream.renew = renew_nothing  # type: ignore[method-assign,assignment]
         view = await until_ended(one_stream, await push(one_stream, "job"))
-        await until(lambda: not worker.runner.running)
-        assert worker.runner.held == []
+        await until(lambda: not worker.runner.running and not worker.runner.held)
         assert not worker.tasks
     assert (view.result, tries, stopped) == (b"2", [1, 2], [1, 2])
