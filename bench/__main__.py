@@ -1,0 +1,35 @@
+"""`python -m bench COMMAND ...`: each command is a module of its own, with its own `--help`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+COMMANDS = {
+    "load": "bench.load.command",
+    "report": "bench.reports.command",
+    "experiments": "bench.experiments.command",
+    "faults": "bench.faults.command",
+    "peers": "bench.throughput",
+    "growth": "bench.growth.command",
+    "simulate": "bench.simulation.command",
+    "plan": "bench.simulation.plan",
+}
+USAGE = f"usage: python -m bench {{{' | '.join(COMMANDS)}}} [ARGUMENT ...]"
+
+
+def main() -> None:
+    """Runs a command's `main`, which reads the rest of the command line; ends with 2 where there is no such command."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name in ("-h", "--help"):
+        print(USAGE)
+        return
+    if name not in COMMANDS:
+        sys.exit(f"{USAGE}\nbench: there is no command {name!r}" if name else USAGE)
+    # What it says of itself, in its usage and its errors.
+    sys.argv[:2] = [f"{sys.argv[0]} {name}"]
+    importlib.import_module(COMMANDS[name]).main()
+
+
+if __name__ == "__main__":
+    main()
