@@ -45,9 +45,9 @@ install *arguments:
 
 # constraints.txt anew from pyproject.toml, keeping the versions that fit; and the image's part of it
 lock:
-    .venv/bin/uv pip compile --universal --generate-hashes --python-version 3.11 --all-extras \
+    .venv/bin/uv pip compile --no-strip-extras --universal --generate-hashes --python-version 3.11 --all-extras \
         --no-header --no-annotate pyproject.toml --output-file constraints.txt
-    .venv/bin/uv pip compile --universal --generate-hashes --python-version 3.11 --constraints constraints.txt \
+    .venv/bin/uv pip compile --no-strip-extras --universal --generate-hashes --python-version 3.11 --constraints constraints.txt \
         --no-header --no-annotate pyproject.toml --output-file deploy/requirements.txt
 
 # what CI runs
