@@ -140,9 +140,9 @@ def undeploy(overlay: str) -> None:
     documents = [part for part in render(overlay).split("\n---\n") if not keep or f"apiVersion: {keep}" not in part]
     delete = kubectl("delete", "--ignore-not-found", "--wait", "--timeout=300s", "-f", "-")
     shown(delete, "removing the service", "\n---\n".join(documents))
-    image.remove()
+    images = image.remove()
     keda.remove()
-    say("nothing is left")
+    say(f"all is gone but {len(images)} images in minikube" if images else "nothing is left")
 
 
 def main() -> None:

@@ -57,13 +57,16 @@ def build(root: Path = ROOT) -> str:
     return image
 
 
-def remove() -> None:
-    """Removes all images of this name from minikube."""
+def remove() -> list[str]:
+    """Removes all images of this name from minikube; those that it would not remove are returned."""
+    left = []
     for image in sorted(name for name in _names() if name.startswith(f"{NAME}:")):
         try:
             answer(minikube("image", "rm", image), f"removing the image {image}")
         except DeployError as error:
             say(str(error))
+            left.append(image)
+    return left
 
 
 def _names() -> set[str]:

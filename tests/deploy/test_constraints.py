@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.parametrize("file", ["constraints.txt", "deploy/requirements.txt"])
 def test_what_is_asked_for_with_an_extra_is_pinned_with_it(file: str) -> None:
-    """With hashes, pip takes `a[x]` for another requirement than a pinned `a`, tries its newest version, and gives up."""
+    """With hashes, pip takes `a[x]` for another requirement than a pinned `a`, and gives up on its newest version."""
     lines = [line.split(";")[0].strip(" \\") for line in (ROOT / file).read_text(encoding="utf-8").splitlines()]
     pinned = [Requirement(line) for line in lines if "==" in line and not line.startswith((" ", "-", "#"))]
     extras = {canonicalize_name(one.name): one.extras for one in pinned}

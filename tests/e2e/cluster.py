@@ -72,6 +72,10 @@ class Cluster:
         body = {"spec": {"replicas": replicas}}
         await self.apps.patch_namespaced_deployment_scale("workers", NAMESPACE, body)
 
+    async def scale_valkey(self, replicas: int) -> None:
+        """Takes the server away, 0, or brings it back, 1."""
+        await self.apps.patch_namespaced_stateful_set_scale("valkey", NAMESPACE, {"spec": {"replicas": replicas}})
+
     async def scaled_object(self) -> dict[str, Any]:
         """The workers' ScaledObject."""
         found = await self.custom.get_namespaced_custom_object(*_KEDA)

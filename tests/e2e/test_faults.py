@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CALM_S = float(os.environ.get("E2E_CALM_S", "300"))
+AWAY_S = 45
 
 
 async def push_steadily(api: Api, every_s: float, for_s: float) -> list[str]:
@@ -74,6 +75,25 @@ async def test_valkey_pod_deleted_under_load(cluster: Cluster, api: Api) -> None
 
     logger.info("Valkey was ready again after %.1f s", await until(is_back, "Valkey is back") - deleted_s)
     await check_all_finished(api, await pushing)
+
+
+async def test_workers_stay_while_the_server_is_away(cluster: Cluster, api: Api) -> None:
+    """KEDA can't read the stream: nobody is sent away, and what was accepted is finished when it is back."""
+    ids = [await api.push(f"steady {n}") for n in range(20)]
+
+    async def some_ready() -> bool:
+        return await cluster.ready() >= 3
+
+    await until(some_ready, "three workers are ready")
+    there = await cluster.replicas()
+    await cluster.scale_valkey(0)
+    try:
+        for _ in range(AWAY_S):
+            await asyncio.sleep(1)
+            assert await cluster.replicas() >= there
+    finally:
+        await cluster.scale_valkey(1)
+    await check_all_finished(api, ids)
 
 
 async def test_rolling_update_under_load(cluster: Cluster, api: Api) -> None:
