@@ -21,9 +21,17 @@ lint *arguments:
 fmt *arguments:
     python3 deploy/local fmt {{arguments}}
 
-# jobs and pushes per second beside other libraries
+# load, reports, experiments, simulations: `just bench load --help`
 bench *arguments:
     python3 deploy/local bench {{arguments}}
+
+# rates, latencies and memory beside other libraries
+peers *arguments:
+    python3 deploy/local peers {{arguments}}
+
+# what a call costs with a million jobs waiting and a thousand workers
+growth *arguments:
+    python3 deploy/local growth {{arguments}}
 
 # the service on minikube: image, KEDA, manifests
 [no-exit-message]
@@ -53,3 +61,7 @@ lock:
 # what CI runs
 check:
     .ci/run
+
+# KEDA's protocol: workers/scaler/externalscaler_pb2.py and .pyi anew from the .proto beside them
+proto:
+    cd workers/scaler && ../../.venv/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. externalscaler.proto

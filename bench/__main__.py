@@ -10,7 +10,7 @@ COMMANDS = {
     "report": "bench.reports.command",
     "experiments": "bench.experiments.command",
     "faults": "bench.faults.command",
-    "peers": "bench.throughput",
+    "peers": "bench.peers.command",
     "growth": "bench.growth.command",
     "simulate": "bench.simulation.command",
     "plan": "bench.simulation.plan",

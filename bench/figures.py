@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 import statistics
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +22,19 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A ratio between two figures of the same run, and whether it is at least (or, if `below`, under) `wanted`."""
+    """A ratio between two figures of the same run, and how it is wanted to be."""
 
     name: str
     what: str
     ratio: Summary
     wanted: float
-    below: bool = False
+    sense: Literal[">=", "<", "<="] = ">="
 
     @property
     def met(self) -> bool:
         """By the median of the rounds' ratios."""
-        return self.ratio.median < self.wanted if self.below else self.ratio.median >= self.wanted
+        compare = {">=": operator.ge, "<": operator.lt, "<=": operator.le}[self.sense]
+        return bool(compare(self.ratio.median, self.wanted))
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
@@ -53,10 +55,3 @@ def percentile(figures: Sequence[float], percent: float) -> float:
 def ratios(of: Sequence[float], to: Sequence[float]) -> Summary:
     """Round by round: what two programs did within the same minute is compared, not what the machine did between."""
     return summary([a / b for a, b in zip(of, to, strict=True)])
-
-
-def best(
-    figures: Mapping[str, Sequence[float]], pick: Callable[[list[tuple[float, str]]], tuple[float, str]] = max
-) -> str:
-    """The name with the best median; `pick=min` where less is better."""
-    return pick([(statistics.median(values), name) for name, values in figures.items()])[1]

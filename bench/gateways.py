@@ -1,19 +1,22 @@
-"""One gateway process under load, and a bare endpoint in its place."""
+"""One gateway process under load, and other endpoints in its place."""
 
 from __future__ import annotations
 
 import http.client
+import math
 import sys
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bench import placement
 from bench.processes import BenchError, Process
 from bench.server import Server, free_port
+from bench.venvs import python
 
-GATEWAY = "gateway"
-BARE = "bare endpoint"
-MODULES = {GATEWAY: "gateway", BARE: "bench.bare"}
+if TYPE_CHECKING:
+    from bench.contenders import Endpoint
+
 _START_PATIENCE_S = 30.0
 
 
@@ -27,10 +30,10 @@ class Pushes:
     load: float
 
 
-def pushes(name: str, server: Server, seconds: float, connections: int) -> Pushes:
-    """Loads the gateway or the bare endpoint for `seconds`, behind a warm-up of a quarter of that.
+def pushes(endpoint: Endpoint, server: Server, seconds: float, connections: int) -> Pushes:
+    """Loads an endpoint for `seconds`, behind a warm-up of a quarter of that.
 
-    Raises BenchError too if the server holds fewer jobs behind it than the gateway has acknowledged.
+    Raises BenchError too if the server holds fewer jobs behind it than the endpoint has acknowledged.
     """
     server.flush()
     port = free_port()
@@ -43,9 +46,10 @@ def pushes(name: str, server: Server, seconds: float, connections: int) -> Pushe
     }
     options = ["--port", str(port), "--connections", str(connections)]
     options += ["--seconds", f"{seconds:g}", "--warm-up", f"{seconds / 4:g}"]
-    with Process([sys.executable, "-m", MODULES[name]], variables, placement.MEASURED) as process:
+    command = [python(endpoint.library), "-m", endpoint.module]
+    with Process(command, {**variables, **endpoint.environment}, placement.MEASURED) as process:
         _wait(process, port)
-        with Process([sys.executable, "-m", "bench.load", *options], {}, placement.REST) as load:
+        with Process([sys.executable, "-m", "bench.hammer", *options], {}, placement.REST) as load:
             load.message(_START_PATIENCE_S)  # the warm-up is over
             since_s, process_cpu_s, server_cpu_s = time.perf_counter(), process.cpu_s(), server.process.cpu_s()
             measured = load.message(_START_PATIENCE_S + 2 * seconds)
@@ -56,9 +60,19 @@ def pushes(name: str, server: Server, seconds: float, connections: int) -> Pushe
                 server=(server.process.cpu_s() - server_cpu_s) / passed_s,
                 load=measured["cpu_s"] / measured["seconds"],
             )
-        if name == GATEWAY and (kept := server.keys()) < measured["answers"]:
-            raise BenchError(f"{measured['answers']} pushes were acknowledged, but only {kept} keys are in the server")
+        if (kept := _kept(endpoint, server)) < measured["answers"]:
+            raise BenchError(f"{endpoint.name}: {measured['answers']} pushes were acknowledged, but {kept} are kept")
     return used
+
+
+def _kept(endpoint: Endpoint, server: Server) -> float:
+    match endpoint.keeps:
+        case "keys":
+            return server.keys()
+        case "list":
+            return server.length("celery")
+        case "nothing":
+            return math.inf
 
 
 def _wait(process: Process, port: int) -> None:

@@ -122,6 +122,15 @@ class Process:
             raise self.error("ended too early") from None
         return sum(t.user + t.system for t in times)
 
+    def resident_bytes(self) -> int:
+        """Memory of the process and its children, as if nobody else was there: what they share counts once."""
+        try:
+            process = psutil.Process(self._process.pid)
+            found = [p.memory_full_info() for p in (process, *process.children(recursive=True))]
+        except psutil.NoSuchProcess:
+            raise self.error("ended too early") from None
+        return sum(one.uss for one in found) + max(one.rss - one.uss for one in found)
+
     def stop(self) -> None:
         """SIGKILL, to its children too: nothing of it has to be kept."""
         with contextlib.suppress(ProcessLookupError):

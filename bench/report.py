@@ -1,4 +1,4 @@
-"""What a run found, as a table and as JSON: ratios first, then the figures behind them."""
+"""What a comparison found, as a table and as JSON: ratios first, then the figures behind them."""
 
 from __future__ import annotations
 
@@ -6,35 +6,48 @@ import os
 import platform
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench import placement
-from bench.contenders import OURS, Contender
-from bench.figures import Bar, Summary, best, percentile, ratios, summary
-from bench.gateways import BARE, GATEWAY, Pushes
+from bench.contenders import BARE, GATEWAY, HTTP_PEER, OURS, Contender, Endpoint
+from bench.figures import Bar, Summary, percentile, ratios, summary
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from bench.gateways import Pushes
     from bench.workers import Drain
 
 JOBS_BAR = 10.0
-PUSHES_BAR = 0.65
+BARE_BAR = 0.65
+HTTP_BAR = 10.0
 LATENCY_BAR = 1.0
-_SHOWN = ("arq", "saq", "taskiq", "taskiq-redis", "streaq", "celery", "redis", "coredis", "hiredis", "uvloop", "orjson")
-_SHOWN_OF_OURS = (*_SHOWN, "starlette", "uvicorn", "httptools")
+WAITING_BAR = 1.0
+LEAN_PEER = "arq"
+_SHOWN = (
+    "arq", "saq", "taskiq", "taskiq-redis", "streaq", "celery", "kombu", "fastapi", "starlette", "uvicorn", "httptools",
+    "redis", "coredis", "hiredis", "uvloop", "orjson",
+)  # fmt: skip
+
+K = TypeVar("K", Contender, Endpoint)
 
 
 @dataclass(slots=True)
 class Run:
-    """Raw figures: one list item a round. Latencies are in seconds, one inner list a round."""
+    """Raw figures: one list item a round. Latencies are in seconds, one inner list a round; memory is in bytes.
+
+    `waiting_jobs` is how many were enqueued to find what each of them takes.
+    """
 
     rounds: int
     server: str
+    waiting_jobs: int = 0
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
     jobs: dict[Contender, list[Drain]] = field(default_factory=dict)
-    pushes: dict[str, list[Pushes]] = field(default_factory=dict)
+    pushes: dict[Endpoint, list[Pushes]] = field(default_factory=dict)
     latencies_s: dict[Contender, list[list[float]]] = field(default_factory=dict)
+    waiting_bytes: dict[Contender, list[float]] = field(default_factory=dict)
+    resident_bytes: dict[Contender, list[int]] = field(default_factory=dict)
 
 
 def machine() -> dict[str, Any]:
@@ -54,74 +67,160 @@ def machine() -> dict[str, Any]:
     }
 
 
+def _rates(run: Run) -> dict[Contender, list[float]]:
+    return {c: [d.rate for d in drains] for c, drains in run.jobs.items()}
+
+
+def _push_rates(run: Run) -> dict[Endpoint, list[float]]:
+    return {e: [p.rate for p in found] for e, found in run.pushes.items()}
+
+
+def _p50s_s(run: Run) -> dict[Contender, list[float]]:
+    return {c: [percentile(s, 50) for s in rounds] for c, rounds in run.latencies_s.items()}
+
+
+def best_of(figures: Mapping[K, Sequence[float]], *libraries: str, less: bool = False) -> K | None:
+    """The one of these libraries with the best median; None if none of them was measured."""
+    there = [one for one in figures if one.library in libraries]
+    pick = min if less else max
+    return pick(there, key=lambda one: summary(figures[one]).median) if there else None
+
+
 def bars(run: Run) -> list[Bar]:
     """One for each kind of measurement that has both sides."""
+    return [bar for bar in (_jobs_bar(run), *_pushes_bars(run), _latency_bar(run), _waiting_bar(run)) if bar]
+
+
+def _jobs_bar(run: Run) -> Bar | None:
+    rates = _rates(run)
+    ours, peer = best_of(rates, OURS), best_of(rates, *_peers(rates))
+    if not (ours and peer):
+        return None
+    what = f"jobs/s of one worker, {ours.name}, to the best peer's, {peer.name}"
+    return Bar("jobs", what, ratios(rates[ours], rates[peer]), JOBS_BAR)
+
+
+def _pushes_bars(run: Run) -> list[Bar]:
+    rates = _push_rates(run)
     found = []
-    ours, peers = _split({c: [d.rate for d in drains] for c, drains in run.jobs.items()})
-    if ours and peers:
-        mine, theirs = best(ours), best(peers)
-        what = f"jobs/s of one worker, {mine}, to the best peer's, {theirs}"
-        found.append(Bar("jobs", what, ratios(ours[mine], peers[theirs]), JOBS_BAR))
-    if run.pushes:
-        gateway, bare = ([p.rate for p in run.pushes[name]] for name in (GATEWAY, BARE))
-        found.append(Bar("pushes", "pushes/s of one gateway to a bare endpoint's", ratios(gateway, bare), PUSHES_BAR))
-    ours, peers = _split({c: [percentile(s, 50) for s in rounds] for c, rounds in run.latencies_s.items()})
-    if ours and peers:
-        mine, theirs = best(ours, min), best(peers, min)
-        what = f"p50 of enqueue to start, to the best peer's, {theirs}"
-        found.append(Bar("latency", what, ratios(ours[mine], peers[theirs]), LATENCY_BAR, below=True))
+    if GATEWAY in rates and BARE in rates:
+        what = "pushes/s of one gateway to a bare endpoint's"
+        found.append(Bar("pushes", what, ratios(rates[GATEWAY], rates[BARE]), BARE_BAR))
+    peer = best_of(rates, HTTP_PEER)
+    if GATEWAY in rates and peer:
+        what = f"pushes/s of one gateway to the best of {peer.name}"
+        found.append(Bar("pushes beside Celery", what, ratios(rates[GATEWAY], rates[peer]), HTTP_BAR))
     return found
 
 
-def _split(figures: dict[Contender, list[float]]) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    ours = {c.name: values for c, values in figures.items() if c.library == OURS}
-    return ours, {c.name: values for c, values in figures.items() if c.library != OURS}
+def _latency_bar(run: Run) -> Bar | None:
+    p50s_s = _p50s_s(run)
+    ours, peer = best_of(p50s_s, OURS, less=True), best_of(p50s_s, *_peers(p50s_s), less=True)
+    if not (ours and peer):
+        return None
+    what = f"p50 of enqueue to start, to the best peer's, {peer.name}"
+    return Bar("latency", what, ratios(p50s_s[ours], p50s_s[peer]), LATENCY_BAR, "<")
+
+
+def _waiting_bar(run: Run) -> Bar | None:
+    # The first of ours is what the gateway pushes; the others have more in them.
+    ours = next((c for c in run.waiting_bytes if c.library == OURS and not c.settings), None)
+    peer = best_of(run.waiting_bytes, LEAN_PEER)
+    if not (ours and peer):
+        return None
+    what = f"memory of a waiting job, to {peer.name}'s, the leanest that keeps as much of it"
+    return Bar("memory", what, ratios(run.waiting_bytes[ours], run.waiting_bytes[peer]), WAITING_BAR, "<=")
+
+
+def _peers(figures: Mapping[K, Sequence[float]]) -> set[str]:
+    return {one.library for one in figures} - {OURS}
 
 
 def table(run: Run, on: dict[str, Any]) -> str:
     """For people. Medians of the rounds, with the least and the most in brackets."""
-    parts = [_bars(bars(run)), _jobs(run), _pushes(run), _latencies(run), _conditions(run, on)]
-    return "\n\n".join(part for part in parts if part)
+    parts = [_bars(bars(run)), _jobs(run), _pushes(run), _latencies(run), _waiting(run), _resident(run)]
+    return "\n\n".join(part for part in [*parts, _conditions(run, on)] if part)
 
 
 def _bars(found: list[Bar]) -> str:
-    rows = [
-        ("yes" if b.met else "NO", f"{'<' if b.below else '>='} {b.wanted:g}", _spread(b.ratio, ".2f"), b.what)
-        for b in found
-    ]
-    return _rows(("met", "bar", "ratio", ""), rows) if rows else ""
+    cells = [("yes" if b.met else "NO", f"{b.sense} {b.wanted:g}", spread(b.ratio, ".2f"), b.what) for b in found]
+    return rows(("met", "bar", "ratio", ""), cells) if cells else ""
+
+
+def _beside(figures: Mapping[K, Sequence[float]], ours: K | None, one: K, form: str = ".2f") -> str:
+    """Ours to another's, round by round."""
+    if ours is None or one.library == OURS:
+        return ""
+    return spread(ratios(figures[ours], figures[one]), form)
+
+
+def _sorted(figures: Mapping[K, Sequence[float]], less: bool = False) -> list[K]:
+    return sorted(figures, key=lambda one: summary(figures[one]).median, reverse=not less)
 
 
 def _jobs(run: Run) -> str:
-    if not run.jobs:
-        return ""
-    rows = [
-        (_spread(summary([d.rate for d in drains]), ",.0f"), c.name, *_shares(drains, "process", "server"))
-        for c, drains in run.jobs.items()
+    rates = _rates(run)
+    ours = best_of(rates, OURS)
+    cells = [
+        (_beside(rates, ours, c), spread(summary(rates[c]), ",.0f"), c.name, *_shares(run.jobs[c], "process", "server"))
+        for c in _sorted(rates)
     ]
-    head = ("jobs/s", "", "its core", "redis")
-    return "No-op jobs/s of one worker process, and how much of a core it and the server took\n" + _rows(head, rows)
+    head = ("ours is times", "jobs/s", "", "worker", "redis")
+    title = "No-op jobs/s of one worker, and how much of a core its processes and the server took"
+    return f"{title}\n{rows(head, cells)}" if cells else ""
 
 
 def _pushes(run: Run) -> str:
-    if not run.pushes:
-        return ""
-    rows = [
-        (_spread(summary([p.rate for p in found]), ",.0f"), name, *_shares(found, "process", "server", "load"))
-        for name, found in run.pushes.items()
+    rates = _push_rates(run)
+    ours = GATEWAY if GATEWAY in rates else None
+    cells = [
+        (
+            spread(ratios(rates[ours], rates[e]), ".2f") if ours and e is not ours else "",
+            spread(summary(rates[e]), ",.0f"),
+            e.name,
+            *_shares(run.pushes[e], "process", "server", "load"),
+        )
+        for e in _sorted(rates)
     ]
-    head = ("pushes/s", "", "its core", "redis", "load generator")
-    return "HTTP pushes/s of one process, and how much of a core each took\n" + _rows(head, rows)
+    head = ("ours is times", "pushes/s", "", "its core", "redis", "load generator")
+    return f"HTTP pushes/s of one process, and how much of a core each took\n{rows(head, cells)}" if cells else ""
 
 
 def _latencies(run: Run) -> str:
-    if not run.latencies_s:
-        return ""
-    rows = [
-        (*(_spread(summary([1000 * percentile(s, p) for s in rounds]), ".2f") for p in (50, 95)), c.name)
-        for c, rounds in run.latencies_s.items()
+    p50s_s = _p50s_s(run)
+    ours = best_of(p50s_s, OURS, less=True)
+    cells = [
+        (
+            _beside(p50s_s, ours, c),
+            *(spread(summary([1000 * percentile(s, p) for s in run.latencies_s[c]]), ".2f") for p in (50, 95)),
+            c.name,
+        )
+        for c in _sorted(p50s_s, less=True)
     ]
-    return "Enqueue to start on an idle worker, in ms\n" + _rows(("p50", "p95", ""), rows)
+    head = ("ours is times", "p50", "p95", "")
+    return f"Enqueue to start on an idle worker, in ms\n{rows(head, cells)}" if cells else ""
+
+
+def _waiting(run: Run) -> str:
+    figures = run.waiting_bytes
+    ours = next((c for c in figures if c.library == OURS and not c.settings), None)
+    cells = [
+        (_beside(figures, ours, c), spread(summary([b / 10 for b in figures[c]]), ".1f"), c.name)
+        for c in _sorted(figures, less=True)
+    ]
+    title = f"Server's memory for 100,000 waiting no-op jobs, in MB (measured with {run.waiting_jobs:,})"
+    return f"{title}\n{rows(('ours is times', 'MB', ''), cells)}" if cells else ""
+
+
+def _resident(run: Run) -> str:
+    figures = run.resident_bytes
+    ours = best_of(figures, OURS, less=True)
+    cells = [
+        (_beside(figures, ours, c), spread(summary([b / 1e6 for b in figures[c]]), ".1f"), c.name)
+        for c in _sorted(figures, less=True)
+    ]
+    title = "Memory of an idle worker's processes, in MB (what they share counts once)"
+    return f"{title}\n{rows(('ours is times', 'MB', ''), cells)}" if cells else ""
 
 
 def _conditions(run: Run, on: dict[str, Any]) -> str:
@@ -133,8 +232,7 @@ def _conditions(run: Run, on: dict[str, Any]) -> str:
         f"rounds    {run.rounds}, all programs in each; a ratio is the median of the rounds' ratios",
     ]
     for library, versions in run.versions.items():
-        shown = [f"{n} {versions[n]}" for n in (_SHOWN_OF_OURS if library == OURS else _SHOWN) if n in versions]
-        lines.append(f"{library:9} {', '.join(shown)}")
+        lines.append(f"{library:9} {', '.join(f'{n} {versions[n]}' for n in _SHOWN if n in versions)}")
     return "\n".join(lines)
 
 
@@ -142,15 +240,17 @@ def _shares(found: Sequence[Drain | Pushes], *parts: str) -> list[str]:
     return [f"{summary([getattr(one, part) for one in found]).median:.0%}" for part in parts]
 
 
-def _spread(s: Summary, form: str) -> str:
+def spread(s: Summary, form: str) -> str:
+    """The median, and the least and the most in brackets, each as `form` says."""
     return f"{s.median:{form}} [{s.least:{form}} - {s.most:{form}}]"
 
 
-def _rows(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+def rows(head: tuple[str, ...], cells: Sequence[tuple[str, ...]]) -> str:
+    """Columns as wide as they must be, under their heads."""
+    widths = [max(len(row[i]) for row in (head, *cells)) for i in range(len(head))]
     return "\n".join(
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (head, *rows)
+        for row in (head, *cells)
     )
 
 
@@ -164,6 +264,9 @@ def plain(run: Run, on: dict[str, Any]) -> dict[str, Any]:
         "versions": run.versions,
         "bars": [bar.plain() for bar in bars(run)],
         "jobs": {c.name: [asdict(d) for d in drains] for c, drains in run.jobs.items()},
-        "pushes": {name: [asdict(p) for p in found] for name, found in run.pushes.items()},
+        "pushes": {e.name: [asdict(p) for p in found] for e, found in run.pushes.items()},
         "latencies_s": {c.name: rounds for c, rounds in run.latencies_s.items()},
+        "waiting_jobs": run.waiting_jobs,
+        "waiting_bytes_per_job": {c.name: rounds for c, rounds in run.waiting_bytes.items()},
+        "resident_bytes": {c.name: rounds for c, rounds in run.resident_bytes.items()},
     }

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 FORMAT = "leadtime-run/1"
 
-# What became of a job, as its user saw it.
-OUTCOMES = ("finished", "failed", "cancelled", "given up", "refused", "lost", "duplicated")
+# What became of a job, as its user saw it. Accepted: its push was acknowledged, and nobody was to wait for more.
+OUTCOMES = ("finished", "accepted", "failed", "cancelled", "given up", "refused", "lost", "duplicated")
 
 
 class RunError(Exception):
@@ -85,24 +85,28 @@ class Run:
 
     @property
     def latencies_s(self) -> list[float]:
-        """Scheduled time to known end, of the jobs that finished."""
+        """Scheduled time to known end, of the jobs that finished or, where nobody waited for that, were accepted."""
         jobs = self.jobs
         return [
             ended - scheduled
             for scheduled, ended, outcome in zip(jobs.scheduled_s, jobs.ended_s, jobs.outcome, strict=True)
-            if outcome == "finished" and ended is not None
+            if outcome in ("finished", "accepted") and ended is not None
         ]
 
     @property
     def pod_s(self) -> float | None:
-        """Seconds of all pods together, from their creation to their end; None where no pods were seen."""
+        """Seconds of all pods together, from their creation to their end; None where no pods were seen.
+
+        While none could be seen, there are as many as there were.
+        """
         samples = self.samples
-        total, seen = 0.0, False
+        total, pods, seen = 0.0, 0, False
         for i in range(len(samples.t_s) - 1):
             there = (samples.starting[i], samples.ready[i], samples.stopping[i])
             counts = [count for count in there if count is not None]
-            seen = seen or bool(counts)
-            total += sum(counts) * (samples.t_s[i + 1] - samples.t_s[i])
+            if counts:
+                pods, seen = sum(counts), True
+            total += pods * (samples.t_s[i + 1] - samples.t_s[i])
         return total if seen else None
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PATIENCE_S = 20.0
+# Longer than the server takes to rehash a table of 100,000 keys, and to free what a client had.
+_REST_S = 2.0
+_STILL_BYTES = 4096
 
 
 class Server:
@@ -45,6 +48,21 @@ class Server:
     def keys(self) -> int:
         """How many keys it holds."""
         return int(self._client.dbsize())  # type: ignore[arg-type]
+
+    def length(self, name: str) -> int:
+        """How many items a list has."""
+        return int(self._client.llen(name))  # type: ignore[arg-type]
+
+    def used_bytes(self) -> int:
+        """Memory that it has in use, by its own count (INFO used_memory), once that has come to rest."""
+        deadline = time.monotonic() + _PATIENCE_S
+        before = 0
+        while abs((now := int(self._client.info("memory")["used_memory"])) - before) > _STILL_BYTES:  # type: ignore[index]
+            if time.monotonic() > deadline:
+                raise BenchError("the server's memory does not come to rest")
+            before = now
+            time.sleep(_REST_S)
+        return now
 
     def close(self) -> None:
         """Closes the connection to it."""

@@ -20,7 +20,8 @@ _START_PATIENCE_S = 60.0
 _SETTLE_PATIENCE_S = 10.0
 
 
-def _process(contender: Contender, server: Server, command: str, cores: frozenset[int], **variables: str) -> Process:
+def running(contender: Contender, server: Server, command: str, cores: frozenset[int], **variables: str) -> Process:
+    """A library's module, told to `fill`, `work` or `trickle`, with further variables."""
     module = f"bench.peers.with_{contender.library}"
     return Process(
         [python(contender.library), "-m", module, command],
@@ -31,7 +32,7 @@ def _process(contender: Contender, server: Server, command: str, cores: frozense
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """No-op jobs per second, and how busy each process was meanwhile: its share of one core, 0 to 1."""
+    """No-op jobs per second, and how busy the worker's processes and the server were: shares of one core, 0 to 1."""
 
     rate: float
     process: float
@@ -47,20 +48,20 @@ def throughput(contender: Contender, server: Server, jobs: int) -> Drain:
     count = max(100, round(jobs * contender.share))
     told = {"JOBS": str(count)}
     patience_s = _START_PATIENCE_S + count / _LEAST_RATE
-    with _process(contender, server, "fill", placement.CORES, **told) as filling:
+    with running(contender, server, "fill", placement.CORES, **told) as filling:
         filling.finish(patience_s)
-    with _process(contender, server, "work", placement.MEASURED, **told) as worker:
+    with running(contender, server, "work", placement.MEASURED, **told) as worker:
         worker.message(patience_s)  # it is warm
-        server_cpu_s = server.process.cpu_s()
+        cpu_s, server_cpu_s = worker.cpu_s(), server.process.cpu_s()
         message = worker.message(patience_s)
-        server_cpu_s = server.process.cpu_s() - server_cpu_s
+        cpu_s, server_cpu_s = worker.cpu_s() - cpu_s, server.process.cpu_s() - server_cpu_s
         _check_results(contender, server, count)
     seconds = message["seconds"]
-    return Drain(message["jobs"] / seconds, message["cpu_s"] / seconds, server_cpu_s / seconds)
+    return Drain(message["jobs"] / seconds, cpu_s / seconds, server_cpu_s / seconds)
 
 
 def _check_results(contender: Contender, server: Server, count: int) -> None:
-    # Each of the libraries keeps its results one key a job.
+    # Each of the libraries keeps its results one key a job. Few acknowledge in the same step: Celery's last may wait.
     deadline = time.monotonic() + _SETTLE_PATIENCE_S
     while (kept := server.keys()) < count:
         if time.monotonic() > deadline:
@@ -75,8 +76,8 @@ def latencies_s(contender: Contender, server: Server, jobs: int, rate: float) ->
     server.flush()
     told = {"JOBS": str(jobs), "RATE": f"{rate:g}"}
     with (
-        _process(contender, server, "work", placement.CORES, **told) as worker,
-        _process(contender, server, "trickle", placement.CORES, **told) as sender,
+        running(contender, server, "work", placement.CORES, **told) as worker,
+        running(contender, server, "trickle", placement.CORES, **told) as sender,
     ):
         worker.message(_START_PATIENCE_S)
         sender.go_on()

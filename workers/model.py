@@ -31,6 +31,10 @@ class Model:
         self.uuid = str(uuid.uuid4())
 
     def predict(self, input: Any) -> dict[str, Any]:  # noqa: A002
-        """Answers with an output that names this instance and the input."""
-        time.sleep(predict_time())
+        """Answers with an output that names this instance and the input.
+
+        An input `{"service_s": SECONDS}` takes that long: so the load generator replays the times of a trace.
+        """
+        asked = input.get("service_s") if isinstance(input, dict) else None
+        time.sleep(asked if isinstance(asked, int | float) and asked >= 0 else predict_time())
         return {"output": f"model {self.uuid} ran on {input}", "input": input}

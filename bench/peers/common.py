@@ -33,22 +33,21 @@ class Meter:
         self._jobs = jobs
         self._skipped = max(1, jobs // 10)
         self._count = 0
-        self._since_s = self._since_cpu_s = 0.0
+        self._since_s = 0.0
         self._latencies_s: list[float] = []
 
     def ran(self) -> None:
-        """One no-op job has run. After a tenth of them: prints {"warm"}; after the last: {"jobs", "seconds", "cpu_s"}.
+        """One no-op job has run. After a tenth of them: prints {"warm"}; after the last: {"jobs", "seconds"}.
 
         The figures are of those between. At both ends of that time the worker is as full of jobs, so what it
-        takes to end a job is in them; `cpu_s` is this process' own processor time.
+        takes to end a job is in them.
         """
         self._count += 1
         if self._count == self._skipped:
             tell({"warm": True})
-            self._since_s, self._since_cpu_s = time.perf_counter(), time.process_time()
+            self._since_s = time.perf_counter()
         if self._count == self._jobs:
-            passed_s, cpu_s = time.perf_counter() - self._since_s, time.process_time() - self._since_cpu_s
-            tell({"jobs": self._jobs - self._skipped, "seconds": passed_s, "cpu_s": cpu_s})
+            tell({"jobs": self._jobs - self._skipped, "seconds": time.perf_counter() - self._since_s})
 
     def started(self, sent: float) -> None:
         """A job that was sent at `sent` (s since the epoch) starts.

@@ -1,8 +1,14 @@
-"""Leadtime's worker, with its own defaults: 5 attempts, 300 s timeout, results kept for 24 h."""
+"""Leadtime's worker, with its own defaults: 5 attempts, 300 s timeout, results kept for 24 h.
+
+FUNCTION names what `fill` pushes. With OWNED it pushes as the gateway does for a client with an API key, and with
+KEYED for one that sends an Idempotency-Key.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 import uuid
 from typing import Any
 
@@ -17,6 +23,9 @@ from workers.worker import Worker
 
 METER = common.Meter()
 CHUNK = 500
+FUNCTION = os.environ.get("FUNCTION", "noop")
+OWNER = uuid.uuid4().hex if "OWNED" in os.environ else ""
+FINGERPRINT = hashlib.sha256(b"[]").hexdigest()
 
 
 async def noop(ctx: dict[str, Any]) -> None:
@@ -35,10 +44,16 @@ async def work(settings: WorkerSettings) -> None:
         await worker.close()
 
 
+def new() -> NewJob:
+    job = NewJob(uuid.uuid4().hex, b"[]", function=FUNCTION, owner=OWNER)
+    if "KEYED" not in os.environ:
+        return job
+    return job._replace(idempotency_key=hashlib.sha256(job.id.encode()).hexdigest(), fingerprint=FINGERPRINT)
+
+
 async def fill(stream: Stream) -> None:
     for start in range(0, common.JOBS, CHUNK):
-        count = min(CHUNK, common.JOBS - start)
-        await stream.push_many([NewJob(uuid.uuid4().hex, b"[]", function="noop") for _ in range(count)])
+        await stream.push_many([new() for _ in range(min(CHUNK, common.JOBS - start))])
 
 
 async def main() -> None:

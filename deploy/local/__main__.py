@@ -34,7 +34,9 @@ COMMANDS = {
         ["-m", "ruff", "check", "--fix", "."],
         ["-m", "deploy.local.settings_table", "--write"],
     ],
-    "bench": [["-m", "bench.throughput"]],
+    "bench": [["-m", "bench"]],
+    "peers": [["-m", "bench", "peers"]],
+    "growth": [["-m", "bench", "growth"]],
     "deploy": [["-m", "deploy.kubernetes", "deploy"]],
     "undeploy": [["-m", "deploy.kubernetes", "undeploy"]],
     "e2e": [

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from bench import gateways, placement, server, throughput, workers
-from bench.contenders import OURS, Contender
+from bench import memory, placement, server, venvs, workers
+from bench.contenders import BARE, GATEWAY, OURS, Contender
+from bench.peers import command
 from bench.processes import BenchError, Process
 from bench.report import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SMALL = Contender(OURS, "10 at once", {"CONCURRENCY": "10"}, share=1.0)
 
@@ -26,14 +29,36 @@ def redis() -> Iterator[server.Server]:
 
 
 def test_one_round(redis: server.Server) -> None:
-    run = Run(1, redis.version)
-    sizes = throughput.Sizes(jobs=300, push_s=0.5, trickled=5, connections=4, rate=50.0)
-    throughput.measure(run, redis, sizes, [SMALL], [SMALL], [gateways.GATEWAY, gateways.BARE])
+    run = Run(2, redis.version)
+    sizes = command.Sizes(jobs=300, push_s=0.5, trickled=5, waiting=200, memory_rounds=1, connections=4, rate=50.0)
+    command.measure(run, redis, sizes, command.Field([SMALL], [GATEWAY, BARE], [SMALL], [SMALL], [SMALL]))
     assert run.server.startswith("Valkey ")
-    assert run.jobs[SMALL][0].rate > 0
-    assert {name for name, found in run.pushes.items() if found[0].rate > 0} == {gateways.GATEWAY, gateways.BARE}
+    assert [drain.rate > 0 for drain in run.jobs[SMALL]] == [True, True]
+    assert {endpoint for endpoint, found in run.pushes.items() if found[0].rate > 0} == {GATEWAY, BARE}
     assert len(run.latencies_s[SMALL][0]) == 5
     assert all(latency_s > 0 for latency_s in run.latencies_s[SMALL][0])
+    assert len(run.waiting_bytes[SMALL]) == 1
+    assert len(run.resident_bytes[SMALL]) == 2
+
+
+def test_waiting_jobs_take_memory_by_the_job(redis: server.Server) -> None:
+    """The functions' own memory is in it, and counts less the more jobs there are."""
+    few, many = (memory.waiting_bytes(SMALL, redis, jobs) for jobs in (500, 20_000))
+    assert few > many > 50
+    assert redis.keys() == 20_001
+
+
+def test_memory_of_a_worker_is_that_of_all_its_processes(redis: server.Server) -> None:
+    alone = memory.resident_bytes(SMALL, redis)
+    assert 10e6 < alone < 500e6
+    program = (
+        "import json, subprocess, sys; child = subprocess.Popen([sys.executable, '-c', "
+        "'kept = bytearray(50_000_000); print(flush=True); import time; time.sleep(600)'], stdout=subprocess.PIPE); "
+        "child.stdout.readline(); print(json.dumps({'child': child.pid}), flush=True); sys.stdin.read()"
+    )
+    with Process([sys.executable, "-c", program], {}) as process:
+        process.message(60)
+        assert process.resident_bytes() > 50e6
 
 
 def test_worker_that_ends_is_an_error(redis: server.Server) -> None:
@@ -77,6 +102,31 @@ def test_unknown_server() -> None:
 
 
 def test_failed_measurement_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["bench", "--only", "pushes", "--server", "nothing-of-that-name"])
+    monkeypatch.setattr(sys, "argv", ["bench", "--only", "memory", "--server", "nothing-of-that-name"])
+    monkeypatch.setattr(venvs, "versions", lambda _name: {})
     with pytest.raises(SystemExit, match="bench: there is no program"):
-        throughput.main()
+        command.main()
+
+
+def test_command_prints_the_table_and_writes_all_figures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = command.Sizes(jobs=200, push_s=0.3, trickled=3, waiting=100, memory_rounds=1, connections=2, rate=50.0)
+    who = command.Field([SMALL], [GATEWAY, BARE], [SMALL], [SMALL], [SMALL])
+    monkeypatch.setattr(command, "QUICK", sizes)
+    monkeypatch.setattr(command, "field", lambda _kinds: who)
+    monkeypatch.setattr(sys, "argv", ["bench peers", "--quick", "--json", str(tmp_path / "figures.json")])
+    command.main()
+    assert "pushes/s of one gateway to a bare endpoint's" in capsys.readouterr().out
+    figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
+    assert figures["versions"][OURS]["arq"]
+    assert figures["waiting_jobs"] == 100
+    assert figures["jobs"][SMALL.name][0]["rate"] > 0
+
+
+def test_every_kind_has_us_and_others_in_it() -> None:
+    for kind in command.KINDS:
+        libraries = command.field([kind]).libraries
+        assert OURS in libraries
+        assert len(libraries) > 1
+    assert command.field([]).libraries == []

@@ -1,4 +1,4 @@
-"""The load generator: keep-alive connections that each send the next request when the last is answered.
+"""The throughput comparison's load: keep-alive connections that send the next request when the last is answered.
 
 Prints {"warm"} when the warm-up is over, and {"answers", "seconds", "cpu_s"} at the end. A protocol on uvloop
 and no HTTP client: it has to cost less than what it measures. Any answer but 202 ends it with an error.

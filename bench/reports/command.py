@@ -1,0 +1,93 @@
+"""`python -m bench report FILE...`: prints the tables of runs, and writes their plots and one HTML page."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.processes import ROOT
+from bench.reports.checked import checked
+from bench.reports.page import page
+from bench.reports.plots import plots
+from bench.reports.summary import summary
+from bench.reports.table import tables, text
+from bench.runs import RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.runs import Run
+
+FOLDER = ROOT / ".bench" / "report"
+PAGE = "report.html"
+
+
+def main() -> None:
+    """Ends the process with 2 and one sentence where a file is not one of a run, or nothing can be written."""
+    options = _parser().parse_args()
+    try:
+        runs = [checked(file) for file in options.files]
+        if options.names:
+            if len(options.names) != len(runs):
+                raise RunError(f"{len(options.names)} names for {len(runs)} runs")
+            for run, name in zip(runs, options.names, strict=True):
+                run.name = name
+        file = write(runs, options.output, options.objective, options.title)
+        print(text(tables([summary(run, options.objective) for run in runs])), end="\n\n")
+        for run in runs:
+            for note in run.notes:
+                print(f"{run.name}: {note}")
+        print(f"\nThe plots, and a page with all of this: {file}")
+    except (RunError, OSError) as error:
+        print(f"bench report: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def write(runs: Sequence[Run], folder: Path, objective_s: float | None = None, title: str = "") -> Path:
+    """Writes a picture of each kind and the page into the folder, which is made; returns the page. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = plots(runs, objective_s)
+    for plot in drawn:
+        (folder / f"{plot.name}.png").write_bytes(plot.png)
+    file = folder / PAGE
+    found = tables([summary(run, objective_s) for run in runs])
+    file.write_text(page(title or ", ".join(run.name for run in runs), runs, found, drawn), encoding="utf-8")
+    return file
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench report",
+        description="Tables and plots of runs, side by side: of the load generator, the experiments, the simulator.",
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="of a run")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=FOLDER,
+        metavar="FOLDER",
+        help="for the plots and the page (default: .bench/report)",
+    )
+    parser.add_argument(
+        "--objective", type=_positive, metavar="S", help="shows the share of jobs that finished within S seconds"
+    )
+    parser.add_argument("--names", nargs="+", metavar="NAME", help="of the runs, in place of those in the files")
+    parser.add_argument("--title", default="", help="of the page (default: the runs' names)")
+    return parser
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise argparse.ArgumentTypeError(f"a number of more than 0 is needed, not {text!r}")
+    return number
+
+
+if __name__ == "__main__":
+    main()
