@@ -11,7 +11,6 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, NoReturn
 
-import aiohttp
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -67,6 +66,7 @@ async def keep_deletion_cost(worker: Worker, pod: PodSettings, api_server: str |
     write at their pace.
     """
     # It takes 70 MB and half a second to import, of which a worker elsewhere needs nothing.
+    import aiohttp
     from kubernetes_asyncio import client, config
 
     configuration = client.Configuration(host=api_server)
