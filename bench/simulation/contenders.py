@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.simulation.actuation import Direct, Keda
 from bench.simulation.hpa import Behavior, Policy, Rules
+from bench.simulation.ours import StartupAware
 from bench.simulation.rules import Count, DelayedOff, Fixed, Formula, Knative, LazyCapacity
 
 if TYPE_CHECKING:
@@ -26,6 +27,12 @@ STREAMS = Behavior(
     up=Rules((Policy("Pods", 10, 15),), 0.0),
     down=Rules((Policy("Percent", 100, 15),), 60.0),
 )
+# deploy/scaler: the HPA carries the decision out, at once.
+CARRIED_OUT = Behavior(
+    up=Rules((Policy("Pods", 1_000, 15), Policy("Percent", 1_000, 15)), 0.0),
+    down=Rules((Policy("Percent", 100, 15),), 0.0),
+)
+_TICK_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,12 @@ def _lag_pending() -> Rule:
 
 
 CONTENDERS: dict[str, Contender] = {
+    "leadtime": Contender("the start-up-aware policy, direct", StartupAware, direct()),
+    "leadtime-keda": Contender(
+        "the same through KEDA's external-push and the HPA",
+        lambda: StartupAware(_TICK_S),
+        through_keda(polling_s=5.0, cooldown_s=1.0, behavior=CARRIED_OUT, push=True, decide_s=1.0),
+    ),
     "list-5": Contender(
         "the old project's: list length, target 5, KEDA's and the HPA's defaults", _lag, through_keda(target=5)
     ),

@@ -1,0 +1,196 @@
+"""How many replicas there should be: a pure function of what is seen, what has been learnt, and what the user wants.
+
+No clock, no I/O, no global state. It is asked about once a second, by the live scaler and by the simulator alike.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from workers.scaler.arrivals import Arrivals, Forecast
+from workers.scaler.durations import Durations
+from workers.scaler.staffing import BACKLOG_SHARE, Staffing
+
+# A start-up is taken for as long as most are: to over-estimate it is the cheaper error.
+STARTUP_SHARE = 0.8
+# What is let go must not be needed again before it has paid for another start twice over.
+KEEP_STARTUPS = 2.0
+# Nor is it let go for a dip: so many standard errors are added to the rate first.
+KEEP_ERRORS = 1.0
+# A pod that has been starting for so many times as long as others take is not waited for any more.
+STUCK_STARTUPS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a user may set, with a default for all of it; and what the surroundings are like."""
+
+    min_replicas: int = 0
+    max_replicas: int = 10
+    objective_s: float | None = None  # a job should wait no longer; None: one mean service time
+    late_cost: float = 10.0  # what a job that waits longer is worth, in mean service times of a pod
+    concurrency: int = 1  # jobs that one replica runs at once
+    actuation_s: float = 1.0  # from a decision to a pod's creation
+    service_guess_s: float = 5.0  # until the first has been seen
+    startup_guess_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is seen now. Times in seconds; the observations are those that are new since the last snapshot."""
+
+    now_s: float
+    arrived: int  # jobs pushed so far, of all time
+    waiting: int
+    running: int
+    ready: int
+    starting_ages_s: tuple[float, ...] = ()
+    services_s: tuple[float, ...] = ()
+    startups_s: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What has been learnt, and what was decided."""
+
+    arrivals: Arrivals
+    services: Durations
+    startups: Durations
+    replicas: int = 0
+    # When how many were needed, of the time for which a pod is held: falling numbers at rising times.
+    needed: tuple[tuple[float, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`replicas` to have, and why in words. `rate` is the number of jobs/s expected in `lead_s` seconds."""
+
+    replicas: int
+    reason: str
+    rate: float = 0.0
+    lead_s: float = 0.0
+
+
+def start(snapshot: Snapshot, options: Options) -> State:
+    """Before the first decision: nothing has been learnt."""
+    return State(
+        Arrivals.begin(snapshot.now_s, snapshot.arrived, options.service_guess_s),
+        Durations(options.service_guess_s),
+        Durations(options.startup_guess_s),
+        snapshot.ready + len(snapshot.starting_ages_s),
+    )
+
+
+def decide(snapshot: Snapshot, state: State, options: Options) -> tuple[Decision, State]:
+    """The number of replicas, and the state for the next time. Absurd input holds the last decision."""
+    if why := _absurd(snapshot, state):
+        held = _within(state.replicas, options)
+        again = replace(state, replicas=held)
+        if math.isfinite(snapshot.now_s) and snapshot.arrived >= 0:
+            # From here on, it may make sense again.
+            again = replace(again, arrivals=start(snapshot, options).arrivals)
+        return Decision(held, f"{why}: {held} held"), again
+    services, startups = state.services.add(snapshot.services_s), state.startups.add(snapshot.startups_s)
+    startup_s = startups.quantile_s(STARTUP_SHARE)
+    lead_s = startup_s + options.actuation_s
+    arrivals = state.arrivals.seen(snapshot.now_s, snapshot.arrived, lead_s)
+    forecast = arrivals.forecast(lead_s)
+    look = _Look(snapshot, options, forecast, services, startups, startup_s, lead_s)
+    order, keep = look.order(), look.keep()
+    if order > max(state.replicas, look.there):
+        keep = order
+    hold_s = startup_s * min(1.0, forecast.dispersion)
+    keep = max(keep, order)
+    needed = [(at_s, n) for at_s, n in state.needed if at_s > snapshot.now_s - hold_s and n > keep]
+    needed.append((snapshot.now_s, keep))
+    replicas = _within(max(order, min(needed[0][1], max(state.replicas, look.there))), options)
+    decision = Decision(replicas, look.reason(order, replicas), forecast.at(lead_s), lead_s)
+    return decision, State(arrivals, services, startups, replicas, tuple(needed))
+
+
+def _within(replicas: int, options: Options) -> int:
+    return max(options.min_replicas, min(options.max_replicas, replicas))
+
+
+def _absurd(snapshot: Snapshot, state: State) -> str:
+    """What can't be, in words; empty if all can."""
+    if not math.isfinite(snapshot.now_s) or snapshot.now_s < state.arrivals.last_s:
+        return "the clock went back"
+    if snapshot.arrived < state.arrivals.base + state.arrivals.total:
+        return "there are fewer jobs than there were"
+    counts = (snapshot.waiting, snapshot.running, snapshot.ready)
+    if min(counts) < 0 or not all(age_s >= 0 for age_s in snapshot.starting_ages_s):
+        return "a count is negative"
+    return ""
+
+
+class _Look:
+    """One look at it all."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        options: Options,
+        forecast: Forecast,
+        services: Durations,
+        startups: Durations,
+        startup_s: float,
+        lead_s: float,
+    ) -> None:
+        self.snapshot, self.options, self.forecast = snapshot, options, forecast
+        self.startup_s, self.lead_s = startup_s, lead_s
+        self.service_s = services.mean_s
+        self.wait_s = self.service_s if options.objective_s is None else options.objective_s
+        ages_s = snapshot.starting_ages_s
+        self.coming_s = sorted(startups.left_s(age_s, STARTUP_SHARE) for age_s in ages_s)
+        self.hopeful = sum(age_s < STUCK_STARTUPS * startup_s for age_s in ages_s)
+        self.there = snapshot.ready + len(ages_s)
+        self.outstanding = snapshot.waiting + snapshot.running
+        self.staffing = Staffing(
+            forecast,
+            self.service_s,
+            services.variation,
+            self.wait_s,
+            options.concurrency,
+            options.late_cost * self.service_s,
+            options.max_replicas,
+        )
+
+    def order(self) -> int:
+        """How many there must be when an order of now is ready."""
+        staffing, rate = self.staffing, self.forecast.at(self.lead_s)
+        steady = staffing.steady(self.outstanding, rate, self.lead_s, 0.0)
+        backlog = staffing.waiting_at(self.outstanding, self.snapshot.ready, self.coming_s, self.lead_s)
+        base = max(self.there, steady)
+        extra = staffing.drainers(backlog, base, rate, self.startup_s)
+        order = base + extra if extra else steady
+        return max(order, 1) if self.outstanding else order
+
+    def keep(self) -> int:
+        """How many are worth keeping: fewer would be missed before another start has paid."""
+        ahead_s = KEEP_STARTUPS * self.startup_s + self.options.actuation_s
+        rate = max(self.forecast.at(ahead_s), self.forecast.at(ahead_s / 2))
+        keep = self.staffing.steady(self.outstanding, rate, ahead_s, KEEP_ERRORS)
+        # What is there now has to be begun in time, too.
+        now = self.outstanding / (self.options.concurrency * (1 + BACKLOG_SHARE * self.wait_s / self.service_s))
+        keep = max(keep, math.ceil(now - 1e-9))
+        # One that has half started is not called off for a dip.
+        return max(keep, self.there) if self.hopeful else keep
+
+    def reason(self, order: int, replicas: int) -> str:
+        """Why, in words."""
+        seen = self.snapshot
+        what = f"{seen.waiting} waiting + {seen.running} running + {self.forecast.at(self.lead_s):.2g}/s"
+        text = f"{what} x {self.lead_s:.0f} s needs {order}; {seen.ready} ready"
+        if self.coming_s:
+            text += f", {len(self.coming_s)} starting, ready in {self.coming_s[0]:.0f} s"
+        if replicas > self.there:
+            text += f"; order {replicas - self.there}"
+        elif replicas < self.there:
+            text += f"; let {self.there - replicas} go"
+        elif replicas > order:
+            text += f"; keep {replicas - order} that may soon be needed"
+        if replicas == self.options.max_replicas < order:
+            text += f"; {replicas} are the most"
+        return text
