@@ -14,8 +14,8 @@ from workers.scaler.staffing import BACKLOG_SHARE, Staffing
 
 # A start-up is taken for as long as most are: to over-estimate it is the cheaper error.
 STARTUP_SHARE = 0.8
-# What is let go must not be needed again before it has paid for another start twice over.
-KEEP_STARTUPS = 2.0
+# What is let go must not be needed again before it has paid for another start, and half of one.
+KEEP_STARTUPS = 1.5
 # Nor is it let go for a dip: so many standard errors are added to the rate first.
 KEEP_ERRORS = 1.0
 # A pod that has been starting for so many times as long as others take is not waited for any more.

@@ -54,12 +54,17 @@ class Staffing:
         # Fewer than these are not enough by any chance.
         servers = max(0.0, rate * until_s - 4 * spread) / (until_s + self.wait_s) * self.service_s if until_s else 0.0
         best, least, n = 0, worth, max(1, math.floor(servers / self.slots))
-        delays = Delays(load)
+        # Bursts: z times fewer servers with z times less load are as often all busy, z being the peakedness
+        # (Hayward's approximation; Fredericks, "Congestion in blocking systems", 1980).
+        peakedness = max(1.0, (1 + dispersion) / 2)
+        delays = Delays(load / peakedness)
+        # And a job of a burst finds others of it before itself.
+        burst = max(0.0, dispersion - 1) / 2
         while n < least and n <= self.most:
             servers = n * self.slots
             drift = rate - servers / self.service_s
-            late = delays.of(servers) * exceeds(
-                servers * self.wait_s / self.service_s,
+            late = delays.of(math.floor(servers / peakedness)) * exceeds(
+                max(0.0, servers * self.wait_s / self.service_s - burst),
                 drift,
                 rate * (dispersion + self.variation),
                 uncertain * (1 - errors),
