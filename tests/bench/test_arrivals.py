@@ -48,11 +48,12 @@ def loads(draw: st.DrawFn) -> str:
     return text + draw(st.sampled_from(["", "*3", "*0.25"]))
 
 
-def integral(text: str, until_s: float, duration_s: float) -> float:
-    """Of the rate, by the midpoint rule: it knows nothing of the closed forms."""
+def assert_integral(text: str, until_s: float, duration_s: float, expected: float) -> None:
+    """Of the rate, by the midpoint rule, which knows nothing of the closed forms. Where it jumps that is off by a step."""
     load, n = parse(text), 4000
     step = until_s / n
-    return step * math.fsum(load.rate((i + 0.5) * step, duration_s) for i in range(n))
+    rates = [load.rate((i + 0.5) * step, duration_s) for i in range(n)]
+    assert expected == pytest.approx(step * math.fsum(rates), rel=0.02, abs=0.05 + 2 * step * max(rates))
 
 
 @pytest.mark.parametrize(
@@ -104,22 +105,22 @@ def test_rate(text: str, t_s: float, rate: float) -> None:
 
 
 @given(loads(), st.floats(1, 500))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_deterministic_job_k_comes_where_the_integral_reaches_k(text: str, duration_s: float) -> None:
     load = parse(text)
     found = [arrival.at_s for arrival in arrivals(load, duration_s, "deterministic", 0)]
     expected = load.expected(duration_s)
-    assert expected == pytest.approx(integral(text, duration_s, duration_s), rel=0.02, abs=0.05)
+    assert_integral(text, duration_s, duration_s, expected)
     assert len(found) == math.floor(expected + 1e-6) or len(found) == math.floor(expected)
     assert all(0 < at_s <= duration_s for at_s in found)
     assert all(early <= late for early, late in pairwise(found))
     for k in {1, len(found) // 2, len(found)} - {0}:
         if k <= len(found):
-            assert integral(text, found[k - 1], duration_s) == pytest.approx(k, rel=0.02, abs=0.1)
+            assert_integral(text, found[k - 1], duration_s, k)
 
 
 @given(loads(), st.floats(1, 500), st.integers(0, 2**64))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_poisson_times_are_those_of_the_seed(text: str, duration_s: float, seed: int) -> None:
     load = parse(text)
     found = arrivals(load, duration_s, "poisson", seed)
