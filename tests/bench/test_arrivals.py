@@ -49,7 +49,7 @@ def loads(draw: st.DrawFn) -> str:
 
 
 def assert_integral(text: str, until_s: float, duration_s: float, expected: float) -> None:
-    """Of the rate, by the midpoint rule, which knows nothing of the closed forms. Where it jumps that is off by a step."""
+    """Of the rate, by the midpoint rule, which knows no closed form. Where the rate jumps it is off by a step."""
     load, n = parse(text), 4000
     step = until_s / n
     rates = [load.rate((i + 0.5) * step, duration_s) for i in range(n)]
