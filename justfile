@@ -33,6 +33,16 @@ peers *arguments:
 growth *arguments:
     python3 deploy/local growth {{arguments}}
 
+# loads x scaling configurations on the cluster of kubectl's current context, and a report
+[no-exit-message]
+experiments *arguments:
+    python3 deploy/local experiments {{arguments}}
+
+# load while workers, server and gateway are killed, and an account of every job
+[no-exit-message]
+faults *arguments:
+    python3 deploy/local faults {{arguments}}
+
 # the service on minikube: image, KEDA, manifests
 [no-exit-message]
 deploy *arguments:

@@ -80,6 +80,8 @@ class Heartbeat:
                 "ready_since": worker.ready_since_ms,
                 "running": worker.runner.running,
                 "job": worker.runner.job_at_hand,
+                "served": worker.metrics.served.count,
+                "served_s": worker.metrics.served.text(),
             }
             await worker.stream.register(worker.id, self.interval_s * _BEATS_TO_EXPIRY, fields)
 

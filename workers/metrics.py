@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -44,12 +45,34 @@ class Times:
         return HistogramMetricFamily(name, text, buckets=buckets, sum_value=self._sum_s)
 
 
+class Recent:
+    """How many there were, and the last `KEPT` of them, in seconds: what a scaler learns from."""
+
+    __slots__ = ("count", "last_s")
+
+    KEPT = 32
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.last_s: deque[float] = deque(maxlen=self.KEPT)
+
+    def add(self, seconds: float) -> None:
+        """Counts one."""
+        self.count += 1
+        self.last_s.append(seconds)
+
+    def text(self) -> str:
+        """The last ones, oldest first, separated by spaces."""
+        return " ".join(f"{seconds:.4g}" for seconds in self.last_s)
+
+
 class Metrics(Collector):
     """Counters and times of one worker."""
 
     def __init__(self) -> None:
         self.jobs: dict[JobOutcome, int] = dict.fromkeys(OUTCOMES, 0)
         self.attempts = Times()
+        self.served = Recent()
         self.queue_waits = Times()
         self.model_loads = Times()
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}

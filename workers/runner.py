@@ -139,7 +139,12 @@ class Runner:
         finally:
             self.running -= 1
             self._on_free()
-        metrics.attempts.add(time.monotonic() - started_s)
+        took_s = time.monotonic() - started_s
+        metrics.attempts.add(took_s)
+        if not isinstance(outcome, Stopped):
+            metrics.served.add(took_s)
+            if metrics.served.count == 1:  # all a scaler knows at first
+                worker.heartbeat.hasten()
         hooked = bool(plan and (worker.on_job_end or worker.after_job_end))
         if isinstance(outcome, Done) and not hooked:
             # The usual way awaits nothing any more.

@@ -22,7 +22,8 @@
 -- {q}:swept               string  time of the last sweep                               one sweep interval
 -- {q}:pruned              string  time of the last pruning                             one lease
 -- {q}:health-check        string  arq's health line of the last worker that wrote it   its interval
--- channels: {q}:ended (ids of ended jobs), {q}:wake:WORKER ("" or "cancel ID")
+-- {q}:scaler              hash    the scaler's memory: decision, state (JSON)          7 days after it was last written
+-- channels: {q}:ended (ids of ended jobs), {q}:wake:WORKER ("" or "cancel ID"), {q}:wake: (no worker was free to wake)
 --
 -- record fields: seq (place in the order of pushes), entry (in {q}:stream, or {q}:dead when failed),
 --   owner, queued (only where the entry's own time is not the push's), attempts, and once claimed:
@@ -52,6 +53,7 @@ local function keys_of(prefix)
     workers = prefix .. ':workers',
     swept = prefix .. ':swept',
     pruned = prefix .. ':pruned',
+    scaler = prefix .. ':scaler',
     ended = prefix .. ':ended',
     wake = prefix .. ':wake:',
   }
@@ -120,12 +122,16 @@ local function group_of(k, removed, unread)
 end
 
 -- Wakes up to `count` workers that have free capacity, longest ready first. A worker whose
--- subscription is gone receives nothing (PUBLISH answers 0), and the next one is tried.
+-- subscription is gone receives nothing (PUBLISH answers 0), and the next one is tried. Where there is
+-- none the scaler is told: jobs wait.
 local function wake(k, count)
   local woken = 0
   while woken < count do
     local idle = redis.call('ZPOPMIN', k.idle)
-    if #idle == 0 then return end
+    if #idle == 0 then
+      redis.call('PUBLISH', k.wake, '')
+      return
+    end
     if redis.call('PUBLISH', k.wake .. idle[1], '') > 0 then woken = woken + 1 end
   end
 end
@@ -515,7 +521,10 @@ local function promote_due(k, now)
   end
 end
 
+-- XAUTOCLAIM looks every pending entry up in the stream, whatever its idle time: it is only asked for if there is
+-- an expired lease.
 local function release_expired(k, lease_ms)
+  if #redis.call('XPENDING', k.stream, GROUP, 'IDLE', lease_ms, '-', '+', 1) == 0 then return end
   local cursor = '0-0'
   repeat
     local reply = redis.call('XAUTOCLAIM', k.stream, GROUP, RELEASED, lease_ms, cursor, 'COUNT', CHUNK, 'JUSTID')
@@ -541,6 +550,10 @@ local function prune(k, now, lease_ms)
     redis.call('ZREM', k.workers, worker)
     redis.call('ZREM', k.idle, worker)
   end
+  -- All consumers are listed only if there are more of them than live workers. A dead one may be made up for by a
+  -- live worker that has never held a job: then a later pruning finds it.
+  redis.call('XGROUP', 'CREATECONSUMER', k.stream, GROUP, RELEASED)
+  if find_group(k)['consumers'] <= redis.call('ZCARD', k.workers) + 1 then return end
   for _, row in ipairs(redis.call('XINFO', 'CONSUMERS', k.stream, GROUP)) do
     local c = map_of(row)
     if c['name'] ~= RELEASED and c['pending'] == 0 and c['idle'] > lease_ms
@@ -648,8 +661,11 @@ local function dead_letters(keys, argv)
   return redis.call('XRANGE', keys_of(keys[1]).dead, argv[1], '+', 'COUNT', argv[2])
 end
 
--- How many pending entries wait for a worker.
+-- How many pending entries wait for a worker. Up to a round of them are counted one by one: that takes the same
+-- with any number of workers. The group's summary lists every worker that holds a job.
 local function released_of(k)
+  local some = #redis.call('XPENDING', k.stream, GROUP, '-', '+', ROUND, RELEASED)
+  if some < ROUND then return some end
   for _, row in ipairs(redis.call('XPENDING', k.stream, GROUP)[4] or {}) do
     if row[1] == RELEASED then return tonumber(row[2]) end
   end
@@ -718,6 +734,32 @@ local function workers(keys)
   return replies
 end
 
+-- demand(): {now, arrived, waiting (lag, and released), running, the scaler's decision}. Arrived is what the stream
+-- counts as added, less what was cancelled before a worker had it; a retry and a revived dead letter count anew.
+-- It is -1 without a group, or where somebody else touched the stream; the next push puts that right.
+local function demand(keys)
+  local k = keys_of(keys[1])
+  local group = find_group(k)
+  local decision = redis.call('HGET', k.scaler, 'decision') or ''
+  if not (group and group['lag'] and group['entries-read']) then return { whole(now_ms()), -1, 0, 0, decision } end
+  local released = released_of(k)
+  return { whole(now_ms()), group['entries-read'] + group['lag'], group['lag'] + released,
+    group['pending'] - released, decision }
+end
+
+-- remember(expiry_ms, then pairs field, value): what the scaler will need after a restart.
+local function remember(keys, argv)
+  local k = keys_of(keys[1])
+  redis.call('HSET', k.scaler, unpack(argv, 2))
+  redis.call('PEXPIRE', k.scaler, argv[1])
+  return 1
+end
+
+-- remembered(): the scaler's state, or ''.
+local function remembered(keys)
+  return redis.call('HGET', keys_of(keys[1]).scaler, 'state') or ''
+end
+
 -- open(): stream and group exist from here on.
 local function open(keys)
   group_of(keys_of(keys[1]))
@@ -755,3 +797,6 @@ export('dead_letters', dead_letters, 'no-writes')
 export('view', view, 'no-writes')
 export('counts', counts, 'no-writes')
 export('workers', workers, 'no-writes')
+export('demand', demand, 'no-writes')
+export('remember', remember, 'allow-oom')
+export('remembered', remembered, 'no-writes')

@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     from arq.connections import ArqRedis
 
 __all__ = [
-    "Claimed", "Counts", "DeadLetter", "Finish", "JobView", "NewJob", "Pushed", "Status", "Stream", "StreamSettings",
-    "Subscription", "WorkerView", "is_out_of_memory", "is_unavailable",
+    "Claimed", "Counts", "DeadLetter", "Demand", "Finish", "JobView", "NewJob", "Pushed", "Status", "Stream",
+    "StreamSettings", "Subscription", "WorkerView", "is_out_of_memory", "is_unavailable",
 ]  # fmt: skip
 
 DEFAULT_FUNCTION = "predict"
+SCALER_MEMORY_S = 7 * 86_400.0
 _SOURCE = files("workers").joinpath("stream.lua").read_text(encoding="utf-8")
 LIBRARY = f"leadtime_{hashlib.sha256(_SOURCE.encode()).hexdigest()[:12]}"
 _Encoded: TypeAlias = tuple[bytes, bytes, bytes, bytes, bytes]
@@ -150,6 +151,20 @@ class Counts(NamedTuple):
     def outstanding(self) -> int:
         """Jobs that have not ended."""
         return self.length + self.deferred
+
+
+class Demand(NamedTuple):
+    """What a scaler has to know, all of one moment: `now_ms` by the server's clock, since the epoch.
+
+    `arrived` counts all jobs since the stream was made: each attempt that is put back into the stream (a retry, a
+    dead letter) anew, none that was cancelled before a worker had it. `waiting` are those that no worker holds.
+    """
+
+    now_ms: int
+    arrived: int
+    waiting: int
+    running: int
+    decision: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,6 +388,24 @@ class Stream:
         """The queue in numbers (XLEN, XINFO GROUPS, XPENDING, ZCARD)."""
         return Counts(*(int(n) for n in await self._call("counts")))
 
+    async def demand(self) -> Demand:
+        """What a scaler has to know (TIME, XINFO GROUPS, XPENDING), and the decision last remembered, or empty."""
+        now_ms, arrived, *rest = await self._call("demand")
+        if arrived < 0:
+            await self.open()
+            now_ms, arrived, *rest = await self._call("demand")
+        waiting, running, decision = rest
+        return Demand(int(now_ms), int(arrived), int(waiting), int(running), decision)
+
+    async def remember(self, **fields: bytes) -> None:
+        """Keeps what a scaler needs after a restart, `decision` or `state`, for a week."""
+        flat = [item for pair in fields.items() for item in pair]
+        await self._call("remember", _ms(SCALER_MEMORY_S), *flat)
+
+    async def remembered(self) -> bytes:
+        """The `state` kept by `remember`, or empty."""
+        return bytes(await self._call("remembered"))
+
     async def workers(self) -> list[WorkerView]:
         """All live workers' registrations."""
         return [
@@ -393,6 +426,10 @@ class Stream:
                 on_ended(job_id)
 
         return Subscription(self.settings.redis_url, f"{self.prefix}:ended", on_message, on_subscribed)
+
+    def unserved(self, on_jobs: Callable[[], None]) -> Subscription:
+        """A scaler's subscription: a job waits, and no worker was free to be woken for it."""
+        return Subscription(self.settings.redis_url, f"{self.prefix}:wake:", lambda _: on_jobs(), on_jobs)
 
     def wakeups(self, worker: str, on_work: Callable[[], None], on_cancel: Callable[[str], None]) -> Subscription:
         """A worker's subscription to its own channel: there is work, or a job is to be stopped."""

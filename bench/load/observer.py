@@ -107,6 +107,7 @@ class Cluster:
         self._namespace = namespace
         self._deployment = deployment
         self._selector = selector
+        self.pods: list[Any] = []  # as they were at the last look
 
     async def look(self) -> dict[str, float]:
         """wanted, starting, ready, stopping."""
@@ -123,6 +124,7 @@ class Cluster:
             self._apps.read_namespaced_deployment_scale(self._deployment, self._namespace, _request_timeout=_TIMEOUT_S),
             self._core.list_namespaced_pod(self._namespace, label_selector=self._selector, _request_timeout=_TIMEOUT_S),
         )
+        self.pods = pods.items
         return {"wanted": float(scale.spec.replicas or 0), **states(pods.items)}
 
 

@@ -3,8 +3,9 @@
     just deploy [OVERLAY]      from nothing to a working API; again: brings it up to date
     just undeploy [OVERLAY]    takes all of it away, its data too
 
-OVERLAY is a folder of deploy/overlays: `minikube` by default, `e2e` for the end-to-end tests. Another profile
-than `minikube` is named by MINIKUBE_PROFILE.
+OVERLAY is a folder of deploy/overlays: `minikube` by default, `scaler` and `direct` for the start-up-aware scaler
+with KEDA or without it, `e2e` for the end-to-end tests. Another overlay than before takes its place.
+Another profile than `minikube` is named by MINIKUBE_PROFILE.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ import secrets
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from deploy.kubernetes import image, keda
 from deploy.kubernetes.tools import (
@@ -33,8 +37,8 @@ from deploy.kubernetes.tools import (
 NAMESPACE = "leadtime"
 SECRET = "redis"  # noqa: S105
 OVERLAYS = Path(__file__).resolve().parents[1] / "overlays"
+KEDA_API = "keda.sh/"
 BASE_IMAGE = f"image: {image.NAME}:dev"
-_ROLLOUTS = ("statefulset/valkey", "deployment/gateway", "deployment/workers")
 # A worker's rollout takes its image, its model's load and its predecessor's grace.
 _ROLLOUT_TIMEOUT = "900s"
 
@@ -45,23 +49,28 @@ def deploy(overlay: str) -> None:
     if not succeeds(minikube("status")):
         say("starting minikube")
         shown(minikube("start"), "starting minikube")
-    name = image.build()
-    keda.install()
     manifests = render(overlay)
     if BASE_IMAGE not in manifests:
         raise DeployError(f"the overlay {overlay} does not use the image {image.NAME}:dev, so it is not for minikube")
+    scaled_by_keda = KEDA_API in manifests
+    name = image.build()
+    if scaled_by_keda:
+        keda.install()
+    rollouts = workloads(manifests)
     manifests = manifests.replace(BASE_IMAGE, f"image: {name}")
     make_secret(overlay)
+    remove_others(overlay)
     say(f"applying deploy/overlays/{overlay}")
     # Server-side: what others own, such as KEDA the workers' replicas, stays theirs.
     apply = kubectl("apply", "--server-side", "--field-manager=leadtime", "--force-conflicts", "-f", "-")
     shown(apply, "applying the manifests", manifests)
-    for workload in _ROLLOUTS:
+    for workload in rollouts:
         say(f"waiting for {workload}")
         wait = in_namespace(NAMESPACE, "rollout", "status", workload, f"--timeout={_ROLLOUT_TIMEOUT}")
         answer(wait, f"waiting for {workload}")
-    ready = ("wait", "--for=condition=Ready", "scaledobject/workers", "--timeout=120s")
-    answer(in_namespace(NAMESPACE, *ready), "waiting for KEDA to scale the workers")
+    if scaled_by_keda:
+        ready = ("wait", "--for=condition=Ready", "scaledobject/workers", "--timeout=120s")
+        answer(in_namespace(NAMESPACE, *ready), "waiting for KEDA to scale the workers")
     say(f"ready after {time.monotonic() - began_s:.0f} s")
     print(_how_to_reach())
 
@@ -73,6 +82,39 @@ def render(overlay: str) -> str:
         known = ", ".join(sorted(path.name for path in OVERLAYS.iterdir() if path.is_dir()))
         raise DeployError(f"there is no overlay {overlay!r}; there are {known}")
     return answer(kubectl("kustomize", str(folder)), f"rendering deploy/overlays/{overlay}")
+
+
+def workloads(manifests: str) -> list[str]:
+    """What there is to wait for, such as deployment/gateway; those that others need come first."""
+    kinds = ("StatefulSet", "Deployment")
+    found = [d for d in yaml.safe_load_all(manifests) if d["kind"] in kinds]
+    found.sort(key=lambda document: (kinds.index(document["kind"]), document["metadata"]["name"]))
+    return [f"{document['kind'].lower()}/{document['metadata']['name']}" for document in found]
+
+
+def left_by_others(overlay: str) -> str:
+    """Manifests of what other overlays for minikube have, and this one hasn't: two scalers would undo each other."""
+
+    def key(document: dict[str, Any]) -> tuple[str, str]:
+        return document["kind"], document["metadata"]["name"]
+
+    own = {key(document) for document in yaml.safe_load_all(render(overlay))}
+    left: dict[tuple[str, str], dict[str, Any]] = {}
+    for other in sorted(path.name for path in OVERLAYS.iterdir() if path.is_dir()):
+        manifests = render(other)
+        if BASE_IMAGE in manifests:
+            left |= {key(d): d for d in yaml.safe_load_all(manifests) if key(d) not in own and d["kind"] != "ConfigMap"}
+    return str(yaml.safe_dump_all(left.values()))
+
+
+def remove_others(overlay: str) -> None:
+    """Removes what another overlay has left. Raises DeployError."""
+    left = left_by_others(overlay)
+    if KEDA_API in left and not succeeds(kubectl("get", "crd", "scaledobjects.keda.sh")):
+        left = str(yaml.safe_dump_all(d for d in yaml.safe_load_all(left) if KEDA_API not in d["apiVersion"]))
+    if left:
+        delete = kubectl("delete", "--ignore-not-found", "--wait", "--timeout=120s", "-f", "-")
+        shown(delete, "removing what another overlay has left", left)
 
 
 def make_secret(overlay: str) -> None:
@@ -136,7 +178,7 @@ def undeploy(overlay: str) -> None:
         answer(in_namespace(NAMESPACE, *scaled), "removing the scaling")
         keep = ""
     else:
-        keep = "keda.sh/"
+        keep = KEDA_API
     documents = [part for part in render(overlay).split("\n---\n") if not keep or f"apiVersion: {keep}" not in part]
     delete = kubectl("delete", "--ignore-not-found", "--wait", "--timeout=300s", "-f", "-")
     shown(delete, "removing the service", "\n---\n".join(documents))

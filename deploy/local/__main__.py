@@ -37,6 +37,8 @@ COMMANDS = {
     "bench": [["-m", "bench"]],
     "peers": [["-m", "bench", "peers"]],
     "growth": [["-m", "bench", "growth"]],
+    "experiments": [["-m", "bench", "experiments"]],
+    "faults": [["-m", "bench", "faults"]],
     "deploy": [["-m", "deploy.kubernetes", "deploy"]],
     "undeploy": [["-m", "deploy.kubernetes", "undeploy"]],
     "e2e": [

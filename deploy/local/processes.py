@@ -65,6 +65,7 @@ class Child:
         self.name = name
         self._process = process
         self._output = output
+        self._told = False
 
     @classmethod
     async def start(
@@ -100,6 +101,11 @@ class Child:
         return child
 
     @property
+    def pid(self) -> int:
+        """Its process id, which is also that of its process group."""
+        return self._process.pid
+
+    @property
     def exit_code(self) -> int | None:
         """As in `subprocess`: None while it runs, -N if it was killed by signal N."""
         return self._process.returncode
@@ -112,8 +118,9 @@ class Child:
         return code
 
     def terminate(self) -> None:
-        """SIGTERM to the process itself: how its own children end is its business."""
-        if self._process.returncode is None:
+        """SIGTERM to the process itself, once: how its own children end is its business."""
+        if self._process.returncode is None and not self._told:
+            self._told = True
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
 

@@ -15,7 +15,9 @@ class UpSettings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
     port: Annotated[int, Field(ge=1, le=65_535)] = Field(8002, description="port of the API")
-    workers: Annotated[int, Field(ge=0, le=1000)] = Field(1, description="number of worker processes")
+    workers: Annotated[int, Field(ge=0, le=1000)] | Literal["auto"] = Field(
+        1, description="number of worker processes; auto starts and stops them as jobs come and go"
+    )
     redis_url: str = Field("", description="server to use; empty starts an embedded Valkey")
     data_dir: Path = Field(
         Path(".leadtime"), description="folder of the embedded server's data, relative to the project's"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from deploy.local.settings import UpSettings
 from gateway.settings import GatewaySettings
 from workers.pod import PodSettings
+from workers.scaler.settings import PolicySettings, ScalerSettings
 from workers.settings import StreamSettings, WorkerSettings
 
 if TYPE_CHECKING:
@@ -18,20 +19,23 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 BEGIN = "<!-- settings: made by `python -m deploy.local.settings_table --write` -->\n"
 END = "<!-- end of settings -->\n"
 
-_SECTIONS: list[tuple[str, type[BaseSettings], type[BaseSettings] | None]] = [
-    ("Read by the run command (`up`)", UpSettings, None),
-    ("Read by the gateway and the workers", StreamSettings, None),
-    ("Read by the gateway", GatewaySettings, StreamSettings),
-    ("Read by the workers", WorkerSettings, StreamSettings),
-    ("Read by a worker in a pod", PodSettings, None),
+# A class, and those whose settings another table has.
+_SECTIONS: list[tuple[str, type[BaseSettings], tuple[type[BaseSettings], ...]]] = [
+    ("Read by the run command (`up`)", UpSettings, ()),
+    ("Read by the gateway, the workers and the scaler", StreamSettings, ()),
+    ("Read by the gateway", GatewaySettings, (StreamSettings,)),
+    ("Read by the workers", WorkerSettings, (StreamSettings,)),
+    ("Read by a worker in a pod", PodSettings, ()),
+    ("Read by the scaler, and by the run command with `WORKERS=auto`", PolicySettings, ()),
+    ("Read by the scaler in a cluster", ScalerSettings, (StreamSettings, PolicySettings)),
 ]
 
 
 def tables() -> str:
     """One markdown table per part, each line ended by a newline: name, default, unit, meaning of every setting."""
     parts: list[str] = []
-    for title, settings, base in _SECTIONS:
-        known = base.model_fields if base else {}
+    for title, settings, others in _SECTIONS:
+        known = {name for other in others for name in other.model_fields}
         rows = [
             f"| `{name.upper()}` | {_shown(field.default)} | {_unit(name)} | {_meaning(field.description)} |"
             for name, field in settings.model_fields.items()

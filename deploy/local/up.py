@@ -1,5 +1,7 @@
 """The whole service in one terminal: an embedded server (unless REDIS_URL names one), the gateway, the workers.
 
+With `WORKERS=auto` there are as many workers as the scaler's policy wants, none at first.
+
 Ctrl-C stops all of it in order, a second one at once. Exit code: 0 stopped on demand, 1 a part failed,
 2 a bad setting, 130 stopped at once.
 """
@@ -16,11 +18,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 import aiohttp
 
+from deploy.local.auto import Fleet
 from deploy.local.processes import Child, Printer, describe_exit, wants_colour
 from deploy.local.server import DataDir, Server, StartError
 from deploy.local.settings import UpSettings
 from gateway.settings import GatewaySettings
+from workers.scaler.settings import PolicySettings
 from workers.settings import BAD_SETTING, WorkerSettings, load
+from workers.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,11 +41,16 @@ _ANNOUNCE_AFTER_S = 10.0
 class Service:
     """The running parts."""
 
-    def __init__(self, up: UpSettings, gateway: GatewaySettings, worker: WorkerSettings) -> None:
+    def __init__(
+        self, up: UpSettings, gateway: GatewaySettings, worker: WorkerSettings, policy: PolicySettings | None = None
+    ) -> None:
+        """`policy` is for `WORKERS=auto`."""
         self._up = up
         self._gateway = gateway
         self._worker = worker
-        self._names = [f"worker-{n}" for n in range(1, up.workers + 1)]
+        self._policy = policy
+        most = policy.max_replicas if policy else int(up.workers)
+        self._names = [f"worker-{n}" for n in range(1, most + 1)]
         width = max(map(len, [NAME, GATEWAY, *self._names]))
         self._printer = Printer(sys.stdout.buffer, width, wants_colour(sys.stdout.buffer, os.environ))
         self._environment = dict(os.environ, PORT=str(up.port), LOG_LEVEL=up.log_level, PYTHONUNBUFFERED="1")
@@ -104,8 +114,11 @@ class Service:
                 if self._server:
                     group.create_task(self._watch(self._server.child))
                 group.create_task(self._watch(await self._start(GATEWAY, "gateway", self._environment)))
-                for number, name in enumerate(self._names):
-                    group.create_task(self._keep(name, self._worker_environment(number)))
+                if self._policy:
+                    group.create_task(self._scale(self._policy))
+                else:
+                    for number, name in enumerate(self._names):
+                        group.create_task(self._keep(name, self._worker_environment(number)))
                 group.create_task(self._announce())
         except* StartError as failed:
             reasons += _leaves(failed)
@@ -141,6 +154,18 @@ class Service:
             pause_s = 0.5 if loop.time() - started > _LONG_LIFE_S else min(30.0, pause_s * 2)
             self.say(f"{name} ended ({describe_exit(code)}), starts again in {pause_s:g} s")
             await asyncio.sleep(pause_s)
+
+    async def _scale(self, policy: PolicySettings) -> NoReturn:
+        """Keeps as many workers as are wanted."""
+
+        async def start(number: int) -> Child:
+            environment = self._worker_environment(number - 1)
+            return await self._start(f"worker-{number}", "workers", environment)
+
+        worker = self._worker
+        stream = Stream(worker.model_copy(update={"redis_url": self._environment["REDIS_URL"]}))
+        patience_s = worker.grace_s + _MORE_PATIENCE_S
+        await Fleet(stream, policy, worker.concurrency, start, self.say, patience_s).run()
 
     async def _announce(self) -> None:
         url = _url(self._gateway, self._up.port)
@@ -216,7 +241,9 @@ async def _is_ready(session: aiohttp.ClientSession, url: str) -> bool:
 
 def main() -> None:
     """Ends the process with the service's exit code."""
-    service = Service(load(UpSettings), load(GatewaySettings), load(WorkerSettings))
+    up = load(UpSettings)
+    policy = load(PolicySettings) if up.workers == "auto" else None
+    service = Service(up, load(GatewaySettings), load(WorkerSettings), policy)
     sys.exit(asyncio.run(service.run()))
 
 

@@ -16,6 +16,7 @@ import yaml
 from arq.worker import func
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.kubernetes import __main__ as commands
 from deploy.kubernetes import image
 from gateway.metrics import Metrics as GatewayMetrics
 from gateway.settings import GatewaySettings
@@ -23,6 +24,8 @@ from workers.metrics import Metrics as WorkerMetrics
 from workers.pod import DELETION_COST, HAND_BACK_S, PodSettings
 from workers.predict import predict
 from workers.probe import Probe
+from workers.scaler.__main__ import LEASE
+from workers.scaler.settings import ScalerSettings
 from workers.settings import WorkerSettings
 from workers.stream import Counts
 from workers.worker import Worker
@@ -32,9 +35,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 OVERLAYS = sorted(path.name for path in (ROOT / "deploy/overlays").iterdir() if path.is_dir())
-WITH_VALKEY = ["e2e", "minikube"]
+OVERLAYS += sorted(f"../experiments/{path.name}" for path in (ROOT / "deploy/experiments").iterdir() if path.is_dir())
+WITH_VALKEY = ["direct", "e2e", "minikube", "scaler"]
+WITH_SCALER = ["direct", "scaler"]
 KUBERNETES = "1.34"
 MODEL_SETTINGS = {"MODEL_SETUP_S", "MODEL_PREDICT_S"}  # the toy model's own
+MODULES = {"gateway": "gateway", "workers": "workers", "scaler": "workers.scaler"}
 Manifest = dict[str, Any]
 
 
@@ -59,6 +65,19 @@ class Rendered:
 
     def of_kind(self, kind: str) -> list[Manifest]:
         return [m for m in self.all if m["kind"] == kind]
+
+    def has(self, kind: str, name: str) -> bool:
+        return any((m["kind"], m["metadata"]["name"]) == (kind, name) for m in self.all)
+
+    @property
+    def has_scaler(self) -> bool:
+        return self.has("Deployment", "scaler")
+
+    @property
+    def streams_triggers(self) -> list[Manifest]:
+        """Triggers by which KEDA itself reads the stream; none where the scaler does."""
+        found = [trigger for scaled in self.of_kind("ScaledObject") for trigger in scaled["spec"]["triggers"]]
+        return [trigger for trigger in found if trigger["type"] == "redis-streams"]
 
     @property
     def workloads(self) -> list[Manifest]:
@@ -128,12 +147,23 @@ def test_pods_are_restricted(rendered: Rendered) -> None:
         assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys()
 
 
-def test_only_workers_have_a_token_and_it_lets_them_patch_pods_only(rendered: Rendered) -> None:
+def test_only_workers_and_scaler_have_a_token_and_it_lets_them_do_little(rendered: Rendered) -> None:
     tokens = {w["metadata"]["name"]: pod_of(w)["automountServiceAccountToken"] for w in rendered.workloads}
-    assert {name for name, token in tokens.items() if token} == {"workers"}
+    with_token = {"workers", "scaler"} if rendered.has_scaler else {"workers"}
+    assert {name for name, token in tokens.items() if token} == with_token
     assert not any(account["automountServiceAccountToken"] for account in rendered.of_kind("ServiceAccount"))
-    (role,) = rendered.of_kind("Role")
-    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]}]
+    roles = {role["metadata"]["name"]: role["rules"] for role in rendered.of_kind("Role")}
+    assert roles.keys() == with_token
+    assert roles["workers"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]}]
+    if rendered.has_scaler:
+        pods, scale, lease, leases = roles["scaler"]
+        assert pods == {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}
+        verbs = ["get"] if rendered.of_kind("ScaledObject") else ["get", "patch"]
+        assert (scale["resources"], scale["resourceNames"]) == (["deployments/scale"], ["workers"])
+        assert scale["verbs"] == verbs
+        assert (lease["resources"], lease["resourceNames"]) == (["leases"], [LEASE])
+        assert lease["verbs"] == ["get", "update"]
+        assert (leases["resources"], leases["verbs"]) == (["leases"], ["create"])
     assert rendered.of_kind("ClusterRole") == rendered.of_kind("ClusterRoleBinding") == []
     (policy,) = rendered.of_kind("ValidatingAdmissionPolicy")
     assert '"system:serviceaccount:leadtime:workers"' in policy["spec"]["matchConditions"][0]["expression"]
@@ -145,6 +175,8 @@ def test_environment_is_known_to_the_code(rendered: Rendered) -> None:
         "gateway": names_of(GatewaySettings, WorkerSettings),
         "workers": names_of(GatewaySettings, WorkerSettings, PodSettings) | MODEL_SETTINGS,
     }
+    if rendered.has_scaler:
+        known["scaler"] = names_of(ScalerSettings)
     for name, settings in known.items():
         workload = rendered["Deployment", name]
         environment = {entry["name"] for entry in container_of(workload)["env"]} | rendered.config(workload).keys()
@@ -168,11 +200,11 @@ def test_environment_is_valid_and_agrees_with_the_manifests(
         annotations = rendered["Deployment", name]["spec"]["template"]["metadata"]["annotations"]
         assert annotations["prometheus.io/port"] == str(port_number)
 
-    scaling = rendered["ScaledObject", "workers"]["spec"]
-    for trigger in scaling["triggers"]:
+    for trigger in rendered.streams_triggers:
         assert trigger["metadata"]["stream"] == "{" + worker.queue_name + "}:stream"
         assert trigger["metadata"]["consumerGroup"] == "workers"
-    assert int(scaling["advanced"]["scalingModifiers"]["target"]) <= worker.concurrency
+        scaling = rendered["ScaledObject", "workers"]["spec"]
+        assert int(scaling["advanced"]["scalingModifiers"]["target"]) <= worker.concurrency
 
     termination_s = pod_of(deployment)["terminationGracePeriodSeconds"]
     assert pod.termination_s == termination_s
@@ -181,8 +213,15 @@ def test_environment_is_valid_and_agrees_with_the_manifests(
     assert 4 * worker.redis_timeout_s + 2 < HAND_BACK_S
 
 
-def test_keda_owns_the_replicas(rendered: Rendered) -> None:
+def test_nobody_resets_the_replicas(rendered: Rendered) -> None:
     assert "replicas" not in rendered["Deployment", "workers"]["spec"]
+
+
+def test_keda_reads_the_stream_where_there_is_no_scaler(rendered: Rendered) -> None:
+    assert bool(rendered.streams_triggers) is not rendered.has_scaler
+    if rendered.has_scaler:
+        assert rendered.of_kind("TriggerAuthentication") == []
+        return
     scaling = rendered["ScaledObject", "workers"]["spec"]
     assert scaling["scaleTargetRef"] == {"name": "workers"}
     assert scaling["minReplicaCount"] == 0
@@ -197,14 +236,79 @@ def test_keda_owns_the_replicas(rendered: Rendered) -> None:
         assert trigger["authenticationRef"]["name"] == authentication["metadata"]["name"]
 
 
+@pytest.mark.parametrize("overlay", WITH_SCALER)
+def test_scaler_is_set_as_the_manifests_say(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered = Rendered(overlay)
+    deployment = rendered["Deployment", "scaler"]
+    for name, value in rendered.config(deployment).items():
+        monkeypatch.setenv(name, value)
+    scaler = ScalerSettings()
+    annotations = deployment["spec"]["template"]["metadata"]["annotations"]
+    ports = {port["name"]: port["containerPort"] for port in container_of(deployment)["ports"]}
+    assert ports["probes"] == scaler.probe_port == int(annotations["prometheus.io/port"])
+    assert scaler.deployment == "workers"
+    assert str(scaler.concurrency) == rendered.config(rendered["Deployment", "workers"])["CONCURRENCY"]
+    assert scaler.queue_name == rendered.config(rendered["Deployment", "workers"])["QUEUE_NAME"]
+    # One may go, and the other is there.
+    assert deployment["spec"]["replicas"] > rendered["PodDisruptionBudget", "scaler"]["spec"]["minAvailable"] == 1
+    if overlay == "direct":
+        assert scaler.scaler_mode == "direct"
+        assert not any("keda.sh" in manifest["apiVersion"] for manifest in rendered.all)
+        return
+    assert scaler.scaler_mode == "keda"
+    (port,) = rendered["Service", "scaler"]["spec"]["ports"]
+    assert port["targetPort"] == "grpc"
+    assert port["port"] == ports["grpc"] == scaler.scaler_port
+    spec = rendered["ScaledObject", "workers"]["spec"]
+    (trigger,) = spec["triggers"]
+    assert (trigger["type"], trigger["metricType"]) == ("external-push", "AverageValue")
+    assert trigger["metadata"]["scalerAddress"] == f"scaler.leadtime.svc:{scaler.scaler_port}"
+    assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (scaler.min_replicas, scaler.max_replicas)
+
+
+def test_hpa_does_not_second_guess_the_scaler() -> None:
+    spec = Rendered("scaler")["ScaledObject", "workers"]["spec"]
+    assert "scalingModifiers" not in spec["advanced"]
+    assert spec["cooldownPeriod"] == 0
+    behavior = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    for direction in ("scaleUp", "scaleDown"):
+        rules = behavior[direction]
+        assert (rules["stabilizationWindowSeconds"], rules["tolerance"], rules["selectPolicy"]) == (0, "0", "Max")
+        (policy,) = rules["policies"]
+        assert policy["type"] == "Pods"
+        assert policy["value"] >= spec["maxReplicaCount"]
+    # KEDA forgets the metric of a scaler that it can't reach with the first failure that is below the threshold.
+    assert spec["fallback"] == {"failureThreshold": 0, "replicas": 1, "behavior": "currentReplicasIfHigher"}
+
+
+@pytest.mark.parametrize("overlay", WITH_SCALER)
+def test_network_policies_let_the_scaler_be_asked_and_ask(overlay: str) -> None:
+    rendered = Rendered(overlay)
+    policies = {policy["metadata"]["name"]: policy["spec"] for policy in rendered.of_kind("NetworkPolicy")}
+    scaler = {"app.kubernetes.io/name": "leadtime", "app.kubernetes.io/component": "scaler"}
+    assert policies["scaler"]["podSelector"]["matchLabels"] == scaler
+    ports = {port["port"] for rule in policies["scaler"]["egress"] for port in rule["ports"]}
+    assert ports == {443, 6443, 8443, 6379}
+    (rule,) = policies["valkey-for-scaler"]["ingress"]
+    assert rule["from"] == [{"podSelector": {"matchLabels": scaler}}]
+    assert ("scaler-for-keda" in policies) is (overlay == "scaler")
+    if overlay == "scaler":
+        (rule,) = policies["scaler-for-keda"]["ingress"]
+        (source,) = rule["from"]
+        assert source["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "keda"}
+        assert rule["ports"] == [{"protocol": "TCP", "port": 9000}]
+
+
 def test_probes_are_routes_of_the_code(rendered: Rendered) -> None:
-    for name in ("gateway", "workers"):
+    for name, module in MODULES.items():
+        if not rendered.has("Deployment", name):
+            continue
         container = container_of(rendered["Deployment", name])
         paths = {probe: container[probe]["httpGet"]["path"] for probe in container if probe.endswith("Probe")}
         assert paths == {"startupProbe": "/healthz", "readinessProbe": "/readyz", "livenessProbe": "/healthz"}
         ports = {container[probe]["httpGet"]["port"] for probe in paths}
         assert ports == {container["ports"][0]["name"]}
-        assert container["command"] == ["python", "-m", name]
+        assert container["command"] == ["python", "-m", module]
 
 
 def test_network_policies_deny_what_is_not_named(rendered: Rendered) -> None:
@@ -308,3 +412,22 @@ def test_deploy_says_what_is_missing(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("leadtime: error: minikube is not on the PATH: install it (")
     assert done.stderr.count("\n") == 1
+
+
+def test_deploy_waits_for_what_an_overlay_has_and_takes_the_rest_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From one overlay to another no second scaler is left."""
+    kubectl = str(Path(sys.executable).with_name("kubectl"))
+    monkeypatch.setattr(commands, "kubectl", lambda *arguments: [kubectl, *arguments])
+
+    def left(overlay: str) -> set[tuple[str, str]]:
+        documents = yaml.safe_load_all(commands.left_by_others(overlay))
+        return {(document["kind"], document["metadata"]["name"]) for document in documents}
+
+    assert commands.workloads(commands.render("scaler")) == [
+        *("statefulset/valkey", "deployment/gateway", "deployment/scaler", "deployment/workers"),
+    ]
+    assert ("ScaledObject", "workers") in left("direct")
+    assert ("Service", "scaler") in left("direct")
+    assert ("Deployment", "scaler") in left("minikube")
+    assert ("Role", "scaler") in left("e2e")
+    assert left("scaler") == {("TriggerAuthentication", "redis")}

@@ -17,6 +17,8 @@ from workers.scaler.unevenness import Unevenness
 
 # Of the lead: the length of time whose unevenness matters.
 SCALE = 0.5
+# Looks that are closer together are one.
+_LEAST_S = 1e-6
 
 
 class Forecast(NamedTuple):
@@ -68,7 +70,7 @@ class Arrivals:
     def seen(self, now_s: float, arrived: int, lead_s: float) -> Arrivals:
         """With what came since the last look: `arrived` is the number of all jobs ever."""
         passed_s, jobs = now_s - self.last_s, arrived - self.base - self.total
-        if passed_s <= 0:
+        if passed_s < _LEAST_S:
             return self
         moments = tuple(
             [one.later(window_s, passed_s, jobs) for window_s, one in zip(WINDOWS_S, self.moments, strict=True)]

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 KEPT = 256
+# From a microsecond to four months; what is said to be shorter or longer is a mistake.
+_LEAST_S, _MOST_S = 1e-6, 1e7
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,8 @@ class Durations:
             object.__setattr__(self, "mean_s", self.prior_s)
 
     def add(self, observed_s: Iterable[float]) -> Durations:
-        """With more observations; those that are not finite and positive are left out."""
-        new = [value for value in observed_s if math.isfinite(value) and value > 0]
+        """With more observations; those that no duration can have are left out."""
+        new = [value for value in observed_s if _LEAST_S <= value <= _MOST_S]
         if not new:
             return self
         seen = (*self.seen_s, *new)[-KEPT:]

@@ -20,6 +20,8 @@ KEEP_STARTUPS = 1.5
 KEEP_ERRORS = 1.0
 # A pod that has been starting for so many times as long as others take is not waited for any more.
 STUCK_STARTUPS = 3.0
+# Counts, and times in seconds, that are larger are absurd: nothing that is reckoned with them overflows.
+_MOST = 10**12
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +76,12 @@ class Decision:
 
 def start(snapshot: Snapshot, options: Options) -> State:
     """Before the first decision: nothing has been learnt."""
+    ready = snapshot.ready if 0 <= snapshot.ready <= _MOST else 0
     return State(
         Arrivals.begin(snapshot.now_s, snapshot.arrived, options.service_guess_s),
         Durations(options.service_guess_s),
         Durations(options.startup_guess_s),
-        snapshot.ready + len(snapshot.starting_ages_s),
+        ready + len(snapshot.starting_ages_s),
     )
 
 
@@ -87,7 +90,7 @@ def decide(snapshot: Snapshot, state: State, options: Options) -> tuple[Decision
     if why := _absurd(snapshot, state):
         held = _within(state.replicas, options)
         again = replace(state, replicas=held)
-        if math.isfinite(snapshot.now_s) and snapshot.arrived >= 0:
+        if abs(snapshot.now_s) <= _MOST and 0 <= snapshot.arrived <= _MOST:
             # From here on, it may make sense again.
             again = replace(again, arrivals=start(snapshot, options).arrivals)
         return Decision(held, f"{why}: {held} held"), again
@@ -114,13 +117,14 @@ def _within(replicas: int, options: Options) -> int:
 
 
 def _absurd(snapshot: Snapshot, state: State) -> str:
-    """What can't be, in words; empty if all can."""
-    if not math.isfinite(snapshot.now_s) or snapshot.now_s < state.arrivals.last_s:
+    """What can't be, in words; empty if all can. Whatever is no number is less than nothing, too."""
+    since_s, before = state.arrivals.last_s, state.arrivals.base + state.arrivals.total
+    if not (abs(snapshot.now_s) <= _MOST and since_s <= snapshot.now_s <= since_s + _MOST):
         return "the clock went back"
-    if snapshot.arrived < state.arrivals.base + state.arrivals.total:
+    if not (snapshot.arrived <= _MOST and before <= snapshot.arrived <= before + _MOST):
         return "there are fewer jobs than there were"
     counts = (snapshot.waiting, snapshot.running, snapshot.ready)
-    if min(counts) < 0 or not all(age_s >= 0 for age_s in snapshot.starting_ages_s):
+    if not all(0 <= count <= _MOST for count in (*counts, *snapshot.starting_ages_s)):
         return "a count is negative"
     return ""
 

@@ -23,6 +23,7 @@ BACKLOG_SHARE = 0.5
 # A late job costs more the later it is: so much of its cost again for each objective that it is over.
 LATER = 0.2
 _DRAIN_STARTUPS = 20.0
+_MOST_STEPS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +101,14 @@ class Staffing:
         until_s = max(0.0, lead_s - BACKLOG_SHARE * self.wait_s)
         jobs, now_s, pods = float(outstanding), 0.0, ready
         for next_s in (*[at_s for at_s in coming_s if at_s < lead_s], lead_s):
-            longest_s = min(self.service_s / 2, lead_s / 4) if pods else lead_s
+            longest_s = max(min(self.service_s / 2, lead_s / 4), lead_s / _MOST_STEPS) if pods else lead_s
             while now_s < next_s - 1e-9:
                 step_s = min(longest_s, next_s - now_s)
                 fresh = self.forecast.jobs(now_s, min(now_s + step_s, until_s)) if now_s < until_s else 0.0
-                jobs = max(0.0, jobs + fresh - step_s * min(jobs, pods * self.slots) / self.service_s)
+                able = step_s * pods * self.slots / self.service_s
+                # Where jobs are much shorter than a step, most of those that come in it end in it.
+                ended = min(1.0, step_s / self.service_s) * jobs + max(0.0, 1 - self.service_s / step_s) * fresh
+                jobs = max(0.0, jobs + fresh - min(able, ended))
                 now_s += step_s
             pods += 1
         return jobs

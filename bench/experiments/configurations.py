@@ -1,0 +1,85 @@
+"""The scaling configurations: each a folder that kustomize renders to the whole service."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import yaml
+
+from bench.experiments.kubectl import program
+from bench.processes import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    Key: TypeAlias = tuple[str, str, str]
+
+Manifest: TypeAlias = dict[str, Any]
+FOLDER = ROOT / "deploy" / "experiments"
+_FILE = "kustomization.yaml"
+# What another configuration has and this one has not is deleted; but never what holds data or settings.
+_KEPT = ("Namespace", "PersistentVolumeClaim", "StatefulSet", "ConfigMap", "Secret")
+_TIMEOUT_S = 60
+
+
+class ConfigurationError(Exception):
+    """Why a configuration can't be had, in one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A name, and what kustomize makes of its folder."""
+
+    name: str
+    manifests: tuple[Manifest, ...]
+
+    @property
+    def digest(self) -> str:
+        """Changes with anything in it."""
+        return hashlib.sha256(json.dumps(self.manifests, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def find(folder: Path = FOLDER) -> list[Configuration]:
+    """All of a folder, by name. Raises ConfigurationError."""
+    found = sorted(path.parent for path in folder.glob(f"*/{_FILE}"))
+    if not found:
+        raise ConfigurationError(f"there is no configuration in {folder}: each is a folder with a {_FILE}")
+    return [Configuration(path.name, tuple(_render(path))) for path in found]
+
+
+def chosen(all_of_them: Sequence[Configuration], names: Sequence[str]) -> list[Configuration]:
+    """Those with the names, in the names' order. Raises ConfigurationError for one that there is not."""
+    by_name = {one.name: one for one in all_of_them}
+    for name in names:
+        if name not in by_name:
+            raise ConfigurationError(f"there is no configuration {name!r}: there are {', '.join(by_name)}")
+    return [by_name[name] for name in dict.fromkeys(names)]
+
+
+def surplus(one: Configuration, others: Iterable[Configuration]) -> list[Manifest]:
+    """What others have and this one has not, as far as it may be deleted."""
+    own = {_key(manifest) for manifest in one.manifests}
+    found = {_key(manifest): manifest for other in others for manifest in other.manifests}
+    return [manifest for key, manifest in sorted(found.items()) if key not in own and manifest["kind"] not in _KEPT]
+
+
+def _key(manifest: Manifest) -> Key:
+    metadata = manifest["metadata"]
+    return manifest["kind"], metadata.get("namespace", ""), metadata["name"]
+
+
+def _render(folder: Path) -> list[Manifest]:
+    try:
+        done = subprocess.run(
+            [program(), "kustomize", str(folder)], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ConfigurationError(f"kubectl can't be run: {error}") from error
+    if done.returncode:
+        raise ConfigurationError(f"{folder.name} can't be rendered: {done.stderr.strip()}")
+    return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]

@@ -1,0 +1,131 @@
+"""The matrix: a cell is one load against one configuration. A cell's file is named after all that it depends on."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.runs import Run, RunError, read, write
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from bench.arrivals import Process
+
+SUFFIX = ".json.gz"
+PARAMETER = "experiment"
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What all cells of a matrix have in common. Times are in seconds and not yet divided by the scale."""
+
+    duration_s: float = 1800.0
+    process: Process = "deterministic"
+    seed: int = 1
+    poll_s: float | None = None
+    time_scale: float = 1.0
+    startup_s: float = 30.0
+    service_s: float = 5.0
+    hpa_sync_s: float = 15.0  # as the user says; never divided
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One run. `digest` is of the configuration's manifests."""
+
+    load: str
+    configuration: str
+    digest: str
+    setup: Setup
+
+    @property
+    def name(self) -> str:
+        """In tables, plots and patterns."""
+        return f"{self.load}/{self.configuration}"
+
+    @property
+    def title(self) -> str:
+        """For a run."""
+        return f"{self.load}, {self.configuration}"
+
+    def parameters(self) -> dict[str, Any]:
+        """All that the cell depends on."""
+        return asdict(self)
+
+    @property
+    def file_name(self) -> str:
+        """Another name where any parameter differs."""
+        key = hashlib.sha256(json.dumps(self.parameters(), sort_keys=True).encode()).hexdigest()[:10]
+        words = re.sub(r"[^A-Za-z0-9.]+", "-", f"{self.load} {self.configuration}").strip("-.")[:80]
+        return f"{words}-{key}{SUFFIX}"
+
+
+def cells(loads: Iterable[str], configurations: Iterable[tuple[str, str]], setup: Setup) -> list[Cell]:
+    """All of a matrix; `configurations` are names and digests."""
+    pairs = list(configurations)
+    return [Cell(load, name, digest, setup) for load in dict.fromkeys(loads) for name, digest in pairs]
+
+
+def only(found: Sequence[Cell], patterns: Sequence[str]) -> list[Cell]:
+    """Those whose name fits one of the patterns (`ramping/*`, `*/streams`); all without patterns."""
+    if not patterns:
+        return list(found)
+    return [cell for cell in found if any(fnmatch.fnmatchcase(cell.name, pattern) for pattern in patterns)]
+
+
+class Results:
+    """The files of the cells that are done, in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, cell: Cell) -> Path:
+        """Where a cell's run is, or will be."""
+        return self.folder / cell.file_name
+
+    def run(self, cell: Cell) -> Run | None:
+        """The cell's run, if it is done."""
+        try:
+            found = read(self.path(cell))
+        except (RunError, OSError):
+            return None
+        return found if found.parameters.get(PARAMETER) == cell.parameters() else None
+
+    def keep(self, cell: Cell, run: Run) -> None:
+        """The cell is done."""
+        run.parameters[PARAMETER] = cell.parameters()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write(run, self.path(cell))
+
+
+async def run_all(
+    found: Sequence[Cell],
+    results: Results,
+    run_one: Callable[[Cell], Awaitable[Run]],
+    say: Callable[[str], None],
+    errors: tuple[type[Exception], ...],
+    again: bool = False,
+) -> list[Cell]:
+    """Runs what is not done, and keeps each as soon as it is. Returns the cells that failed with one of the errors."""
+    failed = []
+    for number, cell in enumerate(found, start=1):
+        where = f"[{number}/{len(found)}] {cell.title}"
+        if not again and results.run(cell) is not None:
+            say(f"{where}: is done")
+            continue
+        say(f"{where}: begins")
+        try:
+            run = await run_one(cell)
+        except errors as error:
+            say(f"{where}: failed: {error}")
+            failed.append(cell)
+            continue
+        results.keep(cell, run)
+        say(f"{where}: done, kept in {results.path(cell).name}")
+    return failed

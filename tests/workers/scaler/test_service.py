@@ -1,0 +1,272 @@
+"""The whole scaler: `run` beside the test, and `python -m workers.scaler` as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import grpc
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.servers import free_port
+from tests.workers.scaler.kubernetes import NAMESPACE, ApiServer
+from tests.workers.scaler.test_external import REFERENCE, Keda
+from tests.workers.scaler.tools import PATIENCE_S, until
+from tests.workers.stream_tools import accept, finish_all
+from workers.scaler.__main__ import LEASE, run
+from workers.scaler.settings import ScalerSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from workers.stream import Stream, StreamSettings
+
+
+def settings_of(stream: StreamSettings, api: ApiServer, **more: Any) -> ScalerSettings:
+    return ScalerSettings(
+        **{
+            "redis_url": stream.redis_url,
+            "queue_name": stream.queue_name,
+            "kubernetes_url": api.url,
+            "pod_namespace": NAMESPACE,
+            "max_replicas": 3,
+            "probe_port": free_port(),
+            "scaler_port": free_port(),
+            **more,
+        }
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(settings: ScalerSettings) -> AsyncIterator[str]:
+    """The URL of its probes."""
+    stopping = asyncio.Event()
+    task = asyncio.create_task(run(settings, stopping))
+    yield f"http://127.0.0.1:{settings.probe_port}"
+    stopping.set()
+    async with asyncio.timeout(PATIENCE_S):
+        assert await task == 0
+
+
+async def ask(url: str) -> tuple[int, str]:
+    try:
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            return response.status, await response.text()
+    except aiohttp.ClientConnectionError:
+        return 0, ""
+
+
+async def metrics(probes: str) -> dict[str, float]:
+    _, text = await ask(f"{probes}/metrics")
+    return {
+        sample.name + "".join(sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def test_direct_from_nothing_to_workers_and_back(
+    one_stream: Stream, one_settings: StreamSettings, api: ApiServer
+) -> None:
+    """Where a start takes next to nothing, and late jobs cost little, idle workers go soon."""
+    settings = settings_of(
+        one_settings, api, scaler_mode="direct", service_guess_s=0.5, startup_guess_s=0.5, late_cost=0.1
+    )
+    async with running(settings) as probes:
+
+        async def ready() -> bool:
+            return (await ask(f"{probes}/readyz"))[0] == 200
+
+        await until(ready)
+        assert api.patches == []
+        await accept(one_stream, 6)
+        await until(lambda: api.replicas >= 1)
+
+        async def counted() -> bool:
+            for name in list(api.pods):
+                api.make_ready(name)
+            found = await metrics(probes)
+            return found.get("leadtime_scaler_workersready") == api.replicas
+
+        await until(counted)
+        found = await metrics(probes)
+        assert found["leadtime_scaler_leads"] == 1
+        assert found["leadtime_scaler_holding"] == 0
+        assert found["leadtime_scaler_outstanding_jobs"] == 6
+        assert found["leadtime_scaler_replicas_wanted"] >= 1
+        assert found["leadtime_scaler_startup_seconds0.5"] > 0
+        assert found["leadtime_scaler_service_seconds_mean"] > 0
+        assert found["leadtime_scaler_decision_timestamp_seconds"] > 1.7e9
+        await finish_all(one_stream)
+
+        async def gone() -> bool:
+            return await counted() and api.replicas == 0
+
+        await until(gone)
+        status, text = await ask(f"{probes}/readyz")
+        assert status == 200
+        assert "replicas: " in text
+        assert (await ask(f"{probes}/healthz"))[0] == 200
+    # The next one needs not wait for the Lease to run out.
+    assert api.leases[LEASE]["spec"]["holderIdentity"] == ""
+    assert all(patch <= 3 for patch in api.patches)
+
+
+async def test_somebody_elses_change_is_put_right(
+    one_stream: Stream, one_settings: StreamSettings, api: ApiServer
+) -> None:
+    settings = settings_of(one_settings, api, scaler_mode="direct", min_replicas=2, max_replicas=2)
+    async with running(settings):
+        await until(lambda: api.replicas == 2)
+        api.scale(3)
+        await until(lambda: api.replicas == 2)
+
+
+async def test_of_two_scalers_one_acts_and_the_other_takes_over(
+    one_stream: Stream, one_settings: StreamSettings, api: ApiServer
+) -> None:
+    first = settings_of(one_settings, api, scaler_mode="direct", pod_name="first", min_replicas=1)
+    second = settings_of(one_settings, api, scaler_mode="direct", pod_name="second", min_replicas=2)
+
+    def holder() -> str:
+        return str(api.leases.get(LEASE, {}).get("spec", {}).get("holderIdentity", ""))
+
+    async with contextlib.AsyncExitStack() as stack:
+        leader = contextlib.AsyncExitStack()
+        await leader.enter_async_context(running(first))
+        await until(lambda: holder().startswith("first_"))
+        await until(lambda: api.replicas == 1)
+        probes = await stack.enter_async_context(running(second))
+
+        async def follows() -> bool:
+            # It has the leader's decision, within its own limits, and keeps to itself.
+            found = await metrics(probes)
+            return found.get("leadtime_scaler_replicas_wanted") == 2 and found["leadtime_scaler_leads"] == 0
+
+        await until(follows)
+        assert api.patches == [1]
+        await leader.aclose()
+        await until(lambda: holder().startswith("second_"))
+        await until(lambda: api.replicas == 2)
+
+
+async def test_keda_mode_asks_and_never_patches(
+    one_stream: Stream, one_settings: StreamSettings, api: ApiServer
+) -> None:
+    settings = settings_of(one_settings, api)
+    async with running(settings):
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{settings.scaler_port}") as channel:
+            keda = Keda(channel)
+            active = aiter(keda.stream_is_active(REFERENCE, wait_for_ready=True))
+            async with asyncio.timeout(PATIENCE_S):
+                assert not (await anext(active)).result
+                await accept(one_stream, 2)
+                assert (await anext(active)).result
+
+            async def decided() -> bool:
+                with contextlib.suppress(grpc.aio.AioRpcError):  # nothing has been decided yet
+                    return await keda.metric() >= 1
+                return False
+
+            await until(decided)
+        assert api.patches == []
+
+
+async def test_no_api_server_at_first(one_stream: Stream, one_settings: StreamSettings, api: ApiServer) -> None:
+    api.down = "/"
+    await accept(one_stream)
+    async with running(settings_of(one_settings, api, scaler_mode="direct")) as probes:
+
+        async def not_ready() -> bool:
+            return (await ask(f"{probes}/readyz"))[0] == 503
+
+        await until(not_ready)
+        assert (await ask(f"{probes}/healthz"))[0] == 200
+        api.down = ""
+        await until(lambda: api.replicas >= 1)
+
+
+# as a process
+
+
+class Process:
+    """`python -m workers.scaler` with settings by name."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.log = folder / "scaler.log"
+        with self.log.open("wb") as log:
+            command = [sys.executable, "-m", "workers.scaler"]
+            self.process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log)
+
+    @property
+    def text(self) -> str:
+        """What it has logged."""
+        return self.log.read_text(encoding="utf-8")
+
+    async def code(self) -> int:
+        """Its exit code, when it has ended."""
+        return await asyncio.to_thread(self.process.wait, PATIENCE_S)
+
+
+@pytest.mark.fault
+async def test_process_scales_until_it_is_told_to_stop(
+    one_stream: Stream, one_settings: StreamSettings, api: ApiServer, tmp_path: Path
+) -> None:
+    process = Process(
+        tmp_path,
+        REDIS_URL=one_settings.redis_url,
+        QUEUE_NAME=one_settings.queue_name,
+        KUBERNETES_URL=api.url,
+        POD_NAMESPACE=NAMESPACE,
+        POD_NAME="scaler-1",
+        SCALER_MODE="direct",
+    )
+    try:
+        await accept(one_stream)
+        await until(lambda: api.replicas >= 1)
+        process.process.send_signal(signal.SIGTERM)
+        assert await process.code() == 0
+    finally:
+        process.process.kill()
+        await process.code()
+    assert "INFO workers.scaler.loop: " in process.text
+    assert " replicas: " in process.text
+    assert "stopped" in process.text
+    assert "Traceback" not in process.text
+    assert api.leases[LEASE]["spec"]["holderIdentity"] == ""
+    assert await one_stream.remembered()
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({"MAX_REPLICAS": "0"}, "bad setting MAX_REPLICAS='0': "),
+        ({"MIN_REPLICAS": "5", "MAX_REPLICAS": "4"}, "bad settings: MIN_REPLICAS=5 is more than MAX_REPLICAS=4"),
+        ({"SCALER_MODE": "guess"}, "bad setting SCALER_MODE='guess': "),
+        ({"OBJECTIVE_S": "nan"}, "bad setting OBJECTIVE_S='nan': "),
+        ({"TLS_CERT_FILE": "cert.pem"}, "bad settings: TLS_CERT_FILE and TLS_KEY_FILE go together"),
+        ({"KUBERNETES_URL": "nowhere"}, "bad setting KUBERNETES_URL='nowhere': "),
+    ],
+)
+async def test_bad_settings(tmp_path: Path, environment: dict[str, str], says: str) -> None:
+    process = Process(tmp_path, **environment)
+    assert await process.code() == 2
+    assert process.text.startswith(says)
+    assert process.text.count("\n") == 1
+
+
+@pytest.mark.fault
+async def test_outside_of_a_cluster(tmp_path: Path) -> None:
+    process = Process(tmp_path)
+    assert await process.code() == 1
+    assert "this is no pod of a cluster, or it has no token" in process.text
+    assert "Traceback" not in process.text

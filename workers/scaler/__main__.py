@@ -1,0 +1,116 @@
+"""`python -m workers.scaler`: one scaler in a cluster.
+
+Exit codes: 0 stopped on demand, 1 failed (the log says why), 2 a bad setting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+import uuid
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+from workers.ending import end
+from workers.logs import configure_logging
+from workers.scaler.cluster import ApiError, Cluster
+from workers.scaler.direct import Direct
+from workers.scaler.external import CannotListen, External
+from workers.scaler.lease import Lease
+from workers.scaler.loop import Scaler
+from workers.scaler.pods import Pods
+from workers.scaler.probe import CannotProbe, ScalerProbe
+from workers.scaler.settings import ACTUATION_S, ScalerSettings
+from workers.settings import BAD_SETTING, load
+from workers.stream import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+logger = logging.getLogger("workers.scaler")
+
+LEASE = "scaler"
+
+
+async def run(settings: ScalerSettings, stopping: asyncio.Event) -> int:
+    """Scales until `stopping` is set. Returns the process's exit code."""
+    try:
+        async with AsyncExitStack() as stack:
+            stream = Stream(settings)
+            stack.push_async_callback(stream.close)
+            cluster = await stack.enter_async_context(
+                Cluster(settings.pod_namespace, settings.deployment, settings.kubernetes_url or None)
+            )
+            await _serve(settings, cluster, stream, stack, stopping)
+    except (CannotListen, CannotProbe) as error:
+        logger.error("%s", error)
+        return BAD_SETTING
+    except ApiError as error:
+        logger.error("%s", error)
+        return 1
+    except Exception:
+        logger.critical("the scaler can't go on", exc_info=True)
+        return 1
+    logger.info("stopped")
+    return 0
+
+
+async def _serve(
+    settings: ScalerSettings, cluster: Cluster, stream: Stream, stack: AsyncExitStack, stopping: asyncio.Event
+) -> None:
+    identity = f"{settings.pod_name or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+    direct = settings.scaler_mode == "direct"
+    pods, lease = Pods(cluster), Lease(cluster, LEASE, identity)
+    scaler = Scaler(
+        stream,
+        settings.options(settings.concurrency, ACTUATION_S[settings.scaler_mode]),
+        pods,
+        lease,
+        Direct(cluster, pods, lease) if direct else None,
+    )
+    # Closed in this order, the last one first: the state is written while the Lease is still held.
+    stack.push_async_callback(lease.close)
+    stack.push_async_callback(scaler.close)
+    parts: dict[str, Callable[[], Coroutine[Any, Any, Any]]]
+    parts = {"pods": pods.run, "lease": lease.run, "scaler": scaler.run, "signals": stopping.wait}
+    if settings.probe_port:
+        probe = ScalerProbe(scaler)
+        await probe.open(settings.probe_port)
+        stack.push_async_callback(probe.close)
+    if not direct:
+        external = External(scaler)
+        stack.push_async_callback(external.close)
+        await external.open(
+            settings.scaler_port, settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file
+        )
+        parts["external"] = external.run
+    logger.info("%s scales %s/%s (%s)", identity, cluster.namespace, cluster.deployment, settings.scaler_mode)
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(part(), name=name) for name, part in parts.items()]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
+    finally:
+        await end(*tasks)
+
+
+async def _run_until_signal(settings: ScalerSettings) -> int:
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return await run(settings, stopping)
+
+
+def main() -> None:
+    """Reads the settings and runs."""
+    settings = load(ScalerSettings)
+    configure_logging(settings.log_level)
+    sys.exit(asyncio.run(_run_until_signal(settings)))
+
+
+if __name__ == "__main__":
+    main()

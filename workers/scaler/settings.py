@@ -1,0 +1,92 @@
+"""Settings of the scaler, from the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - pydantic reads it
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from workers.scaler.policy import Options
+from workers.settings import NotNegative, Positive, StreamSettings
+
+# What lies between a decision and the order for pods: one tick of the HPA, or one look of our own.
+ACTUATION_S = {"keda": 15.0, "direct": 1.0}
+
+
+class PolicySettings(BaseSettings):
+    """What a user wants of any scaler: in a cluster, or of `WORKERS=auto` on a laptop."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+
+    min_replicas: Annotated[int, Field(ge=0, le=10_000)] = Field(0, description="workers there are at least")
+    max_replicas: Annotated[int, Field(ge=1, le=10_000)] = Field(10, description="workers there are at most")
+    objective_s: NotNegative = Field(
+        0.0, description="how long a job should wait at most; 0 is as long as a job takes itself, on average"
+    )
+    late_cost: Positive = Field(
+        10.0, description="what a job that waits longer costs, in the cost of a worker for the time that it takes"
+    )
+    service_guess_s: Positive = Field(5.0, description="how long a job takes, until one has been seen")
+    startup_guess_s: Positive = Field(30.0, description="how long a worker takes to start, until one has been seen")
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> Self:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(f"MIN_REPLICAS={self.min_replicas} is more than MAX_REPLICAS={self.max_replicas}")
+        return self
+
+    def options(self, concurrency: int, actuation_s: float) -> Options:
+        """The same as the policy takes it."""
+        return Options(
+            max_replicas=self.max_replicas,
+            min_replicas=self.min_replicas,
+            objective_s=self.objective_s or None,
+            late_cost=self.late_cost,
+            concurrency=concurrency,
+            actuation_s=actuation_s,
+            service_guess_s=self.service_guess_s,
+            startup_guess_s=self.startup_guess_s,
+        )
+
+
+class ScalerSettings(PolicySettings, StreamSettings):
+    """One scaler process in a cluster."""
+
+    scaler_mode: Literal["keda", "direct"] = Field(
+        "keda", description="who carries decisions out: KEDA, which asks this scaler, or the scaler itself"
+    )
+    deployment: str = Field("workers", pattern=r"^[a-z0-9.-]{1,253}$", description="Deployment that is scaled")
+    kubernetes_url: str = Field(
+        "",
+        pattern=r"^(https?://.*)?$",
+        description="URL of the API server, such as kubectl proxy's; empty is the pod's",
+    )
+    pod_name: str = Field("", description="the scaler's own pod; its name in the election of a leader")
+    pod_namespace: str = Field("default", description="namespace of that pod and of the Deployment")
+    concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="the workers' CONCURRENCY")
+    scaler_port: Annotated[int, Field(ge=1, le=65_535)] = Field(9000, description="port that KEDA asks (gRPC)")
+    tls_cert_file: Path | None = Field(None, description="certificate chain (PEM) for gRPC; goes with TLS_KEY_FILE")
+    tls_key_file: Path | None = Field(None, description="private key (PEM) for gRPC; goes with TLS_CERT_FILE")
+    tls_client_ca_file: Path | None = Field(
+        None, description="authorities (PEM) one of which must have signed the asker's certificate; empty asks for none"
+    )
+    probe_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
+        0, description="port of /healthz, /readyz and /metrics; 0 is none"
+    )
+    log_level: str = Field(
+        "INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="least severe log line that is written"
+    )
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        files = (self.tls_cert_file, self.tls_key_file, self.tls_client_ca_file)
+        if (files[0] is None) != (files[1] is None):
+            raise ValueError("TLS_CERT_FILE and TLS_KEY_FILE go together")
+        if files[2] and not files[0]:
+            raise ValueError("TLS_CLIENT_CA_FILE needs TLS_CERT_FILE and TLS_KEY_FILE")
+        for file in files:
+            if file is not None and not file.is_file():
+                raise ValueError(f"{file} is not a file")
+        return self
