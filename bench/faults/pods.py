@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _STREAM = "{leadtime}:stream"
 _COMPONENTS: dict[Kind, str] = {"worker": "worker", "server": "valkey", "gateway": "gateway"}
 _NAMES: dict[Kind, str] = {"worker": "the worker pod", "server": "the server's pod", "gateway": "the gateway's pod"}
-_LOOK_S = 1.0
+LOOK_S = 1.0
 _PATIENCE_S = 300.0
 
 
@@ -74,7 +74,7 @@ class Pods:
                 pods = await self._live(kind)
                 if len(pods) >= count and all(_ready(pod) and pod["metadata"]["uid"] != uid for pod in pods):
                     return
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(LOOK_S)
         raise ClusterError(f"it is not back after {_PATIENCE_S:g} s")
 
     async def queue(self) -> Queue | None:

@@ -317,9 +317,9 @@ def broken(**change: Any) -> bytes:
     [
         b"",
         b"no gzip at all",
-        gzip.compress(b"no JSON"),
-        gzip.compress(b"[]"),
-        gzip.compress(b"{}"),
+        gzip.compress(b"no JSON", mtime=0),
+        gzip.compress(b"[]", mtime=0),
+        gzip.compress(b"{}", mtime=0),
         broken()[:-30],
         broken(format="leadtime-run/0"),
         broken(name=3),

@@ -33,6 +33,8 @@ ROUND_S = 1.0
 _TELL_S = 5.0
 _SAVE_S = 10.0
 _LOG_S = 60.0
+# A decision is told at least every 5 s: after so many nobody leads.
+_OLD_S = 12.0
 # Without workers the next round does not wait for its time when a job comes, but so many can't keep it busy.
 _LEAST_ROUND_S = 0.05
 # Until there is a first decision: who leads, and what there is, is found out within moments.
@@ -201,10 +203,12 @@ class Scaler:
     def _hold(self, why: str) -> None:
         self.failures += 1
         verdict = self.brain.hold(why) if self.brain is not None else None
-        if verdict is None:
-            self._warn("look", why)
-        else:
+        if verdict is not None:
             self.verdict = verdict
+            return
+        self._warn("look", why)
+        if self.verdict is not None:
+            self.verdict = _held(self.verdict, why)
 
     async def _tell(self, brain: Brain, final: bool = False) -> None:
         """Writes what has changed into Redis, as far as that can be reached."""
@@ -258,8 +262,7 @@ class Scaler:
             if not is_unavailable(error):
                 raise
             self.outstanding = None
-            self.failures += 1
-            self._warn("look", f"the stream can't be read ({error})")
+            self._hold(f"the stream can't be read ({error})")
             return
         self._warned.discard("look")
         self.outstanding = demand.waiting + demand.running
@@ -268,3 +271,10 @@ class Scaler:
             limits = self._options
             within = max(limits.min_replicas, min(limits.max_replicas, told.replicas))
             self.verdict = told.model_copy(update={"replicas": within})
+            age_s = (demand.now_ms - told.at_ms) / 1000
+            if age_s > _OLD_S:
+                self.verdict = _held(self.verdict, f"nobody has decided for {age_s:.0f} s")
+
+
+def _held(verdict: Verdict, why: str) -> Verdict:
+    return verdict.model_copy(update={"held": True, "reason": f"{why}: hold {verdict.replicas}"})

@@ -36,6 +36,7 @@ class ApiServer:
         self.leases: dict[str, Document] = {}
         self.lists = 0
         self.down = ""  # requests with this in their path are refused
+        self.forbidden = ""  # requests with this method are
         self.selectors: set[str] = set()
         self.on_patch = asyncio.Event()
         self._version = 0
@@ -108,6 +109,8 @@ class ApiServer:
         """What is down."""
         if self.down and self.down in request.path:
             return web.json_response({"kind": "Status", "message": "it is down"}, status=503)
+        if request.method == self.forbidden:
+            return web.json_response({"kind": "Status", "message": "it may not"}, status=403)
         response: web.StreamResponse = await handler(request)
         return response
 

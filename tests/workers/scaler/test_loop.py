@@ -125,6 +125,18 @@ async def test_others_say_what_the_leader_says(one_stream: Stream, one_settings:
     await other_stream.close()
 
 
+async def test_old_decision_is_not_presented_as_a_new_one(one_stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody leads: the last decision holds, and says so."""
+    monkeypatch.setattr("workers.scaler.loop._OLD_S", 0.5)
+    await accept(one_stream)
+    async with running(Scaler(one_stream, OPTIONS, Workers(), Alone())) as leader:
+        await until(wants(leader, 1))
+    async with running(Scaler(one_stream, OPTIONS, Workers(), Chosen(False))) as follower:
+        await until(wants(follower, 1, held=True))
+        assert follower.verdict is not None
+        assert follower.verdict.reason.startswith("nobody has decided for ")
+
+
 async def test_restarted_scaler_goes_on(one_stream: Stream, one_settings: StreamSettings) -> None:
     workers = Workers()
     workers.replicas = Replicas(1, 1, (), (33.0,))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -192,6 +193,27 @@ async def test_no_api_server_at_first(one_stream: Stream, one_settings: StreamSe
         assert (await ask(f"{probes}/healthz"))[0] == 200
         api.down = ""
         await until(lambda: api.replicas >= 1)
+
+
+@pytest.mark.parametrize("port", ["probe_port", "scaler_port"])
+async def test_taken_port_is_a_bad_setting(
+    one_settings: StreamSettings, api: ApiServer, port: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as taken:  # noqa: S104 - as the scaler does
+        number = taken.getsockname()[1]
+        assert await run(settings_of(one_settings, api, **{port: number}), asyncio.Event()) == 2
+    assert f"bad setting {port.upper()}={number}: can't listen there" in caplog.text
+
+
+async def test_refused_patch_is_said_and_tried_again(
+    one_stream: Stream, one_settings: StreamSettings, api: ApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.forbidden = "PATCH"
+    async with running(settings_of(one_settings, api, scaler_mode="direct", min_replicas=1)):
+        await until(lambda: "the Deployment workers can't be scaled (it may not)" in caplog.text)
+        api.forbidden = ""
+        await until(lambda: api.replicas == 1)
+    assert caplog.text.count("can't be scaled") == 1
 
 
 # as a process
