@@ -73,7 +73,7 @@ async def current() -> Kubectl:
 
 
 async def _run(arguments: list[str], standard_input: bytes | None, timeout_s: float) -> str:
-    # In a session of its own: a terminal's Ctrl-C is for whoever runs this.
+    # Out of the terminal's reach: its Ctrl-C is for whoever runs this.
     process = await asyncio.create_subprocess_exec(
         program(),
         *arguments,

@@ -82,7 +82,6 @@ async def test_a_server_that_forgets_is_found_out() -> None:
 
 
 async def test_what_does_not_come_back_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.faults.fleet.PATIENCE_S", 1.0)
     async with local(Layout(valkey_binary(), workers=1)) as place:
         monkeypatch.setitem(place._fleet._environment, "PORT", "none")
         generator = Generator(plan(place.url), place.sources)
