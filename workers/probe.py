@@ -54,11 +54,15 @@ class Probe:
 
     async def open(self) -> None:
         """Removes a ready file that was left behind, and listens. Raises ProbeFailed."""
+        if self._port:
+            # It takes 11 MB and a fifth of a second to import, of which a worker without PROBE_PORT needs nothing.
+            import aiohttp.web  # noqa: F401
         if self._ready_file is not None:
             self._check_ready_file(self._ready_file)
-        if not self._port:
-            return
-        # It takes 11 MB and a fifth of a second to import, of which a worker without PROBE_PORT needs nothing.
+        if self._port:
+            await self._listen()
+
+    async def _listen(self) -> None:
         from aiohttp import web
 
         app = web.Application()

@@ -47,6 +47,17 @@ async def answer(settings: WorkerSettings, path: str) -> tuple[int, str]:
         return response.status, await response.text()
 
 
+async def until_listening(settings: WorkerSettings) -> None:
+    """Returns when the port answers."""
+    while True:
+        try:
+            await status(settings, "/healthz")
+        except aiohttp.ClientConnectionError:
+            await asyncio.sleep(0.02)
+        else:
+            return
+
+
 def samples(text: str) -> dict[str, float]:
     """Values by name, with the label's value behind it if there is one."""
     return {
@@ -69,6 +80,7 @@ async def test_ready_only_while_it_claims(probed: WorkerSettings, tmp_path: Path
     file.touch()
     async with running(probed, [func(wait, name="wait")], on_startup=startup, max_jobs=1) as worker:
         await until(lambda: not file.exists())
+        await until_listening(probed)
         assert await answer(probed, "/readyz") == (503, '{"status": 503, "detail": "starting"}')
         assert await status(probed, "/healthz") == 200
         loaded.set()
