@@ -108,15 +108,18 @@ def _joined(believed: list[tuple[float, float, Line]], lead_s: float, dispersion
     best = max(log_weight for log_weight, _, _ in believed)
     weights = [math.exp(log_weight - best) for log_weight, _, _ in believed]
     total = math.fsum(weights)
-    rate = trend = window_s = square = 0.0
+    rate = trend = window_s = told = square = 0.0
     for weight, (_, length_s, line) in zip(weights, believed, strict=True):
         share = weight / total
         rate += share * line.rate
         trend += share * line.trend
         window_s += share * length_s
-        square += share * (line.rate + line.trend * lead_s) ** 2
+        # No rate is below 0, and two that foretell less do not lie apart.
+        then = max(0.0, line.rate + line.trend * lead_s)
+        told += share * then
+        square += share * then**2
     # How certain the fits are by themselves, how far they lie apart, and that a count is a whole number.
     certain = math.fsum(weight / total * line.scale for weight, (_, _, line) in zip(weights, believed, strict=True))
-    apart = max(0.0, square - (rate + trend * lead_s) ** 2)
+    apart = max(0.0, square - told**2)
     error = math.sqrt(dispersion * max(rate, 0.0) * certain + apart + (0.25 / window_s) ** 2)
     return Forecast(rate, trend, error, window_s, dispersion)

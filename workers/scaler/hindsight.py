@@ -25,6 +25,8 @@ _LEAST_SPAN_S = 6.0
 _LEAST_DISPERSION = 0.05
 # Added to what is foretold: a fit of no jobs at all must not be ruled out for ever by one.
 _SLACK_JOBS = 0.25
+# However wrong one was: what is right from now on must be heard again soon.
+_WORST = -100.0
 
 
 class Told(NamedTuple):
@@ -70,4 +72,4 @@ def _judged(scores: tuple[float, ...], told: Told, now_s: float, jobs: int, disp
         mean = max(0.0, passed_s * (rate + trend * middle_s)) + _SLACK_JOBS
         new.append(MEMORY * score + (jobs * math.log(mean) - mean) / spread)
     best = max(new)
-    return tuple([score - best for score in new])
+    return tuple([max(score - best, _WORST) for score in new])

@@ -92,7 +92,7 @@ def decide(snapshot: Snapshot, state: State, options: Options) -> tuple[Decision
         again = replace(state, replicas=held)
         if abs(snapshot.now_s) <= _MOST and 0 <= snapshot.arrived <= _MOST:
             # From here on, it may make sense again.
-            again = replace(again, arrivals=start(snapshot, options).arrivals)
+            again = replace(again, arrivals=start(snapshot, options).arrivals, needed=((snapshot.now_s, held),))
         return Decision(held, f"{why}: {held} held"), again
     services, startups = state.services.add(snapshot.services_s), state.startups.add(snapshot.startups_s)
     startup_s = startups.quantile_s(STARTUP_SHARE)
@@ -165,6 +165,8 @@ class _Look:
         """How many there must be when an order of now is ready."""
         staffing, rate = self.staffing, self.forecast.at(self.lead_s)
         steady = staffing.steady(self.outstanding, rate, self.lead_s, 0.0)
+        if not self.outstanding and not steady:
+            return 0
         backlog = staffing.waiting_at(self.outstanding, self.snapshot.ready, self.coming_s, self.lead_s)
         base = max(self.there, steady)
         extra = staffing.drainers(backlog, base, rate, self.startup_s)
@@ -175,7 +177,7 @@ class _Look:
         """How many are worth keeping: fewer would be missed before another start has paid."""
         ahead_s = KEEP_STARTUPS * self.startup_s + self.options.actuation_s
         rate = max(self.forecast.at(ahead_s), self.forecast.at(ahead_s / 2))
-        keep = self.staffing.steady(self.outstanding, rate, ahead_s, KEEP_ERRORS)
+        keep = self.staffing.steady(self.outstanding, rate, ahead_s, KEEP_ERRORS, self.startup_s)
         # What is there now has to be begun in time, too.
         now = self.outstanding / (self.options.concurrency * (1 + BACKLOG_SHARE * self.wait_s / self.service_s))
         keep = max(keep, math.ceil(now - 1e-9))

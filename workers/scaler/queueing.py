@@ -23,6 +23,12 @@ class Delays:
     servers: int = 0
     _inverse: float = 1.0  # of the loss probability
 
+    def __post_init__(self) -> None:
+        # Of many servers the first are all busy, and what the loss was there is forgotten ten deviations later.
+        first = math.floor(self.load - 10 * math.sqrt(self.load))
+        if first > 0:
+            self.servers, self._inverse = first, self.load / (self.load - first)
+
     def of(self, servers: int) -> float:
         """`servers` never falls from call to call. 1 where they are too few for the load."""
         while self.servers < servers:

@@ -38,13 +38,14 @@ class Staffing:
     late_cost_s: float  # pod-seconds that a late job is worth
     most: int
 
-    def steady(self, outstanding: int, rate: float, ahead_s: float, errors: float) -> int:
+    def steady(self, outstanding: int, rate: float, ahead_s: float, errors: float, start_s: float = 0.0) -> int:
         """The cheapest number to have from now on, by what pods and late jobs cost each second.
 
         Looked at in `ahead_s` seconds, with `rate` jobs/s coming until then; `errors` is the number of standard errors
         of the forecast that are added to the rate.
         """
         uncertain = self.forecast.error
+        restarts_s = rate * start_s
         rate += errors * uncertain
         if rate <= 0:
             return 0
@@ -54,7 +55,7 @@ class Staffing:
         spread = math.sqrt(rate * (dispersion + self.variation) * until_s) + uncertain * until_s
         # Fewer than these are not enough by any chance.
         servers = max(0.0, rate * until_s - 4 * spread) / (until_s + self.wait_s) * self.service_s if until_s else 0.0
-        best, least, n = 0, worth, max(1, math.floor(servers / self.slots))
+        best, least, n = 0, worth + restarts_s, max(1, math.floor(max(servers, load - 1e-9) / self.slots))
         # Bursts: z times fewer servers with z times less load are as often all busy, z being the peakedness
         # (Hayward's approximation; Fredericks, "Congestion in blocking systems", 1980).
         peakedness = max(1.0, (1 + dispersion) / 2)
@@ -75,7 +76,8 @@ class Staffing:
             if n + worth * late < least:
                 best, least = n, n + worth * late
             n += 1
-        return best
+        # None of those that there may be helps by itself: all of them do what they can.
+        return self.most if n > self.most and not best else best
 
     def _late_of_those_here(self, servers: int, outstanding: int, rate: float, ahead_s: float) -> float:
         """The chance that all are still busy with jobs of now: it decides where jobs take longer than pods to start.

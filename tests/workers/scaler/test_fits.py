@@ -47,12 +47,14 @@ def test_a_fit_is_the_weighted_least_squares(window_s: float, seen_s: float) -> 
     fit = Fit.of(window_s, seen_s, moments)
     (level,), scale = least_squares(counts, window_s, 0)
     assert fit.level == pytest.approx(level, rel=1e-3)
-    assert fit.constant == (fit.level, 0.0, pytest.approx(scale, rel=1e-3))
+    assert fit.constant[:2] == (fit.level, 0.0)
+    assert fit.constant.scale == pytest.approx(scale, rel=1e-3)
     (rate, by_age), scale = least_squares(counts, window_s, 1)
     assert fit.rate == pytest.approx(rate, rel=1e-2)
     assert fit.trend == pytest.approx(-by_age, rel=1e-2, abs=1e-5)
     line = fit.line(0.0)
-    assert line == (fit.rate, fit.trend, pytest.approx(scale, rel=1e-2))
+    assert line[:2] == (fit.rate, fit.trend)
+    assert line.scale == pytest.approx(scale, rel=1e-2)
 
 
 @pytest.mark.parametrize("lead_s", [0.0, 31.0, 300.0])
@@ -98,13 +100,15 @@ def test_its_two_numbers_are_all_that_is_needed(looks: list[tuple[float, int]], 
         weight += count * math.exp(-middle_s / window_s)
         age_s += count * middle_s * math.exp(-middle_s / window_s)
         after_s += passed_s
-    assert looked_at(window_s, looks) == (pytest.approx(weight), pytest.approx(age_s))
+    moments = looked_at(window_s, looks)
+    assert moments.weight == pytest.approx(weight)
+    assert moments.age_s == pytest.approx(age_s)
 
 
 def test_a_window_contradicts_what_its_jobs_rule_out_and_nothing_else() -> None:
-    """Sixteen seconds without a job, after a rate of one a second."""
+    """Half a minute without a job, after a rate of one a second."""
     busy = {window_s: looked_at(window_s, [(1.0, 1)] * 500) for window_s in WINDOWS_S}
-    quiet = {window_s: looked_at(window_s, [(1.0, 1)] * 484 + [(1.0, 0)] * 16) for window_s in WINDOWS_S}
+    quiet = {window_s: looked_at(window_s, [(1.0, 1)] * 470 + [(1.0, 0)] * 30) for window_s in WINDOWS_S}
     long, short = WINDOWS_S.index(512.0), WINDOWS_S.index(8.0)
     fits = fits_of(500.0, list(busy.values()))
     assert not any(one.contradicts(other.constant, 1.0) for one in fits for other in fits)

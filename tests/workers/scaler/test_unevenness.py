@@ -47,12 +47,12 @@ def test_of_a_clock_that_runs_ever_faster_too() -> None:
     assert dispersion((-b + np.sqrt(b * b + 4 * a * counts)) / (2 * a)) < 0.1
 
 
-@pytest.mark.parametrize("rate", [0.05, 0.3, 1.0, 5.0, 50.0])
-def test_of_a_poisson_process_it_is_one(rate: float) -> None:
+@pytest.mark.parametrize(("rate", "error"), [(0.05, 0.4), (0.3, 0.25), (1.0, 0.25), (5.0, 0.25), (50.0, 0.25)])
+def test_of_a_poisson_process_it_is_one(rate: float, error: float) -> None:
+    """It rests on some dozens of pairs of counts, or on a dozen where jobs are rare: a single one may be far off."""
     found = [dispersion(poisson(rate, seed)) for seed in range(10)]
-    # It rests on some dozens of pairs of counts: each is right to a factor, the mean to a quarter.
-    assert statistics.fmean(found) == pytest.approx(1, abs=0.25)
-    assert 0.4 < min(found)
+    assert statistics.fmean(found) == pytest.approx(1, abs=error)
+    assert min(found) > 0.3
     assert max(found) < 2.2
 
 
@@ -64,9 +64,13 @@ def test_of_batches_it_is_their_size(size: int) -> None:
 
 
 def test_how_often_it_is_looked_at_matters_little() -> None:
-    for times_s in (poisson(0.5, 3), np.repeat(poisson(0.1, 3), 10), np.arange(0.3, LENGTH_S, 1.7)):
-        seldom, often = dispersion(times_s, 2.0), dispersion(times_s, 0.25)
-        assert seldom == pytest.approx(often, rel=0.3, abs=0.1)
+    for streams in (
+        [poisson(0.5, seed) for seed in range(5)],
+        [np.repeat(poisson(0.1, seed), 10) for seed in range(5)],
+        [np.arange(0.3, LENGTH_S, 1.7)],
+    ):
+        often, seldom = (statistics.fmean(dispersion(times_s, look_s) for times_s in streams) for look_s in (0.5, 4.0))
+        assert seldom == pytest.approx(often, rel=0.3, abs=0.05)
 
 
 def test_before_anything_is_known_it_is_taken_for_a_poisson_process() -> None:
