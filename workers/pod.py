@@ -65,20 +65,18 @@ async def keep_deletion_cost(worker: Worker, pod: PodSettings, api_server: str |
     It is looked at twice a second and written when it has changed: a worker with jobs of milliseconds must not
     write at their pace.
     """
-    # It takes 70 MB and half a second to import, of which a worker elsewhere needs nothing.
+    # Not at the top: a worker elsewhere needs nothing of it.
     import aiohttp
     from kubernetes_asyncio import client, config
 
-    configuration = client.Configuration(host=api_server)
-    # Python 3.13 refuses the CA of many a cluster for want of a key usage extension. The chain is verified still.
-    configuration.disable_strict_ssl_verification = True
-    if api_server is None:
-        try:
-            config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
-        except config.ConfigException as error:
-            logger.warning("the pod's deletion cost is not kept: %s", error)
-            await asyncio.Event().wait()
-    async with client.ApiClient(configuration) as api:
+    from workers.kubernetes import configuration
+
+    try:
+        reached = configuration(api_server)
+    except config.ConfigException as error:
+        logger.warning("the pod's deletion cost is not kept: %s", error)
+        await asyncio.Event().wait()
+    async with client.ApiClient(reached) as api:
         pods = client.CoreV1Api(api)
         waits = backoff_s(1.0, 60.0)
         written = None

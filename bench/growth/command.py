@@ -20,6 +20,7 @@ from pathlib import Path
 import uvloop
 
 from bench import placement
+from bench.arguments import whole
 from bench.growth.cells import Axis
 from bench.growth.measure import Found, Sizes, measure, raise_limits
 from bench.growth.plot import plot
@@ -38,18 +39,11 @@ QUICK = Sizes(rounds=3, cycles=40, pushes=30, pace_s=2.0)
 _QUICK_MOST = 100_000
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
 def main() -> None:
     """Reads the command line, measures, prints, and writes the files."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds, up to 100k jobs: a look, not a measurement")
-    parser.add_argument("--rounds", type=_positive, help=f"how often all is measured (default: {FULL.rounds})")
+    parser.add_argument("--rounds", type=whole(1), help=f"how often all is measured (default: {FULL.rounds})")
     names = [axis.name for axis in AXES]
     parser.add_argument("--only", choices=names, nargs="+", default=names, help="what grows (default: all)")
     parser.add_argument(

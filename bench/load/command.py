@@ -10,7 +10,6 @@ import math
 import os
 import re
 import resource
-import signal
 import sys
 import time
 from dataclasses import replace
@@ -24,7 +23,7 @@ from bench.load import self_test
 from bench.load.client import Client
 from bench.load.generator import Generator
 from bench.load.inputs import InputError
-from bench.load.live import show
+from bench.load.live import watched
 from bench.load.observer import Gateway, ObserverError, cluster
 from bench.load.plan import DEFAULT_URL, Plan
 from bench.processes import ROOT, BenchError
@@ -216,7 +215,6 @@ def _loop() -> Callable[[Coroutine[None, None, tuple[Generator, Run]]], tuple[Ge
 
 async def _make(plan: Plan, is_service: bool) -> tuple[Generator, Run]:
     """The run, with its live view."""
-    loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as stack:
         generator = Generator(plan)
         if is_service:
@@ -224,15 +222,8 @@ async def _make(plan: Plan, is_service: bool) -> tuple[Generator, Run]:
             generator.sources.append(await stack.enter_async_context(Gateway(plan.url)))
         if plan.kubernetes:
             generator.sources.append(await stack.enter_async_context(cluster(plan.kubernetes)))
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, generator.interrupt)
-        view = asyncio.create_task(show(generator, sys.stderr))
-        try:
+        async with watched(generator):
             return generator, await generator.run()
-        finally:
-            view.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await view
 
 
 async def _answers(plan: Plan) -> None:

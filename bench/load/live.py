@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
+import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
@@ -12,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from typing import TextIO
 
     from bench.load.generator import Generator
@@ -116,3 +120,18 @@ async def _lines(generator: Generator, stream: TextIO) -> None:
             print(_line(generator), file=stream, flush=True)
     finally:
         print(_line(generator), file=stream, flush=True)
+
+
+@contextlib.asynccontextmanager
+async def watched(generator: Generator) -> AsyncIterator[None]:
+    """Shows the run on stderr while the block goes on; SIGINT and SIGTERM interrupt it from here on."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, generator.interrupt)
+    view = asyncio.create_task(show(generator, sys.stderr))
+    try:
+        yield
+    finally:
+        view.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await view

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from bench import gateways, memory, server, venvs, workers
+from bench.arguments import whole
 from bench.contenders import ENDPOINTS, LATENCY, RESIDENT, THROUGHPUT, WAITING, WAITING_BESIDES
 from bench.processes import BenchError
 from bench.report import Run, machine, plain, table
@@ -118,17 +119,10 @@ def _say(number: int, name: str, text: str) -> None:
     print(f"round {number + 1}: {name}: {text}", file=sys.stderr, flush=True)
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
 def main() -> None:
     """Reads the command line, measures, prints."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=_positive, help="how often all is measured (default: 5, or 1 if quick)")
+    parser.add_argument("--rounds", type=whole(1), help="how often all is measured (default: 5, or 1 if quick)")
     parser.add_argument("--quick", action="store_true", help="one small round: a look, not a measurement")
     parser.add_argument("--only", choices=KINDS, nargs="+", default=KINDS, help="kinds to measure (default: all)")
     parser.add_argument(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.arguments import positive
 from bench.processes import ROOT
 from bench.reports.checked import checked
 from bench.reports.page import page
@@ -72,21 +72,11 @@ def _parser() -> argparse.ArgumentParser:
         help="for the plots and the page (default: .bench/report)",
     )
     parser.add_argument(
-        "--objective", type=_positive, metavar="S", help="shows the share of jobs that finished within S seconds"
+        "--objective", type=positive, metavar="S", help="shows the share of jobs that finished within S seconds"
     )
     parser.add_argument("--names", nargs="+", metavar="NAME", help="of the runs, in place of those in the files")
     parser.add_argument("--title", default="", help="of the page (default: the runs' names)")
     return parser
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and number > 0):
-        raise argparse.ArgumentTypeError(f"a number of more than 0 is needed, not {text!r}")
-    return number
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from bench.arguments import positive, whole
 from bench.arrivals import PROCESSES, SHAPES, LoadError
 from bench.reports.table import Table, number, percent, seconds, text
 from bench.runs import write
@@ -22,7 +23,7 @@ from bench.simulation.contenders import CLAIRVOYANT, CONTENDERS, find
 from bench.simulation.times import KINDS, TimesError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 _EPILOG = f"""loads, each perhaps with a factor (ramping*3):
   {(chr(10) + "  ").join(SHAPES.values())}
@@ -208,28 +209,6 @@ def _rule(name: str) -> str:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return name
-
-
-def positive(text: str) -> float:
-    """For argparse."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"a number of more than 0 is needed, not {text!r}")
-    return value
-
-
-def whole(least: int) -> Callable[[str], int]:
-    """For argparse."""
-
-    def read(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"a whole number of at least {least} is needed, not {text!r}")
-        return int(text)
-
-    return read
 
 
 if __name__ == "__main__":

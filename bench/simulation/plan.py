@@ -12,10 +12,10 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.arguments import positive, whole
 from bench.arrivals import PROCESSES, LoadError
 from bench.reports.table import Table, number, percent, seconds, text
 from bench.simulation import comparison
-from bench.simulation.command import positive, whole
 from bench.simulation.comparison import Case
 from bench.simulation.contenders import CONTENDERS
 from bench.simulation.times import TimesError

@@ -9,6 +9,8 @@ import aiohttp
 import orjson
 from kubernetes_asyncio import client, config
 
+from workers.kubernetes import configuration
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
 
@@ -42,15 +44,10 @@ class Cluster:
 
     def __init__(self, namespace: str, deployment: str, api_server: str | None = None) -> None:
         """`api_server`, a URL, is that of the cluster this runs in, by default. Raises ApiError outside of one."""
-        configuration = client.Configuration(host=api_server)
-        # Python 3.13 refuses the CA of many a cluster for want of a key usage extension. The chain is verified still.
-        configuration.disable_strict_ssl_verification = True
-        if api_server is None:
-            try:
-                config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
-            except config.ConfigException as error:
-                raise ApiError(0, f"this is no pod of a cluster, or it has no token: {error}") from error
-        self._api = client.ApiClient(configuration)
+        try:
+            self._api = client.ApiClient(configuration(api_server))
+        except config.ConfigException as error:
+            raise ApiError(0, f"this is no pod of a cluster, or it has no token: {error}") from error
         # The client's types know neither plain responses nor dictionaries for bodies.
         self._core: Any = client.CoreV1Api(self._api)
         self._apps: Any = client.AppsV1Api(self._api)
