@@ -1,4 +1,4 @@
-"""Numbers on the command line, for argparse."""
+"""Numbers and URLs on the command line, for argparse."""
 
 from __future__ import annotations
 
@@ -6,27 +6,62 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
+from yarl import URL
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# Where the run command and `minikube tunnel` have the service, by default.
+DEFAULT_URL = "http://127.0.0.1:8002"
 
 
 def positive(text: str) -> float:
     """A finite number of more than 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value > 0):
+    value = _finite(text)
+    if not value > 0:
         raise argparse.ArgumentTypeError(f"a number of more than 0 is needed, not {text!r}")
     return value
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """A whole number of at least that."""
+def at_least(least: float) -> Callable[[str], float]:
+    """A finite number of at least that."""
+
+    def read(text: str) -> float:
+        value = _finite(text)
+        if not value >= least:
+            raise argparse.ArgumentTypeError(f"a number of at least {least:g} is needed, not {text!r}")
+        return value
+
+    return read
+
+
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A whole number of at least, and perhaps at most, that."""
+    bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
 
     def read(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"a whole number of at least {least} is needed, not {text!r}")
+        if not text.isdecimal() or int(text) < least or (most is not None and int(text) > most):
+            raise argparse.ArgumentTypeError(f"a whole number {bounds} is needed, not {text!r}")
         return int(text)
 
     return read
+
+
+def url(text: str) -> str:
+    """A service's, with a host; it stays as it is written."""
+    try:
+        found = URL(text)
+    except ValueError:
+        found = URL()
+    if found.scheme not in ("http", "https") or not found.host:
+        raise argparse.ArgumentTypeError(f"a URL as {DEFAULT_URL} is needed, not {text!r}")
+    return text
+
+
+def _finite(text: str) -> float:
+    """NaN for what is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan

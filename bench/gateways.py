@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench import placement
+from bench.launch import free_port
 from bench.processes import BenchError, Process
-from bench.server import Server, free_port
 from bench.venvs import python
 
 if TYPE_CHECKING:
     from bench.contenders import Endpoint
+    from bench.server import Server
 
 _START_PATIENCE_S = 30.0
 
@@ -37,18 +38,12 @@ def pushes(endpoint: Endpoint, server: Server, seconds: float, connections: int)
     """
     server.flush()
     port = free_port()
-    variables = {
-        "HOST": "127.0.0.1",
-        "PORT": str(port),
-        "REDIS_URL": server.url,
-        "MAX_BACKLOG": "100000000",
-        "LOG_LEVEL": "WARNING",
-    }
     options = ["--port", str(port), "--connections", str(connections)]
     options += ["--seconds", f"{seconds:g}", "--warm-up", f"{seconds / 4:g}"]
     command = [python(endpoint.library), "-m", endpoint.module]
-    with Process(command, {**variables, **endpoint.environment}, placement.MEASURED) as process:
-        _wait(process, port)
+    with Process(command, {**settings(port, server.url), **endpoint.environment}, placement.MEASURED) as process:
+        # A bare endpoint knows no other path.
+        wait(process, port, "POST", "/push?input=x", 202)
         with Process([sys.executable, "-m", "bench.hammer", *options], {}, placement.REST) as load:
             load.message(_START_PATIENCE_S)  # the warm-up is over
             since_s, process_cpu_s, server_cpu_s = time.perf_counter(), process.cpu_s(), server.process.cpu_s()
@@ -65,6 +60,17 @@ def pushes(endpoint: Endpoint, server: Server, seconds: float, connections: int)
     return used
 
 
+def settings(port: int, redis_url: str) -> dict[str, str]:
+    """A gateway's for a measurement: nothing is refused for want of room, and nothing logged for each request."""
+    return {
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "REDIS_URL": redis_url,
+        "MAX_BACKLOG": "100000000",
+        "LOG_LEVEL": "WARNING",
+    }
+
+
 def _kept(endpoint: Endpoint, server: Server) -> float:
     match endpoint.keeps:
         case "keys":
@@ -75,19 +81,20 @@ def _kept(endpoint: Endpoint, server: Server) -> float:
             return math.inf
 
 
-def _wait(process: Process, port: int) -> None:
+def wait(process: Process, port: int, method: str, path: str, wanted: int) -> None:
+    """Returns when that request is answered with the status `wanted`. Raises BenchError if it is not in time."""
     deadline = time.monotonic() + _START_PATIENCE_S
     while True:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:
-            connection.request("POST", "/push?input=x")
+            connection.request(method, path)
             status = connection.getresponse().status
         except OSError:
             status = 0
         finally:
             connection.close()
-        if status == 202:
+        if status == wanted:
             return
         if time.monotonic() > deadline or not process.running:
-            raise process.error(f"it does not take pushes (last status: {status or 'no answer'})")
+            raise process.error(f"{method} {path} is not answered with {wanted} (last status: {status or 'no answer'})")
         time.sleep(0.05)

@@ -10,15 +10,17 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import psutil
 
 from bench import placement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parent.parent
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
@@ -115,21 +117,20 @@ class Process:
 
     def cpu_s(self) -> float:
         """Processor time so far, of the process and its children, in seconds."""
-        try:
-            process = psutil.Process(self._process.pid)
-            times = [p.cpu_times() for p in (process, *process.children(recursive=True))]
-        except psutil.NoSuchProcess:
-            raise self.error("ended too early") from None
-        return sum(t.user + t.system for t in times)
+        return sum(times.user + times.system for times in self._each(psutil.Process.cpu_times))
 
     def resident_bytes(self) -> int:
         """Memory of the process and its children, as if nobody else was there: what they share counts once."""
+        found = self._each(psutil.Process.memory_full_info)
+        return sum(one.uss for one in found) + max(one.rss - one.uss for one in found)
+
+    def _each(self, ask: Callable[[psutil.Process], T]) -> list[T]:
+        """What the process and its children answer. Raises BenchError if one of them is gone."""
         try:
             process = psutil.Process(self._process.pid)
-            found = [p.memory_full_info() for p in (process, *process.children(recursive=True))]
+            return [ask(one) for one in (process, *process.children(recursive=True))]
         except psutil.NoSuchProcess:
             raise self.error("ended too early") from None
-        return sum(one.uss for one in found) + max(one.rss - one.uss for one in found)
 
     def stop(self) -> None:
         """SIGKILL, to its children too: nothing of it has to be kept."""

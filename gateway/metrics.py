@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from workers.histogram import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from workers.stream import Counts
 
 _BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-_BOUND_LABELS = [*(f"{bound:g}" for bound in _BOUNDS_S), "+Inf"]
 _STREAM_GAUGES = {
     "waiting": ("leadtime_jobs_waiting", "Jobs in the stream that were never claimed (the consumer group's lag)."),
     "pending": ("leadtime_jobs_pending", "Jobs claimed and not acknowledged: running, or handed back."),
@@ -27,28 +27,12 @@ _STREAM_GAUGES = {
 }
 
 
-class _Times:
-    """A histogram's counts: per bound, not summed up, and the sum in seconds."""
-
-    def __init__(self) -> None:
-        self.counts = [0] * len(_BOUND_LABELS)
-        self.sum_s = 0.0
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Cumulative, as Prometheus wants them."""
-        total, buckets = 0, []
-        for label, count in zip(_BOUND_LABELS, self.counts, strict=True):
-            total += count
-            buckets.append((label, float(total)))
-        return buckets
-
-
 class Metrics:
     """Counts this process's requests and pushes in plain numbers, and makes metrics of them when it is scraped."""
 
     def __init__(self) -> None:
         self._requests: Counter[tuple[str, str, int]] = Counter()
-        self._times: dict[str, _Times] = {}
+        self._times: dict[str, Histogram] = {}
         self._pushes: Counter[str] = Counter()
         self._waiters = 0
         self._stream: Counts | None = None
@@ -65,9 +49,8 @@ class Metrics:
         self._requests[endpoint, method, status] += 1
         times = self._times.get(endpoint)
         if times is None:
-            times = self._times[endpoint] = _Times()
-        times.counts[bisect_left(_BOUNDS_S, seconds)] += 1
-        times.sum_s += seconds
+            times = self._times[endpoint] = Histogram(_BOUNDS_S)
+        times.add(seconds)
 
     def turned_away(self, status: int) -> None:
         """Counts a request that reached none: its path and method are a stranger's choice, and no labels."""

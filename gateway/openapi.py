@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from gateway.idempotency import MAX_KEY_CHARS
+from workers import __version__
 from workers.stream import Status
 
 if TYPE_CHECKING:
@@ -248,13 +248,6 @@ def _machine_paths() -> Document:
     }
 
 
-def _version() -> str:
-    try:
-        return version("leadtime")
-    except PackageNotFoundError:
-        return "0"
-
-
 def describe(settings: GatewaySettings) -> Document:
     """The document. With API keys configured, it asks for them; its bounds are those of `settings`."""
     jobs = {"/push": {"post": _push(settings)}, **_job_paths()}
@@ -277,7 +270,7 @@ def describe(settings: GatewaySettings) -> Document:
         "openapi": "3.1.0",
         "info": {
             "title": "Leadtime",
-            "version": _version(),
+            "version": __version__,
             "description": "Push an input, get an id, ask for its status, fetch its result. Errors: RFC 9457.",
         },
         "paths": {**jobs, **_machine_paths()},

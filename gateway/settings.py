@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from workers.stream import StreamSettings
+from workers.settings import LogLevel, StreamSettings, check_certificate
 
 MIN_API_KEY_CHARS = 16
 
@@ -34,9 +34,7 @@ class GatewaySettings(StreamSettings):
         SecretStr(""),
         description=f"comma-separated API keys of {MIN_API_KEY_CHARS} or more characters; empty lets everybody in",
     )
-    log_level: str = Field(
-        "INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="least severe log line that is written"
-    )
+    log_level: LogLevel = "INFO"
     tls_cert_file: Path | None = Field(None, description="certificate chain (PEM) for HTTPS; goes with TLS_KEY_FILE")
     tls_key_file: Path | None = Field(None, description="private key (PEM) for HTTPS; goes with TLS_CERT_FILE")
 
@@ -52,12 +50,7 @@ class GatewaySettings(StreamSettings):
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
-        files = (self.tls_cert_file, self.tls_key_file)
-        if (files[0] is None) != (files[1] is None):
-            raise ValueError("TLS_CERT_FILE and TLS_KEY_FILE go together")
-        for file in files:
-            if file is not None and not file.is_file():
-                raise ValueError(f"{file} is not a file")
+        check_certificate(self.tls_cert_file, self.tls_key_file)
         if self.tls_cert_file and self.tls_key_file:
             try:
                 # Without the password, a key that has one would be asked for on the terminal.

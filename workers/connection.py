@@ -72,21 +72,37 @@ def backoff_s(least_s: float = 0.05, most_s: float = 2.0) -> Iterator[float]:
         wait_s = min(most_s, wait_s * 2)
 
 
-async def until_available(call: Callable[[], Awaitable[T]], what: str) -> T:
-    """Repeats `call`, which must be safe to repeat, with backoff for as long as the server is unavailable."""
+async def repeated(
+    call: Callable[[], Awaitable[T]],
+    failed: Callable[[Exception], None],
+    passes: Callable[[Exception], bool] = is_unavailable,
+) -> T:
+    """Repeats `call`, which must be safe to repeat, with backoff for as long as it fails with what `passes`.
+
+    Each of these failures is told to `failed`; any other error is raised.
+    """
     waits = backoff_s()
-    warned = False
     while True:
         try:
-            result = await call()
+            return await call()
         except Exception as error:
-            if not is_unavailable(error):
+            if not passes(error):
                 raise
-            if not warned:
-                logger.warning("%s: the server is unavailable (%s), trying until it is back", what, error)
-                warned = True
-            await asyncio.sleep(next(waits))
-        else:
-            if warned:
-                logger.info("%s: the server is back", what)
-            return result
+            failed(error)
+        await asyncio.sleep(next(waits))
+
+
+async def until_available(call: Callable[[], Awaitable[T]], what: str) -> T:
+    """Repeats `call`, which must be safe to repeat, with backoff for as long as the server is unavailable."""
+    warned = False
+
+    def warn(error: Exception) -> None:
+        nonlocal warned
+        if not warned:
+            logger.warning("%s: the server is unavailable (%s), trying until it is back", what, error)
+        warned = True
+
+    result = await repeated(call, warn)
+    if warned:
+        logger.info("%s: the server is back", what)
+    return result

@@ -11,6 +11,8 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
+from workers.stream import LIBRARY
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -80,6 +82,7 @@ class Heartbeat:
                 "ready_since": worker.ready_since_ms,
                 "running": worker.runner.running,
                 "job": worker.runner.job_at_hand,
+                "takes": LIBRARY if worker.takes_jobs else "",
                 "served": worker.metrics.served.count,
                 "served_s": worker.metrics.served.text(),
             }

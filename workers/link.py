@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING, TypeVar
 
 from redis.exceptions import AuthenticationError
 
-from workers.connection import backoff_s, is_unavailable
+from workers.connection import is_unavailable, repeated
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,22 +34,12 @@ class Link:
 
         Raises what is no absence of the server: AuthenticationError too.
         """
-        waits = backoff_s()
         token = object()
         try:
-            while True:
-                try:
-                    result = await call()
-                except Exception as error:
-                    # redis-py has it that a refused password is a broken connection.
-                    if isinstance(error, AuthenticationError) or not is_unavailable(error):
-                        raise
-                    self._fail(token, what, error)
-                    await asyncio.sleep(next(waits))
-                else:
-                    if token in self._waiting and len(self._waiting) == 1:
-                        logger.info("the server is back")
-                    return result
+            result = await repeated(call, lambda error: self._fail(token, what, error), _passes)
+            if token in self._waiting and len(self._waiting) == 1:
+                logger.info("the server is back")
+            return result
         finally:
             if token in self._waiting:
                 self._waiting.discard(token)
@@ -61,3 +50,8 @@ class Link:
             logger.warning("the server is unavailable (%s: %s), trying until it is back", what, error)
         self._waiting.add(token)
         self._on_change()
+
+
+def _passes(error: Exception) -> bool:
+    # redis-py has it that a refused password is a broken connection.
+    return is_unavailable(error) and not isinstance(error, AuthenticationError)

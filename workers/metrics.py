@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -10,39 +9,16 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from workers.histogram import Histogram
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from prometheus_client import Metric
 
 JobOutcome: TypeAlias = Literal["finished", "failed", "retried", "released", "cancelled", "lost"]
 OUTCOMES: tuple[JobOutcome, ...] = ("finished", "failed", "retried", "released", "cancelled", "lost")
-_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
-
-
-class Times:
-    """A histogram of seconds that costs little to add to: a worker may end tens of thousands of jobs a second."""
-
-    __slots__ = ("_buckets_s", "_counts", "_sum_s")
-
-    def __init__(self, buckets_s: Sequence[float] = _BUCKETS_S) -> None:
-        self._buckets_s = buckets_s
-        self._counts = [0] * (len(buckets_s) + 1)
-        self._sum_s = 0.0
-
-    def add(self, seconds: float) -> None:
-        """Counts one; less than 0 (clocks differ) counts as 0."""
-        seconds = max(0.0, seconds)
-        self._counts[bisect_left(self._buckets_s, seconds)] += 1
-        self._sum_s += seconds
-
-    def family(self, name: str, text: str) -> HistogramMetricFamily:
-        """What Prometheus is told: counts up to each bound."""
-        total, buckets = 0, []
-        for bound_s, count in zip([*map(str, self._buckets_s), "+Inf"], self._counts, strict=True):
-            total += count
-            buckets.append((bound_s, float(total)))
-        return HistogramMetricFamily(name, text, buckets=buckets, sum_value=self._sum_s)
+_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 
 
 class Recent:
@@ -71,10 +47,10 @@ class Metrics(Collector):
 
     def __init__(self) -> None:
         self.jobs: dict[JobOutcome, int] = dict.fromkeys(OUTCOMES, 0)
-        self.attempts = Times()
+        self.attempts = Histogram(_BOUNDS_S)
         self.served = Recent()
-        self.queue_waits = Times()
-        self.model_loads = Times()
+        self.queue_waits = Histogram(_BOUNDS_S)
+        self.model_loads = Histogram(_BOUNDS_S)
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -100,14 +76,22 @@ class Metrics(Collector):
         for outcome, count in self.jobs.items():
             jobs.add_metric([outcome], count)
         yield jobs
-        yield self.attempts.family(
-            "leadtime_worker_attempt_seconds", "Time from an attempt's start to its function's end."
+        yield _family(
+            "leadtime_worker_attempt_seconds", "Time from an attempt's start to its function's end.", self.attempts
         )
-        yield self.queue_waits.family(
-            "leadtime_worker_queue_wait_seconds", "Time from a job's push to the start of its first attempt."
+        yield _family(
+            "leadtime_worker_queue_wait_seconds",
+            "Time from a job's push to the start of its first attempt.",
+            self.queue_waits,
         )
-        yield self.model_loads.family(
-            "leadtime_worker_model_load_seconds", "Time from a model process's start until its model was loaded."
+        yield _family(
+            "leadtime_worker_model_load_seconds",
+            "Time from a model process's start until its model was loaded.",
+            self.model_loads,
         )
         for name, (text, value) in self._gauges.items():
             yield GaugeMetricFamily(name, text, value=value())
+
+
+def _family(name: str, text: str, histogram: Histogram) -> HistogramMetricFamily:
+    return HistogramMetricFamily(name, text, buckets=histogram.buckets(), sum_value=histogram.sum_s)

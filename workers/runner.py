@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from workers.attempt import Again, Attempt, Done, Failed, Outcome, Stopped
 from workers.outbox import Outbox
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from workers.worker import Worker
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class _Plan(NamedTuple):
@@ -42,7 +44,7 @@ class Runner:
         self._on_free = on_free
         self._plans = {name: self._plan(function) for name, function in worker.functions.items()}
         self._attempts: dict[str, Attempt] = {}
-        self._concluding: set[asyncio.Task[None]] = set()
+        self._concluding: set[asyncio.Task[Any]] = set()
         self._outbox = Outbox(self._send)
         self._empty = asyncio.Event()
         self._empty.set()
@@ -87,6 +89,18 @@ class Runner:
         self._empty.clear()
         self.running += 1
         attempt.task = self._worker.tasks[job.id] = self._worker.loop.create_task(self._run(attempt))
+
+    def refuse(self, job: Claimed) -> None:
+        """Hands back a job that was just claimed, instead of running it."""
+        worker, held = self._worker, [(job.id, job.attempt)]
+        self._conclude_soon(worker.link.call(lambda: worker.stream.release(worker.id, held), "handing a job back"))
+
+    def lose(self, entry: str) -> bool:
+        """Stops the job of an entry that was handed back. False: it does not run."""
+        attempt = next((one for one in self._attempts.values() if one.job.entry == entry), None)
+        if attempt is not None:
+            attempt.stop("lost")
+        return attempt is not None
 
     def stop(self, job_id: str, reason: StopReason, attempt_number: int | None = None) -> None:
         """Stops a job if it runs (as that attempt)."""
@@ -154,10 +168,13 @@ class Runner:
 
     async def _uncancelled(self, coroutine: Coroutine[Any, Any, None]) -> None:
         # A cancel that comes once the function has returned must not lose the outcome.
+        await asyncio.shield(self._conclude_soon(coroutine))
+
+    def _conclude_soon(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = self._worker.loop.create_task(coroutine)
         self._concluding.add(task)
         task.add_done_callback(self._concluding.discard)
-        await asyncio.shield(task)
+        return task
 
     async def _conclude(self, attempt: Attempt, outcome: Outcome, ctx: dict[Any, Any] | None) -> None:
         """Records the outcome between the hooks, which are only called with a `ctx`."""

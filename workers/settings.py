@@ -12,10 +12,16 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from redis.asyncio.connection import Connection, parse_url
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pydantic_core import ErrorDetails
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+LogLevel = Annotated[
+    str, Field(pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="least severe log line that is written")
+]
 
 BAD_SETTING = 2  # exit code of a process that will not start, however often
 _MOST_SHOWN_CHARS = 100
@@ -102,9 +108,18 @@ class WorkerSettings(StreamSettings):
     probe_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         0, description="port of /healthz, /readyz and /metrics of a worker; 0 is none"
     )
-    log_level: str = Field(
-        "INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="least severe log line that is written"
-    )
+    log_level: LogLevel = "INFO"
+
+
+def check_certificate(cert: Path | None, key: Path | None, client_ca: Path | None = None) -> None:
+    """Raises ValueError unless a certificate and its key go together, and all that are named are files."""
+    if (cert is None) != (key is None):
+        raise ValueError("TLS_CERT_FILE and TLS_KEY_FILE go together")
+    if client_ca and not cert:
+        raise ValueError("TLS_CLIENT_CA_FILE needs TLS_CERT_FILE and TLS_KEY_FILE")
+    for file in (cert, key, client_ca):
+        if file is not None and not file.is_file():
+            raise ValueError(f"{file} is not a file")
 
 
 S = TypeVar("S", bound=BaseSettings)

@@ -16,19 +16,22 @@
 -- {q}:dead                stream  dead letters: id, function, args, kwargs, owner,     trimmed by age and length
 --                                 attempts, error
 -- {q}:idempotency:KEY     string  "fingerprint id" of the first push with that key     24 h after that push
--- {q}:idle                zset    workers with free capacity, by the time they were ready member goes when woken or full
+-- {q}:idle                zset    workers with free capacity, by the time they were ready member goes when woken, full
+--                                                                                      or handed a job
 -- {q}:worker:WORKER       hash    a worker's registration                              its heartbeat's expiry
 -- {q}:workers             zset    worker ids by the expiry of their registration       pruned by sweep
 -- {q}:swept               string  time of the last sweep                               one sweep interval
 -- {q}:pruned              string  time of the last pruning                             one lease
 -- {q}:health-check        string  arq's health line of the last worker that wrote it   its interval
 -- {q}:scaler              hash    the scaler's memory: decision, state (JSON)          7 days after it was last written
--- channels: {q}:ended (ids of ended jobs), {q}:wake:WORKER ("" or "cancel ID"), {q}:wake: (no worker was free to wake)
+-- channels: {q}:ended (ids of ended jobs), {q}:wake:WORKER ("", "cancel ID" or "run JOB": see hand_over),
+--   {q}:wake: (no worker was free to wake)
 --
 -- record fields: seq (place in the order of pushes), entry (in {q}:stream, or {q}:dead when failed),
 --   owner, queued (only where the entry's own time is not the push's), attempts, and once claimed:
 --   status (absent means queued), worker, started, finished, result or error (JSON);
 --   deferred jobs keep function, args, kwargs here.
+-- fields of a registration that are read here: running, and takes (the library whose pushes may hand it a job).
 
 local GROUP = 'workers'
 local RELEASED = 'released'
@@ -36,6 +39,7 @@ local CHUNK = 1000 -- arguments that unpack() is safely given at once
 local CLOCK_SLACK_MS = 1000 -- an entry's id this far ahead of the clock is not its time
 local ROUND = 100 -- entries read at once, so that large payloads can be stopped in between
 local REPLY_BYTES = 8 * 1024 * 1024 -- a reply ends with the payload or result that fills this
+local MESSAGE_BYTES = 64 * 1024 -- a larger payload is no message: the server drops subscribers that are slow to read
 
 -- Before 7.2.5 XREADGROUP tells neither the append-only file nor the replicas how many entries the group
 -- has read (redis/redis#12898): after a restart the lag would be that of all jobs there ever were.
@@ -158,6 +162,49 @@ local function append(k, id, function_name, args, kwargs)
   return redis.call('XADD', k.stream, '*', 'id', id, 'function', function_name, 'args', args)
 end
 
+-- Entries that no worker was given yet, up to `count`; they are the worker's from now on.
+local function read_new(k, worker, count)
+  local read = redis.call('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', count, 'STREAMS', k.stream, '>')
+  if not read then return {} end
+  if FORGETS_ENTRIES_READ then
+    local group = find_group(k)
+    redis.call('XGROUP', 'SETID', k.stream, GROUP, group['last-delivered-id'], 'ENTRIESREAD',
+      whole(group['entries-read'] or -1))
+  end
+  return read[1][2]
+end
+
+-- Whether the next entry will be the first to be claimed.
+local function is_queue_empty(k, group)
+  return group['lag'] == 0
+    and (group['pending'] == 0 or #redis.call('XPENDING', k.stream, GROUP, '-', '+', 1, RELEASED) == 0)
+end
+
+-- Gives an entry that was just added to an empty queue to the worker that `wake` would wake, which saves that worker
+-- the claim: the message says what a claim would reply, and the caller writes the record as `start` does. Only a
+-- worker of this very release that runs nothing takes one; another is woken, as for a payload that is too large.
+-- Returns the worker, or nil, and how many were told: 1, or 0 if nobody listens.
+local function hand_over(k, id, entry, function_name, args, kwargs, queued)
+  local is_small = #args + #kwargs <= MESSAGE_BYTES
+  while true do
+    local worker = redis.call('ZPOPMIN', k.idle)[1]
+    if not worker then return nil, 0 end
+    local worker_key, message = k.worker .. worker, ''
+    local r = redis.call('HMGET', worker_key, 'takes', 'running')
+    local takes = is_small and r[1] == '@LIBRARY@' and r[2] == '0'
+    if takes then
+      message = 'run ' .. entry .. ' ' .. queued .. ' ' .. #id .. ' ' .. #function_name .. ' ' .. #args .. ' '
+        .. id .. function_name .. args .. kwargs
+    end
+    if redis.call('PUBLISH', k.wake .. worker, message) > 0 then
+      if not takes then return nil, 1 end
+      read_new(k, worker, 1)
+      redis.call('HSET', worker_key, 'state', 'busy', 'job', id, 'running', 1)
+      return worker, 1
+    end
+  end
+end
+
 local function payload_of(stream, entry)
   local rows = redis.call('XRANGE', stream, entry, entry)
   if #rows == 0 then return nil end
@@ -208,6 +255,7 @@ local function push(keys, argv)
   local seq = group['entries-read'] + group['lag']
   local room = max_backlog - redis.call('XLEN', k.stream) - redis.call('ZCARD', k.deferred)
   local now, replies, appended, behind = now_ms(), {}, 0, false
+  local is_empty, served = is_queue_empty(k, group), 0
   for i = 3, #argv, 5 do
     local id, options = argv[i], nil
     if argv[i + 4] ~= '' then options = cjson.decode(argv[i + 4]) end
@@ -230,13 +278,25 @@ local function push(keys, argv)
           'kwargs', options.kwargs or '', 'queued', whole(now))
         redis.call('ZADD', k.deferred, whole(now + options.defer_ms), id)
       else
-        local entry = append(k, id, argv[i + 1], argv[i + 2], options and options.kwargs)
+        local kwargs = options and options.kwargs or ''
+        local entry = append(k, id, argv[i + 1], argv[i + 2], kwargs)
         seq = seq + 1
         appended = appended + 1
-        redis.call('HSET', job_key, 'seq', whole(seq), 'entry', entry)
         -- Entry ids never go back, the clock may: then the id is no time.
         if appended == 1 then behind = entry_ms(entry) > now + CLOCK_SLACK_MS end
         if behind then redis.call('HSET', job_key, 'queued', whole(now)) end
+        local worker, told
+        if is_empty then
+          local queued = whole(behind and now or entry_ms(entry))
+          worker, told = hand_over(k, id, entry, argv[i + 1], argv[i + 2], kwargs, queued)
+          is_empty, served = worker, served + told
+        end
+        if worker then
+          redis.call('HSET', job_key, 'seq', whole(seq), 'entry', entry, 'status', 'processing', 'worker', worker,
+            'attempts', 1, 'started', whole(now))
+        else
+          redis.call('HSET', job_key, 'seq', whole(seq), 'entry', entry)
+        end
       end
       if argv[i + 3] ~= '' then redis.call('HSET', job_key, 'owner', argv[i + 3]) end
       if idempotency_key then
@@ -245,7 +305,7 @@ local function push(keys, argv)
     end
     replies[#replies + 1] = reply
   end
-  wake(k, appended)
+  wake(k, appended - served)
   return replies
 end
 
@@ -288,7 +348,7 @@ local function claim(keys, argv)
   for i = 7, #argv, 2 do limits[argv[i]] = tonumber(argv[i + 1]) end
   group_of(k)
   local now = now_ms()
-  local out, drop, ended, taken, bytes, first, has_read = {}, {}, {}, 0, 0, nil, false
+  local out, drop, ended, taken, bytes, first = {}, {}, {}, 0, 0, nil
   local function take(rows)
     for _, row in ipairs(rows) do
       local id, payload, attempt, queued = start(k, worker, row[1], row[2], limits, limit, now, keep_ms, drop, ended)
@@ -311,16 +371,9 @@ local function claim(keys, argv)
   end
   while taken < count and bytes < REPLY_BYTES do
     local asked = math.min(count - taken, ROUND)
-    local read = redis.call('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', asked, 'STREAMS', k.stream, '>')
-    if not read then break end
-    has_read = true
-    take(read[1][2])
-    if #read[1][2] < asked then break end
-  end
-  if has_read and FORGETS_ENTRIES_READ then
-    local group = find_group(k)
-    redis.call('XGROUP', 'SETID', k.stream, GROUP, group['last-delivered-id'], 'ENTRIESREAD',
-      whole(group['entries-read'] or -1))
+    local rows = read_new(k, worker, asked)
+    take(rows)
+    if #rows < asked then break end
   end
   remove_entries(k, drop)
   publish_ended(k, ended)
@@ -424,10 +477,10 @@ local function release(keys, argv)
   return released
 end
 
--- Releases what the worker holds and is not among the given `id attempt` marks. Deleted entries
--- leave the group's pending list too.
+-- Releases what the worker holds and is not among the given `id attempt` marks; returns the entries.
+-- Deleted entries leave the group's pending list too.
 local function release_others(k, worker, known)
-  local released, start_at = 0, '-'
+  local released, start_at = {}, '-'
   while true do
     local pending = redis.call('XPENDING', k.stream, GROUP, start_at, '+', CHUNK, worker)
     for _, row in ipairs(pending) do
@@ -441,18 +494,19 @@ local function release_others(k, worker, known)
         if r[2] == 'processing' and r[3] == worker and not known[id .. ' ' .. r[1]] then
           hand_back(k, k.job .. id, entry)
           redis.call('HINCRBY', k.job .. id, 'attempts', -1)
-          released = released + 1
+          released[#released + 1] = entry
         end
       end
       start_at = '(' .. entry
     end
     if #pending < CHUNK then break end
   end
-  wake(k, released)
+  wake(k, #released)
   return released
 end
 
--- release_unknown(worker, then pairs id, attempt that it runs): after a claim whose reply was lost.
+-- release_unknown(worker, then pairs id, attempt that it runs): after a claim whose reply was lost, or a message.
+-- Replies with the entries: messages of some may be on their way.
 local function release_unknown(keys, argv)
   local k, known = keys_of(keys[1]), {}
   group_of(k)
@@ -500,7 +554,7 @@ local function leave(keys, argv)
     redis.call('XGROUP', 'DELCONSUMER', k.stream, GROUP, argv[1])
   end
   if group['lag'] > 0 then wake(k, 1) end
-  return released
+  return #released
 end
 
 local function promote_due(k, now)

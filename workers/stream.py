@@ -307,9 +307,12 @@ class Stream:
         """Hands held jobs (id, attempt) back for immediate claim, their attempts uncounted. Returns how many."""
         return int(await self._call("release", worker, *_flat(held)))
 
-    async def release_unknown(self, worker: str, held: Iterable[tuple[str, int]]) -> int:
-        """Hands back all that the server says this worker holds, other than `held`. Returns how many."""
-        return int(await self._call("release_unknown", worker, *_flat(held)))
+    async def release_unknown(self, worker: str, held: Iterable[tuple[str, int]]) -> list[str]:
+        """Hands back all that the server says this worker holds, other than `held`. Returns the entries.
+
+        What was handed over to the worker in a message may be among them, whether that has arrived or not.
+        """
+        return [entry.decode() for entry in await self._call("release_unknown", worker, *_flat(held))]
 
     async def renew(self, worker: str, held: Iterable[tuple[str, int]]) -> list[str]:
         """Renews the leases of held jobs (XCLAIM JUSTID). Returns the ids that are not held any more."""
@@ -421,8 +424,8 @@ class Stream:
     def ended(self, on_ended: Callable[[str], None], on_subscribed: Callable[[], None]) -> Subscription:
         """A subscription to the ids of jobs that end; `on_subscribed`: any may have been missed before."""
 
-        def on_message(payload: str) -> None:
-            for job_id in payload.split(" "):
+        def on_message(payload: bytes) -> None:
+            for job_id in payload.decode().split(" "):
                 on_ended(job_id)
 
         return Subscription(self.settings.redis_url, f"{self.prefix}:ended", on_message, on_subscribed)
@@ -431,17 +434,32 @@ class Stream:
         """A scaler's subscription: a job waits, and no worker was free to be woken for it."""
         return Subscription(self.settings.redis_url, f"{self.prefix}:wake:", lambda _: on_jobs(), on_jobs)
 
-    def wakeups(self, worker: str, on_work: Callable[[], None], on_cancel: Callable[[str], None]) -> Subscription:
-        """A worker's subscription to its own channel: there is work, or a job is to be stopped."""
+    def wakeups(
+        self,
+        worker: str,
+        on_work: Callable[[], None],
+        on_cancel: Callable[[str], None],
+        on_job: Callable[[Claimed], None] | None = None,
+        on_subscribed: Callable[[], None] | None = None,
+    ) -> Subscription:
+        """A worker's subscription to its own channel: there is work, or a job is to be stopped.
 
-        def on_message(payload: str) -> None:
-            command, _, job_id = payload.partition(" ")
-            if command == "cancel":
-                on_cancel(job_id)
+        `on_job` gets jobs that a push has claimed for the worker, while it was idle and its registration's field
+        `takes` was `LIBRARY`. One that was missed is held all the same: call `release_unknown` in `on_subscribed`
+        (by default `on_work`).
+        """
+
+        def on_message(payload: bytes) -> None:
+            command, _, rest = payload.partition(b" ")
+            if command == b"run" and on_job:
+                on_job(_handed_over(rest))
+            elif command == b"cancel":
+                on_cancel(rest.decode())
             else:
                 on_work()
 
-        return Subscription(self.settings.redis_url, f"{self.prefix}:wake:{worker}", on_message, on_work)
+        channel = f"{self.prefix}:wake:{worker}"
+        return Subscription(self.settings.redis_url, channel, on_message, on_subscribed or on_work)
 
 
 def _flat(held: Iterable[tuple[str, int]]) -> list[str | int]:
@@ -458,6 +476,17 @@ def _pushed(job_id: bytes, reply: bytes) -> Pushed:
             return Pushed(reply.decode(), job_id.decode())  # type: ignore[arg-type]
         case _:
             return Pushed("existing", reply.removeprefix(b"existing ").decode())
+
+
+def _handed_over(message: bytes) -> Claimed:
+    entry, queued_ms, id_bytes, function_bytes, args_bytes, texts = message.split(b" ", 5)
+    id_end = int(id_bytes)
+    function_end = id_end + int(function_bytes)
+    args_end = function_end + int(args_bytes)
+    return Claimed(
+        texts[:id_end].decode(), entry.decode(), texts[id_end:function_end].decode(),
+        texts[function_end:args_end], texts[args_end:], 1, int(queued_ms),
+    )  # fmt: skip
 
 
 def _view(job_id: str, reply: list[Any] | None) -> JobView | None:

@@ -30,7 +30,7 @@ class Subscription:
     """
 
     def __init__(
-        self, url: str, channel: str, on_message: Callable[[str], None], on_subscribed: Callable[[], None]
+        self, url: str, channel: str, on_message: Callable[[bytes], None], on_subscribed: Callable[[], None]
     ) -> None:
         self._url = url
         self._channel = channel
@@ -81,7 +81,7 @@ class _Listener(Duplex):
         self,
         connection: AbstractConnection,
         channel: str,
-        on_message: Callable[[str], None],
+        on_message: Callable[[bytes], None],
         on_subscribed: Callable[[], None],
     ) -> None:
         super().__init__(connection)
@@ -112,7 +112,7 @@ class _Listener(Duplex):
             raise reply
         match reply:
             case [b"message", _, payload]:
-                self._on_message(payload.decode())
+                self._on_message(payload)
             case [b"subscribe", *_]:
                 self._on_subscribed()
 

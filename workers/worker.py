@@ -83,12 +83,19 @@ class Worker(arq_worker.Worker):
         self._claiming = False
         self._may_be_woken = False
         self._claims_are_known = True
+        self._messages_are_known = True
+        self._handed_back: set[str] = set()
         self._attempts_of = {name: f.max_tries for name, f in self.functions.items() if f.max_tries is not None}
 
     @property
     def is_ready(self) -> bool:
         """Whether it claims jobs: started, its model loaded, the server there, and not told to stop."""
         return self.ready.is_set() and self.capacity > 0 and self.allow_pick_jobs and self.link.available
+
+    @property
+    def takes_jobs(self) -> bool:
+        """Whether a push may hand it a job: that asks neither how many more are wanted, nor for a first attempt."""
+        return not self.burst and min([self.max_tries, *self._attempts_of.values()]) > 0
 
     @property
     def state(self) -> str:
@@ -112,7 +119,11 @@ class Worker(arq_worker.Worker):
         self.ctx["stream"] = self.stream
         self.ctx["worker"] = self
         subscription = self.stream.wakeups(
-            self.id, self._work.set, lambda job_id: self.runner.stop(job_id, "cancelled")
+            self.id,
+            self._work.set,
+            lambda job_id: self.runner.stop(job_id, "cancelled"),
+            self._take,
+            self._messages_were_missed,
         )
         for coroutine, name in (
             (probe.run(), "probe"),
@@ -227,11 +238,34 @@ class Worker(arq_worker.Worker):
             return True
         return (await self.link.call(self.stream.counts, "burst")).outstanding == 0
 
+    def _take(self, job: Claimed) -> None:
+        """Runs a job that a push has claimed for this worker, and looks for more."""
+        self._may_be_woken = False
+        if job.entry in self._handed_back:
+            self._handed_back.remove(job.entry)
+        elif self._free() > 0:
+            self.runner.start(job)
+        else:
+            self.runner.refuse(job)
+        self._work.set()
+
+    def _messages_were_missed(self) -> None:
+        self._messages_are_known = False
+        self._work.set()
+
+    async def _release_unknown(self) -> None:
+        """Hands back what this worker may hold without having heard of it: a claim's reply, or a message, was lost."""
+        if self._claims_are_known and self._messages_are_known:
+            return
+        self._claims_are_known, self._messages_are_known = False, True
+        for entry in await self.stream.release_unknown(self.id, self.runner.held):
+            # A message that was not lost may have arrived meanwhile, or is still to come.
+            if not self.runner.lose(entry):
+                self._handed_back.add(entry)
+
     async def _claim(self, count: int) -> None:
         async def claim() -> list[Claimed]:
-            if not self._claims_are_known:
-                # The reply of a claim that failed may have been lost, with jobs in it.
-                await self.stream.release_unknown(self.id, self.runner.held)
+            await self._release_unknown()
             self._claims_are_known = False
             running, ready_ms = self.runner.running, self.ready_since_ms
             claimed = await self.stream.claim(self.id, count, running, ready_ms, self.max_tries, self._attempts_of)
@@ -247,10 +281,14 @@ class Worker(arq_worker.Worker):
                 return
         finally:
             self._claiming = False
-        self._claimed_count += len(jobs)
         self._claimed_s = time.monotonic()
-        for job in jobs:
+        # Fewer than were asked for if one has been handed over meanwhile.
+        room = max(0, self._free())
+        for job in jobs[:room]:
             self.runner.start(job)
+        for job in jobs[room:]:
+            self.runner.refuse(job)
+        self._claimed_count += len(jobs)
         self._may_be_woken = len(jobs) < count
         if count and not self._may_be_woken:
             self._work.set()
@@ -304,8 +342,7 @@ class Worker(arq_worker.Worker):
         """Hands back what a claim may have brought that nobody heard of, and asks not to be woken."""
         with contextlib.suppress(Exception):
             async with asyncio.timeout(2 * self.settings.redis_timeout_s):
-                if not self._claims_are_known:
-                    await self.stream.release_unknown(self.id, self.runner.held)
+                await self._release_unknown()
                 if self._may_be_woken and self.runner.running:
                     await self.stream.claim(self.id, 0, self.runner.running)
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.arrivals import Arrival
 from bench.experiments.configurations import surplus
 from bench.experiments.starts import Starts, sentence
-from bench.experiments.timescale import divided, model_times
+from bench.experiments.timescale import divided, model_times, scaler_times
 from bench.load.generator import Generator
-from bench.load.live import show
+from bench.load.live import shown
 from bench.load.observer import Gateway, cluster
 from bench.load.plan import Plan
 
@@ -51,13 +48,8 @@ class Runner:
         async with Gateway(self.url) as gateway, cluster(self.kubectl.namespace, self.kubectl.context) as pods:
             starts = Starts(pods)
             generator.sources += [gateway, starts]
-            view = asyncio.create_task(show(generator, sys.stderr))
-            try:
+            async with shown(generator):
                 run = await generator.run()
-            finally:
-                view.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await view
         run.versions |= versions
         run.parameters["startups_s"] = starts.took_s
         run.notes += [sentence(starts.took_s, cell.setup.startup_s / cell.setup.time_scale)]
@@ -67,7 +59,8 @@ class Runner:
 
 def rendered(configuration: Configuration, setup: Setup) -> tuple[list[Manifest], list[str]]:
     """The configuration's manifests with the setup's model and time scale, and what could not be divided."""
-    return divided(model_times(configuration.manifests, setup.startup_s, setup.service_s), setup.time_scale)
+    manifests = model_times(configuration.manifests, setup.startup_s, setup.service_s)
+    return divided(scaler_times(manifests, setup.hpa_sync_s), setup.time_scale)
 
 
 def make_generator(cell: Cell, url: str, api_key: str | None = None) -> Generator:
@@ -111,7 +104,7 @@ def notes(setup: Setup, remarks: Sequence[str]) -> list[str]:
     return [
         f"Time scale {scale:g}: arrivals, model and control loops are {scale:g} times as fast, and so all times here "
         f"are {scale:g} times as short as at a scale of 1. Not divided: what a container takes to start, probes' "
-        f"periods, leases and grace; {tick}.",
+        f"periods, leases and grace, the rounds of a scaler of ours (1 s); {tick}.",
         *(f"Not divided as it should be: {remark}." for remark in remarks),
         *found,
     ]

@@ -13,9 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yarl import URL
-
-from bench.arguments import positive
+from bench.arguments import positive, url
 from bench.arrivals import PROCESSES, LoadError
 from bench.experiments.address import address
 from bench.experiments.cell import Runner, make_generator
@@ -39,7 +37,8 @@ RESULTS = ROOT / ".bench" / "experiments"
 LOADS = ("ramping", "spike", "ramp-steady")
 _BAD = ("lost", "duplicated", "failed")
 _DEFAULT = Setup()
-_EPILOG = """A cell is LOAD/CONFIGURATION. Before each the workers are scaled to 0, and their scaler is made anew.
+_EPILOG = """A cell is LOAD/CONFIGURATION. Before each the workers are scaled to 0, and their scaler is made anew, with
+nothing learnt.
 The last configuration stays on the cluster, until `just deploy` brings another.
 
 With --time-scale N an experiment takes an Nth of its time: arrivals, the toy model and the control loops alike. The
@@ -96,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=_DEFAULT.seed, help="of the arrivals (default: %(default)s)")
     add("--poll", type=positive, metavar="S", help="users ask every S seconds, before it is divided, and give up "
         "after 60 polls, as the old client did (default: they wait by long poll)")  # fmt: skip
-    add("--url", help="of the service (default: asked of the cluster)")
+    add("--url", type=url, help="of the service (default: asked of the cluster)")
     add("--again", action="store_true", help="runs what is done, too")
     add("--output", type=Path, default=RESULTS, metavar="FOLDER", help="for the runs and the report (default: "
         ".bench/experiments)")  # fmt: skip
@@ -114,8 +113,6 @@ def _run(options: argparse.Namespace) -> int:
         service_s=options.service,
         hpa_sync_s=options.hpa_sync,
     )
-    if options.url is not None and (not URL(options.url).host or URL(options.url).scheme not in ("http", "https")):
-        raise UsageError(f"a URL as http://127.0.0.1:8002 is needed, not {options.url!r}")
     all_of_them = find(options.folder)
     wanted = all_of_them if options.configurations is None else chosen(all_of_them, options.configurations)
     found = only(cells(options.loads, [(one.name, one.digest) for one in wanted], setup), options.only)
@@ -148,10 +145,10 @@ async def _run_cells(
         return []
     kubectl = await current()
     api_key = os.environ.get("LEADTIME_API_KEY") or None
-    url = options.url or await address(kubectl, api_key)
-    _say(f"{len(found)} cells on the cluster {kubectl.context}, through {url}")
-    async with contextlib.aclosing(Stage(kubectl, url, _say)) as stage:
-        runner = Runner(kubectl, stage, url, all_of_them, api_key)
+    base = options.url or await address(kubectl, api_key)
+    _say(f"{len(found)} cells on the cluster {kubectl.context}, through {base}")
+    async with contextlib.aclosing(Stage(kubectl, base, _say)) as stage:
+        runner = Runner(kubectl, stage, base, all_of_them, api_key)
         return await run_all(found, results, runner.run, _say, (ClusterError, ObserverError), options.again)
 
 

@@ -1,4 +1,8 @@
-"""Brings a configuration onto the cluster, for a run that begins with no pod, no job, and a scaler without a past."""
+"""Brings a configuration onto the cluster, for a run that begins with no pod, no job, and a scaler without a past.
+
+No two scalers are there at the same time: those of the last run are gone before the next one comes. What a scaler of
+ours has learnt is in Redis, and is emptied before the next one begins.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,23 @@ if TYPE_CHECKING:
     from bench.experiments.kubectl import Kubectl
 
 IMAGE = "leadtime:dev"
+SCALER = "scaler"  # the Deployment, and the Lease of whoever leads
+_SCALERS = "app.kubernetes.io/name=leadtime,app.kubernetes.io/component=scaler"
+# Empties what a scaler has learnt. In a pod of the gateway: it knows the server, and which queue is meant.
+FORGET = """
+import asyncio
+from workers.settings import StreamSettings
+from workers.stream import Stream
+
+async def forget():
+    stream = Stream(StreamSettings())
+    try:
+        await stream.remember(state=b"", decision=b"")
+    finally:
+        await stream.close()
+
+asyncio.run(forget())
+"""
 _OUTSTANDING = ("leadtime_jobs_waiting", "leadtime_jobs_pending", "leadtime_jobs_deferred")
 _LOOK_S = 1.0
 _DRAIN_S = 1800.0
@@ -49,17 +70,33 @@ class Stage:
         ready = with_image(manifests, await self.image())
         if await self._outstanding():
             self._say("waiting for jobs of an earlier run to end")
-            await self._apply(ready)
+            await self._kubectl.delete(list(surplus))
+            await self._bring(ready)
             await self._until(self._is_empty, "the stream is empty", _DRAIN_S)
-        # A new HPA has no memory of the last run, and without KEDA nothing keeps workers.
-        await self._kubectl.run("delete", "scaledobjects", "--all", "--wait", "--timeout=120s")
+        await self._remove_scalers()
         await self._kubectl.delete(list(surplus))
         await self._kubectl.run("scale", "deployment", "workers", "--replicas=0")
         await self._until(self._is_idle, "no worker is left", _PATIENCE_S)
-        await self._apply(ready)
-        await self._wait(ready)
+        await self._kubectl.run("exec", "deployment/gateway", "--", "python", "-c", FORGET)
+        await self._bring(ready)
         await self._until(self._is_empty, "the stream is empty", _PATIENCE_S)
         await self._until(self._is_idle, "no worker is left", _PATIENCE_S)
+
+    async def _remove_scalers(self) -> None:
+        """A new HPA has no memory of the last run, and without KEDA or a scaler of ours nothing keeps workers."""
+        await self._kubectl.run("delete", "scaledobjects", "--all", "--wait", "--timeout=120s")
+        await self._kubectl.run("delete", "deployment", SCALER, "--ignore-not-found", "--wait", "--timeout=120s")
+        await self._until(self._has_no_scaler, "no HPA and no scaler is left", _PATIENCE_S)
+        await self._kubectl.run("delete", "lease", SCALER, "--ignore-not-found", "--wait", "--timeout=120s")
+
+    async def _bring(self, manifests: list[Manifest]) -> None:
+        """KEDA hears of it last: it would start a worker where its scaler is not there yet (`fallback`)."""
+        scaled = [one for one in manifests if one["kind"] == "ScaledObject"]
+        rest = [one for one in manifests if one["kind"] != "ScaledObject"]
+        for part in (rest, scaled):
+            if part:
+                await self._apply(part)
+                await self._wait(part)
 
     async def _apply(self, manifests: list[Manifest]) -> None:
         """KEDA's admission webhook may have to be asked again."""
@@ -92,6 +129,11 @@ class Stage:
 
     async def _is_empty(self) -> bool:
         return not await self._outstanding()
+
+    async def _has_no_scaler(self) -> bool:
+        autoscalers = await self._kubectl.json("horizontalpodautoscalers")
+        pods = await self._kubectl.json("pods", f"--selector={_SCALERS}")
+        return not autoscalers["items"] and not pods["items"]
 
     async def _is_idle(self) -> bool:
         scale = await self._kubectl.json("deployment", "workers")

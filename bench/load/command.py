@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import contextlib
 import gc
-import math
 import os
 import re
 import resource
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
+from bench.arguments import DEFAULT_URL, at_least, url
 from bench.arrivals import PROCESSES, SHAPES, LoadError
 from bench.load import self_test
 from bench.load.client import Client
@@ -25,7 +25,7 @@ from bench.load.generator import Generator
 from bench.load.inputs import InputError
 from bench.load.live import watched
 from bench.load.observer import Gateway, ObserverError, cluster
-from bench.load.plan import DEFAULT_URL, Plan
+from bench.load.plan import Plan
 from bench.processes import ROOT, BenchError
 from bench.reports.summary import summary
 from bench.reports.table import tables, text
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 RUNS = ROOT / ".bench" / "runs"
 API_KEY = "LEADTIME_API_KEY"
+_seconds = at_least(0.001)
 _EPILOG = f"""loads, each perhaps with a factor (ramping*3):
   {(chr(10) + "  ").join(SHAPES.values())}
 
@@ -69,20 +70,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("load", nargs="?", metavar="LOAD", help="a shape and its numbers, see below (constant:2, ramping, trace:FILE)")
-    add("--url", default=DEFAULT_URL, type=_url, help="of the service (default: %(default)s)")
+    add("--url", default=DEFAULT_URL, type=url, help="of the service (default: %(default)s)")
     add(
         "--duration",
-        type=_positive,
+        type=_seconds,
         metavar="S",
         help="seconds that jobs are sent for (default: 60, or all of a trace)",
     )
     add("--process", choices=PROCESSES, default="poisson", help="of the arrivals (default: %(default)s)")
     add("--seed", type=int, default=1, help="of the arrivals (default: %(default)s)")
-    add("--poll", type=_positive, metavar="S", help="users ask every S seconds and give up after 60 polls, as the old "
+    add("--poll", type=_seconds, metavar="S", help="users ask every S seconds and give up after 60 polls, as the old "
         "client did (default: they wait by long poll)")  # fmt: skip
     add("--push-only", action="store_true", help="users push and are done")
     add("--persist", action="store_true", help="a push that is answered with 503 is sent again, with the same key")
-    add("--timeout", type=_not_negative, default=300.0, metavar="S", help="seconds after the load's end; a job that "
+    add("--timeout", type=at_least(0), default=300.0, metavar="S", help="seconds after the load's end; a job that "
         "has not ended then counts as lost (default: %(default)g)")  # fmt: skip
     add("--input", metavar="TEMPLATE", help="the jobs' input, JSON or a text, or @FILE; {n} is the job's number, "
         "{service_s} its seconds of service in a trace (default: a short text; an object with both, if there are such "
@@ -98,34 +99,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--own-gateway", action="store_true", help="the same against a gateway without workers, started for it on "
         "another core; users only push")  # fmt: skip
     return parser
-
-
-def _seconds(text: str, least: float) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not (math.isfinite(seconds) and seconds >= least):
-        raise argparse.ArgumentTypeError(f"a number of at least {least:g} is needed, not {text!r}")
-    return seconds
-
-
-def _positive(text: str) -> float:
-    return _seconds(text, 0.001)
-
-
-def _not_negative(text: str) -> float:
-    return _seconds(text, 0.0)
-
-
-def _url(text: str) -> str:
-    try:
-        url = URL(text)
-    except ValueError:
-        url = URL()
-    if url.scheme not in ("http", "https") or not url.host:
-        raise argparse.ArgumentTypeError(f"a URL as {DEFAULT_URL} is needed, not {text!r}")
-    return text
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -123,11 +123,8 @@ async def _lines(generator: Generator, stream: TextIO) -> None:
 
 
 @contextlib.asynccontextmanager
-async def watched(generator: Generator) -> AsyncIterator[None]:
-    """Shows the run on stderr while the block goes on; SIGINT and SIGTERM interrupt it from here on."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, generator.interrupt)
+async def shown(generator: Generator) -> AsyncIterator[None]:
+    """Shows the run on stderr while the block goes on."""
     view = asyncio.create_task(show(generator, sys.stderr))
     try:
         yield
@@ -135,3 +132,13 @@ async def watched(generator: Generator) -> AsyncIterator[None]:
         view.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await view
+
+
+@contextlib.asynccontextmanager
+async def watched(generator: Generator) -> AsyncIterator[None]:
+    """The same; SIGINT and SIGTERM interrupt the run from here on."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, generator.interrupt)
+    async with shown(generator):
+        yield

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from yarl import URL
 
+from bench.arguments import DEFAULT_URL
+
 if TYPE_CHECKING:
     from bench.arrivals import Process
-
-DEFAULT_URL = "http://127.0.0.1:8002"
 
 
 @dataclass(frozen=True, slots=True)

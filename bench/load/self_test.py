@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
-import os
 import sys
 import time
 from typing import TYPE_CHECKING
 
-from bench import placement, server
+from bench import gateways, launch, placement, server
 from bench.load.lateness import LATE_S, lateness
 from bench.processes import Process
 
@@ -40,7 +38,10 @@ class Target:
 @contextlib.contextmanager
 def null_server() -> Iterator[Target]:
     """A server that does nothing. Raises BenchError if it does not start."""
-    with _elsewhere(), Process([sys.executable, "-m", "bench.load.null"], {}, placement.MEASURED) as process:
+    with (
+        placement.on(placement.REST),
+        Process([sys.executable, "-m", "bench.load.null"], {}, placement.MEASURED) as process,
+    ):
         port = process.message(_PATIENCE_S)["port"]
         yield Target("a server that does nothing", f"http://127.0.0.1:{port}", process)
 
@@ -48,47 +49,12 @@ def null_server() -> Iterator[Target]:
 @contextlib.contextmanager
 def own_gateway() -> Iterator[Target]:
     """A gateway on an embedded server in memory, which is on the generator's core; there are no workers."""
-    with _elsewhere(), server.running("valkey") as redis:
-        port = server.free_port()
-        variables = {
-            "HOST": "127.0.0.1",
-            "PORT": str(port),
-            "REDIS_URL": redis.url,
-            "MAX_BACKLOG": "100000000",
-            "LOG_LEVEL": "WARNING",
-        }
+    with placement.on(placement.REST), server.running("valkey") as redis:
+        port = launch.free_port()
+        variables = gateways.settings(port, redis.url)
         with Process([sys.executable, "-m", "gateway"], variables, placement.MEASURED) as process:
-            _wait(process, port)
+            gateways.wait(process, port, "GET", "/readyz", 200)
             yield Target("a gateway of its own", f"http://127.0.0.1:{port}", process)
-
-
-def _wait(process: Process, port: int) -> None:
-    """Returns when it answers."""
-    deadline = time.monotonic() + _PATIENCE_S
-    while True:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
-            connection.request("GET", "/readyz")
-            if connection.getresponse().status == 200:
-                return
-        except OSError:
-            pass
-        finally:
-            connection.close()
-        if time.monotonic() > deadline or not process.running:
-            raise process.error("it does not get ready")
-        time.sleep(0.05)
-
-
-@contextlib.contextmanager
-def _elsewhere() -> Iterator[None]:
-    """For the block's time, this process keeps off the measured core."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, placement.REST)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def overhead(generator: Generator, target: Target) -> str:

@@ -8,11 +8,11 @@ import os
 import platform
 import shutil
 import subprocess
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.processes import ROOT
+from workers import __version__
 
 if TYPE_CHECKING:
     from bench.load.client import Client
@@ -43,7 +43,6 @@ async def versions(client: Client) -> dict[str, str]:
 
 def _own() -> str:
     """This checkout's version, and its commit where git tells it; with a + if files differ from it."""
-    project: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     try:
         told = subprocess.run(
             (shutil.which("git") or "git", "describe", "--always", "--dirty=+"),
@@ -54,8 +53,8 @@ def _own() -> str:
             check=True,
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
-        return project["version"]
-    return f"{project['version']} ({told})"
+        return __version__
+    return f"{__version__} ({told})"
 
 
 def _processor() -> str:

@@ -101,31 +101,26 @@ class Hpa:
         self._recommendations.append((now_s, wanted))
         stable = min(max(current, lowest), highest)
         if stable > current:
-            return min(stable, max(current, self._most(now_s, current, behavior.up)), self.maximum)
+            return min(stable, max(current, self._limit(now_s, current, behavior.up, 1)), self.maximum)
         if stable < current:
-            return max(stable, min(current, self._least(now_s, current, behavior.down)), self.minimum)
+            return max(stable, min(current, self._limit(now_s, current, behavior.down, -1)), self.minimum)
         return stable
 
-    def _most(self, now_s: float, current: int, rules: Rules) -> int:
+    def _limit(self, now_s: float, current: int, rules: Rules, way: Literal[1, -1]) -> int:
+        """How far the policies let it go: 1 is up, -1 down."""
         if rules.select == "Disabled":
             return current
         limits = []
         for policy in rules.policies:
             before = self._before(now_s, current, policy.period_s)
-            percent = policy.kind == "Percent"
-            limits.append(math.ceil(before * (1 + policy.value / 100)) if percent else before + policy.value)
-        return (min if rules.select == "Min" else max)(limits)
-
-    def _least(self, now_s: float, current: int, rules: Rules) -> int:
-        if rules.select == "Disabled":
-            return current
-        limits = []
-        for policy in rules.policies:
-            before = self._before(now_s, current, policy.period_s)
-            percent = policy.kind == "Percent"
-            limits.append(int(before * (1 - policy.value / 100)) if percent else before - policy.value)
-        # The larger change of the two is the lower number.
-        return (max if rules.select == "Min" else min)(limits)
+            if policy.kind == "Percent":
+                # Rounded so that the change is the larger one.
+                limit = before * (1 + way * policy.value / 100)
+                limits.append(math.ceil(limit) if way > 0 else int(limit))
+            else:
+                limits.append(before + way * policy.value)
+        # Downwards, the larger change of two is the lower number.
+        return way * (min if rules.select == "Min" else max)(way * limit for limit in limits)
 
     def _before(self, now_s: float, current: int, period_s: float) -> int:
         """How many there were when the period began."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from tests.faults.fleet import Fleet
+from tests.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -75,21 +76,6 @@ class Liar:
         if self.lie == "another result" and count > 1:
             document["output"] = 2
         return web.json_response(document)
-
-
-@contextlib.asynccontextmanager
-async def serving(*routes: web.RouteDef) -> AsyncIterator[str]:
-    """The URL of a server with these routes, in this process."""
-    app = web.Application()
-    app.add_routes(routes)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
-        yield f"http://{host}:{port}"
-    finally:
-        await runner.cleanup()
 
 
 @contextlib.asynccontextmanager

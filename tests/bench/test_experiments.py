@@ -203,9 +203,9 @@ def test_list_needs_no_cluster(tmp_path: Path) -> None:
     assert [line.split()[2] for line in lines[:-1]] == [
         f"{load}/{name}"
         for load in ("ramping", "spike", "ramp-steady")
-        for name in ("default-like", "fast-up-slow-down", "slow-up-slow-down", "streams")
+        for name in ("default-like", "direct", "fast-up-slow-down", "scaler", "slow-up-slow-down", "streams")
     ]
-    assert lines[-1].startswith("12 of 12 to do: 36 minutes of load")
+    assert lines[-1].startswith("18 of 18 to do: 54 minutes of load")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,7 +11,6 @@ from bench.experiments.cell import notes, rendered
 from bench.experiments.configurations import Configuration, find, surplus
 from bench.experiments.matrix import Setup
 from bench.experiments.stage import with_image
-from bench.experiments.timescale import divided
 
 Manifest = dict[str, Any]
 
@@ -36,8 +35,8 @@ def behavior(spec: Manifest) -> Manifest:
     return found
 
 
-def environment(manifests: list[Manifest]) -> dict[str, str]:
-    (container,) = of(manifests, "Deployment")["spec"]["template"]["spec"]["containers"]
+def environment(manifests: list[Manifest] | tuple[Manifest, ...], name: str = "workers") -> dict[str, str]:
+    (container,) = of(manifests, "Deployment", name)["spec"]["template"]["spec"]["containers"]
     return {one["name"]: one["value"] for one in container["env"] if "value" in one}
 
 
@@ -116,22 +115,52 @@ def test_the_defaults_of_the_hpa_are_divided_too(all_of_them: dict[str, Configur
 def test_a_scale_of_1_leaves_everything_as_it_is(all_of_them: dict[str, Configuration]) -> None:
     for configuration in all_of_them.values():
         manifests, remarks = rendered(configuration, Setup())
-        assert of(manifests, "ScaledObject") == of(configuration.manifests, "ScaledObject")
+        for before, after in zip(configuration.manifests, manifests, strict=True):
+            if before["kind"] != "Deployment":
+                assert after == before
         assert environment(manifests)["MODEL_SETUP_S"] == "30"
         assert environment(manifests)["MODEL_PREDICT_S"] == "5"
         assert remarks == []
 
 
-def test_the_settings_of_other_deployments_are_divided() -> None:
-    container = {"name": "scaler", "env": [{"name": "OBJECTIVE_S", "value": "7"}, {"name": "LEASE_S", "value": "30"}]}
+def test_scaler_and_streams_may_have_as_many_workers(all_of_them: dict[str, Configuration]) -> None:
+    streams, scaler = scaling(all_of_them["streams"]), scaling(all_of_them["scaler"])
+    limits = (streams["minReplicaCount"], streams["maxReplicaCount"])
+    assert limits == (0, 10)
+    assert (scaler["minReplicaCount"], scaler["maxReplicaCount"]) == limits
+    for name in ("scaler", "direct"):
+        found = environment(all_of_them[name].manifests, "scaler")
+        assert (int(found.get("MIN_REPLICAS", "0")), int(found["MAX_REPLICAS"])) == limits
+        assert environment(all_of_them[name].manifests) == environment(all_of_them["streams"].manifests)
+
+
+def test_a_scaler_in_a_hurry_expects_what_there_is(all_of_them: dict[str, Configuration]) -> None:
+    """Its guesses are divided, though no manifest names them; the HPA's tick is what it is."""
+    setup = Setup(time_scale=6, hpa_sync_s=2.5)
+    through_keda, remarks = rendered(all_of_them["scaler"], setup)
+    found = environment(through_keda, "scaler")
+    assert (found["OBJECTIVE_S"], found["SERVICE_GUESS_S"], found["STARTUP_GUESS_S"]) == ("0", "0.833333", "5")
+    assert found["ACTUATION_S"] == "2.5"
+    spec = of(through_keda, "ScaledObject")["spec"]
+    assert (spec["pollingInterval"], spec["cooldownPeriod"]) == (1, 0)
+    for rules in behavior(spec).values():
+        assert (rules["stabilizationWindowSeconds"], rules["tolerance"]) == (0, "0")
+        assert [policy["value"] for policy in rules["policies"]] == [10000]
+    assert any("pollingInterval: 1 s in place of 0.833333" in remark for remark in remarks)
+    direct, remarks = rendered(all_of_them["direct"], setup)
+    assert remarks == []
+    assert "ACTUATION_S" not in environment(direct, "scaler")
+    assert environment(direct, "scaler")["STARTUP_GUESS_S"] == "5"
+
+
+def test_what_a_scaler_is_told_is_divided() -> None:
+    env = [{"name": "OBJECTIVE_S", "value": "7"}, {"name": "LEASE_S", "value": "30"}]
+    container = {"name": "scaler", "command": ["python", "-m", "workers.scaler"], "env": env}
     template = {"spec": {"containers": [container]}}
-    scaler = {"kind": "Deployment", "metadata": {"name": "scaler"}, "spec": {"template": template}}
-    ((found,), _) = divided([scaler], 10)
-    assert found["spec"]["template"]["spec"]["containers"][0]["env"] == [
-        {"name": "OBJECTIVE_S", "value": "0.7"},
-        {"name": "LEASE_S", "value": "30"},
-    ]
-    assert container["env"][0] == {"name": "OBJECTIVE_S", "value": "7"}, "what was given is not changed"
+    scaler = {"kind": "Deployment", "metadata": {"name": "mine"}, "spec": {"template": template}}
+    found = environment(rendered(Configuration("mine", (scaler,)), Setup(time_scale=10))[0], "mine")
+    assert (found["OBJECTIVE_S"], found["LEASE_S"], found["STARTUP_GUESS_S"]) == ("0.7", "30", "3")
+    assert env == [{"name": "OBJECTIVE_S", "value": "7"}, {"name": "LEASE_S", "value": "30"}], "given, and not changed"
 
 
 def test_notes_tell_of_the_tick() -> None:
@@ -151,6 +180,23 @@ def test_what_only_others_have_is_surplus_but_never_data() -> None:
     plain = Configuration("plain", (shared, made("ScaledObject", "workers")))
     assert surplus(plain, [with_scaler, plain]) == [made("Deployment", "scaler")]
     assert surplus(with_scaler, [with_scaler, plain]) == [made("ScaledObject", "workers")]
+
+
+def test_from_one_configuration_to_the_next_no_second_scaler_is_left(all_of_them: dict[str, Configuration]) -> None:
+    def left(name: str) -> set[str]:
+        found = surplus(all_of_them[name], all_of_them.values())
+        return {f"{one['kind']}/{one['metadata']['name']}" for one in found}
+
+    of_keda = {"ScaledObject/workers", "TriggerAuthentication/redis", "Service/scaler", "NetworkPolicy/scaler-for-keda"}
+    of_scaler = {
+        *("Deployment/scaler", "PodDisruptionBudget/scaler", "Service/scaler", "ServiceAccount/scaler"),
+        *("Role/scaler", "RoleBinding/scaler"),
+        *("NetworkPolicy/scaler", "NetworkPolicy/scaler-for-keda", "NetworkPolicy/valkey-for-scaler"),
+    }
+    assert left("direct") == of_keda
+    assert left("scaler") == {"TriggerAuthentication/redis"}
+    for name in ("streams", "default-like", "fast-up-slow-down", "slow-up-slow-down"):
+        assert left(name) == of_scaler
 
 
 def test_the_deployed_image_takes_the_place_of_the_manifests_one(all_of_them: dict[str, Configuration]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,11 +13,14 @@ from aiohttp import web
 
 from bench.experiments.kubectl import ClusterError, Kubectl, current
 from bench.experiments.stage import Stage
-from tests.bench.services import serving
+from bench.processes import ROOT
+from tests.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from workers.stream import Stream, StreamSettings
 
 
 def manifest(kind: str, name: str, **spec: Any) -> dict[str, Any]:
@@ -34,18 +40,23 @@ WANTED = [
 
 
 class Told(Kubectl):
-    """Keeps what it is told, and answers as a cluster on which `pods` are there until the workers are scaled to 0."""
+    """Keeps what it is told, and answers as a cluster on which `pods` are there until the workers are scaled to 0.
+
+    An HPA outlives its ScaledObject, and a scaler's pods their Deployment, by one look.
+    """
 
     def __init__(self, *refused: str) -> None:
         super().__init__("somewhere")
         self.told: list[str] = []
         self.applied: list[dict[str, Any]] = []
         self.pods = 2
+        self.autoscalers = self.scalers = 1
         self.refused = list(refused)
         self.jobs = 0
 
     async def run(self, *arguments: str, standard_input: bytes | None = None, timeout_s: float = 0) -> str:
         words = " ".join(word for word in arguments if not word.startswith("--") or word == "--replicas=0")
+        words = words.partition(" -c ")[0]  # without the program
         items = json.loads(standard_input)["items"] if standard_input else []
         self.told.append(f"{words} {' '.join(item['metadata']['name'] for item in items)}".strip())
         if words in self.refused:
@@ -53,16 +64,25 @@ class Told(Kubectl):
             raise ClusterError(f"kubectl {words}: refused")
         match arguments[0]:
             case "apply":
-                self.applied = items
+                self.applied += items
                 self.jobs = 0  # its workers end them
             case "scale":
+                assert self.autoscalers == self.scalers == 0, "another scaler is still there"
                 self.pods = 0
+            case "exec":
+                assert self.pods == 0, "a worker, or a scaler, may still write"
+            case "get" if arguments[1] == "horizontalpodautoscalers":
+                found, self.autoscalers = self.autoscalers, 0
+                return json.dumps({"items": [{}] * found})
+            case "get" if arguments[1] == "pods" and "component=scaler" in arguments[2]:
+                found, self.scalers = self.scalers, 0
+                return json.dumps({"items": [{}] * found})
             case "get" if arguments[1] == "pods":
                 return json.dumps({"items": [{}] * self.pods})
             case "get" if arguments[1] == "deployment":
-                found = deployment(arguments[2], "leadtime:deployed")
-                found["spec"]["replicas"] = self.pods
-                return json.dumps(found)
+                document = deployment(arguments[2], "leadtime:deployed")
+                document["spec"]["replicas"] = self.pods
+                return json.dumps(document)
             case _:
                 pass
         return ""
@@ -84,16 +104,16 @@ async def prepared(kubectl: Told, surplus: list[dict[str, Any]]) -> list[str]:
     return [line for line in kubectl.told if not line.startswith("get ")] + said
 
 
-ALL = "gateway valkey workers workers"
-FRESH = [
-    "delete scaledobjects",
-    "scale deployment workers --replicas=0",
-    f"apply {ALL}",
+BROUGHT = [
+    "apply gateway valkey workers",
     "rollout status deployment/gateway",
     "rollout status statefulset/valkey",
     "rollout status deployment/workers",
+    "apply workers",
     "wait scaledobject/workers",
 ]
+REMOVED = ["delete scaledobjects", "delete deployment scaler", "delete lease scaler"]
+FRESH = [*REMOVED, "scale deployment workers --replicas=0", "exec deployment/gateway python", *BROUGHT]
 
 
 async def test_a_run_begins_without_workers_and_with_a_new_scaler() -> None:
@@ -105,23 +125,49 @@ async def test_a_run_begins_without_workers_and_with_a_new_scaler() -> None:
 
 
 async def test_what_is_surplus_is_deleted() -> None:
-    told = await prepared(Told(), [deployment("scaler", "leadtime:dev")])
-    assert told == [FRESH[0], "delete scaler", *FRESH[1:]]
+    told = await prepared(Told(), [manifest("Role", "scaler")])
+    assert told == [*REMOVED, "delete scaler", *FRESH[len(REMOVED) :]]
 
 
-async def test_jobs_of_an_earlier_run_end_before() -> None:
+async def test_jobs_of_an_earlier_run_end_before_without_the_scaler_of_that_run() -> None:
     kubectl = Told()
     kubectl.jobs = 3
-    told = await prepared(kubectl, [])
-    assert told == [f"apply {ALL}", *FRESH, "waiting for jobs of an earlier run to end"]
+    told = await prepared(kubectl, [deployment("scaler", "leadtime:dev")])
+    assert told == [
+        *("delete scaler", *BROUGHT),
+        *(*REMOVED, "delete scaler", *FRESH[len(REMOVED) :]),
+        "waiting for jobs of an earlier run to end",
+    ]
 
 
 async def test_what_is_refused_at_first_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.experiments.stage.PAUSE_S", 0.01)
     told = await prepared(Told("apply"), [])
-    assert told == [*FRESH[:2], f"apply {ALL}", *FRESH[2:]]
+    assert told == [*FRESH[: -len(BROUGHT)], BROUGHT[0], *BROUGHT]
     with pytest.raises(ClusterError, match="kubectl apply: refused"):
         await prepared(Told("apply", "apply", "apply"), [])
+
+
+async def test_what_a_scaler_has_learnt_is_forgotten(stream: Stream, settings: StreamSettings) -> None:
+    """By the program itself, as a pod of the gateway would run it."""
+    await stream.remember(state=b"learnt", decision=b"7")
+    programs: list[str] = []
+
+    class Executing(Told):
+        async def run(self, *arguments: str, standard_input: bytes | None = None, timeout_s: float = 0) -> str:
+            if arguments[0] == "exec":
+                programs.append(arguments[-1])
+            return await super().run(*arguments, standard_input=standard_input, timeout_s=timeout_s)
+
+    await prepared(Executing(), [])
+    (program,) = programs
+    environment = {"REDIS_URL": settings.redis_url, "QUEUE_NAME": settings.queue_name}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program), cwd=ROOT, env=os.environ | environment
+    )
+    assert await process.wait() == 0
+    assert await stream.remembered() == b""
+    assert (await stream.demand()).decision == b""
 
 
 def no_context(folder: Path) -> None:

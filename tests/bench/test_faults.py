@@ -151,8 +151,8 @@ def test_interrupted_it_still_accounts_for_what_was_sent(tmp_path: Path) -> None
     [
         (("nothing:1",), "there is no load 'nothing'"),
         (("--every", "0"), "a number of more than 0 is needed, not '0'"),
-        (("--workers", "0"), "a number from 1 to 100 is needed, not '0'"),
-        (("--server-kills", "-1"), "a whole number is needed, not '-1'"),
+        (("--workers", "0"), "a whole number from 1 to 100 is needed, not '0'"),
+        (("--server-kills", "-1"), "a whole number of at least 0 is needed, not '-1'"),
         (("--server", "no-such-server"), "there is no program 'no-such-server'"),
     ],
 )

@@ -15,7 +15,7 @@ from bench.experiments.kubectl import ClusterError, Kubectl
 from bench.faults.place import Queue
 from bench.faults.pods import Pods
 from bench.load.observer import Gateway
-from tests.bench.services import serving
+from tests.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

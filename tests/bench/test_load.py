@@ -16,6 +16,7 @@ from bench.load.observer import Gateway
 from bench.load.plan import Plan
 from bench.runs import OUTCOMES, read, write
 from tests.bench.services import liar, service
+from workers import __version__
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,7 +71,8 @@ async def test_every_job_finishes_and_is_looked_at_twice(valkey: Server, tmp_pat
     assert (run.kind, run.name, run.duration_s) == ("load", "a name", 1.0)
     assert run.parameters["load"] == "constant:40"
     assert run.versions["aiohttp"]
-    assert run.versions["leadtime"].startswith("0.")
+    assert run.versions["leadtime"].startswith(__version__)
+    assert run.versions["service"] == __version__
     assert run.started.endswith("+00:00")
 
     write(run, tmp_path / "run.json.gz")

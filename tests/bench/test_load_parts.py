@@ -19,7 +19,8 @@ from bench.load.clock import Clock, offset_s
 from bench.load.inputs import InputError, Inputs
 from bench.load.lateness import lateness
 from bench.load.observer import Gateway, Metrics, Observer, ObserverError, cluster, figures, observing, states
-from tests.bench.services import service, serving
+from tests.bench.services import service
+from tests.serving import serving
 from workers.stream import NewJob
 
 if TYPE_CHECKING:
@@ -96,19 +97,59 @@ def test_clock_reads_the_service_s_times() -> None:
     assert clock.read(later) == pytest.approx(90, abs=0.002)
 
 
+def at_rate(rate: float, late_s: list[float], latency_s: float) -> list[Job]:
+    """Jobs one after the other, whose requests left so late; each took the service so long."""
+    jobs = []
+    for number, late in enumerate(late_s, start=1):
+        one = Job(number, number / rate, sent_s=number / rate + late)
+        one.outcome, one.ended_s = "finished", number / rate + late + latency_s
+        jobs.append(one)
+    return jobs
+
+
+FEW_LATE = [*[0.001] * 199, 0.5]
+TENTH_LATE = [*[0.001] * 9, 0.025] * 20
+COULD_NOT = "The generator could not keep up: "
+ITSELF = " What it measured is partly its own slowness."
+
+
 @pytest.mark.parametrize(
-    ("late_s", "said"),
+    ("rate", "late_s", "latency_s", "said"),
     [
-        ([0.001] * 100, "Every request left within 10 ms of its time."),
-        ([0.001] * 199 + [0.5], "0.5 % of the requests left more than 10 ms late, the latest by 0.5 s."),
-        ([0.001] * 90 + [1.25] * 10, "The generator could not keep up: 10 % of the requests left more than 10 ms late"),
+        (2, [0.001] * 100, 5, "Every request left within 10 ms of its time."),
+        (100, FEW_LATE, 5, "0.5 % of the requests left more than 10 ms late, the latest by 0.5 s. "
+         "Latency counts from the scheduled time, and holds this: 0.07 % of it."),
+        # Late, but long before the next one, and nothing beside the latency.
+        (4, TENTH_LATE, 5, "10 % of the requests left more than 10 ms late, the latest by 0.025 s. "
+         "Latency counts from the scheduled time, and holds this: 0.068 % of it."),
+        (4, [0.03] * 50, 5, "100 % of the requests left more than 10 ms late, the latest by 0.03 s. "
+         "Latency counts from the scheduled time, and holds this: 0.6 % of it."),
+        # The service is so fast that it counts.
+        (4, TENTH_LATE, 0.02, "10 % of the requests left more than 10 ms late, the latest by 0.025 s. "
+         "Latency counts from the scheduled time, and holds this: 15 % of it." + ITSELF),
+        # The next one is due before this one has left.
+        (100, TENTH_LATE, 5, COULD_NOT + "10 % of the requests left more than 10 ms late, the latest by 0.025 s. "
+         "Latency counts from the scheduled time, and holds this: 0.068 % of it."),
+        (1000, [n / 1000 for n in range(1000)], 0.1, COULD_NOT + "99 % of the requests left more than 10 ms late, "
+         "the latest by 0.999 s. Latency counts from the scheduled time, and holds this: 83 % of it." + ITSELF),
     ],
-)
-def test_lateness_is_said(late_s: list[float], said: str) -> None:
-    found = lateness([job(2 + late, None, None, scheduled_s=2.0) for late in late_s])
+)  # fmt: skip
+def test_lateness_is_said(rate: float, late_s: list[float], latency_s: float, said: str) -> None:
+    found = lateness(at_rate(rate, late_s, latency_s))
     assert found is not None
-    assert found.sentence.startswith(said)
+    assert found.sentence == said
     assert found.most_s == pytest.approx(max(late_s))
+
+
+def test_those_of_the_same_time_are_not_behind_one_another() -> None:
+    """A burst leaves one by one; it is behind where it is not over when the next one begins."""
+    burst = [Job(n, 1.0, sent_s=1.0005 + n / 1000) for n in range(100)]
+    alone, followed = lateness([*burst, Job(101, 2.0)]), lateness([*burst, Job(101, 1.05)])
+    assert alone is not None
+    assert followed is not None
+    assert (alone.behind, alone.share) == (0, 0.9)
+    assert 0.4 < followed.behind < 0.6
+    assert alone.sentence.endswith("Latency counts from the scheduled time, and holds this.")
 
 
 def test_no_lateness_where_nothing_left() -> None:

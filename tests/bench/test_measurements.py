@@ -97,7 +97,8 @@ def test_settings_of_the_user_do_not_reach_what_is_measured(monkeypatch: pytest.
 
 
 def test_unknown_server() -> None:
-    with pytest.raises(BenchError, match="no program 'nothing-of-that-name'"), server.running("nothing-of-that-name"):
+    name = "nothing-of-that-name"
+    with pytest.raises(FileNotFoundError, match=f"no program '{name}'"), server.running(name):
         pass
 
 

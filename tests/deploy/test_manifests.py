@@ -25,9 +25,14 @@ from workers.pod import DELETION_COST, HAND_BACK_S, PodSettings
 from workers.predict import predict
 from workers.probe import Probe
 from workers.scaler.__main__ import LEASE
+from workers.scaler.brain import Brain
+from workers.scaler.jobs import JobsSeen
+from workers.scaler.loop import Alone, Scaler
+from workers.scaler.metrics import ScalerMetrics
+from workers.scaler.replicas import Replicas
 from workers.scaler.settings import ScalerSettings
 from workers.settings import WorkerSettings
-from workers.stream import Counts
+from workers.stream import Counts, Stream
 from workers.worker import Worker
 
 if TYPE_CHECKING:
@@ -55,9 +60,9 @@ def kustomize(folder: Path) -> list[Manifest]:
 class Rendered:
     """One overlay's manifests by kind and name."""
 
-    def __init__(self, overlay: str) -> None:
+    def __init__(self, overlay: str, root: Path = ROOT) -> None:
         self.overlay = overlay
-        self.all = kustomize(ROOT / "deploy/overlays" / overlay)
+        self.all = kustomize(root / "deploy/overlays" / overlay)
 
     def __getitem__(self, key: tuple[str, str]) -> Manifest:
         (found,) = (m for m in self.all if (m["kind"], m["metadata"]["name"]) == key)
@@ -299,6 +304,38 @@ def test_network_policies_let_the_scaler_be_asked_and_ask(overlay: str) -> None:
         assert rule["ports"] == [{"protocol": "TCP", "port": 9000}]
 
 
+@pytest.mark.parametrize("through", ["keda", "direct"])
+def test_scaler_in_an_overlay_of_ones_own(through: str, tmp_path: Path) -> None:
+    """As deploy/README.md has it, on the example that overlays/production is."""
+    text = (ROOT / "deploy/README.md").read_text(encoding="utf-8")
+    (snippet,) = (part for part in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "components:" in part)
+    more = yaml.safe_load(snippet.replace("../../scaler/keda #", f"../../scaler/{through} #"))
+    if through == "direct":
+        more["patches"] = [p for p in more["patches"] if p.get("target", {}).get("kind") != "ScaledObject"]
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy", ignore=shutil.ignore_patterns("__pycache__"))
+    file = tmp_path / "deploy/overlays/production/kustomization.yaml"
+    own = yaml.safe_load(file.read_text(encoding="utf-8"))
+    own["patches"] = [p for p in own["patches"] if p["target"]["kind"] != "ScaledObject"] + more["patches"]
+    file.write_text(yaml.safe_dump(own | {key: more[key] for key in ("components", "labels")}), encoding="utf-8")
+
+    rendered = Rendered("production", tmp_path)
+    scaler = rendered["Deployment", "scaler"]
+    assert container_of(scaler)["image"] == container_of(rendered["Deployment", "workers"])["image"] != "leadtime:dev"
+    assert rendered.config(scaler)["MAX_REPLICAS"] == "40"
+    assert rendered.config(scaler)["SCALER_MODE"] == through
+    if through == "keda":
+        assert rendered["ScaledObject", "workers"]["spec"]["maxReplicaCount"] == 40
+    else:
+        assert rendered.of_kind("ScaledObject") == []
+    (reads,) = rendered["NetworkPolicy", "to-redis"]["spec"]["podSelector"]["matchExpressions"]
+    assert "scaler" in reads["values"]
+    labels = scaler["spec"]["template"]["metadata"]["labels"]
+    assert scaler["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    for manifest in rendered.all:
+        if "keda.sh" not in manifest["apiVersion"]:
+            kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+
+
 def test_probes_are_routes_of_the_code(rendered: Rendered) -> None:
     for name, module in MODULES.items():
         if not rendered.has("Deployment", name):
@@ -392,6 +429,8 @@ async def test_dashboard_asks_for_metrics_that_exist() -> None:
     Probe(worker)
     text = worker.metrics.text() + GatewayMetrics().text(Counts(*[0] * len(Counts._fields)), 0)
     await worker.close()
+    scaler = await scaler_metrics()
+    text += scaler
     known = {sample.name for family in text_string_to_metric_families(text.decode()) for sample in family.samples}
     # Metrics with labels have no sample before their first use.
     known |= {f"leadtime_{name}" for name in ("http_requests_total", "pushes_total", "http_request_seconds_bucket")}
@@ -403,6 +442,30 @@ async def test_dashboard_asks_for_metrics_that_exist() -> None:
             asked |= set(re.findall(r"\bleadtime_\w+", target["expr"]))
     assert asked
     assert asked <= known
+    # What a scaler exports is there to be looked at.
+    exported = {
+        sample.name for family in text_string_to_metric_families(scaler.decode()) for sample in family.samples
+    }  # fmt: skip
+    assert {name for name in exported if re.match(r"leadtime_\w+(?<!_created)$", name)} <= asked
+    ids = [panel["id"] for panel in dashboard["panels"]]
+    assert len(set(ids)) == len(ids)
+
+
+async def scaler_metrics() -> bytes:
+    """Of a scaler that has decided."""
+    settings = ScalerSettings()
+    scaler = Scaler(Stream(settings), settings.policy_options, Nowhere(), Alone())
+    scaler.brain = Brain(settings.policy_options)
+    scaler.replicas, scaler.outstanding = await Nowhere().look(), 1
+    scaler.verdict = scaler.brain.see(JobsSeen(1.0, 1000, 1, 1, 0, ()), scaler.replicas)
+    return ScalerMetrics(scaler).text()
+
+
+class Nowhere:
+    """Workers that are none."""
+
+    async def look(self) -> Replicas:
+        return Replicas(0, 0)
 
 
 def test_deploy_says_what_is_missing(tmp_path: Path) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+import workers
+from deploy.kubernetes import image
 from deploy.local import settings_table
 from deploy.local.__main__ import COMMANDS
 
@@ -45,6 +49,26 @@ def test_write_puts_the_table_in_its_place(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(sys, "argv", ["settings_table", "--write"])
     settings_table.main()
     assert readme.read_text(encoding="utf-8") == f"before\n{settings_table.section()}after\n"
+
+
+def test_version_is_known_where_nothing_is_installed(tmp_path: Path) -> None:
+    """In the image there are the packages, and no metadata of theirs: the API tells their version all the same."""
+    for source in image.sources():
+        (tmp_path / source).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / source, tmp_path / source)
+    program = (
+        "import gateway, gateway.openapi as o, gateway.settings as s; "
+        "print(gateway.__path__[0]); print(o.describe(s.GatewaySettings())['info']['version'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [str(tmp_path / "gateway"), workers.__version__]
+
+
+def test_distribution_has_the_version_of_the_code() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "version" not in project["project"]
+    assert "version" in project["project"]["dynamic"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "workers.__version__"}
 
 
 def test_gateway_does_not_import_what_workers_run() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,15 @@ from kubernetes_asyncio.client import ApiException
 from workers.pod import DELETION_COST
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 logger = logging.getLogger(__name__)
 
 NAMESPACE = "leadtime"
 LOOK_S = 0.2
 PATIENCE_S = 300.0
+# A scaler of ours keeps workers that may soon be needed: after a burst, for minutes.
+IDLE_S = 900.0
 _KEDA = ("keda.sh", "v1alpha1", NAMESPACE, "scaledobjects", "workers")
 _MERGE = "application/merge-patch+json"
 
@@ -33,6 +36,7 @@ class Cluster:
         self.apps: Any = client.AppsV1Api(api)
         self.custom: Any = client.CustomObjectsApi(api)
         self.network: Any = client.NetworkingV1Api(api)
+        self.leases: Any = client.CoordinationV1Api(api)
 
     async def pods(self, component: str) -> list[Any]:
         """Pods that are not on their way out."""
@@ -76,6 +80,37 @@ class Cluster:
         """Takes the server away, 0, or brings it back, 1."""
         await self.apps.patch_namespaced_stateful_set_scale("valkey", NAMESPACE, {"spec": {"replicas": replicas}})
 
+    async def scaled_by(self) -> str:
+        """Who decides how many workers there are: "streams" (KEDA itself), or our scaler, by "keda" or "direct"."""
+        try:
+            scaler = await self.apps.read_namespaced_deployment("scaler", NAMESPACE)
+        except ApiException as error:
+            if error.status != 404:
+                raise
+            return "streams"
+        return environment(scaler)["SCALER_MODE"]
+
+    async def most(self) -> int:
+        """How many workers there may be."""
+        if await self.scaled_by() == "direct":
+            return int(environment(await self.apps.read_namespaced_deployment("scaler", NAMESPACE))["MAX_REPLICAS"])
+        return int((await self.scaled_object())["spec"]["maxReplicaCount"])
+
+    @contextlib.asynccontextmanager
+    async def account(self, name: str, pod: Any = None) -> AsyncIterator[client.ApiClient]:
+        """The API as a ServiceAccount sees it; with a pod: by a token as that pod has it."""
+        spec: dict[str, Any] = {"audiences": []}
+        if pod is not None:
+            bound = {"kind": "Pod", "apiVersion": "v1", "name": pod.metadata.name, "uid": pod.metadata.uid}
+            spec["boundObjectRef"] = bound
+        request = await self.core.create_namespaced_service_account_token(name, NAMESPACE, {"spec": spec})
+        admin = self.core.api_client.configuration
+        configuration = client.Configuration(host=admin.host)
+        configuration.ssl_ca_cert = admin.ssl_ca_cert
+        configuration.api_key = {"BearerToken": f"Bearer {request.status.token}"}
+        async with client.ApiClient(configuration) as api:
+            yield api
+
     async def scaled_object(self) -> dict[str, Any]:
         """The workers' ScaledObject."""
         found = await self.custom.get_namespaced_custom_object(*_KEDA)
@@ -114,7 +149,13 @@ class Cluster:
                 return False
             return not (await self.core.list_namespaced_pod(NAMESPACE, label_selector=selector)).items
 
-        await until(gone, "all workers are gone")
+        await until(gone, "all workers are gone", IDLE_S)
+
+
+def environment(deployment: Any) -> dict[str, str]:
+    """What is written down of a Deployment's one container's environment."""
+    (container,) = deployment.spec.template.spec.containers
+    return {entry.name: entry.value for entry in container.env if entry.value is not None}
 
 
 def is_ready(pod: Any) -> bool:

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 HERE = Path(__file__).parent
+# Who scales the workers, and an overlay in which they do.
+OVERLAYS = {"streams": "e2e", "keda": "scaler", "direct": "direct"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The marker of tests that need one of these overlays."""
+    config.addinivalue_line("markers", "scaled_by(*ways): wants workers that are scaled in one of these ways")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker("e2e")
-            item.add_marker(pytest.mark.timeout(1200))
+            item.add_marker(pytest.mark.timeout(2400))
 
 
 @pytest.fixture(autouse=True)
@@ -35,8 +42,8 @@ def quiet_libraries() -> None:
 
 
 @pytest.fixture
-async def cluster() -> AsyncIterator[Cluster]:
-    """The cluster; tests are skipped where there is none, and fail where the service isn't on it."""
+async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
+    """The cluster; tests are skipped where there is none or another overlay, and fail where the service isn't on it."""
     try:
         await config.load_kube_config()
     except config.ConfigException as error:
@@ -52,6 +59,11 @@ async def cluster() -> AsyncIterator[Cluster]:
             await cluster.apps.read_namespaced_deployment("gateway", NAMESPACE)
         except client.ApiException as error:
             pytest.fail(f"the service is not on the cluster: run `just deploy e2e` first ({error.reason})")
+        marker = request.node.get_closest_marker("scaled_by")
+        found = await cluster.scaled_by()
+        if marker and found not in marker.args:
+            commands = " or ".join(f"`just deploy {OVERLAYS[way]}`" for way in marker.args)
+            pytest.skip(f"the workers are scaled by {found!r}, the test is about {marker.args}: {commands} first")
         yield cluster
 
 

@@ -31,13 +31,14 @@ async def test_push_to_finished_through_the_service(api: Api) -> None:
 
 
 async def test_pods_are_restricted(cluster: Cluster) -> None:
-    for component in ("gateway", "valkey"):
+    has_scaler = await cluster.scaled_by() != "streams"
+    for component in ("gateway", "valkey", *(["scaler"] if has_scaler else [])):
         pods = await cluster.pods(component)
         assert pods
         for pod in pods:
             assert pod.spec.security_context.run_as_non_root
             assert pod.spec.security_context.seccomp_profile.type == "RuntimeDefault"
-            assert not pod.spec.automount_service_account_token
+            assert pod.spec.automount_service_account_token is (component == "scaler")
             for container in pod.spec.containers:
                 context = container.security_context
                 assert context.read_only_root_filesystem
@@ -73,15 +74,7 @@ async def test_worker_may_only_annotate_its_own_pod(cluster: Cluster, api: Api) 
     await until(has_worker, "a worker pod is there")
     (pod, *_) = await cluster.pods("worker")
     (other, *_) = await cluster.pods("gateway")
-    bound = {"kind": "Pod", "apiVersion": "v1", "name": pod.metadata.name, "uid": pod.metadata.uid}
-    request = {"spec": {"boundObjectRef": bound, "audiences": []}}
-    token = (await cluster.core.create_namespaced_service_account_token("workers", NAMESPACE, request)).status.token
-
-    admin = cluster.core.api_client.configuration
-    configuration = client.Configuration(host=admin.host)
-    configuration.ssl_ca_cert = admin.ssl_ca_cert
-    configuration.api_key = {"BearerToken": f"Bearer {token}"}
-    async with client.ApiClient(configuration) as worker:
+    async with cluster.account("workers", pod) as worker:
         core = client.CoreV1Api(worker)
         cost = {"metadata": {"annotations": {DELETION_COST: "3"}}}
         await core.patch_namespaced_pod(pod.metadata.name, NAMESPACE, cost, dry_run="All")
@@ -102,6 +95,7 @@ async def test_worker_may_only_annotate_its_own_pod(cluster: Cluster, api: Api) 
     await api.result(job_id)
 
 
+@pytest.mark.scaled_by("streams", "keda")
 async def test_keda_is_ready(cluster: Cluster) -> None:
     conditions = {c["type"]: c["status"] for c in (await cluster.scaled_object())["status"]["conditions"]}
     assert conditions["Ready"] == "True"
@@ -139,8 +133,9 @@ async def state_of(cluster: Cluster) -> dict[str, Any]:
         for item in listed.items:
             version = item.metadata.generation or item.metadata.resource_version
             state[f"{type(item).__name__} {item.metadata.name} {item.metadata.uid}"] = version
-    state["ScaledObject"] = (await cluster.scaled_object())["metadata"]["generation"]
-    for component in ("gateway", "valkey", "worker"):
+    if await cluster.scaled_by() != "direct":
+        state["ScaledObject"] = (await cluster.scaled_object())["metadata"]["generation"]
+    for component in ("gateway", "valkey", "scaler", "worker"):
         for pod in await cluster.pods(component):
             state[f"pod {pod.metadata.uid}"] = sum(status.restart_count for status in pod.status.container_statuses)
     return state

@@ -1,13 +1,16 @@
-"""Workers come and go with the jobs, and take none with them."""
+"""Workers come and go with the jobs, as KEDA reads them in the stream, and take none with them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.e2e.cluster import until
+from tests.e2e.jobs import push_many, results_of
 
 if TYPE_CHECKING:
     from tests.e2e.api import Api
@@ -15,21 +18,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-
-async def results_of(api: Api, ids: list[str]) -> list[dict[str, Any]]:
-    """All results, checked: one each, for the input that was pushed, at the first attempt."""
-    results = await asyncio.gather(*map(api.result, ids))
-    assert [result["id"] for result in results] == ids
-    for result, status in zip(results, await asyncio.gather(*map(api.status, ids)), strict=True):
-        assert result["output"].endswith(f"ran on {result['input']}")
-        assert status["status"] == "finished"
-        assert status["attempts"] == 1
-    return results
-
-
-async def push_many(api: Api, name: str, count: int) -> list[str]:
-    """The ids of new jobs."""
-    return list(await asyncio.gather(*(api.push(f"{name} {n}") for n in range(count))))
+pytestmark = pytest.mark.scaled_by("streams")
 
 
 async def test_first_job_wakes_a_worker_and_the_last_one_lets_it_go(cluster: Cluster, api: Api) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.servers import Server, server_binaries
+from tests.servers import Server, durable_server, server_binaries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 @pytest.fixture(params=sorted(server_binaries()))
 def durable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """A running server with `appendfsync always`, of each kind there is."""
-    data = tmp_path / "server"
-    data.mkdir()
-    server = Server(server_binaries()[request.param], data, "--appendonly", "yes", "--appendfsync", "always")
+    server = durable_server(request.param, tmp_path)
     server.start()
     yield server
     server.kill()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.gateway.service import Gateway
+from tests.queues import queue_name
 from workers.stream import Stream, StreamSettings
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def server(valkey: Server) -> Server:
 @pytest.fixture(scope="session")
 def settings(server: Server) -> StreamSettings:
     """The queue of all tests here."""
-    return StreamSettings(redis_url=server.url, queue_name=f"test-{uuid.uuid4().hex}", lease_s=1.5)
+    return StreamSettings(redis_url=server.url, queue_name=queue_name(), lease_s=1.5)
 
 
 @pytest.fixture

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.queues import opened, queue_name
 from workers.settings import WorkerSettings
-from workers.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.servers import Server
-    from workers.stream import StreamSettings
+    from workers.stream import Stream, StreamSettings
 
 
 @pytest.fixture
@@ -26,13 +25,11 @@ def worker_settings(settings: StreamSettings) -> WorkerSettings:
 @pytest.fixture
 def one_settings(valkey: Server) -> WorkerSettings:
     """Settings of a worker on a queue of the test's own, for tests of which one kind of server is enough."""
-    return WorkerSettings(redis_url=valkey.url, queue_name=f"test-{uuid.uuid4().hex}", lease_s=1.5, grace_s=5)
+    return WorkerSettings(redis_url=valkey.url, queue_name=queue_name(), lease_s=1.5, grace_s=5)
 
 
 @pytest.fixture
-async def one_stream(one_settings: WorkerSettings) -> AsyncIterator[Stream]:
+async def one_stream(one_settings: StreamSettings) -> AsyncIterator[Stream]:
     """The open stream of `one_settings`."""
-    stream = Stream(one_settings)
-    await stream.open()
-    yield stream
-    await stream.close()
+    async with opened(one_settings) as stream:
+        yield stream

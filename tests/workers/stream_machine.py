@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.workers.stream_model import STATUS, Job, Letter, Model, State
 from tests.workers.stream_tools import OLD_MS, command, key, make_due, sweep
-from workers.stream import Finish, NewJob, Stream, StreamSettings
+from workers.stream import LIBRARY, Finish, NewJob, Stream, StreamSettings, _handed_over
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WORKERS = ("ann", "bob", "cid")
+LISTENING = "bob"
 MAX_ATTEMPTS = 3
 ATTEMPTS = {"predict": MAX_ATTEMPTS, "fragile": 1}
 MAX_BACKLOG = 9
@@ -60,7 +61,9 @@ def has(*states: State) -> Callable[[Callable[[Any], None]], Callable[[Any], Non
 class StreamMachine(RuleBasedStateMachine):
     """Several workers and clients of one queue. Times pass by hand: leases get old, deferred jobs due."""
 
-    def __init__(self, url: str, redis: ArqRedis, loop: asyncio.AbstractEventLoop, ended: PubSub) -> None:
+    def __init__(
+        self, url: str, redis: ArqRedis, loop: asyncio.AbstractEventLoop, ended: PubSub, wakeups: PubSub
+    ) -> None:
         super().__init__()
         settings = StreamSettings(
             redis_url=url,
@@ -71,13 +74,17 @@ class StreamMachine(RuleBasedStateMachine):
         )
         self.stream = Stream(settings, redis)
         self.loop = loop
-        self.model = Model(MAX_BACKLOG)
+        self.model = Model(MAX_BACKLOG, LISTENING)
         self.numbers = itertools.count()
         self.ids: list[str] = []
         self.letters: list[Letter] = []  # all there ever were
         self.finished_ms: dict[Job, int | None] = {}
         self.ended = ended
         ended.subscribe(key(self.stream, "ended"))  # type: ignore[no-untyped-call]
+        self.wakeups = wakeups
+        wakeups.subscribe(key(self.stream, f"wake:{LISTENING}"))  # type: ignore[no-untyped-call]
+        while (message := wakeups.get_message(timeout=15)) and message["type"] != "subscribe":
+            pass
         self.run(self.stream.open())
 
     def run(self, call: Coroutine[Any, Any, T]) -> T:
@@ -117,9 +124,12 @@ class StreamMachine(RuleBasedStateMachine):
             job_id = f"job{number}" if known is None else self.pick_id(known)
             args = b"[%d]" % number
             jobs.append(NewJob(job_id, args, function, kwargs, owner, idempotency_key, fingerprint, defer_ms))
-        outcomes = [self.model.push(job) for job in jobs]
+        outcomes, handed = self.model.push_many(jobs)
         assert self.run(self.stream.push_many(jobs)) == outcomes
-        self.model.wake(sum(o.outcome == "accepted" and not j.defer_ms for o, j in zip(outcomes, jobs, strict=True)))
+        for job in handed:
+            claimed = _handed_over(self.heard(b"run "))
+            assert (claimed.id, claimed.attempt) == (job.new.id, 1)
+            self.model.check(claimed)
         self.ids += [o.id for o in outcomes if o.outcome == "accepted" and o.id not in self.ids]
 
     @rule(pick=picks, state=st.sampled_from(list(STATUS)))
@@ -146,6 +156,14 @@ class StreamMachine(RuleBasedStateMachine):
         assert [(job.id, job.attempt) for job in jobs] == self.model.claim(worker, count, ATTEMPTS)
         for job in jobs:
             self.model.check(job)
+
+    @rule(batch=st.lists(pushes, min_size=1, max_size=3))
+    def push_to_one_that_waits(self, batch: list[tuple[int | None, str, str, str, int, str, bytes]]) -> None:
+        while self.model.in_state("waiting", "released"):
+            self.claim("ann", MAX_BACKLOG)
+        self.register()
+        self.claim(LISTENING, 1)
+        self.push(batch)
 
     @rule(worker=workers, batch=st.lists(finishes, min_size=1, max_size=4))
     def finish(self, worker: str, batch: list[tuple[int, bool, int, Any, bool]]) -> None:
@@ -188,15 +206,17 @@ class StreamMachine(RuleBasedStateMachine):
         keep = self.pick_running(known, worker)
         others = [job for job in self.model.in_state("running") if job.worker == worker and job not in keep]
         marks = [(job.new.id, job.attempts) for job in keep]
-        assert self.run(self.stream.release_unknown(worker, marks)) == self.model.release(others)
+        assert len(self.run(self.stream.release_unknown(worker, marks))) == self.model.release(others)
+
+    @rule()
+    def register(self) -> None:
+        self.run(self.stream.register(LISTENING, LATER_MS / 1000, {"takes": LIBRARY, "running": 0}))
+        self.model.register()
 
     @rule(worker=workers)
     def leave(self, worker: str) -> None:
-        waiting = bool(self.model.in_state("waiting"))
         self.run(self.stream.leave(worker))
-        self.model.idle.discard(worker)
-        self.model.release([job for job in self.model.in_state("running") if job.worker == worker])
-        self.model.wake(waiting)
+        self.model.leave(worker)
 
     @has("running")
     @rule(worker=workers, chosen=some_picks, added=st.sampled_from([0, 0, 0, 1]))
@@ -302,6 +322,7 @@ class StreamMachine(RuleBasedStateMachine):
                 self.check_the_end()
         finally:
             self.ended.unsubscribe()  # type: ignore[no-untyped-call]
+            self.wakeups.unsubscribe()  # type: ignore[no-untyped-call]
 
     def check_the_end(self) -> None:
         self.drain()
@@ -311,6 +332,8 @@ class StreamMachine(RuleBasedStateMachine):
         self.dead_letters_agree()
         self.records_agree_and_results_never_change()
         assert self.told() == self.model.ends
+        self.raw("PUBLISH", key(self.stream, f"wake:{LISTENING}"), "run that is all")
+        assert self.heard(b"run ") == b"that is all", "it was handed no more than the model says"
         for job_id in self.ids:
             if job_id in self.model.records:
                 assert self.raw("PTTL", key(self.stream, f"job:{job_id}")) > 0
@@ -326,6 +349,13 @@ class StreamMachine(RuleBasedStateMachine):
             self.finish("ann", [(0, True, 0, "finished", True)] * 4)
             self.counters_agree()
         raise AssertionError("the queue can't be drained")
+
+    def heard(self, command: bytes) -> bytes:
+        """The rest of the next such message to the worker that listens."""
+        while (message := self.wakeups.get_message(timeout=15)) is not None:
+            if message["type"] == "message" and message["data"].startswith(command):
+                return bytes(message["data"].removeprefix(command))
+        raise AssertionError(f"no {command!r} was heard")
 
     def told(self) -> list[str]:
         """The ids that were published when jobs ended."""

@@ -52,9 +52,15 @@ class Letter:
 
 @dataclass
 class Model:
-    """The queue. `ends` has the ids of jobs in the order of their ends; `accepted` counts what must end."""
+    """The queue. `ends` has the ids of jobs in the order of their ends; `accepted` counts what must end.
+
+    One worker is `listening`; it takes jobs that are handed over while it is `registered` and not `busy`.
+    """
 
     max_backlog: int
+    listening: str
+    registered: bool = False
+    busy: bool = False
     records: dict[str, Job] = field(default_factory=dict)
     idempotency: dict[str, tuple[str, str]] = field(default_factory=dict)
     letters: list[Letter] = field(default_factory=list)
@@ -79,7 +85,7 @@ class Model:
             deferred=number["deferred"],
             dead=len(self.letters),
             idle_workers=len(self.idle),
-            workers=0,
+            workers=int(self.registered),
         )
 
     def ahead(self, job: Job) -> int:
@@ -111,9 +117,55 @@ class Model:
         job.place, job.state = self.places, "waiting"
 
     def wake(self, count: int) -> None:
-        """Nobody listens in this test, so a wake-up goes to one idle worker after the other."""
-        if count > 0:
-            self.idle.clear()
+        """All have been ready for as long, so it is the names' order; a wake-up for who doesn't listen goes on."""
+        while count > 0 and self.idle:
+            count -= self._pop_idle() == self.listening
+
+    def _pop_idle(self) -> str:
+        name = min(self.idle)
+        self.idle.remove(name)
+        return name
+
+    def push_many(self, jobs: list[NewJob]) -> tuple[list[Pushed], list[Job]]:
+        """Pushes in one step; what became of each, and the jobs that were handed over."""
+        outcomes: list[Pushed] = []
+        handed: list[Job] = []
+        is_empty = not self.in_state("waiting", "released")
+        to_wake = 0
+        for new in jobs:
+            outcomes.append(self.push(new))
+            if outcomes[-1].outcome != "accepted" or new.defer_ms:
+                continue
+            to_wake += 1
+            while is_empty and self.idle:
+                if self._pop_idle() == self.listening:
+                    is_empty = self.registered and not self.busy
+                    to_wake -= 1
+                    if is_empty:
+                        handed.append(self._hand_over(self.records[new.id]))
+                    break
+            else:
+                is_empty = False
+        self.wake(to_wake)
+        return outcomes, handed
+
+    def _hand_over(self, job: Job) -> Job:
+        job.state, job.worker, job.attempts, job.is_old = "running", self.listening, 1, False
+        self.busy = True
+        return job
+
+    def register(self) -> None:
+        """The worker that listens says that it runs nothing."""
+        self.registered, self.busy = True, False
+
+    def leave(self, worker: str) -> None:
+        """A worker's goodbye."""
+        waiting = bool(self.in_state("waiting"))
+        self.idle.discard(worker)
+        if worker == self.listening:
+            self.registered = False
+        self.release([job for job in self.in_state("running") if job.worker == worker])
+        self.wake(waiting)
 
     def claim(self, worker: str, count: int, max_attempts: dict[str, int]) -> list[tuple[str, int]]:
         """Starts jobs: (id, attempt) of each. Those without an attempt left are failed instead."""
@@ -131,6 +183,8 @@ class Model:
             self.idle.add(worker)
         else:
             self.idle.discard(worker)
+        if worker == self.listening:
+            self.busy = bool(taken)
         return taken
 
     def _end(self, job: Job, state: State) -> None:

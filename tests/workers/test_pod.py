@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from arq.worker import func
 
+from tests.serving import serving
 from tests.workers.service import WorkerProcess, push, running, until
 from workers.pod import DELETION_COST, HAND_BACK_S, PodSettings, keep_deletion_cost
 
@@ -47,17 +48,8 @@ class ApiServer:
 @contextlib.asynccontextmanager
 async def api_server(refusals: int = 0) -> AsyncIterator[ApiServer]:
     server = ApiServer(refusals)
-    app = web.Application()
-    app.add_routes([web.patch("/{rest:.*}", server.patch)])
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
-        server.url = f"http://{host}:{port}"
+    async with serving(web.patch("/{rest:.*}", server.patch)) as server.url:
         yield server
-    finally:
-        await runner.cleanup()
 
 
 async def test_cost_is_the_number_of_running_jobs(one_stream: Stream, one_settings: WorkerSettings) -> None:

@@ -69,7 +69,7 @@ async def test_an_expired_lease_is_reclaimed_and_the_late_finish_refused(stream:
         assert await stream.finish("slow", [Finish(job_id, 1, status, b'"late"', 60_000)]) == [False]
     assert await stream.defer("slow", job_id, 1, 0) is False
     assert await stream.release("slow", [(job_id, 1)]) == 0
-    assert await stream.release_unknown("slow", []) == 0
+    assert await stream.release_unknown("slow", []) == []
     assert await stream.finish("other", [Finish(job_id, 2, "finished", b'"right"', 60_000)]) == [True]
     assert await stream.finish("slow", [Finish(job_id, 1, "finished", b'"late"', 60_000)]) == [False]
     view = await see(stream, job_id)
@@ -124,7 +124,7 @@ async def test_thousands_of_jobs_are_held_renewed_and_finished_in_single_steps(s
     assert await stream.renew("w", held) == []
     await sweep(stream)
     assert (await stream.counts()).released == 0
-    assert await stream.release_unknown("w", held[:100]) == 2400
+    assert len(await stream.release_unknown("w", held[:100])) == 2400
     assert (await stream.counts()).released == 2400
     again = await stream.claim("w", 2500)
     assert [job.id for job in again] == [job_id for job_id, _ in held[100:]]
@@ -194,12 +194,12 @@ async def test_released_jobs_are_claimed_first_and_the_attempt_does_not_count(st
 async def test_a_claim_whose_reply_was_lost_is_handed_back(stream: Stream) -> None:
     known, lost = await accept(stream, 2)
     [job] = await stream.claim("w", 1)
-    await stream.claim("w", 1)  # the reply never came
-    assert await stream.release_unknown("w", [(job.id, job.attempt)]) == 1
+    [unheard] = await stream.claim("w", 1)  # the reply never came
+    assert await stream.release_unknown("w", [(job.id, job.attempt)]) == [unheard.entry]
     assert (await see(stream, known)).status is Status.PROCESSING
     assert [(job.id, job.attempt) for job in await stream.claim("w", 5)] == [(lost, 1)]
     # A mark of an earlier attempt is no claim to this one.
-    assert await stream.release_unknown("w", [(known, 1), (lost, 7)]) == 1
+    assert await stream.release_unknown("w", [(known, 1), (lost, 7)]) == [unheard.entry]
 
 
 async def test_leaving_hands_back_everything_and_passes_a_wakeup_on(stream: Stream) -> None:

@@ -19,12 +19,17 @@ STEPS = 50
 
 
 def test_the_stream_does_what_the_model_does(server: Server) -> None:
-    with asyncio.Runner() as runner, redis.Redis(port=server.port) as client, client.pubsub() as ended:
+    with (
+        asyncio.Runner() as runner,
+        redis.Redis(port=server.port) as client,
+        client.pubsub() as ended,
+        client.pubsub() as wakeups,
+    ):
         loop = runner.get_loop()
         stream_redis = connect(server.url, 30)
         try:
             run_state_machine_as_test(
-                lambda: StreamMachine(server.url, stream_redis, loop, ended),  # type: ignore[arg-type]
+                lambda: StreamMachine(server.url, stream_redis, loop, ended, wakeups),  # type: ignore[arg-type]
                 settings=settings(
                     stateful_step_count=STEPS,
                     deadline=None,

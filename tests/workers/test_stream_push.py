@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.queues import opened
 from tests.workers.stream_tools import (
     EMPTY,
     accept,
@@ -34,10 +35,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 async def small(settings: StreamSettings) -> AsyncIterator[Stream]:
     """A stream whose backlog is 3 jobs."""
-    stream = Stream(settings.model_copy(update={"max_backlog": 3}))
-    await stream.open()
-    yield stream
-    await stream.close()
+    async with opened(settings.model_copy(update={"max_backlog": 3})) as stream:
+        yield stream
 
 
 async def calls(stream: Stream) -> int:

@@ -54,7 +54,7 @@ async def live(stream: Stream) -> list[str]:
     assert {job.id for job in jobs} == {late, keyed.id}
     assert await stream.renew("w", [(job.id, job.attempt) for job in jobs]) == []
     assert await stream.release("w", [(jobs[0].id, jobs[0].attempt)]) == 1
-    assert await stream.release_unknown("w", []) == 1
+    assert len(await stream.release_unknown("w", [])) == 1
     jobs = await stream.claim("w", 5)
     await age(stream, "w", *(job.entry for job in jobs))
     await sweep(stream)
@@ -258,7 +258,7 @@ async def test_an_emptied_server_is_used_like_a_new_one(start_server: Callable[.
     await stream.redis.flushall()
     await stream.redis.function_flush()  # type: ignore[misc]
     assert await stream.claim("w", 1) == []
-    assert await stream.release_unknown("w", [("old", 1)]) == 0
+    assert await stream.release_unknown("w", [("old", 1)]) == []
     assert await stream.finish("w", [Finish("old", 1, "finished", b"1", 1)]) == [False]
     assert await stream.sweep() == stream.sweep_interval_s
     await live(stream)
@@ -339,7 +339,7 @@ async def test_an_entry_that_is_no_job_is_dropped_and_stops_nobody(stream: Strea
     foreign = [await command(stream, "XADD", key(stream, "stream"), "*", "hello", "world") for _ in range(2)]
     await accept(stream, 2)
     await command(stream, "XREADGROUP", "GROUP", "workers", "w", "COUNT", 1, "STREAMS", key(stream, "stream"), ">")
-    assert await stream.release_unknown("w", []) == 0
+    assert await stream.release_unknown("w", []) == []
     await age(stream, "w", foreign[0])
     await sweep(stream)
     jobs = await stream.claim("w", 1)

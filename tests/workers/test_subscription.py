@@ -25,7 +25,7 @@ class Ear:
     """A subscription to "news" and what it was told."""
 
     def __init__(self, url: str) -> None:
-        self.messages: list[str] = []
+        self.messages: list[bytes] = []
         self.subscribed = 0
         self.subscription = Subscription(url, "news", self.messages.append, self._on_subscribed)
 
@@ -55,7 +55,7 @@ async def test_messages_of_the_channel_arrive_in_order(server: Server) -> None:
         publish(server, "no", "old news")
         publish(server, "last")
         await until(lambda: len(ear.messages) == 4)
-    assert ear.messages == ["a", "", "ü b", "last"]
+    assert ear.messages == [b"a", b"", "ü b".encode(), b"last"]
     assert not ear.subscription.subscribed.is_set()
     assert publish(server, "too late") == 0, "its connection is closed"
 
@@ -71,7 +71,7 @@ async def test_it_subscribes_again_after_the_server_was_killed(start_server: Cal
             await until(lambda n=restart: ear.subscribed == n + 1)  # type: ignore[misc]
             assert publish(server, f"after restart {restart}") == 1
             await until(lambda n=restart: len(ear.messages) == n)  # type: ignore[misc]
-    assert ear.messages == ["after restart 1", "after restart 2"]
+    assert ear.messages == [b"after restart 1", b"after restart 2"]
 
 
 async def test_it_waits_for_a_server_that_is_not_there_yet(absent: Server) -> None:
@@ -97,7 +97,7 @@ async def test_it_leaves_a_server_that_hangs_and_comes_back(absent: Server, monk
         os.kill(absent._process.pid, signal.SIGCONT)
         await until(lambda: ear.subscribed == 2)
         publish(absent, "awake")
-        await until(lambda: "awake" in ear.messages)
+        await until(lambda: b"awake" in ear.messages)
 
 
 async def test_a_connection_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,12 +131,12 @@ async def test_a_quiet_connection_is_kept(server: Server, monkeypatch: pytest.Mo
                 while client.info("commandstats").get("cmdstat_ping", {"calls": 0})["calls"] < before + 5:  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
         assert publish(server, "still here") == 1
-        await until(lambda: ear.messages == ["still here"])
+        await until(lambda: ear.messages == [b"still here"])
     assert ear.subscribed == 1
 
 
 async def test_an_error_of_its_callback_is_raised(server: Server) -> None:
-    def fail(_message: str) -> None:
+    def fail(_message: bytes) -> None:
         raise ValueError("no")
 
     subscription = Subscription(server.url, "news", fail, lambda: None)

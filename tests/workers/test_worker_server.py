@@ -3,48 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from arq.worker import func
 
-from tests.servers import Server, server_binaries
+from tests.queues import opened, queue_name
+from tests.servers import Server, durable_server, server_binaries
 from tests.workers.service import WorkerProcess, push, running, until, until_ended
 from workers.settings import WorkerSettings
-from workers.stream import Status, Stream
+from workers.stream import Status
 from workers.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from workers.stream import Stream
 
 
 @pytest.fixture(params=sorted(server_binaries()))
 def own(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """A server of the test's own that writes before it answers; it does not run yet."""
-    data = tmp_path / "server"
-    data.mkdir()
-    server = Server(server_binaries()[request.param], data, "--appendonly", "yes", "--appendfsync", "always")
+    server = durable_server(request.param, tmp_path)
     yield server
     server.kill()
 
 
 @pytest.fixture
 def own_settings(own: Server) -> WorkerSettings:
-    return WorkerSettings(
-        redis_url=own.url, queue_name=f"test-{uuid.uuid4().hex}", lease_s=20, redis_timeout_s=0.5, grace_s=5
-    )
-
-
-@contextlib.asynccontextmanager
-async def opened(settings: WorkerSettings) -> AsyncIterator[Stream]:
-    stream = Stream(settings)
-    await stream.open()
-    yield stream
-    await stream.close()
+    return WorkerSettings(redis_url=own.url, queue_name=queue_name(), lease_s=20, redis_timeout_s=0.5, grace_s=5)
 
 
 async def test_a_restart_of_the_server_in_the_middle_of_a_job(own: Server, own_settings: WorkerSettings) -> None:

@@ -23,7 +23,7 @@ from workers.scaler.lease import Lease
 from workers.scaler.loop import Scaler
 from workers.scaler.pods import Pods
 from workers.scaler.probe import CannotProbe, ScalerProbe
-from workers.scaler.settings import ACTUATION_S, ScalerSettings
+from workers.scaler.settings import ScalerSettings
 from workers.settings import BAD_SETTING, load
 from workers.stream import Stream
 
@@ -66,7 +66,7 @@ async def _serve(
     pods, lease = Pods(cluster), Lease(cluster, LEASE, identity)
     scaler = Scaler(
         stream,
-        settings.options(settings.concurrency, ACTUATION_S[settings.scaler_mode]),
+        settings.policy_options,
         pods,
         lease,
         Direct(cluster, pods, lease) if direct else None,

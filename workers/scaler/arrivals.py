@@ -1,22 +1,39 @@
 """How fast jobs come, how that changes and how unevenly, learnt from nothing but their number.
 
-The rate is fitted over windows of several lengths (`fits.py`). A fit counts if no shorter window contradicts it
-(Lepskii, "On a problem of adaptive estimation in Gaussian white noise", 1991), and then as much as it is certain and
-has been right before (`hindsight.py`). So a long memory is used while the rate holds, and dropped when it has changed.
+The rate is fitted over windows of several lengths (`fits.py`). Which of them is believed at first follows from how
+unevenly jobs come: what is older says little of the time in question, and what is younger is chance. The others gain as
+much as they have been right before (`hindsight.py`).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from workers.scaler.fits import WINDOWS_S, Line, Moments, fits_of
+from workers.scaler.fits import WINDOWS_S, Moments, fits_of
 from workers.scaler.hindsight import Hindsight
 from workers.scaler.unevenness import Unevenness
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from workers.scaler.fits import Fit, Line
+
 # Of the lead: the length of time whose unevenness matters.
 SCALE = 0.5
+# A rate is thought to wander by so much of itself in a lead. The best window, neither too noisy nor too old, follows
+# from it; but it holds some jobs.
+WANDER = 0.13
+FEWEST_JOBS = 15.0
+# How much less a window is believed at first for being half or twice as long as it should be: a logarithm, which grows
+# with the square of the number of doublings. And how much less a line is than a constant.
+FAR_OFF = 2.0
+LINE = 2.0
+# How much a fit's record counts: less than if its judgements were independent of each other.
+RECORD = 0.5
+# What a first look with jobs says of a rate, others must confirm: k of them count for k / (k + this).
+UNCONFIRMED = 1.0
 # Looks that are closer together are one.
 _LEAST_S = 1e-6
 
@@ -50,6 +67,7 @@ class Arrivals:
     last_s: float
     base: int  # jobs that had come before
     total: int = 0  # jobs that have come since
+    busy_looks: int = 0  # of these looks found new jobs
     moments: tuple[Moments, ...] = (Moments(),) * len(WINDOWS_S)
     unevenness: Unevenness = field(default_factory=Unevenness)
     hindsight: Hindsight = field(default_factory=Hindsight)
@@ -82,29 +100,41 @@ class Arrivals:
             fits = fits_of(seen_s, moments)
             hindsight = hindsight.seen(now_s, total, lead_s, unevenness.dispersion, fits)
         return replace(
-            self, last_s=now_s, total=total, moments=moments, unevenness=unevenness, hindsight=hindsight
-        )  # fmt: skip
+            self,
+            last_s=now_s,
+            total=total,
+            busy_looks=self.busy_looks + (jobs > 0),
+            moments=moments,
+            unevenness=unevenness,
+            hindsight=hindsight,
+        )
 
     def forecast(self, lead_s: float) -> Forecast:
         """What is to be expected, above all of the time in `lead_s` seconds."""
         dispersion = self.unevenness.dispersion
         if self.seen_s <= 0 or not self.total:
             return Forecast(0.0, 0.0, 0.0, 0.0, dispersion)
-        fits = fits_of(self.seen_s, self.moments)
         believed: list[tuple[float, float, Line]] = []
+        fits = fits_of(self.seen_s, self.moments)
+        best_s = self._window_s(fits, lead_s, dispersion)
         for n, fit in enumerate(fits):
-            lines = [(fit.constant, self.hindsight.scores[2 * n])]
+            prior = -FAR_OFF * math.log2(fit.window_s / best_s) ** 2
+            constant, line = self.hindsight.scores[2 * n : 2 * n + 2]
+            believed.append((RECORD * constant + prior, fit.window_s, fit.constant))
             # A line is not drawn out by more than it is long.
-            if min(fit.window_s, self.seen_s) >= lead_s:
-                lines.append((fit.line(lead_s), self.hindsight.scores[2 * n + 1]))
-            for line, score in lines:
-                if line.scale < math.inf and not any(short.contradicts(line, dispersion) for short in fits[:n]):
-                    believed.append((score - math.log(line.scale), fit.window_s, line))
-        return _joined(believed, lead_s, dispersion)
+            if min(fit.window_s, self.seen_s) >= lead_s and (drawn := fit.line(lead_s)).scale < math.inf:
+                believed.append((RECORD * line + prior - LINE, fit.window_s, drawn))
+        return _joined(believed, lead_s, dispersion, self.busy_looks / (self.busy_looks + UNCONFIRMED))
+
+    def _window_s(self, fits: Sequence[Fit], lead_s: float, dispersion: float) -> float:
+        """The window that is believed first: halfway between the lead and the one that suits rate and dispersion."""
+        rate = max(self.total / self.seen_s, *[fit.level for fit in fits if fit.window_s >= lead_s], 0.0)
+        suited_s = max(math.sqrt(lead_s * dispersion / rate / 2) / WANDER, min(FEWEST_JOBS / rate, lead_s))
+        return math.sqrt(lead_s * suited_s)
 
 
-def _joined(believed: list[tuple[float, float, Line]], lead_s: float, dispersion: float) -> Forecast:
-    """Their mean, by the logarithms of their weights. The shortest window's constant is always one of them."""
+def _joined(believed: list[tuple[float, float, Line]], lead_s: float, dispersion: float, known: float) -> Forecast:
+    """Their mean, by the logarithms of their weights; `known` is the share of it that is confirmed."""
     best = max(log_weight for log_weight, _, _ in believed)
     weights = [math.exp(log_weight - best) for log_weight, _, _ in believed]
     total = math.fsum(weights)
@@ -122,4 +152,4 @@ def _joined(believed: list[tuple[float, float, Line]], lead_s: float, dispersion
     certain = math.fsum(weight / total * line.scale for weight, (_, _, line) in zip(weights, believed, strict=True))
     apart = max(0.0, square - told**2)
     error = math.sqrt(dispersion * max(rate, 0.0) * certain + apart + (0.25 / window_s) ** 2)
-    return Forecast(rate, trend, error, window_s, dispersion)
+    return Forecast(known * rate, known * trend, known * error, window_s, dispersion)

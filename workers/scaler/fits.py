@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WINDOWS_S = (4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
-# Standard deviations between two windows that count as a contradiction: one look in a few hundred by chance.
-CONTRADICTION = 3.0
 _SINGULAR = 1e-9
 
 
@@ -82,15 +80,6 @@ class Fit(NamedTuple):
         # The foretold rate weighs a job of age s with (a + b s) times its weight.
         a, b = (i2 + lead_s * i1) / determinant, -(i1 + lead_s * i0) / determinant
         return Line(self.rate, self.trend, a * a * j0 + 2 * a * b * j1 + b * b * j2)
-
-    def contradicts(self, line: Line, dispersion: float) -> bool:
-        """Whether its jobs can't have come at the rates of that line."""
-        i0, i1, _ = self.integrals
-        scale = self.squares[0] / i0**2
-        told = max(0.0, line.rate - line.trend * i1 / i0)
-        # Few jobs are no normal distribution: half a job more.
-        error = math.sqrt(dispersion * max(told, self.level / 4) * scale) + scale / 2
-        return abs(self.level - told) > CONTRADICTION * error
 
 
 def fits_of(seen_s: float, moments: Sequence[Moments]) -> list[Fit]:

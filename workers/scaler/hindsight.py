@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # The time that is foretold, as a share of the lead.
 SPAN = 0.6
-MEMORY = 0.9
+MEMORY = 0.95
 _LEAST_SPAN_S = 6.0
 _LEAST_DISPERSION = 0.05
 # Added to what is foretold: a fit of no jobs at all must not be ruled out for ever by one.

@@ -6,10 +6,11 @@ No clock, no I/O, no global state. It is asked about once a second, by the live 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from workers.scaler.arrivals import Arrivals, Forecast
 from workers.scaler.durations import Durations
+from workers.scaler.recent import Recent
 from workers.scaler.staffing import BACKLOG_SHARE, Staffing
 
 # A start-up is taken for as long as most are: to over-estimate it is the cheaper error.
@@ -18,6 +19,9 @@ STARTUP_SHARE = 0.8
 KEEP_STARTUPS = 1.5
 # Nor is it let go for a dip: so many standard errors are added to the rate first.
 KEEP_ERRORS = 1.0
+# What was needed is held for a start-up, and longer where jobs come in bursts: in the next there is no time to start.
+HOLD_FOR_BURSTS = 0.5
+LONGEST_HOLD = 4.0
 # A pod that has been starting for so many times as long as others take is not waited for any more.
 STUCK_STARTUPS = 3.0
 # Counts, and times in seconds, that are larger are absurd: nothing that is reckoned with them overflows.
@@ -31,7 +35,7 @@ class Options:
     min_replicas: int = 0
     max_replicas: int = 10
     objective_s: float | None = None  # a job should wait no longer; None: one mean service time
-    late_cost: float = 10.0  # what a job that waits longer is worth, in mean service times of a pod
+    late_cost: float = 12.0  # what a job that waits longer is worth, in mean service times of a pod
     concurrency: int = 1  # jobs that one replica runs at once
     actuation_s: float = 1.0  # from a decision to a pod's creation
     service_guess_s: float = 5.0  # until the first has been seen
@@ -62,6 +66,7 @@ class State:
     replicas: int = 0
     # When how many were needed, of the time for which a pod is held: falling numbers at rising times.
     needed: tuple[tuple[float, int], ...] = ()
+    recent: Recent = field(default_factory=Recent)  # jobs, of the time of an objective
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,24 +97,29 @@ def decide(snapshot: Snapshot, state: State, options: Options) -> tuple[Decision
         again = replace(state, replicas=held)
         if abs(snapshot.now_s) <= _MOST and 0 <= snapshot.arrived <= _MOST:
             # From here on, it may make sense again.
-            again = replace(again, arrivals=start(snapshot, options).arrivals, needed=((snapshot.now_s, held),))
+            again = replace(
+                again, arrivals=start(snapshot, options).arrivals, needed=((snapshot.now_s, held),), recent=Recent()
+            )
         return Decision(held, f"{why}: {held} held"), again
     services, startups = state.services.add(snapshot.services_s), state.startups.add(snapshot.startups_s)
     startup_s = startups.quantile_s(STARTUP_SHARE)
     lead_s = startup_s + options.actuation_s
     arrivals = state.arrivals.seen(snapshot.now_s, snapshot.arrived, lead_s)
     forecast = arrivals.forecast(lead_s)
-    look = _Look(snapshot, options, forecast, services, startups, startup_s, lead_s)
+    wait_s = services.mean_s if options.objective_s is None else options.objective_s
+    recent = state.recent.seen(snapshot.now_s, arrivals.total, wait_s)
+    look = _Look(snapshot, options, forecast, services, startups, startup_s, lead_s, recent)
     order, keep = look.order(), look.keep()
     if order > max(state.replicas, look.there):
         keep = order
-    hold_s = startup_s * min(1.0, forecast.dispersion)
+    bursts = min(LONGEST_HOLD, HOLD_FOR_BURSTS * arrivals.unevenness.bursts)
+    hold_s = startup_s * (min(1.0, forecast.dispersion) + bursts)
     keep = max(keep, order)
     needed = [(at_s, n) for at_s, n in state.needed if at_s > snapshot.now_s - hold_s and n > keep]
     needed.append((snapshot.now_s, keep))
     replicas = _within(max(order, min(needed[0][1], max(state.replicas, look.there))), options)
     decision = Decision(replicas, look.reason(order, replicas), forecast.at(lead_s), lead_s)
-    return decision, State(arrivals, services, startups, replicas, tuple(needed))
+    return decision, State(arrivals, services, startups, replicas, tuple(needed), recent)
 
 
 def _within(replicas: int, options: Options) -> int:
@@ -141,8 +151,9 @@ class _Look:
         startups: Durations,
         startup_s: float,
         lead_s: float,
+        recent: Recent,
     ) -> None:
-        self.snapshot, self.options, self.forecast = snapshot, options, forecast
+        self.snapshot, self.recent, self.options, self.forecast = snapshot, recent, options, forecast
         self.startup_s, self.lead_s = startup_s, lead_s
         self.service_s = services.mean_s
         self.wait_s = self.service_s if options.objective_s is None else options.objective_s
@@ -164,7 +175,8 @@ class _Look:
     def order(self) -> int:
         """How many there must be when an order of now is ready."""
         staffing, rate = self.staffing, self.forecast.at(self.lead_s)
-        steady = staffing.steady(self.outstanding, rate, self.lead_s, 0.0)
+        due = self.recent.due(self.snapshot.waiting, self.snapshot.now_s + self.lead_s, self.wait_s)
+        steady = staffing.steady(self.snapshot.running + due, rate, self.lead_s, 0.0)
         if not self.outstanding and not steady:
             return 0
         backlog = staffing.waiting_at(self.outstanding, self.snapshot.ready, self.coming_s, self.lead_s)

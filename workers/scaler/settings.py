@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from workers.scaler.policy import Options
-from workers.settings import NotNegative, Positive, StreamSettings
+from workers.settings import LogLevel, NotNegative, Positive, StreamSettings, check_certificate
 
-# What lies between a decision and the order for pods: one tick of the HPA, or one look of our own.
+# What lies between a decision and the order for pods: one tick of the HPA, by its default, or one look of our own.
 ACTUATION_S = {"keda": 15.0, "direct": 1.0}
 
 
@@ -26,7 +26,7 @@ class PolicySettings(BaseSettings):
         0.0, description="how long a job should wait at most; 0 is as long as a job takes itself, on average"
     )
     late_cost: Positive = Field(
-        10.0, description="what a job that waits longer costs, in the cost of a worker for the time that it takes"
+        12.0, description="what a job that waits longer costs, in the cost of a worker for the time that it takes"
     )
     service_guess_s: Positive = Field(5.0, description="how long a job takes, until one has been seen")
     startup_guess_s: Positive = Field(30.0, description="how long a worker takes to start, until one has been seen")
@@ -57,6 +57,11 @@ class ScalerSettings(PolicySettings, StreamSettings):
     scaler_mode: Literal["keda", "direct"] = Field(
         "keda", description="who carries decisions out: KEDA, which asks this scaler, or the scaler itself"
     )
+    actuation_s: NotNegative = Field(
+        0.0,
+        description="how long a decision may wait until it is carried out; 0 is 15 s with KEDA, the HPA's tick "
+        "(--horizontal-pod-autoscaler-sync-period), and 1 s without",
+    )
     deployment: str = Field("workers", pattern=r"^[a-z0-9.-]{1,253}$", description="Deployment that is scaled")
     kubernetes_url: str = Field(
         "",
@@ -75,18 +80,14 @@ class ScalerSettings(PolicySettings, StreamSettings):
     probe_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         0, description="port of /healthz, /readyz and /metrics; 0 is none"
     )
-    log_level: str = Field(
-        "INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="least severe log line that is written"
-    )
+    log_level: LogLevel = "INFO"
+
+    @property
+    def policy_options(self) -> Options:
+        """All that the policy is told."""
+        return self.options(self.concurrency, self.actuation_s or ACTUATION_S[self.scaler_mode])
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
-        files = (self.tls_cert_file, self.tls_key_file, self.tls_client_ca_file)
-        if (files[0] is None) != (files[1] is None):
-            raise ValueError("TLS_CERT_FILE and TLS_KEY_FILE go together")
-        if files[2] and not files[0]:
-            raise ValueError("TLS_CLIENT_CA_FILE needs TLS_CERT_FILE and TLS_KEY_FILE")
-        for file in files:
-            if file is not None and not file.is_file():
-                raise ValueError(f"{file} is not a file")
+        check_certificate(self.tls_cert_file, self.tls_key_file, self.tls_client_ca_file)
         return self

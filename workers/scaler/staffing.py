@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Of the objective, what a backlog may use up before more are ordered: so much is kept for what nobody foresaw.
 BACKLOG_SHARE = 0.5
 # A late job costs more the later it is: so much of its cost again for each objective that it is over.
-LATER = 0.2
+LATER = 0.05
 _DRAIN_STARTUPS = 20.0
 _MOST_STEPS = 400
 
@@ -38,7 +38,7 @@ class Staffing:
     late_cost_s: float  # pod-seconds that a late job is worth
     most: int
 
-    def steady(self, outstanding: int, rate: float, ahead_s: float, errors: float, start_s: float = 0.0) -> int:
+    def steady(self, outstanding: float, rate: float, ahead_s: float, errors: float, start_s: float = 0.0) -> int:
         """The cheapest number to have from now on, by what pods and late jobs cost each second.
 
         Looked at in `ahead_s` seconds, with `rate` jobs/s coming until then; `errors` is the number of standard errors
@@ -79,7 +79,7 @@ class Staffing:
         # None of those that there may be helps by itself: all of them do what they can.
         return self.most if n > self.most and not best else best
 
-    def _late_of_those_here(self, servers: int, outstanding: int, rate: float, ahead_s: float) -> float:
+    def _late_of_those_here(self, servers: int, outstanding: float, rate: float, ahead_s: float) -> float:
         """The chance that all are still busy with jobs of now: it decides where jobs take longer than pods to start.
 
         As if every job had a server at once (M/G/infinity), but for what is more than they can have done by then.

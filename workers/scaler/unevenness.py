@@ -19,6 +19,8 @@ _BLOCK_S = (2.0, 30.0)
 _PRIOR_GAPS = 2.0
 _PRIOR_PAIRS = 1.0
 _LEAST = 0.005
+# So many pairs of blocks half confirm that jobs come in bursts.
+_CONFIRMING_PAIRS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +86,8 @@ class Unevenness:
             squares = max(0.0, math.fsum((gap - mean_s) ** 2 for gap in gaps) - blur)
             first = (_PRIOR_GAPS + squares / mean_s**2) / (_PRIOR_GAPS + len(gaps) - 1)
         return max(_LEAST, (_PRIOR_PAIRS * first + self.pairs * self.allan) / (_PRIOR_PAIRS + self.pairs))
+
+    @property
+    def bursts(self) -> float:
+        """How far the blocks' index of dispersion is above a Poisson process's, as far as that has been confirmed."""
+        return max(0.0, self.allan - 1) * self.pairs / (self.pairs + _CONFIRMING_PAIRS)

@@ -1,15 +1,15 @@
-"""Fixtures: an API server, a cluster's client, and a stream."""
+"""Fixtures: an API server, a cluster's client, and settings of a stream."""
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.queues import queue_name
 from tests.workers.scaler.kubernetes import NAMESPACE, ApiServer, api_server
 from workers.scaler.cluster import Cluster
-from workers.stream import Stream, StreamSettings
+from workers.stream import StreamSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,14 +40,5 @@ async def cluster(api: ApiServer) -> AsyncIterator[Cluster]:
 
 @pytest.fixture
 def one_settings(valkey: Server) -> StreamSettings:
-    """A queue of the test's own, for tests of which one kind of server is enough."""
-    return StreamSettings(redis_url=valkey.url, queue_name=f"test-{uuid.uuid4().hex}", lease_s=1.5, redis_timeout_s=10)
-
-
-@pytest.fixture
-async def one_stream(one_settings: StreamSettings) -> AsyncIterator[Stream]:
-    """The open stream of `one_settings`."""
-    stream = Stream(one_settings)
-    await stream.open()
-    yield stream
-    await stream.close()
+    """Settings of `one_stream`, in place of a worker's."""
+    return StreamSettings(redis_url=valkey.url, queue_name=queue_name(), lease_s=1.5, redis_timeout_s=10)

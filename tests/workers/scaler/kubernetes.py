@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from tests.serving import serving
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -186,26 +188,18 @@ def _condition(ready: bool, at_s: float | None = None) -> Document:
 async def api_server(controller: bool = True) -> AsyncIterator[ApiServer]:
     """A running one."""
     server = ApiServer(controller)
-    app = web.Application(middlewares=[server.refuse])
     scale = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/workers/scale"
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
-    app.add_routes(
-        [
-            web.get(scale, server.get_scale),
-            web.patch(scale, server.patch_scale),
-            web.get(f"/api/v1/namespaces/{NAMESPACE}/pods", server.list_pods),
-            web.post(leases, server.create_lease),
-            web.get(leases + "/{name}", server.get_lease),
-            web.put(leases + "/{name}", server.replace_lease),
-        ]
+    routes = (
+        web.get(scale, server.get_scale),
+        web.patch(scale, server.patch_scale),
+        web.get(f"/api/v1/namespaces/{NAMESPACE}/pods", server.list_pods),
+        web.post(leases, server.create_lease),
+        web.get(leases + "/{name}", server.get_lease),
+        web.put(leases + "/{name}", server.replace_lease),
     )
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
-        server.url = f"http://{host}:{port}"
-        yield server
-    finally:
-        server.break_watches()
-        await runner.cleanup()
+    async with serving(*routes, middlewares=[server.refuse]) as server.url:
+        try:
+            yield server
+        finally:
+            server.break_watches()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.scaler.fits import WINDOWS_S, Fit, Moments, fits_of
+from workers.scaler.fits import WINDOWS_S, Fit, Moments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -105,28 +105,14 @@ def test_its_two_numbers_are_all_that_is_needed(looks: list[tuple[float, int]], 
     assert moments.age_s == pytest.approx(age_s)
 
 
-def test_a_window_contradicts_what_its_jobs_rule_out_and_nothing_else() -> None:
-    """Half a minute without a job, after a rate of one a second."""
-    busy = {window_s: looked_at(window_s, [(1.0, 1)] * 500) for window_s in WINDOWS_S}
-    quiet = {window_s: looked_at(window_s, [(1.0, 1)] * 470 + [(1.0, 0)] * 30) for window_s in WINDOWS_S}
-    long, short = WINDOWS_S.index(512.0), WINDOWS_S.index(8.0)
-    fits = fits_of(500.0, list(busy.values()))
-    assert not any(one.contradicts(other.constant, 1.0) for one in fits for other in fits)
-    fits = fits_of(500.0, list(quiet.values()))
-    assert fits[short].contradicts(fits[long].constant, 1.0)
-    # Where jobs come in bursts, such a pause says nothing.
-    assert not fits[short].contradicts(fits[long].constant, 20.0)
-
-
 @given(
     looks=st.lists(st.tuples(st.floats(0.1, 30), st.integers(0, 1000)), min_size=1, max_size=30),
     window_s=st.sampled_from(WINDOWS_S),
     quiet_s=st.floats(0.01, 100),
     lead_s=st.floats(0, 1000),
-    dispersion=st.floats(0.005, 1e3),
 )
-def test_a_fit_is_certain_of_finite_numbers_and_never_contradicts_itself(
-    looks: list[tuple[float, int]], window_s: float, quiet_s: float, lead_s: float, dispersion: float
+def test_a_fit_is_certain_of_finite_numbers(
+    looks: list[tuple[float, int]], window_s: float, quiet_s: float, lead_s: float
 ) -> None:
     fit = Fit.of(window_s, quiet_s + sum(passed_s for passed_s, _ in looks), looked_at(window_s, looks))
     line = fit.line(lead_s)
@@ -134,4 +120,3 @@ def test_a_fit_is_certain_of_finite_numbers_and_never_contradicts_itself(
     assert 0 < fit.constant.scale < math.inf
     assert line.scale > 0
     assert math.isfinite(line.rate + line.trend)
-    assert not fit.contradicts(fit.constant, dispersion)

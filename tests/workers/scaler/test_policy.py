@@ -324,7 +324,7 @@ def test_a_first_look_may_be_absurd(what: str) -> None:
         seen = first if second < 3 else Snapshot(float(second), 10 + second * 4 // 5, 0, 4, 4)
         decision, state = decide(seen, state, options)
         assert 0 <= decision.replicas <= 20
-    assert decision.replicas in (4, 5)
+    assert decision.replicas in (4, 5, 6)
     assert decision.rate == pytest.approx(0.8, rel=0.05)
 
 
