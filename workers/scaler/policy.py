@@ -20,8 +20,9 @@ KEEP_STARTUPS = 1.5
 # Nor is it let go for a dip: so many standard errors are added to the rate first.
 KEEP_ERRORS = 1.0
 # What was needed is held for a start-up, and longer where jobs come in bursts: in the next there is no time to start.
+# Where they come like a clock for less: but a number between two would else be ordered and let go with each job.
+SHORTEST_HOLD, LONGEST_HOLD = 0.3, 4.0
 HOLD_FOR_BURSTS = 0.5
-LONGEST_HOLD = 4.0
 # A pod that has been starting for so many times as long as others take is not waited for any more.
 STUCK_STARTUPS = 3.0
 # Counts, and times in seconds, that are larger are absurd: nothing that is reckoned with them overflows.
@@ -113,7 +114,7 @@ def decide(snapshot: Snapshot, state: State, options: Options) -> tuple[Decision
     if order > max(state.replicas, look.there):
         keep = order
     bursts = min(LONGEST_HOLD, HOLD_FOR_BURSTS * arrivals.unevenness.bursts)
-    hold_s = startup_s * (min(1.0, forecast.dispersion) + bursts)
+    hold_s = startup_s * (min(1.0, max(SHORTEST_HOLD, forecast.dispersion)) + bursts)
     keep = max(keep, order)
     needed = [(at_s, n) for at_s, n in state.needed if at_s > snapshot.now_s - hold_s and n > keep]
     needed.append((snapshot.now_s, keep))

@@ -79,7 +79,7 @@ def test_a_rate_that_holds_is_well_known_and_a_change_is_noticed_in_seconds() ->
     assert before.error < 0.02
     # Soon after the step it is forgotten that it was less.
     assert seen(times_s, 915).forecast(LEAD_S).at(LEAD_S) > 0.8
-    assert seen(times_s, 945).forecast(LEAD_S).at(LEAD_S) == pytest.approx(1.6, rel=0.15)
+    assert seen(times_s, 945).forecast(LEAD_S).at(LEAD_S) == pytest.approx(1.6, rel=0.3)
     assert seen(times_s, 1150).forecast(LEAD_S).at(LEAD_S) == pytest.approx(1.6, rel=0.05)
 
 
