@@ -14,6 +14,7 @@ COMMANDS = {
     "growth": "bench.growth.command",
     "simulate": "bench.simulation.command",
     "plan": "bench.simulation.plan",
+    "predict": "bench.simulation.predict",
 }
 USAGE = f"usage: python -m bench {{{' | '.join(COMMANDS)}}} [ARGUMENT ...]"
 

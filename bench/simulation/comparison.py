@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
@@ -124,7 +124,9 @@ def _one(
     if rule == CLAIRVOYANT:
         plan = clairvoyant.plan(jobs, case.pods, objective_s, seed, rounds, case.catch_up_s)
         nobody = Count(waiting=False, running=False)
-        return simulate(jobs, case.pods, nobody, plan, limits=(0, len(plan.orders)), seed=seed, sample_s=sample_s)
+        # The plan reckons that a pod which is told to go ends its job first, however long that is.
+        patient = replace(case.pods, grace_s=math.inf)
+        return simulate(jobs, patient, nobody, plan, limits=(0, len(plan.orders)), seed=seed, sample_s=sample_s)
     contender = find(rule)
     actuation = contender.actuation(np.random.default_rng([seed, 4]))
     return simulate(jobs, case.pods, contender.rule(), actuation, limits=limits, seed=seed, sample_s=sample_s)

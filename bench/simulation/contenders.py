@@ -118,6 +118,14 @@ CONTENDERS: dict[str, Contender] = {
     "pending": Contender("jobs that run, target 1, defaults: it never leaves 0", _pending, through_keda()),
     "lag": Contender("jobs that wait, target 1, defaults", _lag, through_keda()),
     "lag-pending": Contender("both, target 1, defaults", _lag_pending, through_keda()),
+    "lag-pending-keep": Contender(
+        "the same, scale-down stabilized 300 s and 1 pod/60 s",
+        _lag_pending,
+        through_keda(behavior=Behavior(down=SLOW)),
+    ),
+    "lag-pending-slow": Contender(
+        "the same, and scale-up too", _lag_pending, through_keda(behavior=Behavior(up=SLOW, down=SLOW))
+    ),
     "streams": Contender(
         "both, target 1, as in deploy/base/scaling.yaml",
         _lag_pending,
