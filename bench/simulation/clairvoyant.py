@@ -73,6 +73,18 @@ def _let_go(cluster: Cluster) -> None:
     cluster.stop_first_idle()
 
 
+def plain(work: Work, pods: Pods, objective_s: float, seed: int = 0, catch_up_s: float = 0.0) -> Plan:
+    """The first of the greedy plans, as it is: what a clairvoyant does who looks at one job at a time.
+
+    A job goes to a pod that is idle, or to one that will be free in time; else another pod is ready when it has to
+    start. An idle one goes after as long as a start takes. ValueError as `plan`.
+    """
+    startups_s, _ = _startups_s(work, pods, seed)
+    if not startups_s:
+        return Plan((), ())
+    return _planned(_greedy(work, startups_s, objective_s, catch_up_s, used=1.0, eager=0.0, hold=1.0))
+
+
 def plan(
     work: Work,
     pods: Pods,
@@ -87,14 +99,11 @@ def plan(
     as soon as there can be one, for all the jobs that came before, which costs the more the longer a start-up takes.
     `rounds` is how often the plan is disturbed to find a better one; None is as often as takes a few seconds.
     """
-    if pods.concurrency != 1:
-        raise ValueError("the clairvoyant plan is for pods that run one job at a time")
-    jobs = len(work.arrivals_s)
+    startups_s, spare_s = _startups_s(work, pods, seed)
+    jobs = len(startups_s)
     if not jobs:
         return Plan((), ())
-    generator = np.random.default_rng([seed, 3])
-    startups_s = pods.startup.draw(generator, jobs + _SPARE).tolist()
-    spare_s, startups_s = startups_s[jobs:], startups_s[:jobs]
+    generator = np.random.default_rng([seed, 5])
     drafts = [
         _greedy(work, startups_s, objective_s, catch_up_s, used, eager, hold)
         for hold, eager, used in product((1.0, 1.5, 0.7), (1.0, 0.0, 0.5), (0.5, 1.0))
@@ -107,8 +116,21 @@ def plan(
     best = min(searches, key=lambda search: search.cost_s)
     for _ in range(min(_MOST_ROUNDS, _ROUNDS_X_JOBS // jobs) if rounds is None else rounds):
         best = best.disturbed(generator, spare_s)
-    orders = sorted((ready_s - startup_s, startup_s) for ready_s, startup_s in best.pods)
-    return Plan(tuple(orders), tuple(best.stops_s))
+    return _planned(Draft(best.pods, best.stops_s))
+
+
+def _startups_s(work: Work, pods: Pods, seed: int) -> tuple[list[float], list[float]]:
+    """Of the pods in their order, as many as there are jobs; and spare ones."""
+    if pods.concurrency != 1:
+        raise ValueError("the clairvoyant plan is for pods that run one job at a time")
+    jobs = len(work.arrivals_s)
+    drawn = pods.startup.draw(np.random.default_rng([seed, 3]), jobs + _SPARE).tolist()
+    return drawn[:jobs], drawn[jobs:]
+
+
+def _planned(draft: Draft) -> Plan:
+    orders = sorted((ready_s - startup_s, startup_s) for ready_s, startup_s in draft.pods)
+    return Plan(tuple(orders), tuple(draft.stops_s))
 
 
 def _greedy(

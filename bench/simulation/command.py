@@ -19,7 +19,7 @@ from bench.reports.table import Table, number, percent, seconds, text
 from bench.runs import write
 from bench.simulation import comparison
 from bench.simulation.comparison import Case, Row, compare
-from bench.simulation.contenders import CLAIRVOYANT, CONTENDERS, find
+from bench.simulation.contenders import CLAIRVOYANT, CONTENDERS, PLAIN, find
 from bench.simulation.times import KINDS, TimesError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ start-up and service times:
   {(chr(10) + "  ").join(KINDS.values())}
 rules:
   {CLAIRVOYANT}: a plan that knows all jobs and start-ups in advance; the costs of the others are held to it
+  {PLAIN}: the same for somebody who looks at one job after the other; a plan that is not searched for
   {(chr(10) + "  ").join(f"{name}: {contender.what}" for name, contender in CONTENDERS.items())}
   fixed-N: always N pods
 
@@ -75,9 +76,9 @@ def _run(options: argparse.Namespace) -> None:
     ]
     if options.min > options.max:
         raise ValueError(f"at least {options.min} and at most {options.max} pods is not possible")
-    rules = options.rule or [CLAIRVOYANT, *CONTENDERS]
+    rules = options.rule or [CLAIRVOYANT, PLAIN, *CONTENDERS]
     if options.concurrency > 1:
-        rules = [rule for rule in rules if rule != CLAIRVOYANT]
+        rules = [rule for rule in rules if rule not in (CLAIRVOYANT, PLAIN)]
     seeds = range(options.seed, options.seed + options.replications)
     if options.explain:
         _explain(cases, rules, options.seed, options.plan_rounds)
@@ -204,7 +205,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _rule(name: str) -> str:
     try:
-        if name != CLAIRVOYANT:
+        if name not in (CLAIRVOYANT, PLAIN):
             find(name)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error

@@ -15,7 +15,7 @@ import numpy as np
 from bench import arrivals
 from bench.simulation import clairvoyant, times
 from bench.simulation.cluster import Pods
-from bench.simulation.contenders import CLAIRVOYANT, find
+from bench.simulation.contenders import CLAIRVOYANT, PLAIN, find
 from bench.simulation.rules import Count
 from bench.simulation.simulate import simulate, work
 
@@ -121,8 +121,11 @@ def _one(
     case: Case, rule: str, seed: int, jobs: Work, objective_s: float, sample_s: float | None, rounds: int | None
 ) -> Result:
     limits = (case.minimum, case.maximum)
-    if rule == CLAIRVOYANT:
-        plan = clairvoyant.plan(jobs, case.pods, objective_s, seed, rounds, case.catch_up_s)
+    if rule in (CLAIRVOYANT, PLAIN):
+        if rule == PLAIN:
+            plan = clairvoyant.plain(jobs, case.pods, objective_s, seed, case.catch_up_s)
+        else:
+            plan = clairvoyant.plan(jobs, case.pods, objective_s, seed, rounds, case.catch_up_s)
         nobody = Count(waiting=False, running=False)
         # The plan reckons that a pod which is told to go ends its job first, however long that is.
         patient = replace(case.pods, grace_s=math.inf)
@@ -173,7 +176,7 @@ def _task(task: _Task) -> list[Row]:
     objective_s = case.objective_s or jobs.mean_service_s
     # The plan first: all costs are held to it.
     for rule in sorted(task.rules, key=lambda rule: rule != CLAIRVOYANT):
-        for seed in task.seeds if rule != CLAIRVOYANT else task.seeds[:1]:
+        for seed in task.seeds[:1] if rule in (CLAIRVOYANT, PLAIN) else task.seeds:
             result = _one(case, rule, seed, jobs, objective_s, None, task.rounds)
             if rule == CLAIRVOYANT:
                 best_pod_s = result.pod_s

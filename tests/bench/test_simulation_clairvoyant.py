@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bench.arrivals import Arrival, arrivals, parse
 from bench.simulation.actuation import Direct
-from bench.simulation.clairvoyant import plan
+from bench.simulation.clairvoyant import plain, plan
 from bench.simulation.cluster import Pods
 from bench.simulation.improvement import Draft, Law, Search
 from bench.simulation.rules import Count, DelayedOff
@@ -104,11 +104,19 @@ def test_it_knows_start_ups_that_vary() -> None:
     assert all(arrived_s < 120 for arrived_s in late)
 
 
+def test_a_plain_plan_keeps_the_objective_too_and_the_search_is_worth_its_while() -> None:
+    load = work(arrivals(parse("ramping"), 1800, "poisson", 3), Constant(5), 1800, 3)
+    simple, searched = (carried_out(load, made(load, PODS, OBJECTIVE_S)) for made in (plain, plan))
+    assert simple.within(OBJECTIVE_S) == searched.within(OBJECTIVE_S)
+    assert searched.pod_s < simple.pod_s < 1.5 * searched.pod_s
+
+
 def test_no_jobs_need_no_pods_and_several_at_once_are_not_its_business() -> None:
     empty = work([], Constant(5), 60, 0)
-    assert plan(empty, PODS, OBJECTIVE_S).orders == ()
-    with pytest.raises(ValueError, match="one job at a time"):
-        plan(empty, Pods(Constant(30), concurrency=2), OBJECTIVE_S)
+    for made in (plain, plan):
+        assert made(empty, PODS, OBJECTIVE_S).orders == ()
+        with pytest.raises(ValueError, match="one job at a time"):
+            made(empty, Pods(Constant(30), concurrency=2), OBJECTIVE_S)
 
 
 def test_with_time_to_catch_up_it_is_cheaper_and_only_the_first_jobs_are_later() -> None:

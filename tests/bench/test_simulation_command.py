@@ -38,7 +38,7 @@ def test_a_table_for_each_load_with_a_row_for_each_rule(call: Callable[..., str]
     out = call("simulate", *QUICK, "--load", "ramping", "constant:1")
     assert re.search(r"^ramping, deterministic: 165 jobs in 300 s; medians of 2 runs$", out, re.MULTILINE)
     assert re.search(r"^constant:1, deterministic: 300 jobs", out, re.MULTILINE)
-    for rule in ("clairvoyant", *CONTENDERS):
+    for rule in ("clairvoyant", "clairvoyant-plain", *CONTENDERS):
         assert len(re.findall(rf"^  {rule} ", out, re.MULTILINE)) == 2
     assert re.search(r"^  clairvoyant .* 1\.00$", out, re.MULTILINE)
     assert re.search(r"^  pending +never +never +never +0 %", out, re.MULTILINE)
