@@ -32,8 +32,6 @@ FAR_OFF = 2.0
 LINE = 2.0
 # How much a fit's record counts: less than if its judgements were independent of each other.
 RECORD = 0.5
-# What a first look with jobs says of a rate, others must confirm: k of them count for k / (k + this).
-UNCONFIRMED = 1.0
 # Looks that are closer together are one.
 _LEAST_S = 1e-6
 
@@ -124,7 +122,8 @@ class Arrivals:
             # A line is not drawn out by more than it is long.
             if min(fit.window_s, self.seen_s) >= lead_s and (drawn := fit.line(lead_s)).scale < math.inf:
                 believed.append((RECORD * line + prior - LINE, fit.window_s, drawn))
-        return _joined(believed, lead_s, dispersion, self.busy_looks / (self.busy_looks + UNCONFIRMED))
+        # One job, or a batch, is no rate yet: it takes another to see how far they are apart.
+        return _joined(believed, lead_s, dispersion, 1 - 1 / self.busy_looks)
 
     def _window_s(self, fits: Sequence[Fit], lead_s: float, dispersion: float) -> float:
         """The window that is believed first: halfway between the lead and the one that suits rate and dispersion."""

@@ -25,6 +25,8 @@ SHORTEST_HOLD, LONGEST_HOLD = 0.3, 4.0
 HOLD_FOR_BURSTS = 0.5
 # A pod that has been starting for so many times as long as others take is not waited for any more.
 STUCK_STARTUPS = 3.0
+# Before the first look no job came for so many service times, for all that is known.
+QUIET_SERVICES = 0.5
 # Counts, and times in seconds, that are larger are absurd: nothing that is reckoned with them overflows.
 _MOST = 10**12
 
@@ -84,7 +86,7 @@ def start(snapshot: Snapshot, options: Options) -> State:
     """Before the first decision: nothing has been learnt."""
     ready = snapshot.ready if 0 <= snapshot.ready <= _MOST else 0
     return State(
-        Arrivals.begin(snapshot.now_s, snapshot.arrived, options.service_guess_s),
+        Arrivals.begin(snapshot.now_s, snapshot.arrived, QUIET_SERVICES * options.service_guess_s),
         Durations(options.service_guess_s),
         Durations(options.startup_guess_s),
         ready + len(snapshot.starting_ages_s),

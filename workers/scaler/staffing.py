@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Of the objective, what a backlog may use up before more are ordered: so much is kept for what nobody foresaw.
 BACKLOG_SHARE = 0.5
 # A late job costs more the later it is: so much of its cost again for each objective that it is over.
-LATER = 0.5
+LATER = 0.1
 _DRAIN_STARTUPS = 20.0
 _MOST_STEPS = 400
 

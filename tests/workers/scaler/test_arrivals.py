@@ -47,9 +47,9 @@ def test_where_nothing_came_nothing_is_expected() -> None:
     assert seen(np.array([]), 300).forecast(LEAD_S) == (0.0, 0.0, 0.0, 0.0, 1.0)
 
 
-def test_a_first_job_is_no_rate_without_end() -> None:
-    forecast = seen(np.array([0.5]), 1).forecast(LEAD_S)
-    assert 0 < forecast.at(LEAD_S) < 1
+def test_a_first_job_is_no_rate_and_a_second_none_without_end() -> None:
+    assert seen(np.array([0.5]), 1).forecast(LEAD_S).at(LEAD_S) == 0
+    assert 0 < seen(np.array([0.5, 1.5]), 2).forecast(LEAD_S).at(LEAD_S) < 1
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.2, 1.0, 7.0, 300.0])
@@ -91,12 +91,10 @@ def test_the_more_unevenly_jobs_come_the_longer_is_the_memory() -> None:
     assert lengths_s[0] < lengths_s[2]
 
 
-def test_the_first_jobs_are_no_rate_yet() -> None:
-    """One, or a batch: only others can confirm that more are to come."""
-    once = Arrivals.begin(0.0, 0, 5.0).seen(5.0, 0, LEAD_S)
-    one, batch = once.seen(6.0, 1, LEAD_S).forecast(LEAD_S), once.seen(6.0, 40, LEAD_S).forecast(LEAD_S)
-    assert one.at(LEAD_S) < 0.1
-    assert batch.at(LEAD_S) < 4.0
+def test_a_batch_is_no_rate_until_another_comes() -> None:
+    batch = Arrivals.begin(0.0, 0, 5.0).seen(5.0, 0, LEAD_S).seen(6.0, 40, LEAD_S)
+    assert batch.forecast(LEAD_S).at(LEAD_S) == 0
+    assert batch.seen(7.0, 80, LEAD_S).forecast(LEAD_S).at(LEAD_S) > 1
 
 
 def test_when_no_more_come_that_is_noticed_in_seconds() -> None:
