@@ -53,7 +53,8 @@ async def test_order_of_the_hooks(one_stream: Stream, one_settings: WorkerSettin
     async def twice(ctx: dict[str, Any]) -> None:
         seen.append("run")
         if ctx["job_try"] == 1:
-            raise Retry(defer=0.05)
+            # Long enough for the hooks of the first attempt, however busy the machine is.
+            raise Retry(defer=1)
 
     await push(one_stream, "twice")
     await run_burst(
