@@ -19,7 +19,7 @@ from bench.reports.table import Table, number, percent, seconds, text
 from bench.runs import write
 from bench.simulation import comparison
 from bench.simulation.comparison import Case, Row, compare
-from bench.simulation.contenders import CLAIRVOYANT, CONTENDERS, PLAIN, find
+from bench.simulation.contenders import CLAIRVOYANT, CONTENDERS, PLAIN, PLANS, find
 from bench.simulation.times import KINDS, TimesError
 
 if TYPE_CHECKING:
@@ -76,9 +76,9 @@ def _run(options: argparse.Namespace) -> None:
     ]
     if options.min > options.max:
         raise ValueError(f"at least {options.min} and at most {options.max} pods is not possible")
-    rules = options.rule or [CLAIRVOYANT, PLAIN, *CONTENDERS]
+    rules = options.rule or [*PLANS, *CONTENDERS]
     if options.concurrency > 1:
-        rules = [rule for rule in rules if rule not in (CLAIRVOYANT, PLAIN)]
+        rules = [rule for rule in rules if rule not in PLANS]
     seeds = range(options.seed, options.seed + options.replications)
     if options.explain:
         _explain(cases, rules, options.seed, options.plan_rounds)
@@ -205,7 +205,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _rule(name: str) -> str:
     try:
-        if name not in (CLAIRVOYANT, PLAIN):
+        if name not in PLANS:
             find(name)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error

@@ -15,7 +15,7 @@ import numpy as np
 from bench import arrivals
 from bench.simulation import clairvoyant, times
 from bench.simulation.cluster import Pods
-from bench.simulation.contenders import CLAIRVOYANT, PLAIN, find
+from bench.simulation.contenders import CLAIRVOYANT, PLAIN, PLANS, find
 from bench.simulation.rules import Count
 from bench.simulation.simulate import simulate, work
 
@@ -120,8 +120,7 @@ def one(case: Case, rule: str, seed: int, *, sample_s: float | None = None, roun
 def _one(
     case: Case, rule: str, seed: int, jobs: Work, objective_s: float, sample_s: float | None, rounds: int | None
 ) -> Result:
-    limits = (case.minimum, case.maximum)
-    if rule in (CLAIRVOYANT, PLAIN):
+    if rule in PLANS:
         if rule == PLAIN:
             plan = clairvoyant.plain(jobs, case.pods, objective_s, seed, case.catch_up_s)
         else:
@@ -130,9 +129,16 @@ def _one(
         # The plan reckons that a pod which is told to go ends its job first, however long that is.
         patient = replace(case.pods, grace_s=math.inf)
         return simulate(jobs, patient, nobody, plan, limits=(0, len(plan.orders)), seed=seed, sample_s=sample_s)
+    return contended(rule, seed, jobs, case.pods, (case.minimum, case.maximum), sample_s)
+
+
+def contended(
+    rule: str, seed: int, jobs: Work, pods: Pods, limits: tuple[int, int], sample_s: float | None = None
+) -> Result:
+    """One run of a rule that is no plan, with phases of its rounds drawn by the seed."""
     contender = find(rule)
     actuation = contender.actuation(np.random.default_rng([seed, 4]))
-    return simulate(jobs, case.pods, contender.rule(), actuation, limits=limits, seed=seed, sample_s=sample_s)
+    return simulate(jobs, pods, contender.rule(), actuation, limits=limits, seed=seed, sample_s=sample_s)
 
 
 def compare(
@@ -176,7 +182,7 @@ def _task(task: _Task) -> list[Row]:
     objective_s = case.objective_s or jobs.mean_service_s
     # The plan first: all costs are held to it.
     for rule in sorted(task.rules, key=lambda rule: rule != CLAIRVOYANT):
-        for seed in task.seeds[:1] if rule in (CLAIRVOYANT, PLAIN) else task.seeds:
+        for seed in task.seeds[:1] if rule in PLANS else task.seeds:
             result = _one(case, rule, seed, jobs, objective_s, None, task.rounds)
             if rule == CLAIRVOYANT:
                 best_pod_s = result.pod_s

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CLAIRVOYANT = "clairvoyant"
 PLAIN = "clairvoyant-plain"
+PLANS = (CLAIRVOYANT, PLAIN)
 _MOST_FIXED = 100_000
 # At most one pod a minute, and only what was right for five of them.
 SLOW = Rules((Policy("Pods", 1, 60),), 300.0)

@@ -11,8 +11,6 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bench import arrivals
 from bench.arguments import positive, whole
 from bench.arrivals import LoadError
@@ -21,8 +19,8 @@ from bench.reports.summary import summary
 from bench.reports.table import Table, number, percent, seconds, text
 from bench.runs import RunError, read
 from bench.simulation.cluster import Pods
-from bench.simulation.contenders import find
-from bench.simulation.simulate import simulate, work
+from bench.simulation.comparison import contended
+from bench.simulation.simulate import work
 from bench.simulation.times import Constant, Observed
 
 if TYPE_CHECKING:
@@ -108,10 +106,7 @@ def prediction(run: Run, seed: int) -> Result:
         duration_s,
         seed,
     )
-    contender = find(rule)
-    actuation = contender.actuation(np.random.default_rng([seed, 4]))
-    pods = Pods(Observed(tuple(startups_s)))
-    return simulate(jobs, pods, contender.rule(), actuation, limits=(0, MOST_WORKERS), seed=seed)
+    return contended(rule, seed, jobs, Pods(Observed(tuple(startups_s))), (0, MOST_WORKERS))
 
 
 def _setup(run: Run) -> dict[str, Any]:

@@ -44,6 +44,10 @@ class Options:
     service_guess_s: float = 5.0  # until the first has been seen
     startup_guess_s: float = 30.0
 
+    def wait_s(self, service_s: float) -> float:
+        """The objective, where a job takes `service_s` on average."""
+        return service_s if self.objective_s is None else self.objective_s
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -109,8 +113,7 @@ def decide(snapshot: Snapshot, state: State, options: Options) -> tuple[Decision
     lead_s = startup_s + options.actuation_s
     arrivals = state.arrivals.seen(snapshot.now_s, snapshot.arrived, lead_s)
     forecast = arrivals.forecast(lead_s)
-    wait_s = services.mean_s if options.objective_s is None else options.objective_s
-    recent = state.recent.seen(snapshot.now_s, arrivals.total, wait_s)
+    recent = state.recent.seen(snapshot.now_s, arrivals.total, options.wait_s(services.mean_s))
     look = _Look(snapshot, options, forecast, services, startups, startup_s, lead_s, recent)
     order, keep = look.order(), look.keep()
     if order > max(state.replicas, look.there):
@@ -159,7 +162,7 @@ class _Look:
         self.snapshot, self.recent, self.options, self.forecast = snapshot, recent, options, forecast
         self.startup_s, self.lead_s = startup_s, lead_s
         self.service_s = services.mean_s
-        self.wait_s = self.service_s if options.objective_s is None else options.objective_s
+        self.wait_s = options.wait_s(self.service_s)
         ages_s = snapshot.starting_ages_s
         self.coming_s = sorted(startups.left_s(age_s, STARTUP_SHARE) for age_s in ages_s)
         self.hopeful = sum(age_s < STUCK_STARTUPS * startup_s for age_s in ages_s)
