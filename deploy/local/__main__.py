@@ -23,6 +23,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "leadtime-stamp"
 INSTALLING = "installing"
+LIVE_LOG = ["-o", "log_cli=true", "-o", "log_cli_level=INFO"]
 
 # What each command runs, in order; the caller's arguments go to the last one.
 COMMANDS = {
@@ -41,9 +42,8 @@ COMMANDS = {
     "faults": [["-m", "bench", "faults"]],
     "deploy": [["-m", "deploy.kubernetes", "deploy"]],
     "undeploy": [["-m", "deploy.kubernetes", "undeploy"]],
-    "e2e": [
-        ["-m", "pytest", "-m", "e2e", "-o", "faulthandler_timeout=0", "-o", "log_cli=true", "-o", "log_cli_level=INFO"]
-    ],
+    # One test after the other: there is one cluster.
+    "e2e": [["-m", "pytest", "-m", "e2e", "-n", "0", "-o", "faulthandler_timeout=0", *LIVE_LOG]],
     "install": [],
 }
 USAGE = f"usage: python3 deploy/local {{{' | '.join(COMMANDS)}}} [ARGUMENT ...]"

@@ -146,6 +146,20 @@ def test_rare_jobs_cost_a_start_each() -> None:
     assert result.pod_s < 12 * 150
 
 
+def test_the_third_burst_and_all_after_it_find_their_pods_there() -> None:
+    """A minute of 2 jobs/s each five minutes, where most jobs of a burst are late if pods are only held for a start."""
+    load = load_of("burst:0.1,2,300,60", duration_s=3600.0)
+    result = ours(load, sample_s=1.0)
+    late = [
+        finished_s - arrived_s > 2 * SERVICE_S + 1e-6
+        for arrived_s, finished_s in zip(load.arrivals_s, result.finished_s, strict=True)
+        if arrived_s > 900
+    ]
+    assert len(late) > 1000
+    assert sum(late) < 0.02 * len(late)
+    assert any("as such have been within" in why for _, why in result.reasons)
+
+
 @pytest.mark.parametrize("process", ["deterministic", "poisson"])
 @pytest.mark.parametrize(("text", "service_s"), [("constant:0.1", 0.5), ("constant:5", 0.01)])
 def test_short_jobs_that_keep_coming_find_a_pod(text: str, service_s: float, process: Process) -> None:

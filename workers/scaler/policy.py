@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from workers.scaler.arrivals import Arrivals, Forecast
 from workers.scaler.durations import Durations
+from workers.scaler.holds import Holds, Steps, held
 from workers.scaler.recent import Recent
 from workers.scaler.staffing import BACKLOG_SHARE, Staffing
 
@@ -22,7 +23,7 @@ KEEP_ERRORS = 1.0
 # What was needed is held for a start-up, and longer where jobs come in bursts: in the next there is no time to start.
 # Where they come like a clock for less: but a number between two would else be ordered and let go with each job.
 SHORTEST_HOLD, LONGEST_HOLD = 0.3, 4.0
-HOLD_FOR_BURSTS = 0.5
+HOLD_FOR_BURSTS = 0.25
 # A pod that has been starting for so many times as long as others take is not waited for any more.
 STUCK_STARTUPS = 3.0
 # Before the first look no job came for so many service times, for all that is known.
@@ -71,9 +72,9 @@ class State:
     services: Durations
     startups: Durations
     replicas: int = 0
-    # When how many were needed, of the time for which a pod is held: falling numbers at rising times.
-    needed: tuple[tuple[float, int], ...] = ()
-    recent: Recent = field(default_factory=Recent)  # jobs, of the time of an objective
+    needed: Steps = ()  # of the time for which a pod is held in any case
+    recent: Recent = field(default_factory=Recent)  # jobs, of the time of a service and an objective
+    holds: Holds = field(default_factory=Holds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,32 +101,42 @@ def start(snapshot: Snapshot, options: Options) -> State:
 def decide(snapshot: Snapshot, state: State, options: Options) -> tuple[Decision, State]:
     """The number of replicas, and the state for the next time. Absurd input holds the last decision."""
     if why := _absurd(snapshot, state):
-        held = _within(state.replicas, options)
-        again = replace(state, replicas=held)
+        replicas = _within(state.replicas, options)
+        again = replace(state, replicas=replicas)
         if abs(snapshot.now_s) <= _MOST and 0 <= snapshot.arrived <= _MOST:
             # From here on, it may make sense again.
             again = replace(
-                again, arrivals=start(snapshot, options).arrivals, needed=((snapshot.now_s, held),), recent=Recent()
+                again,
+                arrivals=start(snapshot, options).arrivals,
+                needed=((snapshot.now_s, replicas),),
+                recent=Recent(),
+                holds=Holds(),
             )
-        return Decision(held, f"{why}: {held} held"), again
+        return Decision(replicas, f"{why}: {replicas} held"), again
     services, startups = state.services.add(snapshot.services_s), state.startups.add(snapshot.startups_s)
     startup_s = startups.quantile_s(STARTUP_SHARE)
     lead_s = startup_s + options.actuation_s
     arrivals = state.arrivals.seen(snapshot.now_s, snapshot.arrived, lead_s)
     forecast = arrivals.forecast(lead_s)
-    recent = state.recent.seen(snapshot.now_s, arrivals.total, options.wait_s(services.mean_s))
+    wait_s = options.wait_s(services.mean_s)
+    span_s = services.mean_s + wait_s
+    recent = state.recent.seen(snapshot.now_s, arrivals.total, span_s)
     look = _Look(snapshot, options, forecast, services, startups, startup_s, lead_s, recent)
     order, keep = look.order(), look.keep()
     if order > max(state.replicas, look.there):
         keep = order
     bursts = min(LONGEST_HOLD, HOLD_FOR_BURSTS * arrivals.unevenness.bursts)
     hold_s = startup_s * (min(1.0, max(SHORTEST_HOLD, forecast.dispersion)) + bursts)
-    keep = max(keep, order)
-    needed = [(at_s, n) for at_s, n in state.needed if at_s > snapshot.now_s - hold_s and n > keep]
-    needed.append((snapshot.now_s, keep))
-    replicas = _within(max(order, min(needed[0][1], max(state.replicas, look.there))), options)
-    decision = Decision(replicas, look.reason(order, replicas), forecast.at(lead_s), lead_s)
-    return decision, State(arrivals, services, startups, replicas, tuple(needed), recent)
+    needed = held(state.needed, snapshot.now_s, max(keep, order), hold_s)
+    demand = min(recent.last(span_s) * services.mean_s / span_s, float(options.max_replicas * options.concurrency))
+    holds = state.holds.seen(
+        snapshot.now_s, demand, lead_s, startup_s, options.late_cost, options.concurrency, options.min_replicas
+    )
+    worth, for_s = holds.worth(startup_s)
+    replicas = _within(max(order, min(max(needed[0][1], worth), max(state.replicas, look.there))), options)
+    reason = look.reason(order, replicas, for_s if worth > needed[0][1] else 0.0)
+    decision = Decision(replicas, reason, forecast.at(lead_s), lead_s)
+    return decision, State(arrivals, services, startups, replicas, needed, recent, holds)
 
 
 def _within(replicas: int, options: Options) -> int:
@@ -202,8 +213,8 @@ class _Look:
         # One that has half started is not called off for a dip.
         return max(keep, self.there) if self.hopeful else keep
 
-    def reason(self, order: int, replicas: int) -> str:
-        """Why, in words."""
+    def reason(self, order: int, replicas: int, hold_s: float) -> str:
+        """Why, in words. `hold_s` is for how long idle pods are held because that has paid; 0 where others are."""
         seen = self.snapshot
         what = f"{seen.waiting} waiting + {seen.running} running + {self.forecast.at(self.lead_s):.2g}/s"
         text = f"{what} x {self.lead_s:.0f} s needs {order}; {seen.ready} ready"
@@ -215,6 +226,8 @@ class _Look:
             text += f"; let {self.there - replicas} go"
         elif replicas > order:
             text += f"; keep {replicas - order} that may soon be needed"
+            if hold_s:
+                text += f", as such have been within {hold_s:.0f} s"
         if replicas == self.options.max_replicas < order:
             text += f"; {replicas} are the most"
         return text

@@ -32,6 +32,10 @@ class Recent:
         (from_s, before), (to_s, after) = self.looks[n - 1], self.looks[n]
         return before + (after - before) * (at_s - from_s) / (to_s - from_s)
 
+    def last(self, span_s: float) -> float:
+        """How many came in the `span_s` before the last look."""
+        return self.looks[-1][1] - self.by(self.looks[-1][0] - span_s) if self.looks else 0.0
+
     def due(self, waiting: int, at_s: float, objective_s: float) -> float:
         """How many of the jobs that wait have waited for the objective by `at_s`."""
         if not self.looks:
