@@ -19,7 +19,7 @@ from bench.reports.table import Table, number, percent, seconds, text
 from bench.runs import write
 from bench.simulation import comparison
 from bench.simulation.comparison import Case, Row, compare
-from bench.simulation.contenders import CLAIRVOYANT, CONTENDERS, PLAIN, PLANS, find
+from bench.simulation.contenders import CLAIRVOYANT, CONTENDERS, PLAIN, PLANS, TOLD, find
 from bench.simulation.times import KINDS, TimesError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ rules:
   {CLAIRVOYANT}: a plan that knows all jobs and start-ups in advance; the costs of the others are held to it
   {PLAIN}: the same for somebody who looks at one job after the other; a plan that is not searched for
   {(chr(10) + "  ").join(f"{name}: {contender.what}" for name, contender in CONTENDERS.items())}
+  {TOLD}: {find(TOLD).what} in place of its forecast: what better forecasts could gain, and what they could not
   fixed-N: always N pods
 
 Each run starts with no pod, and ends when all jobs are done and the duration is over. A pod costs what it is there,

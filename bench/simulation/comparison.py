@@ -6,7 +6,7 @@ import math
 import statistics
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,8 @@ import numpy as np
 from bench import arrivals
 from bench.simulation import clairvoyant, times
 from bench.simulation.cluster import Pods
-from bench.simulation.contenders import CLAIRVOYANT, PLAIN, PLANS, find
+from bench.simulation.contenders import CLAIRVOYANT, PLAIN, PLANS, TOLD, find
+from bench.simulation.ours import StartupAware
 from bench.simulation.rules import Count
 from bench.simulation.simulate import simulate, work
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bench.arrivals import Process
+    from bench.simulation.rule import Rule
     from bench.simulation.simulate import Result, Work
 
 
@@ -64,7 +66,10 @@ class Case:
     def work(self, seed: int) -> Work:
         """Raises LoadError or TimesError."""
         found = arrivals.arrivals(self._load, self.duration_s, self.process, seed)
-        return work(found, self._service, self.duration_s, seed)
+        jobs = work(found, self._service, self.duration_s, seed)
+        if self._load.is_trace or self.duration_s is None:
+            return jobs
+        return replace(jobs, rate=partial(self._load.rate, duration_s=self.duration_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +142,15 @@ def contended(
 ) -> Result:
     """One run of a rule that is no plan, with phases of its rounds drawn by the seed."""
     contender = find(rule)
+    scaler = _told(jobs) if rule == TOLD else contender.rule()
     actuation = contender.actuation(np.random.default_rng([seed, 4]))
-    return simulate(jobs, pods, contender.rule(), actuation, limits=limits, seed=seed, sample_s=sample_s)
+    return simulate(jobs, pods, scaler, actuation, limits=limits, seed=seed, sample_s=sample_s)
+
+
+def _told(jobs: Work) -> Rule:
+    if jobs.rate is None:
+        raise ValueError(f"{TOLD} is told a load's rate: a trace has none")
+    return StartupAware(rate=jobs.rate)
 
 
 def compare(

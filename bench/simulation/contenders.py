@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CLAIRVOYANT = "clairvoyant"
 PLAIN = "clairvoyant-plain"
 PLANS = (CLAIRVOYANT, PLAIN)
+TOLD = "leadtime-told"
 _MOST_FIXED = 100_000
 # At most one pod a minute, and only what was right for five of them.
 SLOW = Rules((Policy("Pods", 1, 60),), 300.0)
@@ -82,8 +83,10 @@ def find(name: str) -> Contender:
     kind, _, number = name.rpartition("-")
     if kind == "fixed" and number.isdecimal() and int(number) <= _MOST_FIXED:
         return Contender(f"always {number} pods", lambda: Fixed(int(number)), direct())
+    if name == TOLD:
+        return Contender("the start-up-aware policy, told the load's true rate", StartupAware, direct())
     if name not in CONTENDERS:
-        raise ValueError(f"there is no rule {name!r}: it is one of {', '.join(CONTENDERS)}, fixed-N")
+        raise ValueError(f"there is no rule {name!r}: it is one of {', '.join(CONTENDERS)}, {TOLD}, fixed-N")
     return CONTENDERS[name]
 
 

@@ -9,14 +9,19 @@ from workers.scaler.hpa import metric_for
 from workers.scaler.policy import Options, Snapshot, State, decide, start
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bench.simulation.rule import View
 
 
 class StartupAware:
-    """`workers.scaler.policy` with its defaults. `actuation_s` is what it is told of how long an order takes."""
+    """`workers.scaler.policy` with its defaults. `actuation_s` is what it is told of how long an order takes.
 
-    def __init__(self, actuation_s: float = 1.0) -> None:
-        self._actuation_s = actuation_s
+    `rate` are the load's jobs/s at a time, of one who is told: it takes the place of the forecast, and of nothing else.
+    """
+
+    def __init__(self, actuation_s: float = 1.0, rate: Callable[[float], float] | None = None) -> None:
+        self._actuation_s, self._rate = actuation_s, rate
         self._state: State | None = None
         self._options = Options()
         self._services = self._startups = 0
@@ -42,6 +47,8 @@ class StartupAware:
                 actuation_s=self._actuation_s,
             )
             self._state = start(snapshot, self._options)
-        decision, self._state = decide(snapshot, self._state, self._options)
+        rate, now_s = self._rate, view.now_s
+        rate_in = None if rate is None else lambda after_s: rate(now_s + after_s)
+        decision, self._state = decide(snapshot, self._state, self._options, rate_in)
         metric = metric_for(decision.replicas, view.replicas)
         return Decision(decision.replicas, metric, decision.reason, decision.rate)

@@ -81,6 +81,16 @@ def test_a_trace_is_taken_whole_with_its_service_times(call: Callable[..., str],
     assert {(row["jobs"], row["objective_s"], row["duration_s"]) for row in found} == {(3, 5.0, 4000.0)}
 
 
+def test_who_is_told_the_rate_orders_for_it_from_the_first_second(call: Callable[..., str], tmp_path: Path) -> None:
+    arguments = (*QUICK, "--load", "constant:1", "--process", "poisson", "--rule", "leadtime", "leadtime-told")
+    guessed, told = orjson.loads(call("simulate", *arguments, "--json", "-"))
+    assert told["median"]["within"] > guessed["median"]["within"]
+    trace = tmp_path / "trace.csv"
+    trace.write_text("arrival_s\n1\n")
+    with pytest.raises(SystemExit):
+        call("simulate", "--load", f"trace:{trace}", "--rule", "leadtime-told")
+
+
 def test_decisions_explain_themselves(call: Callable[..., str]) -> None:
     out = call("simulate", *QUICK, "--load", "spike", "--rule", "formula", "--explain")
     assert re.search(r"^ +\d+\.\d s  .*/s and \d+ waiting of 5\.0 s need", out, re.MULTILINE)

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from workers.scaler.arrivals import Arrivals, Forecast
 from workers.scaler.durations import Durations
 from workers.scaler.holds import Holds, Steps, held
 from workers.scaler.recent import Recent
 from workers.scaler.staffing import BACKLOG_SHARE, Staffing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # A start-up is taken for as long as most are: to over-estimate it is the cheaper error.
 STARTUP_SHARE = 0.8
@@ -98,8 +102,13 @@ def start(snapshot: Snapshot, options: Options) -> State:
     )
 
 
-def decide(snapshot: Snapshot, state: State, options: Options) -> tuple[Decision, State]:
-    """The number of replicas, and the state for the next time. Absurd input holds the last decision."""
+def decide(
+    snapshot: Snapshot, state: State, options: Options, rate_in: Callable[[float], float] | None = None
+) -> tuple[Decision, State]:
+    """The number of replicas, and the state for the next time. Absurd input holds the last decision.
+
+    `rate_in` is for who knows how many jobs/s there will be in so many seconds: it takes the forecast's place.
+    """
     if why := _absurd(snapshot, state):
         replicas = _within(state.replicas, options)
         again = replace(state, replicas=replicas)
@@ -118,6 +127,9 @@ def decide(snapshot: Snapshot, state: State, options: Options) -> tuple[Decision
     lead_s = startup_s + options.actuation_s
     arrivals = state.arrivals.seen(snapshot.now_s, snapshot.arrived, lead_s)
     forecast = arrivals.forecast(lead_s)
+    if rate_in is not None:
+        rate = rate_in(0.0)
+        forecast = forecast._replace(rate=rate, trend=(rate_in(lead_s) - rate) / lead_s, error=0.0)
     wait_s = options.wait_s(services.mean_s)
     span_s = services.mean_s + wait_s
     recent = state.recent.seen(snapshot.now_s, arrivals.total, span_s)

@@ -234,6 +234,19 @@ def test_the_reason_names_its_numbers() -> None:
     assert f"let {10 - quiet.replicas} go" in quiet.reason
 
 
+def test_who_knows_what_is_coming_is_believed() -> None:
+    """Nothing has come yet; in half a minute 2 jobs/s will, and by then a pod that is ordered now is ready."""
+    watch = Watch()
+    watch.learn()
+    seen = Snapshot(watch.now_s + 1, 0, 0, 0, 0)
+    assert watch.state is not None
+    assert decide(seen, watch.state, PLENTY)[0].replicas == 0
+    decision, _ = decide(seen, watch.state, PLENTY, lambda after_s: 2.0 if after_s >= 25 else 0.0)
+    assert decision.replicas >= 2 * SERVICE_S
+    assert decision.rate == pytest.approx(2.0)
+    assert decide(seen, watch.state, PLENTY, lambda _: 0.0)[0].replicas == 0
+
+
 def test_without_jobs_there_is_the_minimum() -> None:
     for minimum in (0, 1, 4):
         watch = Watch(Options(min_replicas=minimum, max_replicas=9))
