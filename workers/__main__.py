@@ -18,7 +18,7 @@ from workers.host import ModelLoadFailed, ModelNotFound
 from workers.logs import configure_logging
 from workers.pod import PodSettings, keep_deletion_cost
 from workers.predict import STOP_S, load_model, predict
-from workers.probe import ProbeFailed
+from workers.probe_site import ProbeFailed
 from workers.settings import BAD_SETTING, WorkerSettings, load
 from workers.worker import Worker
 

@@ -18,19 +18,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prometheus_client import CONTENT_TYPE_LATEST
+from workers.probe_site import Answer, ProbeFailed, ProbeSite
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
     from workers.worker import Worker
-
-_HOST = "0.0.0.0"  # noqa: S104 - a kubelet asks from outside
-_SHUTDOWN_S = 0.5
-
-
-class ProbeFailed(RuntimeError):  # noqa: N818
-    """A probe can't be served as the settings say. The message is one sentence on why."""
 
 
 class Probe:
@@ -41,8 +32,8 @@ class Probe:
         settings = worker.settings
         self._port = settings.probe_port
         self._ready_file = Path(settings.ready_file) if settings.ready_file else None
-        self._runner: web.AppRunner | None = None
         metrics = worker.metrics
+        self._site = ProbeSite(self._healthz, self._readyz, metrics.text)
         metrics.add_gauge("leadtime_worker_running_jobs", "Jobs that run now.", lambda: worker.runner.running)
         metrics.add_gauge("leadtime_worker_loaded_models", "Loaded, live processes of the model.", self._loaded_models)
         metrics.add_gauge("leadtime_worker_ready", "1 while this worker claims jobs.", lambda: worker.is_ready)
@@ -54,29 +45,10 @@ class Probe:
 
     async def open(self) -> None:
         """Removes a ready file that was left behind, and listens. Raises ProbeFailed."""
-        if self._port:
-            # It takes 11 MB and a fifth of a second to import, of which a worker without PROBE_PORT needs nothing.
-            import aiohttp.web  # noqa: F401
         if self._ready_file is not None:
             self._check_ready_file(self._ready_file)
         if self._port:
-            await self._listen()
-
-    async def _listen(self) -> None:
-        from aiohttp import web
-
-        app = web.Application()
-        app.add_routes(
-            [web.get("/healthz", self._healthz), web.get("/readyz", self._readyz), web.get("/metrics", self._metrics)]
-        )
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, _HOST, self._port).start()
-        except OSError as error:
-            await self._runner.cleanup()
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise ProbeFailed(f"bad setting PROBE_PORT={self._port}: can't listen there: {reason}") from error
+            await self._site.open(self._port)
 
     async def run(self) -> None:
         """Keeps the ready file true. Ends by cancellation, and then serves no more."""
@@ -88,8 +60,7 @@ class Probe:
                 await worker.changed.wait()
         finally:
             self._tell(False)
-            if self._runner is not None:
-                await self._runner.cleanup()
+            await self._site.close()
 
     def _check_ready_file(self, file: Path) -> None:
         try:
@@ -111,28 +82,17 @@ class Probe:
     def _loaded_models(self) -> int:
         return int(getattr(self._worker.ctx.get("model"), "count", 0))
 
-    async def _healthz(self, _request: web.Request) -> web.Response:
+    def _healthz(self) -> Answer:
         heartbeat = self._worker.heartbeat
         age_s, limit_s = heartbeat.age_s, heartbeat.limit_s
         if age_s > limit_s:
-            return _answer(503, f"the heartbeat is stuck: it did nothing for {age_s:.1f} s, {limit_s:g} s are allowed")
-        return _answer(200, "alive")
+            return Answer(False, f"the heartbeat is stuck: it did nothing for {age_s:.1f} s, {limit_s:g} s are allowed")
+        return Answer(True, "alive")
 
-    async def _readyz(self, _request: web.Request) -> web.Response:
+    def _readyz(self) -> Answer:
         worker = self._worker
         if worker.is_ready:
-            return _answer(200, "ready")
+            return Answer(True, "ready")
         if not worker.link.available:
-            return _answer(503, "the server is unavailable")
-        return _answer(503, "stopping" if worker.state == "stopping" else "starting")
-
-    async def _metrics(self, _request: web.Request) -> web.Response:
-        from aiohttp import web
-
-        return web.Response(body=self._worker.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-def _answer(status: int, detail: str) -> web.Response:
-    from aiohttp import web
-
-    return web.json_response({"status": status, "detail": detail}, status=status)
+            return Answer(False, "the server is unavailable")
+        return Answer(False, "stopping" if worker.state == "stopping" else "starting")

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.servers import Server, free_port, server_binaries
 from tests.workers.service import push, run_burst, running, until, until_ended
 from workers.metrics import OUTCOMES, Metrics
-from workers.probe import ProbeFailed
+from workers.probe_site import ProbeFailed
 from workers.worker import Worker
 
 if TYPE_CHECKING:

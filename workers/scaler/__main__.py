@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from workers.ending import end
 from workers.logs import configure_logging
+from workers.probe_site import ProbeFailed
 from workers.scaler.cluster import ApiError, Cluster
 from workers.scaler.direct import Direct
 from workers.scaler.external import CannotListen, External
 from workers.scaler.lease import Lease
 from workers.scaler.loop import Scaler
 from workers.scaler.pods import Pods
-from workers.scaler.probe import CannotProbe, ScalerProbe
+from workers.scaler.probe import ScalerProbe
 from workers.scaler.settings import ScalerSettings
 from workers.settings import BAD_SETTING, load
 from workers.stream import Stream
@@ -45,7 +46,7 @@ async def run(settings: ScalerSettings, stopping: asyncio.Event) -> int:
                 Cluster(settings.pod_namespace, settings.deployment, settings.kubernetes_url or None)
             )
             await _serve(settings, cluster, stream, stack, stopping)
-    except (CannotListen, CannotProbe) as error:
+    except (CannotListen, ProbeFailed) as error:
         logger.error("%s", error)
         return BAD_SETTING
     except ApiError as error:
