@@ -1,9 +1,9 @@
 """For how long pods that are idle are worth holding, learnt from how soon they were needed again.
 
 Some times are tried in thought, from one start-up on: which pods would be there if each had been held for so long, how
-many jobs would have lacked them, and what their idling would have cost. The one that would have been the cheapest so
-far is followed, if it is clearly cheaper than the shortest one. Of what is held only as many are counted as were busy
-at once, not what was ordered beyond to work off those that had to wait for a start.
+many jobs would have been late, and what the pods' idling would have cost. The time that would have been the cheapest is
+followed, if it is clearly cheaper than the shortest one. Of what is held only as many are counted as were busy at once,
+not what was ordered beyond to work off those that had to wait for a start.
 
 Nobody has to say so that there are bursts, nor when: what pays is what has paid. It is the question that keep-alive
 times are answers to (Shahrad et al., "Serverless in the wild", 2020: from a histogram of the times between two calls),
@@ -24,7 +24,7 @@ Steps: TypeAlias = tuple[tuple[float, int], ...]
 # In start-ups. For longer than a late job's price, in service times, it is cheaper to be late.
 TIMES = (1.0, 2.0, 4.0, 8.0, 14.0)
 # Another than the shortest has to be cheaper by this share, and by so many start-ups of a pod.
-MARGIN = 0.2
+MARGIN = 0.3
 PRIOR_STARTUPS = 8.0
 # Costs fade in so many start-ups.
 MEMORY_STARTUPS = 100.0
@@ -35,6 +35,25 @@ _LOOKS = 32
 def held(steps: Steps, now_s: float, n: int, hold_s: float) -> Steps:
     """When how many were needed, for `hold_s`: rising times and falling numbers, so that the first is the largest."""
     return (*[step for step in steps if step[0] > now_s - hold_s and step[1] > n], (now_s, n))
+
+
+class Terms(NamedTuple):
+    """What is thought of pods and jobs at present; `late_cost` is the price of a late job, in its service times."""
+
+    lead_s: float
+    startup_s: float
+    wait_s: float  # the objective
+    late_cost: float
+    slots: int  # jobs that a pod runs at once
+    least: int  # pods that are always there
+
+
+class Look(NamedTuple):
+    """How many pods the jobs needed that ought to have run, and how many the policy ordered, whatever it held."""
+
+    at_s: float
+    needed: int
+    ordered: int
 
 
 class Gap(NamedTuple):
@@ -48,82 +67,82 @@ class Gap(NamedTuple):
     idle_s: float
 
 
+class Trial(NamedTuple):
+    """One of `TIMES`: which pods would be held, the work (pod-seconds) that would wait, and the cost (pod-seconds)."""
+
+    pool: Steps = ()
+    backlog_s: float = 0.0
+    cost_s: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Holds:
-    """What has been seen; times in seconds, costs in pod-seconds, one for each of `TIMES`."""
+    """What has been seen; times in seconds."""
 
-    at_s: float | None = None
-    costs_s: tuple[float, ...] = (0.0,) * len(TIMES)
-    pools: tuple[Steps, ...] = ((),) * len(TIMES)  # of each: what is held
-    ordered: Steps = ()  # in the last lead, oldest first: what a rule that only looks at now had ordered
+    trials: tuple[Trial, ...] = (Trial(),) * len(TIMES)
+    looks: tuple[Look, ...] = ()  # of the last lead, oldest first
     needed: Steps = ()
     gaps: tuple[Gap, ...] = ()  # those that have yet to be judged
 
-    def seen(
-        self, now_s: float, demand: float, lead_s: float, startup_s: float, late_cost: float, slots: int, least: int
-    ) -> Holds:
-        """With one more look.
+    def seen(self, now_s: float, demand: float, order: int, terms: Terms) -> Holds:
+        """With one more look: `demand` is the number of jobs that ought to run now, whether they do or not.
 
-        `demand` is the number of jobs that ought to run now, whether they do or not; `late_cost` is the price of a late
-        job in service times of a pod, each of which runs `slots` jobs, and `least` of which are always there.
+        `order` is how many pods the policy wants, whatever it holds.
         """
-        passed_s = 0.0 if self.at_s is None else now_s - self.at_s
-        need = max(least, math.ceil(demand / slots - 1e-9))
-        ordered = _ordered(self.ordered, now_s, need, lead_s)
-        come = ordered[0][1] if ordered[0][0] <= now_s - lead_s else 0
-        new = [
-            Gap(now_s + (lead_s if idle_s < math.inf else 0.0), pods, idle_s)
-            for pods, idle_s in _gaps(self.needed, now_s, need, startup_s)
-        ]
-        gaps = (*self.gaps, *new)
+        passed_s = now_s - self.needed[-1][0] if self.needed else 0.0
+        need = max(terms.least, math.ceil(demand / terms.slots - 1e-9))
+        looks = _joined(self.looks, Look(now_s, need, order), terms.lead_s)
+        come = looks[0] if looks[0].at_s <= now_s - terms.lead_s else Look(now_s, 0, 0)
+        gaps = (*self.gaps, *_gaps(self.needed, now_s, need, terms))
         over = [gap for gap in gaps if gap.at_s <= now_s]
-        fade = math.exp(-passed_s / (MEMORY_STARTUPS * startup_s))
-        costs_s, pools = [], []
-        for time, cost_s, pool in zip(TIMES, self.costs_s, self.pools, strict=True):
-            there = max(pool[0][1] if pool else 0, least)
-            late_s = late_cost * max(0.0, demand - there * slots) * passed_s
-            costs_s.append(fade * cost_s + late_s + _idle_s(over, time * startup_s, startup_s))
-            pools.append(held(pool, now_s, max(come, min(need, there)), time * startup_s))
+        fade = math.exp(-passed_s / (MEMORY_STARTUPS * terms.startup_s))
+        trials = []
+        for time, (pool, backlog_s, cost_s) in zip(TIMES, self.trials, strict=True):
+            hold_s, there = time * terms.startup_s, max(pool[0][1] if pool else 0, terms.least)
+            # What was foreseen is there, too, whoever held what.
+            able = terms.slots * max(there, come.ordered)
+            backlog_s = max(0.0, backlog_s + (demand - able) * passed_s)  # noqa: PLW2901
+            late = demand if backlog_s > terms.wait_s * able else 0.0
+            cost_s = fade * cost_s + terms.late_cost * late * passed_s + _idle_s(over, hold_s, terms.startup_s)  # noqa: PLW2901
+            trials.append(Trial(held(pool, now_s, max(come.needed, min(need, there)), hold_s), backlog_s, cost_s))
         return Holds(
-            now_s,
-            tuple(costs_s),
-            tuple(pools),
-            ordered,
-            held(self.needed, now_s, need, TIMES[-1] * startup_s),
+            tuple(trials),
+            looks,
+            held(self.needed, now_s, need, TIMES[-1] * terms.startup_s),
             tuple([gap for gap in gaps if gap.at_s > now_s]),
         )
 
     def worth(self, startup_s: float) -> tuple[int, float]:
         """How many pods are worth holding by what has been seen, and for how long; none, for 0 s, where none are."""
-        best = min(range(len(TIMES)), key=lambda n: self.costs_s[n])
-        if self.costs_s[best] * (1 + MARGIN) + PRIOR_STARTUPS * startup_s >= self.costs_s[0]:
+        best = min(range(len(TIMES)), key=lambda n: self.trials[n].cost_s)
+        if self.trials[best].cost_s * (1 + MARGIN) + PRIOR_STARTUPS * startup_s >= self.trials[0].cost_s:
             return 0, 0.0
-        return self.pools[best][0][1], TIMES[best] * startup_s
+        return self.trials[best].pool[0][1], TIMES[best] * startup_s
 
 
-def _ordered(ordered: Steps, now_s: float, need: int, lead_s: float) -> Steps:
-    """What was needed in the last lead, and just before it."""
-    if ordered and now_s - ordered[-1][0] < lead_s / _LOOKS:
-        *ordered_before, (last_s, last) = ordered
-        found = (*ordered_before, (last_s, max(last, need)))
+def _joined(looks: tuple[Look, ...], new: Look, lead_s: float) -> tuple[Look, ...]:
+    """The looks of the last lead, and the last one before it."""
+    if looks and new.at_s - looks[-1].at_s < lead_s / _LOOKS:
+        *before, last = looks
+        looks = (*before, Look(last.at_s, max(last.needed, new.needed), max(last.ordered, new.ordered)))
     else:
-        found = (*ordered, (now_s, need))
-    old = sum(at_s <= now_s - lead_s for at_s, _ in found)
-    return found[max(0, old - 1) :]
+        looks = (*looks, new)
+    old = sum(look.at_s <= new.at_s - lead_s for look in looks)
+    return looks[max(0, old - 1) :]
 
 
-def _gaps(needed: Steps, now_s: float, need: int, startup_s: float) -> list[tuple[int, float]]:
-    """How many pods have been idle for how long that are needed now, or that nobody waited for any longer.
+def _gaps(needed: Steps, now_s: float, need: int, terms: Terms) -> list[Gap]:
+    """Of the pods that are needed again now, and of those that have been idle for longer than anybody holds them.
 
-    Gaps of less than the shortest time cost all of them the same: they are left out.
+    What is shorter than the shortest time costs all the same: it is left out.
     """
     found, below = [], 0
     for at_s, n in reversed(needed):
         again, idle_s = min(n, need) - below, now_s - at_s
-        if again > 0 and idle_s > TIMES[0] * startup_s:
-            found.append((again, idle_s))
-        if idle_s >= TIMES[-1] * startup_s and n > max(below, need):
-            found.append((n - max(below, need), math.inf))
+        if again > 0 and idle_s > TIMES[0] * terms.startup_s:
+            found.append(Gap(now_s + terms.lead_s, again, idle_s))
+        if idle_s >= TIMES[-1] * terms.startup_s and n > max(below, need):
+            found.append(Gap(now_s, n - max(below, need), math.inf))
         below = n
     return found
 

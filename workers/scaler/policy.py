@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from workers.scaler.arrivals import Arrivals, Forecast
 from workers.scaler.durations import Durations
-from workers.scaler.holds import Holds, Steps, held
+from workers.scaler.holds import Holds, Steps, Terms, held
 from workers.scaler.recent import Recent
 from workers.scaler.staffing import BACKLOG_SHARE, Staffing
 
@@ -140,9 +140,13 @@ def decide(
     bursts = min(LONGEST_HOLD, HOLD_FOR_BURSTS * arrivals.unevenness.bursts)
     hold_s = startup_s * (min(1.0, max(SHORTEST_HOLD, forecast.dispersion)) + bursts)
     needed = held(state.needed, snapshot.now_s, max(keep, order), hold_s)
-    demand = min(recent.last(span_s) * services.mean_s / span_s, float(options.max_replicas * options.concurrency))
+    demand = recent.last(span_s) * services.mean_s / span_s
+    terms = Terms(lead_s, startup_s, wait_s, options.late_cost, options.concurrency, options.min_replicas)
     holds = state.holds.seen(
-        snapshot.now_s, demand, lead_s, startup_s, options.late_cost, options.concurrency, options.min_replicas
+        snapshot.now_s,
+        min(demand, float(options.max_replicas * options.concurrency)),
+        min(order, options.max_replicas),
+        terms,
     )
     worth, for_s = holds.worth(startup_s)
     replicas = _within(max(order, min(max(needed[0][1], worth), max(state.replicas, look.there))), options)

@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.scaler.holds import TIMES, Holds, held
+from workers.scaler.holds import TIMES, Holds, Terms, held
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from workers.scaler.holds import Steps
 
-LEAD_S, STARTUP_S = 31.0, 30.0
+STARTUP_S = 30.0
+TERMS = Terms(lead_s=31.0, startup_s=STARTUP_S, wait_s=5.0, late_cost=12.0, slots=1, least=0)
 
 
 def looked(demand: Callable[[int], float], until_s: int, least: int = 0, slots: int = 1) -> Holds:
     """A look a second."""
-    holds = Holds()
+    holds, terms = Holds(), TERMS._replace(least=least, slots=slots)
     for second in range(until_s):
-        holds = holds.seen(float(second), demand(second), LEAD_S, STARTUP_S, 12.0, slots, least)
+        holds = holds.seen(float(second), demand(second), 0, terms)
     return holds
 
 
@@ -43,7 +44,7 @@ def test_after_two_bursts_their_pods_are_held_until_the_next() -> None:
 def test_they_do_not_go_just_when_the_next_burst_begins_as_their_idling_is_paid_for() -> None:
     holds = looked(bursts(300), 600)
     for second in range(600, 1800):
-        holds = holds.seen(float(second), bursts(300)(second), LEAD_S, STARTUP_S, 12.0, 1, 0)
+        holds = holds.seen(float(second), bursts(300)(second), 0, TERMS)
         assert holds.worth(STARTUP_S)[0] == 10
 
 
@@ -71,14 +72,14 @@ def test_nothing_is_held_where_jobs_come_evenly_or_less_and_less() -> None:
 
 def test_pods_that_are_always_there_have_no_price() -> None:
     holds = looked(bursts(300), 1800, least=10)
-    assert holds.costs_s == (0.0,) * len(TIMES)
+    assert {trial.cost_s for trial in holds.trials} == {0.0}
     assert holds.worth(STARTUP_S) == (0, 0.0)
 
 
 def test_what_is_cheap_to_be_without_is_not_held() -> None:
     holds = Holds()
     for second in range(1800):
-        holds = holds.seen(float(second), bursts(300)(second), LEAD_S, STARTUP_S, 0.5, 1, 0)
+        holds = holds.seen(float(second), bursts(300)(second), 0, TERMS._replace(late_cost=0.5))
     assert holds.worth(STARTUP_S) == (0, 0.0)
 
 
@@ -91,23 +92,34 @@ def test_the_first_step_is_the_largest_number_of_the_time(numbers: list[int], ho
         assert [n for _, n in steps] == sorted({n for _, n in steps}, reverse=True)
 
 
+def test_what_was_foreseen_needs_no_holding() -> None:
+    """The pods for each burst had been ordered a lead before it."""
+    holds = Holds()
+    for second in range(1800):
+        holds = holds.seen(float(second), bursts(300)(second), math.ceil(bursts(300)(second + 32)), TERMS)
+    assert holds.worth(STARTUP_S) == (0, 0.0)
+
+
 @given(
-    demands=st.lists(st.floats(0, 50), min_size=1, max_size=300),
+    looks=st.lists(st.tuples(st.floats(0, 50), st.integers(0, 50)), min_size=1, max_size=300),
     step_s=st.floats(0.1, 100),
     lead_s=st.floats(1, 1000),
     slots=st.integers(1, 8),
     least=st.integers(0, 5),
 )
 def test_it_holds_no_more_than_were_busy_and_stays_small(
-    demands: list[float], step_s: float, lead_s: float, slots: int, least: int
+    looks: list[tuple[float, int]], step_s: float, lead_s: float, slots: int, least: int
 ) -> None:
     holds, startup_s = Holds(), lead_s * 0.9
-    for n, demand in enumerate(demands):
-        before = holds.costs_s
-        holds = holds.seen(n * step_s, demand, lead_s, startup_s, 12.0, slots, least)
-        assert len(holds.ordered) <= 2 * 32 + 3
+    terms = Terms(lead_s, startup_s, 5.0, 12.0, slots, least)
+    most = max(least, *[math.ceil(demand / slots) for demand, _ in looks])
+    for n, (demand, order) in enumerate(looks):
+        before = holds.trials
+        holds = holds.seen(n * step_s, demand, order, terms)
+        assert len(holds.looks) <= 2 * 32 + 3
         # Costs fade, and are never paid back.
         fade = math.exp(-step_s / (100 * startup_s))
-        assert all(new >= old * fade * (1 - 1e-9) for old, new in zip(before, holds.costs_s, strict=True))
-        assert 0 <= holds.worth(startup_s)[0] <= max(least, math.ceil(max(demands) / slots))
+        for old, new in zip(before, holds.trials, strict=True):
+            assert new.cost_s >= old.cost_s * fade * (1 - 1e-9)
+        assert 0 <= holds.worth(startup_s)[0] <= most
     assert all(gap.idle_s > startup_s for gap in holds.gaps)
