@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from bench.arguments import positive, url
 from bench.arrivals import PROCESSES, LoadError
 from bench.experiments.address import address
+from bench.experiments.alone import alone
 from bench.experiments.cell import Runner, make_generator
 from bench.experiments.configurations import FOLDER, ConfigurationError, chosen, find
 from bench.experiments.kubectl import ClusterError, current
@@ -146,10 +147,11 @@ async def _run_cells(
     kubectl = await current()
     api_key = os.environ.get("LEADTIME_API_KEY") or None
     base = options.url or await address(kubectl, api_key)
-    _say(f"{len(found)} cells on the cluster {kubectl.context}, through {base}")
-    async with contextlib.aclosing(Stage(kubectl, base, _say)) as stage:
-        runner = Runner(kubectl, stage, base, all_of_them, api_key)
-        return await run_all(found, results, runner.run, _say, (ClusterError, ObserverError), options.again)
+    with alone(kubectl.context):
+        _say(f"{len(found)} cells on the cluster {kubectl.context}, through {base}")
+        async with contextlib.aclosing(Stage(kubectl, base, _say)) as stage:
+            runner = Runner(kubectl, stage, base, all_of_them, api_key)
+            return await run_all(found, results, runner.run, _say, (ClusterError, ObserverError), options.again)
 
 
 def _say(sentence: str) -> None:

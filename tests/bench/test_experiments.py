@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 
 from bench.arrivals import arrivals, parse
 from bench.experiments.address import candidates
+from bench.experiments.alone import alone
 from bench.experiments.cell import make_generator
+from bench.experiments.kubectl import ClusterError
 from bench.experiments.matrix import Cell, Results, Setup, cells, only, run_all
 from bench.load.account import Job, columns
 from bench.runs import Run, read
@@ -234,3 +237,21 @@ def test_a_folder_of_ones_own_that_can_not_be_rendered(tmp_path: Path) -> None:
     done = command("--list", "--from", tmp_path, "--output", tmp_path)
     assert done.returncode == 2
     assert "mine can't be rendered: " in done.stderr
+
+
+def test_two_runs_on_one_cluster_are_one_too_many() -> None:
+    cluster, another = f"test-{uuid.uuid4()}", f"test-{uuid.uuid4()}"
+    code = f"from bench.experiments.alone import alone\nwith alone({cluster!r}): print('mine', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "mine\n"
+        with pytest.raises(ClusterError, match=f"^other experiments run on the cluster {cluster}: "), alone(cluster):
+            pass
+        with alone(another):
+            pass
+        process.kill()
+        process.wait(10)
+    with alone(cluster):
+        pass
