@@ -23,9 +23,9 @@ Steps: TypeAlias = tuple[tuple[float, int], ...]
 
 # In start-ups. For longer than a late job's price, in service times, it is cheaper to be late.
 TIMES = (1.0, 2.0, 4.0, 8.0, 14.0)
-# Another than the shortest has to be cheaper by this share, and by so many start-ups of a pod.
+# Another than the shortest has to be cheaper by this share, and by so many start-ups of each pod that it would hold.
 MARGIN = 0.3
-PRIOR_STARTUPS = 8.0
+PRIOR_STARTUPS = 4.0
 # Costs fade in so many start-ups.
 MEMORY_STARTUPS = 100.0
 # What is remembered of the last lead: looks are joined until there are about so few.
@@ -115,9 +115,10 @@ class Holds:
     def worth(self, startup_s: float) -> tuple[int, float]:
         """How many pods are worth holding by what has been seen, and for how long; none, for 0 s, where none are."""
         best = min(range(len(TIMES)), key=lambda n: self.trials[n].cost_s)
-        if self.trials[best].cost_s * (1 + MARGIN) + PRIOR_STARTUPS * startup_s >= self.trials[0].cost_s:
+        pods = self.trials[best].pool[0][1] if self.trials[best].pool else 0
+        if self.trials[best].cost_s * (1 + MARGIN) + PRIOR_STARTUPS * startup_s * pods >= self.trials[0].cost_s:
             return 0, 0.0
-        return self.trials[best].pool[0][1], TIMES[best] * startup_s
+        return pods, TIMES[best] * startup_s
 
 
 def _joined(looks: tuple[Look, ...], new: Look, lead_s: float) -> tuple[Look, ...]:
