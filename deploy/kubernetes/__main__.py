@@ -17,7 +17,7 @@ import secrets
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -33,6 +33,9 @@ from deploy.kubernetes.tools import (
     shown,
     succeeds,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAMESPACE = "leadtime"
 SECRET = "redis"  # noqa: S105
@@ -60,6 +63,8 @@ def deploy(overlay: str) -> None:
     manifests = manifests.replace(BASE_IMAGE, f"image: {name}")
     make_secret(overlay)
     remove_others(overlay)
+    if scaled_by_keda:
+        remove_other_triggers(manifests)
     say(f"applying deploy/overlays/{overlay}")
     # Server-side: what others own, such as KEDA the workers' replicas, stays theirs.
     apply = kubectl("apply", "--server-side", "--field-manager=leadtime", "--force-conflicts", "-f", "-")
@@ -115,6 +120,25 @@ def remove_others(overlay: str) -> None:
     if left:
         delete = kubectl("delete", "--ignore-not-found", "--wait", "--timeout=120s", "-f", "-")
         shown(delete, "removing what another overlay has left", left)
+
+
+def remove_other_triggers(manifests: str) -> None:
+    """Removes a ScaledObject whose triggers are of other types than the manifests'; the workers stay.
+
+    KEDA writes an empty scalingModifiers into one that is made without. When another overlay's have been in it, to take
+    these out again would leave a null there, and the API server refuses that. Raises DeployError.
+    """
+    get = in_namespace(NAMESPACE, "get", "scaledobject", "-o", "json")
+    live = json.loads(answer(get, "asking for the ScaledObject"))["items"]
+    own = [document for document in yaml.safe_load_all(manifests) if document["kind"] == "ScaledObject"]
+    if triggers(live) - triggers(own):
+        delete = in_namespace(NAMESPACE, "delete", "scaledobject", "--all", "--wait", "--timeout=120s")
+        shown(delete, "removing what scales the workers otherwise")
+
+
+def triggers(scaled: Sequence[dict[str, Any]]) -> set[str]:
+    """The triggers' types of ScaledObjects."""
+    return {trigger["type"] for one in scaled for trigger in one["spec"]["triggers"]}
 
 
 def make_secret(overlay: str) -> None:

@@ -494,3 +494,21 @@ def test_deploy_waits_for_what_an_overlay_has_and_takes_the_rest_away(monkeypatc
     assert ("Deployment", "scaler") in left("minikube")
     assert ("Role", "scaler") in left("e2e")
     assert left("scaler") == {("TriggerAuthentication", "redis")}
+
+
+@pytest.mark.parametrize(
+    ("live", "overlay", "removed"),
+    [("minikube", "scaler", 1), ("scaler", "e2e", 1), ("minikube", "e2e", 0), ("", "e2e", 0)],
+)
+def test_deploy_takes_a_scaled_object_away_that_asks_others(
+    monkeypatch: pytest.MonkeyPatch, live: str, overlay: str, removed: int
+) -> None:
+    """One that stays is brought up to date: its HPA goes on."""
+    found = {"items": [Rendered(live)["ScaledObject", "workers"]] if live else []}
+    manifests = yaml.safe_dump_all(Rendered(overlay).all)
+    ran: list[list[str]] = []
+    monkeypatch.setattr(commands, "answer", lambda *_arguments: json.dumps(found))
+    monkeypatch.setattr(commands, "shown", lambda command, *_arguments: ran.append(command))
+    commands.remove_other_triggers(manifests)
+    assert len(ran) == removed
+    assert all("delete" in command and "scaledobject" in command for command in ran)
