@@ -21,6 +21,7 @@ from bench.simulation import comparison
 from bench.simulation.comparison import Case, Row, compare
 from bench.simulation.contenders import CLAIRVOYANT, CONTENDERS, PLAIN, PLANS, TOLD, find
 from bench.simulation.times import KINDS, TimesError
+from workers.scaler.policy import Options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +68,7 @@ def _run(options: argparse.Namespace) -> None:
             startup=options.startup,
             service=options.service,
             objective_s=options.objective,
+            late_cost=options.late_cost,
             minimum=options.min,
             maximum=options.max,
             concurrency=options.concurrency,
@@ -177,6 +179,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--startup", default="30", metavar="TIMES", help="from a pod's order until it is ready (default: 30)")
     add("--service", default="5", metavar="TIMES", help="of a job, where a trace does not say it (default: 5)")
     add("--objective", type=positive, metavar="S", help="that a job may wait (default: a mean service time)")
+    add(
+        "--late-cost",
+        type=positive,
+        metavar="N",
+        help=f"price of a later job for the policy, in mean service times of a pod (default: {Options().late_cost:g})",
+    )
     add("--min", type=whole(0), default=0, metavar="N", help="pods (default: 0)")
     add("--max", type=whole(1), default=100, metavar="N", help="pods (default: 100)")
     add("--concurrency", type=whole(1), default=1, metavar="N", help="jobs that a pod runs at once (default: 1)")

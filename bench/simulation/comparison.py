@@ -15,8 +15,8 @@ import numpy as np
 from bench import arrivals
 from bench.simulation import clairvoyant, times
 from bench.simulation.cluster import Pods
-from bench.simulation.contenders import CLAIRVOYANT, PLAIN, PLANS, TOLD, find
-from bench.simulation.ours import StartupAware
+from bench.simulation.contenders import CLAIRVOYANT, PLAIN, PLANS, find
+from bench.simulation.rule import BRIEF, Brief
 from bench.simulation.rules import Count
 from bench.simulation.simulate import simulate, work
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bench.arrivals import Process
-    from bench.simulation.rule import Rule
     from bench.simulation.simulate import Result, Work
 
 
@@ -38,6 +37,7 @@ class Case:
     startup: str = "30"
     service: str = "5"
     objective_s: float | None = None  # of waiting; None is a mean service time
+    late_cost: float | None = None  # as the policy's; None is its default
     minimum: int = 0
     maximum: int = 100
     concurrency: int = 1
@@ -66,10 +66,15 @@ class Case:
     def work(self, seed: int) -> Work:
         """Raises LoadError or TimesError."""
         found = arrivals.arrivals(self._load, self.duration_s, self.process, seed)
-        jobs = work(found, self._service, self.duration_s, seed)
-        if self._load.is_trace or self.duration_s is None:
-            return jobs
-        return replace(jobs, rate=partial(self._load.rate, duration_s=self.duration_s))
+        return work(found, self._service, self.duration_s, seed)
+
+    @property
+    def brief(self) -> Brief:
+        """What rules may be told."""
+        known = None
+        if not self._load.is_trace and self.duration_s is not None:
+            known = partial(self._load.rate, duration_s=self.duration_s)
+        return Brief(self.objective_s, self.late_cost, known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,23 +139,22 @@ def _one(
         # The plan reckons that a pod which is told to go ends its job first, however long that is.
         patient = replace(case.pods, grace_s=math.inf)
         return simulate(jobs, patient, nobody, plan, limits=(0, len(plan.orders)), seed=seed, sample_s=sample_s)
-    return contended(rule, seed, jobs, case.pods, (case.minimum, case.maximum), sample_s)
+    return contended(rule, seed, jobs, case.pods, (case.minimum, case.maximum), case.brief, sample_s)
 
 
 def contended(
-    rule: str, seed: int, jobs: Work, pods: Pods, limits: tuple[int, int], sample_s: float | None = None
+    rule: str,
+    seed: int,
+    jobs: Work,
+    pods: Pods,
+    limits: tuple[int, int],
+    brief: Brief = BRIEF,
+    sample_s: float | None = None,
 ) -> Result:
     """One run of a rule that is no plan, with phases of its rounds drawn by the seed."""
     contender = find(rule)
-    scaler = _told(jobs) if rule == TOLD else contender.rule()
     actuation = contender.actuation(np.random.default_rng([seed, 4]))
-    return simulate(jobs, pods, scaler, actuation, limits=limits, seed=seed, sample_s=sample_s)
-
-
-def _told(jobs: Work) -> Rule:
-    if jobs.rate is None:
-        raise ValueError(f"{TOLD} is told a load's rate: a trace has none")
-    return StartupAware(rate=jobs.rate)
+    return simulate(jobs, pods, contender.rule(brief), actuation, limits=limits, seed=seed, sample_s=sample_s)
 
 
 def compare(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.simulation.actuation import Direct, Keda
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from bench.simulation.actuation import Actuation
-    from bench.simulation.rule import Rule
+    from bench.simulation.rule import Brief, Rule
 
 CLAIRVOYANT = "clairvoyant"
 PLAIN = "clairvoyant-plain"
@@ -43,7 +44,7 @@ class Contender:
     """A rule for one run, and what carries it out, whose phases are drawn for the run."""
 
     what: str
-    rule: Callable[[], Rule]
+    rule: Callable[[Brief], Rule]
     actuation: Callable[[np.random.Generator], Actuation]
 
 
@@ -82,23 +83,24 @@ def find(name: str) -> Contender:
     """By its name, which may be `fixed-N`, too. Raises ValueError."""
     kind, _, number = name.rpartition("-")
     if kind == "fixed" and number.isdecimal() and int(number) <= _MOST_FIXED:
-        return Contender(f"always {number} pods", lambda: Fixed(int(number)), direct())
+        return Contender(f"always {number} pods", lambda _: Fixed(int(number)), direct())
     if name == TOLD:
-        return Contender("the start-up-aware policy, told the load's true rate", StartupAware, direct())
+        told = partial(StartupAware, told=True)
+        return Contender("the start-up-aware policy, told the load's true rate", told, direct())
     if name not in CONTENDERS:
         raise ValueError(f"there is no rule {name!r}: it is one of {', '.join(CONTENDERS)}, {TOLD}, fixed-N")
     return CONTENDERS[name]
 
 
-def _lag() -> Rule:
+def _lag(_: Brief) -> Rule:
     return Count(waiting=True, running=False)
 
 
-def _pending() -> Rule:
+def _pending(_: Brief) -> Rule:
     return Count(waiting=False, running=True)
 
 
-def _lag_pending() -> Rule:
+def _lag_pending(_: Brief) -> Rule:
     return Count(waiting=True, running=True)
 
 
@@ -106,7 +108,7 @@ CONTENDERS: dict[str, Contender] = {
     "leadtime": Contender("the start-up-aware policy, direct", StartupAware, direct()),
     "leadtime-keda": Contender(
         "the same through KEDA's external-push and the HPA",
-        lambda: StartupAware(_TICK_S),
+        lambda brief: StartupAware(brief, _TICK_S),
         through_keda(polling_s=5.0, cooldown_s=1.0, behavior=CARRIED_OUT, push=True, decide_s=1.0),
     ),
     "list-5": Contender(
@@ -136,8 +138,8 @@ CONTENDERS: dict[str, Contender] = {
         _lag_pending,
         through_keda(polling_s=2.0, cooldown_s=120.0, behavior=STREAMS),
     ),
-    "formula": Contender("ceil(1.1 rate x service + 1.1 queue x service / 10), direct", Formula, direct()),
-    "delayed-off": Contender("DELAYEDOFF (Gandhi, Harchol-Balter), direct", DelayedOff, direct()),
-    "lazy-capacity": Contender("Lazy Capacity Provisioning (Lin et al.), direct", LazyCapacity, direct()),
-    "knative": Contender("as Knative's autoscaler, every 2 s", Knative, direct(2.0)),
+    "formula": Contender("ceil(1.1 rate x service + 1.1 queue x service / 10), direct", lambda _: Formula(), direct()),
+    "delayed-off": Contender("DELAYEDOFF (Gandhi, Harchol-Balter), direct", lambda _: DelayedOff(), direct()),
+    "lazy-capacity": Contender("Lazy Capacity Provisioning (Lin et al.), direct", lambda _: LazyCapacity(), direct()),
+    "knative": Contender("as Knative's autoscaler, every 2 s", lambda _: Knative(), direct(2.0)),
 }

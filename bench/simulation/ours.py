@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.simulation.rule import Decision
+from bench.simulation.rule import BRIEF, Brief, Decision
 from workers.scaler.hpa import metric_for
 from workers.scaler.policy import Options, Snapshot, State, decide, start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from bench.simulation.rule import View
 
 
 class StartupAware:
-    """`workers.scaler.policy` with its defaults. `actuation_s` is what it is told of how long an order takes.
+    """`workers.scaler.policy` with its defaults, and what a user may set.
 
-    `rate` are the load's jobs/s at a time, of one who is told: it takes the place of the forecast, and of nothing else.
+    `actuation_s` is what it is told of how long an order takes. If `told`, the load's true rate takes the place of the
+    forecast, and of nothing else; ValueError where there is none.
     """
 
-    def __init__(self, actuation_s: float = 1.0, rate: Callable[[float], float] | None = None) -> None:
-        self._actuation_s, self._rate = actuation_s, rate
+    def __init__(self, brief: Brief = BRIEF, actuation_s: float = 1.0, *, told: bool = False) -> None:
+        if told and brief.rate is None:
+            raise ValueError("nobody can be told a trace's rate: it has none")
+        self._brief, self._actuation_s, self._rate = brief, actuation_s, brief.rate if told else None
         self._state: State | None = None
         self._options = Options()
         self._services = self._startups = 0
@@ -43,6 +44,8 @@ class StartupAware:
             self._options = Options(
                 min_replicas=view.minimum,
                 max_replicas=view.maximum,
+                objective_s=self._brief.objective_s,
+                late_cost=self._brief.late_cost or self._options.late_cost,
                 concurrency=view.concurrency,
                 actuation_s=self._actuation_s,
             )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,18 @@ class Decision:
     metric: float | None = None
     reason: str = ""
     forecast: float | None = None  # jobs/s that are expected
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What a rule may be told before a run, beside the limits; most rules have no use for it."""
+
+    objective_s: float | None = None  # that a job may wait; None is a mean service time
+    late_cost: float | None = None  # the price of a later one, in mean service times of a pod; None is the default
+    rate: Callable[[float], float] | None = None  # what the load was drawn from, in jobs/s at a time; None of a trace
+
+
+BRIEF = Brief()
 
 
 class Rule(Protocol):

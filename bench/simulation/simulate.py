@@ -18,7 +18,7 @@ from bench.runs import Jobs, Run, Samples
 from bench.simulation.cluster import Cluster, Pods
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
     from bench.arrivals import Arrival
@@ -39,7 +39,6 @@ class Work:
     services_s: tuple[float, ...]
     duration_s: float
     mean_service_s: float
-    rate: Callable[[float], float] | None = None  # what they were drawn from, in jobs/s at a time; None of a trace
 
     @property
     def busy_s(self) -> float:
