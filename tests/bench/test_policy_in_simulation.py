@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bench.arrivals import Arrival, arrivals, parse
 from bench.simulation.actuation import Direct
-from bench.simulation.clairvoyant import plan
+from bench.simulation.clairvoyant import plain, plan
 from bench.simulation.cluster import Pods
 from bench.simulation.ours import StartupAware
+from bench.simulation.rule import Brief
 from bench.simulation.rules import Count
 from bench.simulation.simulate import simulate, work
 from bench.simulation.times import Constant
@@ -144,6 +146,23 @@ def test_rare_jobs_cost_a_start_each() -> None:
     assert max(result.latencies_s) < STARTUP_S + SERVICE_S + 2
     assert result.starts <= 15
     assert result.pod_s < 12 * 150
+
+
+@pytest.mark.parametrize("process", ["deterministic", "poisson"])
+def test_who_has_patience_pays_less_and_is_served_as_he_wishes(process: Process) -> None:
+    """Where a job may wait for longer there are fewer pods, and no more starts: about what the plain plan costs."""
+    load, paid = load_of("ramping", process, 1), []
+    for objective_s in (5.0, 10.0, 20.0, 40.0, 100.0):
+        result = simulate(load, PODS, StartupAware(Brief(objective_s)), Direct(), limits=(0, 1000))
+        best = simulate(
+            load, PODS, Count(waiting=False, running=False), plain(load, PODS, objective_s), limits=(0, 1000)
+        )
+        assert result.within(objective_s) >= 0.95
+        assert result.pod_s <= 1.15 * best.pod_s
+        assert result.starts <= 30
+        paid.append(result.pod_s)
+    assert all(later < 1.02 * before for before, later in pairwise(paid))
+    assert paid[-1] < 0.95 * paid[0]
 
 
 def test_the_third_burst_and_all_after_it_find_their_pods_there() -> None:

@@ -212,7 +212,8 @@ class _Look:
         steady = staffing.steady(self.snapshot.running + due, rate, self.lead_s, 0.0)
         if not self.outstanding and not steady:
             return 0
-        backlog = staffing.waiting_at(self.outstanding, self.snapshot.ready, self.coming_s, self.lead_s)
+        soon = self.recent.due(self.snapshot.waiting, self.snapshot.now_s + self.lead_s, staffing.patience_s)
+        backlog = staffing.waiting_at(self.snapshot.running + soon, self.snapshot.ready, self.coming_s, self.lead_s)
         base = max(self.there, steady)
         extra = staffing.drainers(backlog, base, rate, self.startup_s)
         order = base + extra if extra else steady

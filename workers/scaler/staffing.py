@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from workers.scaler.arrivals import Forecast
 
-# Of the objective, what a backlog may use up before more are ordered: so much is kept for what nobody foresaw.
+# Of the objective, or of a service where that is shorter: what is kept for what nobody foresaw.
 BACKLOG_SHARE = 0.5
 # A late job costs more the later it is: so much of its cost again for each objective that it is over.
 LATER = 0.1
@@ -37,6 +37,11 @@ class Staffing:
     slots: int  # jobs that one replica runs at once
     late_cost_s: float  # pod-seconds that a late job is worth
     most: int
+
+    @property
+    def patience_s(self) -> float:
+        """For how long a job can wait before more have to be there for it."""
+        return self.wait_s - BACKLOG_SHARE * min(self.wait_s, self.service_s)
 
     def steady(self, outstanding: float, rate: float, ahead_s: float, errors: float, start_s: float = 0.0) -> int:
         """The cheapest number to have from now on, by what pods and late jobs cost each second.
@@ -95,12 +100,12 @@ class Staffing:
             return float(left + fresh > servers)
         return 1 - normal((servers + 0.5 - left - fresh) / math.sqrt(variance))
 
-    def waiting_at(self, outstanding: int, ready: int, coming_s: Sequence[float], lead_s: float) -> float:
+    def waiting_at(self, outstanding: float, ready: int, coming_s: Sequence[float], lead_s: float) -> float:
         """Jobs in the system in `lead_s` seconds, as a fluid, of those that will have waited for their share by then.
 
         `coming_s` are the times in which starting pods will be ready, in order.
         """
-        until_s = max(0.0, lead_s - BACKLOG_SHARE * self.wait_s)
+        until_s = max(0.0, lead_s - self.patience_s)
         jobs, now_s, pods = float(outstanding), 0.0, ready
         for next_s in (*[at_s for at_s in coming_s if at_s < lead_s], lead_s):
             longest_s = max(min(self.service_s / 2, lead_s / 4), lead_s / _MOST_STEPS) if pods else lead_s
