@@ -165,6 +165,22 @@ def test_who_has_patience_pays_less_and_is_served_as_he_wishes(process: Process)
     assert paid[-1] < 0.95 * paid[0]
 
 
+@pytest.mark.parametrize("process", ["deterministic", "poisson"])
+@pytest.mark.parametrize(("startup_s", "service_s"), [(2.0, 300.0), (10.0, 60.0), (60.0, 300.0)])
+def test_where_jobs_last_for_longer_than_a_start_nothing_is_ordered_for_those_to_come(
+    process: Process, startup_s: float, service_s: float
+) -> None:
+    """Four jobs at the same time, on average: it is early enough to order when one comes; no crowd is there before."""
+    load = load_of(f"constant:{4 / service_s}", process, 3, duration_s=20 * service_s, service_s=service_s)
+    pods = Pods(Constant(startup_s), grace_s=1000.0)
+    result = ours(load, pods=pods)
+    best = simulate(load, pods, Count(waiting=False, running=False), plain(load, pods, service_s), limits=(0, 1000))
+    assert result.within(service_s) > 0.97
+    assert result.starts <= len(load.arrivals_s)
+    assert result.peak <= 3 * best.peak
+    assert result.pod_s < 1.4 * best.pod_s
+
+
 def test_the_third_burst_and_all_after_it_find_their_pods_there() -> None:
     """A minute of 2 jobs/s each five minutes, where most jobs of a burst are late if pods are only held for a start."""
     load = load_of("burst:0.1,2,300,60", duration_s=3600.0)

@@ -60,7 +60,9 @@ class Staffing:
         spread = math.sqrt(rate * (dispersion + self.variation) * until_s) + uncertain * until_s
         # Fewer than these are not enough by any chance.
         servers = max(0.0, rate * until_s - 4 * spread) / (until_s + self.wait_s) * self.service_s if until_s else 0.0
-        best, least, n = 0, worth + restarts_s, max(1, math.floor(max(servers, load - 1e-9) / self.slots))
+        # In the long run all of the load needs a server; but where jobs last longer, it is not here by then.
+        lasting = load * min(1.0, ahead_s / self.service_s)
+        best, least, n = 0, worth + restarts_s, max(1, math.floor(max(servers, lasting - 1e-9) / self.slots))
         # Bursts: z times fewer servers with z times less load are as often all busy, z being the peakedness
         # (Hayward's approximation; Fredericks, "Congestion in blocking systems", 1980).
         peakedness = max(1.0, (1 + dispersion) / 2)
