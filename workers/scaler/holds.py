@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 Steps: TypeAlias = tuple[tuple[float, int], ...]
 
@@ -66,6 +66,11 @@ class Gap(NamedTuple):
     pods: int
     idle_s: float
 
+    def cost_s(self, hold_s: float, startup_s: float) -> float:
+        """Pod-seconds, for who holds a pod for `hold_s`: its idling, and its start if it is needed after that."""
+        restart_s = startup_s if hold_s < self.idle_s < math.inf else 0.0
+        return self.pods * (min(self.idle_s, hold_s) + restart_s)
+
 
 class Trial(NamedTuple):
     """One of `TIMES`: which pods would be held, the work (pod-seconds) that would wait, and the cost (pod-seconds)."""
@@ -73,6 +78,20 @@ class Trial(NamedTuple):
     pool: Steps = ()
     backlog_s: float = 0.0
     cost_s: float = 0.0
+
+    def later(
+        self, hold_s: float, passed_s: float, demand: float, look: Look, come: Look, over: Sequence[Gap], terms: Terms
+    ) -> Trial:
+        """At `look`, some time after; `come` is the look of a lead ago, and `over` the gaps that are to be judged."""
+        there = max(self.pool[0][1] if self.pool else 0, terms.least)
+        # What was foreseen is there, too, whoever held what.
+        able = terms.slots * max(there, come.ordered)
+        backlog_s = max(0.0, self.backlog_s + (demand - able) * passed_s)
+        late = demand if backlog_s > terms.wait_s * able else 0.0
+        fade = math.exp(-passed_s / (MEMORY_STARTUPS * terms.startup_s))
+        idle_s = sum(gap.cost_s(hold_s, terms.startup_s) for gap in over)
+        pool = held(self.pool, look.at_s, max(come.needed, min(look.needed, there)), hold_s)
+        return Trial(pool, backlog_s, fade * self.cost_s + terms.late_cost * late * passed_s + idle_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,27 +109,17 @@ class Holds:
         `order` is how many pods the policy wants, whatever it holds.
         """
         passed_s = now_s - self.needed[-1][0] if self.needed else 0.0
-        need = max(terms.least, math.ceil(demand / terms.slots - 1e-9))
-        looks = _joined(self.looks, Look(now_s, need, order), terms.lead_s)
+        look = Look(now_s, max(terms.least, math.ceil(demand / terms.slots - 1e-9)), order)
+        looks = _joined(self.looks, look, terms.lead_s)
         come = looks[0] if looks[0].at_s <= now_s - terms.lead_s else Look(now_s, 0, 0)
-        gaps = (*self.gaps, *_gaps(self.needed, now_s, need, terms))
+        gaps = (*self.gaps, *_gaps(self.needed, look, terms))
         over = [gap for gap in gaps if gap.at_s <= now_s]
-        fade = math.exp(-passed_s / (MEMORY_STARTUPS * terms.startup_s))
-        trials = []
-        for time, (pool, backlog_s, cost_s) in zip(TIMES, self.trials, strict=True):
-            hold_s, there = time * terms.startup_s, max(pool[0][1] if pool else 0, terms.least)
-            # What was foreseen is there, too, whoever held what.
-            able = terms.slots * max(there, come.ordered)
-            backlog_s = max(0.0, backlog_s + (demand - able) * passed_s)  # noqa: PLW2901
-            late = demand if backlog_s > terms.wait_s * able else 0.0
-            cost_s = fade * cost_s + terms.late_cost * late * passed_s + _idle_s(over, hold_s, terms.startup_s)  # noqa: PLW2901
-            trials.append(Trial(held(pool, now_s, max(come.needed, min(need, there)), hold_s), backlog_s, cost_s))
-        return Holds(
-            tuple(trials),
-            looks,
-            held(self.needed, now_s, need, TIMES[-1] * terms.startup_s),
-            tuple([gap for gap in gaps if gap.at_s > now_s]),
-        )
+        trials = [
+            trial.later(time * terms.startup_s, passed_s, demand, look, come, over, terms)
+            for time, trial in zip(TIMES, self.trials, strict=True)
+        ]
+        needed = held(self.needed, now_s, look.needed, TIMES[-1] * terms.startup_s)
+        return Holds(tuple(trials), looks, needed, tuple([gap for gap in gaps if gap.at_s > now_s]))
 
     def worth(self, startup_s: float) -> tuple[int, float]:
         """How many pods are worth holding by what has been seen, and for how long; none, for 0 s, where none are."""
@@ -132,24 +141,17 @@ def _joined(looks: tuple[Look, ...], new: Look, lead_s: float) -> tuple[Look, ..
     return looks[max(0, old - 1) :]
 
 
-def _gaps(needed: Steps, now_s: float, need: int, terms: Terms) -> list[Gap]:
+def _gaps(needed: Steps, look: Look, terms: Terms) -> list[Gap]:
     """Of the pods that are needed again now, and of those that have been idle for longer than anybody holds them.
 
     What is shorter than the shortest time costs all the same: it is left out.
     """
     found, below = [], 0
     for at_s, n in reversed(needed):
-        again, idle_s = min(n, need) - below, now_s - at_s
+        again, idle_s = min(n, look.needed) - below, look.at_s - at_s
         if again > 0 and idle_s > TIMES[0] * terms.startup_s:
-            found.append(Gap(now_s + terms.lead_s, again, idle_s))
-        if idle_s >= TIMES[-1] * terms.startup_s and n > max(below, need):
-            found.append(Gap(now_s, n - max(below, need), math.inf))
+            found.append(Gap(look.at_s + terms.lead_s, again, idle_s))
+        if idle_s >= TIMES[-1] * terms.startup_s and n > max(below, look.needed):
+            found.append(Gap(look.at_s, n - max(below, look.needed), math.inf))
         below = n
     return found
-
-
-def _idle_s(gaps: Iterable[Gap], hold_s: float, startup_s: float) -> float:
-    """The pod-seconds that they cost who holds a pod for `hold_s`, with its start if it is needed after that."""
-    return sum(
-        gap.pods * (min(gap.idle_s, hold_s) + (startup_s if hold_s < gap.idle_s < math.inf else 0.0)) for gap in gaps
-    )

@@ -130,24 +130,13 @@ def decide(
     if rate_in is not None:
         rate = rate_in(0.0)
         forecast = forecast._replace(rate=rate, trend=(rate_in(lead_s) - rate) / lead_s, error=0.0)
-    wait_s = options.wait_s(services.mean_s)
-    span_s = services.mean_s + wait_s
-    recent = state.recent.seen(snapshot.now_s, arrivals.total, span_s)
+    recent = state.recent.seen(snapshot.now_s, arrivals.total, services.mean_s + options.wait_s(services.mean_s))
     look = _Look(snapshot, options, forecast, services, startups, startup_s, lead_s, recent)
     order, keep = look.order(), look.keep()
     if order > max(state.replicas, look.there):
         keep = order
-    bursts = min(LONGEST_HOLD, HOLD_FOR_BURSTS * arrivals.unevenness.bursts)
-    hold_s = startup_s * (min(1.0, max(SHORTEST_HOLD, forecast.dispersion)) + bursts)
-    needed = held(state.needed, snapshot.now_s, max(keep, order), hold_s)
-    demand = recent.last(span_s) * services.mean_s / span_s
-    terms = Terms(lead_s, startup_s, wait_s, options.late_cost, options.concurrency, options.min_replicas)
-    holds = state.holds.seen(
-        snapshot.now_s,
-        min(demand, float(options.max_replicas * options.concurrency)),
-        min(order, options.max_replicas),
-        terms,
-    )
+    needed = held(state.needed, snapshot.now_s, max(keep, order), look.hold_s(arrivals.unevenness.bursts))
+    holds = state.holds.seen(snapshot.now_s, look.demand(), min(order, options.max_replicas), look.terms())
     worth, for_s = holds.worth(startup_s)
     replicas = _within(max(order, min(max(needed[0][1], worth), max(state.replicas, look.there))), options)
     reason = look.reason(order, replicas, for_s if worth > needed[0][1] else 0.0)
@@ -229,6 +218,24 @@ class _Look:
         keep = max(keep, math.ceil(now - 1e-9))
         # One that has half started is not called off for a dip.
         return max(keep, self.there) if self.hopeful else keep
+
+    def hold_s(self, bursts: float) -> float:
+        """For how long what was needed is held in any case."""
+        even = min(1.0, max(SHORTEST_HOLD, self.forecast.dispersion))
+        return self.startup_s * (even + min(LONGEST_HOLD, HOLD_FOR_BURSTS * bursts))
+
+    def demand(self) -> float:
+        """How many jobs ought to run now: of those that came lately, whether they do or not."""
+        span_s = self.service_s + self.wait_s
+        wanted = self.recent.last(span_s) * self.service_s / span_s
+        return min(wanted, float(self.options.max_replicas * self.options.concurrency))
+
+    def terms(self) -> Terms:
+        """What holding is judged by."""
+        options = self.options
+        return Terms(
+            self.lead_s, self.startup_s, self.wait_s, options.late_cost, options.concurrency, options.min_replicas
+        )
 
     def reason(self, order: int, replicas: int, hold_s: float) -> str:
         """Why, in words. `hold_s` is for how long idle pods are held because that has paid; 0 where others are."""
