@@ -44,6 +44,8 @@ KEDA_API = "keda.sh/"
 BASE_IMAGE = f"image: {image.NAME}:dev"
 # A worker's rollout takes its image, its model's load and its predecessor's grace.
 _ROLLOUT_TIMEOUT = "900s"
+# kubectl waits until KEDA has let go of them.
+_DELETE_SCALED = ("delete", "scaledobject", "--all", "--ignore-not-found", "--timeout=120s")
 
 
 def deploy(overlay: str) -> None:
@@ -132,8 +134,7 @@ def remove_other_triggers(manifests: str) -> None:
     live = json.loads(answer(get, "asking for the ScaledObject"))["items"]
     own = [document for document in yaml.safe_load_all(manifests) if document["kind"] == "ScaledObject"]
     if triggers(live) - triggers(own):
-        delete = in_namespace(NAMESPACE, "delete", "scaledobject", "--all", "--wait", "--timeout=120s")
-        shown(delete, "removing what scales the workers otherwise")
+        shown(in_namespace(NAMESPACE, *_DELETE_SCALED), "removing what scales the workers otherwise")
 
 
 def triggers(scaled: Sequence[dict[str, Any]]) -> set[str]:
@@ -198,8 +199,7 @@ def undeploy(overlay: str) -> None:
     say("removing the service and its data")
     if succeeds(kubectl("get", "crd", "scaledobjects.keda.sh")):
         # Before its namespace and KEDA: KEDA has to let go of it.
-        scaled = ("delete", "scaledobject", "--all", "--ignore-not-found", "--timeout=120s")
-        answer(in_namespace(NAMESPACE, *scaled), "removing the scaling")
+        answer(in_namespace(NAMESPACE, *_DELETE_SCALED), "removing the scaling")
         keep = ""
     else:
         keep = KEDA_API

@@ -16,7 +16,7 @@ import pytest
 
 from bench.arrivals import Arrival, arrivals, parse
 from bench.simulation.actuation import Direct
-from bench.simulation.clairvoyant import plain, plan
+from bench.simulation.clairvoyant import Plan, plain, plan
 from bench.simulation.cluster import Pods
 from bench.simulation.ours import StartupAware
 from bench.simulation.rule import Brief
@@ -50,8 +50,21 @@ def jobs_at(times_s: Iterable[float], duration_s: float) -> Work:
     return work([Arrival(at_s) for at_s in times_s], Constant(SERVICE_S), duration_s, 0)
 
 
-def ours(load: Work, *, pods: Pods = PODS, most: int = 1000, seed: int = 0, sample_s: float | None = None) -> Result:
-    return simulate(load, pods, StartupAware(), Direct(), limits=(0, most), seed=seed, sample_s=sample_s)
+def ours(
+    load: Work,
+    *,
+    pods: Pods = PODS,
+    most: int = 1000,
+    seed: int = 0,
+    sample_s: float | None = None,
+    objective_s: float | None = None,
+) -> Result:
+    rule = StartupAware(Brief(objective_s))
+    return simulate(load, pods, rule, Direct(), limits=(0, most), seed=seed, sample_s=sample_s)
+
+
+def carried_out(load: Work, clairvoyant: Plan, *, pods: Pods = PODS, seed: int = 0) -> Result:
+    return simulate(load, pods, Count(waiting=False, running=False), clairvoyant, limits=(0, 1000), seed=seed)
 
 
 @dataclass(frozen=True)
@@ -66,8 +79,7 @@ class Found:
 def found(text: str, process: Process, seed: int) -> Found:
     load = load_of(text, process, seed)
     result = ours(load, seed=seed)
-    clairvoyant = plan(load, PODS, SERVICE_S, seed, rounds=0)
-    best = simulate(load, PODS, Count(waiting=False, running=False), clairvoyant, limits=(0, 1000), seed=seed)
+    best = carried_out(load, plan(load, PODS, SERVICE_S, seed, rounds=0), seed=seed)
     assert result.unfinished == best.unfinished == 0
     return Found(result.percentile_s(95), result.within(SERVICE_S), result.pod_s / best.pod_s)
 
@@ -153,10 +165,8 @@ def test_who_has_patience_pays_less_and_is_served_as_he_wishes(process: Process)
     """Where a job may wait for longer there are fewer pods, and no more starts: about what the plain plan costs."""
     load, paid = load_of("ramping", process, 1), []
     for objective_s in (5.0, 10.0, 20.0, 40.0, 100.0):
-        result = simulate(load, PODS, StartupAware(Brief(objective_s)), Direct(), limits=(0, 1000))
-        best = simulate(
-            load, PODS, Count(waiting=False, running=False), plain(load, PODS, objective_s), limits=(0, 1000)
-        )
+        result = ours(load, objective_s=objective_s)
+        best = carried_out(load, plain(load, PODS, objective_s))
         assert result.within(objective_s) >= 0.95
         assert result.pod_s <= 1.15 * best.pod_s
         assert result.starts <= 30
@@ -174,7 +184,7 @@ def test_where_jobs_last_for_longer_than_a_start_nothing_is_ordered_for_those_to
     load = load_of(f"constant:{4 / service_s}", process, 3, duration_s=20 * service_s, service_s=service_s)
     pods = Pods(Constant(startup_s), grace_s=1000.0)
     result = ours(load, pods=pods)
-    best = simulate(load, pods, Count(waiting=False, running=False), plain(load, pods, service_s), limits=(0, 1000))
+    best = carried_out(load, plain(load, pods, service_s), pods=pods)
     assert result.within(service_s) > 0.97
     assert result.starts <= len(load.arrivals_s)
     assert result.peak <= 3 * best.peak

@@ -24,28 +24,20 @@ if TYPE_CHECKING:
 STUCK_S = 30.0
 
 
-class ScalerProbe:
-    """Serves PROBE_PORT."""
+class ScalerProbe(ProbeSite):
+    """The site of one scaler, on PROBE_PORT."""
 
     def __init__(self, scaler: Scaler) -> None:
+        super().__init__(self._healthy, self._ready, ScalerMetrics(scaler).text)
         self._scaler = scaler
-        self._site = ProbeSite(self._healthz, self._readyz, ScalerMetrics(scaler).text)
 
-    async def open(self, port: int) -> int:
-        """Returns the port (of 0: a free one). Raises ProbeFailed."""
-        return await self._site.open(port)
-
-    async def close(self) -> None:
-        """Serves no more."""
-        await self._site.close()
-
-    def _healthz(self) -> Answer:
+    def _healthy(self) -> Answer:
         age_s = self._scaler.age_s
         if age_s > STUCK_S:
             return Answer(False, f"the last round began {age_s:.0f} s ago, {STUCK_S:g} s are allowed")
         return Answer(True, "alive")
 
-    def _readyz(self) -> Answer:
+    def _ready(self) -> Answer:
         verdict = self._scaler.verdict
         if verdict is None:
             return Answer(False, "nothing has been decided yet")
