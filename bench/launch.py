@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import time
@@ -25,11 +26,22 @@ def program(name: str) -> str:
     return found
 
 
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+def free_port(following: int = 0) -> int:
+    """A port that nobody uses now, nor the so many `following` it."""
+    while True:
+        with contextlib.ExitStack() as stack:
+            # Any of this machine's outgoing connections may have the next one, and 65535 has none.
+            with contextlib.suppress(OSError, OverflowError):
+                first = _bound(stack, 0)
+                for n in range(1, following + 1):
+                    _bound(stack, first + n)
+                return first
+
+
+def _bound(stack: contextlib.ExitStack, port: int) -> int:
+    one = stack.enter_context(socket.socket())
+    one.bind(("127.0.0.1", port))
+    return int(one.getsockname()[1])
 
 
 def command(binary: str, port: int, folder: Path) -> list[str]:

@@ -97,7 +97,7 @@ def test_other_server_tls_and_keys(tmp_path: Path, valkey: Server) -> None:
 
 
 def test_several_workers_have_probes_of_their_own(tmp_path: Path) -> None:
-    port, ready = free_port(), tmp_path / "ready"
+    port, ready = free_port(following=1), tmp_path / "ready"
     with Service(tmp_path, WORKERS="2", PROBE_PORT=str(port), READY_FILE=str(ready)) as service:
         service.wait_for("worker-1 | ", "ready: predict")
         service.wait_for("worker-2 | ", "ready: predict")
