@@ -29,13 +29,12 @@ def program(name: str) -> str:
 def free_port(following: int = 0) -> int:
     """A port that nobody uses now, nor the so many `following` it."""
     while True:
-        with contextlib.ExitStack() as stack:
-            # Any of this machine's outgoing connections may have the next one, and 65535 has none.
-            with contextlib.suppress(OSError, OverflowError):
-                first = _bound(stack, 0)
-                for n in range(1, following + 1):
-                    _bound(stack, first + n)
-                return first
+        # Any of this machine's outgoing connections may have the next one, and 65535 has none.
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
+            first = _bound(stack, 0)
+            for n in range(1, following + 1):
+                _bound(stack, first + n)
+            return first
 
 
 def _bound(stack: contextlib.ExitStack, port: int) -> int:
