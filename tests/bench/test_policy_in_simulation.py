@@ -176,6 +176,28 @@ def test_who_has_patience_pays_less_and_is_served_as_he_wishes(process: Process)
 
 
 @pytest.mark.parametrize("process", ["deterministic", "poisson"])
+@pytest.mark.parametrize(
+    ("text", "service_s", "objective_s"),
+    [
+        ("ramping", 60.0, 60.0),
+        ("sine:0.1,0.06,1800", 40.0, 40.0),
+        ("burst:0.05,1,300,30", 5.0, 60.0),
+        ("burst:0.2,2,600,60", 5.0, 120.0),
+    ],
+)
+def test_where_a_job_can_wait_for_a_start_nothing_is_ordered_ahead_nor_held_for_long(
+    text: str, service_s: float, objective_s: float, process: Process
+) -> None:
+    """A job that comes is still in time for an order: pods follow those that wait, at the price of a plain plan."""
+    load = load_of(text, process, 1, duration_s=3600.0, service_s=service_s)
+    pods = Pods(Constant(STARTUP_S), grace_s=1000.0)
+    result = ours(load, pods=pods, objective_s=objective_s)
+    best = carried_out(load, plain(load, pods, objective_s), pods=pods)
+    assert result.within(objective_s) > 0.97
+    assert result.pod_s < 1.2 * best.pod_s
+
+
+@pytest.mark.parametrize("process", ["deterministic", "poisson"])
 @pytest.mark.parametrize(("startup_s", "service_s"), [(2.0, 300.0), (10.0, 60.0), (60.0, 300.0)])
 def test_where_jobs_last_for_longer_than_a_start_nothing_is_ordered_for_those_to_come(
     process: Process, startup_s: float, service_s: float

@@ -80,14 +80,25 @@ class Trial(NamedTuple):
     cost_s: float = 0.0
 
     def later(
-        self, hold_s: float, passed_s: float, demand: float, look: Look, come: Look, over: Sequence[Gap], terms: Terms
+        self,
+        hold_s: float,
+        passed_s: float,
+        demand: float,
+        look: Look,
+        come: Look,
+        due: Look,
+        over: Sequence[Gap],
+        terms: Terms,
     ) -> Trial:
-        """At `look`, some time after; `come` is the look of a lead ago, and `over` the gaps that are to be judged."""
+        """At `look`, some time after. What was ordered at `come` is there; what was ordered at `due` will be in time.
+
+        `over` are the gaps that are to be judged.
+        """
         there = max(self.pool[0][1] if self.pool else 0, terms.least)
         # What was foreseen is there, too, whoever held what.
         able = terms.slots * max(there, come.ordered)
         backlog_s = max(0.0, self.backlog_s + (demand - able) * passed_s)
-        late = demand if backlog_s > terms.wait_s * able else 0.0
+        late = demand if backlog_s > terms.wait_s * terms.slots * max(there, due.ordered) else 0.0
         fade = math.exp(-passed_s / (MEMORY_STARTUPS * terms.startup_s))
         idle_s = sum(gap.cost_s(hold_s, terms.startup_s) for gap in over)
         pool = held(self.pool, look.at_s, max(come.needed, min(look.needed, there)), hold_s)
@@ -111,11 +122,11 @@ class Holds:
         passed_s = now_s - self.needed[-1][0] if self.needed else 0.0
         look = Look(now_s, max(terms.least, math.ceil(demand / terms.slots - 1e-9)), order)
         looks = _joined(self.looks, look, terms.lead_s)
-        come = looks[0] if looks[0].at_s <= now_s - terms.lead_s else Look(now_s, 0, 0)
+        come, due = _at(looks, now_s - terms.lead_s), _at(looks, now_s - max(0.0, terms.lead_s - terms.wait_s))
         gaps = (*self.gaps, *_gaps(self.needed, look, terms))
         over = [gap for gap in gaps if gap.at_s <= now_s]
         trials = [
-            trial.later(time * terms.startup_s, passed_s, demand, look, come, over, terms)
+            trial.later(time * terms.startup_s, passed_s, demand, look, come, due, over, terms)
             for time, trial in zip(TIMES, self.trials, strict=True)
         ]
         needed = held(self.needed, now_s, look.needed, TIMES[-1] * terms.startup_s)
@@ -139,6 +150,11 @@ def _joined(looks: tuple[Look, ...], new: Look, lead_s: float) -> tuple[Look, ..
         looks = (*looks, new)
     old = sum(look.at_s <= new.at_s - lead_s for look in looks)
     return looks[max(0, old - 1) :]
+
+
+def _at(looks: Sequence[Look], time_s: float) -> Look:
+    """The last one until then."""
+    return next((look for look in reversed(looks) if look.at_s <= time_s), Look(time_s, 0, 0))
 
 
 def _gaps(needed: Steps, look: Look, terms: Terms) -> list[Gap]:

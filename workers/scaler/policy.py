@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from workers.scaler.arrivals import Arrivals, Forecast
 from workers.scaler.durations import Durations
 from workers.scaler.holds import Holds, Steps, Terms, held
+from workers.scaler.patience import HOLD, Patience
 from workers.scaler.recent import Recent
 from workers.scaler.staffing import BACKLOG_SHARE, Staffing
 
@@ -184,6 +185,9 @@ class _Look:
         self.hopeful = sum(age_s < STUCK_STARTUPS * startup_s for age_s in ages_s)
         self.there = snapshot.ready + len(ages_s)
         self.outstanding = snapshot.waiting + snapshot.running
+        # More often than not a job can wait for a pod that is ordered when it comes.
+        self.patient = self.wait_s >= startups.mean_s + options.actuation_s
+        self.patience = Patience(self.service_s, self.wait_s, options.concurrency, options.late_cost)
         self.staffing = Staffing(
             forecast,
             self.service_s,
@@ -196,6 +200,9 @@ class _Look:
 
     def order(self) -> int:
         """How many there must be when an order of now is ready."""
+        if self.patient:
+            seen = self.snapshot
+            return self.patience.needed(seen.waiting, seen.running, seen.ready, self.coming_s, self.lead_s)
         staffing, rate = self.staffing, self.forecast.at(self.lead_s)
         due = self.recent.due(self.snapshot.waiting, self.snapshot.now_s + self.lead_s, self.wait_s)
         steady = staffing.steady(self.snapshot.running + due, rate, self.lead_s, 0.0)
@@ -210,17 +217,21 @@ class _Look:
 
     def keep(self) -> int:
         """How many are worth keeping: fewer would be missed before another start has paid."""
+        # One that has half started is not called off for a dip.
+        least = self.there if self.hopeful else 0
+        if self.patient:
+            return max(least, self.order())
         ahead_s = KEEP_STARTUPS * self.startup_s + self.options.actuation_s
         rate = max(self.forecast.at(ahead_s), self.forecast.at(ahead_s / 2))
         keep = self.staffing.steady(self.outstanding, rate, ahead_s, KEEP_ERRORS, self.startup_s)
         # What is there now has to be begun in time, too.
         now = self.outstanding / (self.options.concurrency * (1 + BACKLOG_SHARE * self.wait_s / self.service_s))
-        keep = max(keep, math.ceil(now - 1e-9))
-        # One that has half started is not called off for a dip.
-        return max(keep, self.there) if self.hopeful else keep
+        return max(least, keep, math.ceil(now - 1e-9))
 
     def hold_s(self, bursts: float) -> float:
         """For how long what was needed is held in any case."""
+        if self.patient:
+            return HOLD * self.startup_s
         even = min(1.0, max(SHORTEST_HOLD, self.forecast.dispersion))
         return self.startup_s * (even + min(LONGEST_HOLD, HOLD_FOR_BURSTS * bursts))
 
@@ -240,8 +251,12 @@ class _Look:
     def reason(self, order: int, replicas: int, hold_s: float) -> str:
         """Why, in words. `hold_s` is for how long idle pods are held because that has paid; 0 where others are."""
         seen = self.snapshot
-        what = f"{seen.waiting} waiting + {seen.running} running + {self.forecast.at(self.lead_s):.2g}/s"
-        text = f"{what} x {self.lead_s:.0f} s needs {order}; {seen.ready} ready"
+        what = f"{seen.waiting} waiting + {seen.running} running"
+        if self.patient:
+            what += f", to begin within {self.patience.begin_s:.0f} s,"
+        else:
+            what += f" + {self.forecast.at(self.lead_s):.2g}/s x {self.lead_s:.0f} s"
+        text = f"{what} needs {order}; {seen.ready} ready"
         if self.coming_s:
             text += f", {len(self.coming_s)} starting, ready in {self.coming_s[0]:.0f} s"
         if replicas > self.there:

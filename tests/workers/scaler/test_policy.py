@@ -234,6 +234,20 @@ def test_the_reason_names_its_numbers() -> None:
     assert f"let {10 - quiet.replicas} go" in quiet.reason
 
 
+def test_where_jobs_can_wait_for_a_start_those_that_wait_say_what_is_missing() -> None:
+    """A minute to wait, half a minute to start: two pods begin twenty jobs of 5 s in what is not kept back of it."""
+    watch = Watch(Options(max_replicas=10, objective_s=60.0))
+    watch.learn()
+    enough = watch.see(14, waiting=12, running=2, ready=2)
+    assert enough.reason == "12 waiting + 2 running, to begin within 52 s, needs 2; 2 ready"
+    more = watch.see(12, waiting=24, running=2, ready=2)
+    assert more.reason == "24 waiting + 2 running, to begin within 52 s, needs 3; 2 ready; order 1"
+    started = watch.see(waiting=24, running=2, ready=2, starting_ages_s=(1.0,))
+    assert started.replicas == 3
+    assert watch.see(seconds=10.0, ready=3).replicas == 3
+    assert watch.see(seconds=16.0, ready=3).replicas == 0
+
+
 def test_who_knows_what_is_coming_is_believed() -> None:
     """Nothing has come yet; in half a minute 2 jobs/s will, and by then a pod that is ordered now is ready."""
     watch = Watch()
