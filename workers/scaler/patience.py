@@ -44,7 +44,9 @@ class Patience(NamedTuple):
         there = ready + len(coming_s)
         if not waiting:
             return min(there, math.ceil(running / self.slots))
-        begun = self.slots * ready * self.begin_s / self.service_s + sum(map(self._begun, coming_s))
+        # A pod that never starts is not waited for: one that is ordered now is expected before it.
+        soon = [self._begun(at_s) for at_s in coming_s if at_s <= lead_s]
+        begun = self.slots * ready * self.begin_s / self.service_s + sum(soon)
         missing = math.ceil((waiting - begun) / self._begun(lead_s) - 1e-9)
         return max(1, there + max(0, missing))
 

@@ -220,7 +220,7 @@ class _Look:
         # One that has half started is not called off for a dip.
         least = self.there if self.hopeful else 0
         if self.patient:
-            return max(least, self.order())
+            return least
         ahead_s = KEEP_STARTUPS * self.startup_s + self.options.actuation_s
         rate = max(self.forecast.at(ahead_s), self.forecast.at(ahead_s / 2))
         keep = self.staffing.steady(self.outstanding, rate, ahead_s, KEEP_ERRORS, self.startup_s)

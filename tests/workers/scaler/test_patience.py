@@ -52,6 +52,11 @@ def test_those_that_start_are_reckoned_with_from_when_they_are_ready() -> None:
     assert MINUTES.needed(25, 2, 2, (300.0,), LEAD_S) == 4
 
 
+def test_one_that_never_starts_is_not_waited_for() -> None:
+    assert MINUTES.needed(1, 0, 0, (LEAD_S,), LEAD_S) == 1
+    assert MINUTES.needed(1, 0, 0, (45.0,), LEAD_S) == 2
+
+
 def test_a_pod_that_is_late_for_all_is_worth_one_job_of_each_slot() -> None:
     """A start of ten minutes: no order is in time any more, and none is made twice for the same job."""
     assert MINUTES.needed(20, 2, 2, (), 600.0) == 2 + 3
