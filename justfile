@@ -72,6 +72,6 @@ lock:
 check:
     .ci/run
 
-# KEDA's protocol: workers/scaler/externalscaler_pb2.py and .pyi anew from the .proto beside them
+# KEDA's protocol: workers/scaler/cluster/externalscaler_pb2.py and .pyi anew from the .proto beside them
 proto:
-    cd workers/scaler && ../../.venv/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. externalscaler.proto
+    cd workers/scaler/cluster && ../../../.venv/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. externalscaler.proto

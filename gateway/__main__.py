@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from gateway.app import create_app, create_parts
-from gateway.protocol import LimitedProtocol
+from gateway.http.protocol import LimitedProtocol
 from gateway.settings import GatewaySettings
-from workers.logs import configure_logging
 from workers.settings import load
+from workers.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
     from types import FrameType

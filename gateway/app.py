@@ -14,18 +14,18 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from gateway import health, jobs
-from gateway.call import Endpoint
-from gateway.direct import Direct
-from gateway.errors import answer
-from gateway.keys import ApiKeys
+from gateway.context import Parts
+from gateway.http.api_keys import ApiKeys
+from gateway.http.direct import Direct
+from gateway.http.errors import answer
+from gateway.http.paths import SingleSlashes
+from gateway.http.request import Endpoint
 from gateway.metrics import Metrics
 from gateway.openapi import describe
-from gateway.parts import Parts
-from gateway.paths import SingleSlashes
 from gateway.waiting import Waiters
-from workers.connection import until_available
-from workers.ending import end
 from workers.stream import Stream
+from workers.stream.connection import until_available
+from workers.stream.ending import end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

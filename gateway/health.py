@@ -12,7 +12,7 @@ from gateway.documents import JsonResponse
 from workers.stream import is_unavailable
 
 if TYPE_CHECKING:
-    from gateway.call import Call
+    from gateway.http.request import Call
 
 logger = logging.getLogger(__name__)
 

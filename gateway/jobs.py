@@ -6,18 +6,18 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from gateway.body import read_args
 from gateway.documents import JsonResponse, data_document, status_document
-from gateway.errors import Problem, unavailable
-from gateway.idempotency import read_key
+from gateway.http.body import read_args
+from gateway.http.errors import Problem, unavailable
+from gateway.http.idempotency import read_key
 from gateway.waiting import read_wait
 from workers.stream import JobView, NewJob, Status, is_unavailable
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from gateway.call import Call
-    from gateway.parts import Parts
+    from gateway.context import Parts
+    from gateway.http.request import Call
 
 ID_PATTERN = "[A-Za-z0-9_.:-]{1,128}"
 _ID = re.compile(ID_PATTERN)

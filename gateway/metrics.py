@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from workers.histogram import Histogram
+from workers.telemetry.histogram import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateway.idempotency import MAX_KEY_CHARS
+from gateway.http.idempotency import MAX_KEY_CHARS
 from workers import __version__
 from workers.stream import Status
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 
-from gateway.errors import Problem, unavailable
+from gateway.http.errors import Problem, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.call import Call
+    from gateway.http.request import Call
     from workers.stream import JobView, Stream, Subscription
 
 _NUMBER = re.compile(r"\d+(\.\d+)?([eE][+-]?\d+)?")  # JSON's, without a sign

@@ -6,8 +6,8 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
+from bench.common.launch import free_port, program
 from bench.faults.server import DURABLE, Server
-from bench.launch import free_port, program
 
 if TYPE_CHECKING:
     from pathlib import Path

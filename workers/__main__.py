@@ -14,12 +14,12 @@ import uvloop
 from arq.worker import func
 from redis.exceptions import AuthenticationError
 
-from workers.host import ModelLoadFailed, ModelNotFound
-from workers.logs import configure_logging
-from workers.pod import PodSettings, keep_deletion_cost
+from workers.kubernetes.deletion_cost import PodSettings, keep_deletion_cost
+from workers.model_host.host import ModelLoadFailed, ModelNotFound
 from workers.predict import STOP_S, load_model, predict
-from workers.probe_site import ProbeFailed
 from workers.settings import BAD_SETTING, WorkerSettings, load
+from workers.telemetry.logs import configure_logging
+from workers.telemetry.probe_site import ProbeFailed
 from workers.worker import Worker
 
 logger = logging.getLogger("workers")

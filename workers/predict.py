@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from workers.host import ModelHost, ModelTimedOut
+from workers.model_host.host import ModelHost, ModelTimedOut
 
 if TYPE_CHECKING:
     from workers.settings import WorkerSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.arrivals import Arrival
+from bench.common.arrivals import Arrival
 from bench.experiments.configurations import surplus
 from bench.experiments.starts import Starts, sentence
 from bench.experiments.timescale import divided, model_times, scaler_times
@@ -17,11 +17,11 @@ from bench.load.plan import Plan
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bench.common.runs import Run
     from bench.experiments.configurations import Configuration, Manifest
     from bench.experiments.kubectl import Kubectl
     from bench.experiments.matrix import Cell, Setup
     from bench.experiments.stage import Stage
-    from bench.runs import Run
 
 # After the load's end, at a scale of 1: the slowest configuration has its last jobs done long before.
 _TIMEOUT_S = 900.0

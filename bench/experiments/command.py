@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.arguments import positive, url
-from bench.arrivals import PROCESSES, LoadError
+from bench.common.arguments import positive, url
+from bench.common.arrivals import PROCESSES, LoadError
+from bench.common.processes import ROOT
 from bench.experiments.address import address
 from bench.experiments.alone import alone
 from bench.experiments.cell import Runner, make_generator
@@ -23,7 +24,6 @@ from bench.experiments.kubectl import ClusterError, current
 from bench.experiments.matrix import Cell, Results, Setup, cells, only, run_all
 from bench.experiments.stage import Stage
 from bench.load.observer import ObserverError
-from bench.processes import ROOT
 from bench.reports.command import write
 from bench.reports.summary import summary
 from bench.reports.table import tables, text
@@ -31,8 +31,8 @@ from bench.reports.table import tables, text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from bench.common.runs import Run
     from bench.experiments.configurations import Configuration
-    from bench.runs import Run
 
 RESULTS = ROOT / ".bench" / "experiments"
 LOADS = ("ramping", "spike", "ramp-steady")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 
+from bench.common.processes import ROOT
 from bench.experiments.kubectl import program
-from bench.processes import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

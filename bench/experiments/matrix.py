@@ -9,13 +9,13 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.runs import Run, RunError, read, write
+from bench.common.runs import Run, RunError, read, write
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
     from pathlib import Path
 
-    from bench.arrivals import Process
+    from bench.common.arrivals import Process
 
 SUFFIX = ".json.gz"
 PARAMETER = "experiment"

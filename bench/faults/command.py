@@ -15,9 +15,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import launch
-from bench.arguments import positive, url, whole
-from bench.arrivals import PROCESSES, LoadError
+from bench.common import launch
+from bench.common.arguments import positive, url, whole
+from bench.common.arrivals import PROCESSES, LoadError
+from bench.common.processes import ROOT
+from bench.common.runs import write
 from bench.faults import local
 from bench.faults.place import PlaceError
 from bench.faults.run import endure
@@ -27,16 +29,14 @@ from bench.load.generator import Generator
 from bench.load.inputs import InputError
 from bench.load.live import watched
 from bench.load.plan import Plan
-from bench.processes import ROOT
 from bench.reports.summary import summary
 from bench.reports.table import tables, text
-from bench.runs import write
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from bench.common.runs import Run
     from bench.faults.place import Place
-    from bench.runs import Run
 
 FOLDER = ROOT / ".bench" / "faults"
 # What is done by default, here and there: a pod takes longer to be replaced than a process.

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import redis.exceptions
 
+from bench.common.processes import environment
 from bench.faults.fleet import Fleet, FleetError, surviving
 from bench.faults.place import Fault, PlaceError, Queue
 from bench.faults.server import DURABLE, Server
 from bench.load.observer import Gateway
-from bench.processes import environment
 
 if TYPE_CHECKING:
     import random

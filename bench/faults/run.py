@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
+    from bench.common.runs import Run
     from bench.faults.place import Place
     from bench.faults.schedule import Planned
     from bench.load.generator import Generator
-    from bench.runs import Run
 
 _LOOK_S = 0.2
 

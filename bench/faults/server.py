@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-from bench import launch
+from bench.common import launch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,10 +9,10 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bench import server
+from bench.common import server
+from bench.common.processes import BenchError
 from bench.growth.light import LightWorker
 from bench.growth.meter import Meter
-from bench.processes import BenchError
 from workers.settings import StreamSettings
 from workers.stream import NewJob, Stream
 

@@ -19,14 +19,14 @@ from pathlib import Path
 
 import uvloop
 
-from bench import placement
-from bench.arguments import whole
+from bench.common import placement
+from bench.common.arguments import whole
+from bench.common.processes import ROOT, BenchError
 from bench.growth.cells import Axis
 from bench.growth.measure import Found, Sizes, measure, raise_limits
 from bench.growth.plot import plot
 from bench.growth.report import plain, table
-from bench.processes import ROOT, BenchError
-from bench.report import machine
+from bench.peers.report import machine
 
 AXES = (
     Axis("waiting", "waiting jobs", (0, 10_000, 100_000, 1_000_000), idles=False),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from bench.common.processes import BenchError
 from bench.growth.cells import ARGS, HOUR_MS
 from bench.growth.light import done, registration
-from bench.processes import BenchError
 from workers.stream import NewJob
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from workers.heartbeat import BEATS_IN_A_LEASE
 from workers.stream import Finish, Stream
+from workers.worker.heartbeat import BEATS_IN_A_LEASE
 
 if TYPE_CHECKING:
     from workers.settings import StreamSettings
@@ -91,7 +91,7 @@ class LightWorker:
 
 
 def registration(number: int) -> dict[str, str | int]:
-    """The fields that `workers.heartbeat` writes, as long as they are there."""
+    """The fields that `workers.worker.heartbeat` writes, as long as they are there."""
     return {
         "state": "idle",
         "host": "worker-5d8c7b9f6d-x2x7z",

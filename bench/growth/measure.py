@@ -8,10 +8,10 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bench.common.processes import BenchError
 from bench.growth.cells import Axis, Cell, cell
 from bench.growth.cycle import cycle
 from bench.growth.wakeups import Pace, Wakeups, pace, wakeups
-from bench.processes import BenchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import redis.asyncio
 
-from bench.processes import BenchError
+from bench.common.processes import BenchError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from bench import placement
-from bench.figures import Summary, summary
+from bench.common import placement
+from bench.common.figures import Summary, summary
 from bench.growth.cycle import BY_DESIGN, CONTROL, OPERATIONS
 from bench.growth.verdict import FASTER, Verdict, judge
-from bench.report import rows, spread
+from bench.peers.report import rows, spread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.figures import Summary, ratios
+from bench.common.figures import Summary, ratios
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,9 +8,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.common.processes import BenchError
 from bench.growth.cells import ARGS
 from bench.growth.meter import midmean
-from bench.processes import BenchError
 from workers.stream import NewJob
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.runs import Jobs
+from bench.common.runs import Jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
-from bench.arguments import DEFAULT_URL, at_least, url
-from bench.arrivals import PROCESSES, SHAPES, LoadError
+from bench.common.arguments import DEFAULT_URL, at_least, url
+from bench.common.arrivals import PROCESSES, SHAPES, LoadError
+from bench.common.processes import ROOT, BenchError
+from bench.common.runs import write
 from bench.load import self_test
 from bench.load.client import Client
 from bench.load.generator import Generator
@@ -26,15 +28,13 @@ from bench.load.inputs import InputError
 from bench.load.live import watched
 from bench.load.observer import Gateway, ObserverError, cluster
 from bench.load.plan import Plan
-from bench.processes import ROOT, BenchError
 from bench.reports.summary import summary
 from bench.reports.table import tables, text
-from bench.runs import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from bench.runs import Run
+    from bench.common.runs import Run
 
 RUNS = ROOT / ".bench" / "runs"
 API_KEY = "LEADTIME_API_KEY"

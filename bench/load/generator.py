@@ -9,7 +9,8 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from bench.arrivals import arrivals, parse
+from bench.common.arrivals import arrivals, parse
+from bench.common.runs import Run
 from bench.load.account import Account, Job
 from bench.load.client import Client
 from bench.load.clock import Clock, offset_s
@@ -19,7 +20,6 @@ from bench.load.observer import Observer, observing
 from bench.load.second_look import SecondLook
 from bench.load.user import Users
 from bench.load.versions import versions
-from bench.runs import Run
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence

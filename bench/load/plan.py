@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from yarl import URL
 
-from bench.arguments import DEFAULT_URL
+from bench.common.arguments import DEFAULT_URL
 
 if TYPE_CHECKING:
-    from bench.arrivals import Process
+    from bench.common.arrivals import Process
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`load` is a text that bench.arrivals reads. Times are in seconds."""
+    """`load` is a text that bench.common.arrivals reads. Times are in seconds."""
 
     load: str
     url: str = DEFAULT_URL

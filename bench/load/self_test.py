@@ -7,9 +7,10 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from bench import gateways, launch, placement, server
+from bench.common import launch, placement, server
+from bench.common.processes import Process
 from bench.load.lateness import LATE_S, lateness
-from bench.processes import Process
+from bench.peers import gateways
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

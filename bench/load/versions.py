@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.processes import ROOT
+from bench.common.processes import ROOT
 from workers import __version__
 
 if TYPE_CHECKING:

@@ -18,16 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from bench import gateways, memory, server, venvs, workers
-from bench.arguments import whole
-from bench.contenders import ENDPOINTS, LATENCY, RESIDENT, THROUGHPUT, WAITING, WAITING_BESIDES
-from bench.processes import BenchError
-from bench.report import Run, machine, plain, table
+from bench.common import server
+from bench.common.arguments import whole
+from bench.common.processes import BenchError
+from bench.peers import gateways, memory, venvs, workers
+from bench.peers.contenders import ENDPOINTS, LATENCY, RESIDENT, THROUGHPUT, WAITING, WAITING_BESIDES
+from bench.peers.report import Run, machine, plain, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.contenders import Contender, Endpoint
+    from bench.peers.contenders import Contender, Endpoint
 
 T = TypeVar("T")
 KINDS = ("jobs", "pushes", "latency", "memory")

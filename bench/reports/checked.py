@@ -6,13 +6,13 @@ import math
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from bench.runs import Jobs, RunError, Samples, read
+from bench.common.runs import Jobs, RunError, Samples, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from bench.runs import Run
+    from bench.common.runs import Run
 
 
 def checked(path: Path) -> Run:

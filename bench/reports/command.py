@@ -7,19 +7,19 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.arguments import positive
-from bench.processes import ROOT
+from bench.common.arguments import positive
+from bench.common.processes import ROOT
+from bench.common.runs import RunError
 from bench.reports.checked import checked
 from bench.reports.page import page
 from bench.reports.plots import plots
 from bench.reports.summary import summary
 from bench.reports.table import tables, text
-from bench.runs import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.runs import Run
+    from bench.common.runs import Run
 
 FOLDER = ROOT / ".bench" / "report"
 PAGE = "report.html"

@@ -11,9 +11,9 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from bench.common.runs import Run
     from bench.reports.plots import Plot
     from bench.reports.table import Table
-    from bench.runs import Run
 
 # Nothing is loaded, whatever a run's file holds.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

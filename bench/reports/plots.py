@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from bench.common.runs import OUTCOMES
 from bench.reports.series import (
     PERCENTS,
     arrival_rate,
@@ -24,14 +25,13 @@ from bench.reports.series import (
     percentiles_over_time,
 )
 from bench.reports.summary import summary
-from bench.runs import OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from matplotlib.axes import Axes
 
-    from bench.runs import Run
+    from bench.common.runs import Run
 
 _DPI = 110
 _BINS = 40

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bench.runs import Run
+    from bench.common.runs import Run
 
     Floats: TypeAlias = NDArray[np.float64]
 

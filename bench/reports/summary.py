@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.common.runs import OUTCOMES
 from bench.load.lateness import LATE_S
 from bench.reports.series import column, latencies, percentiles
-from bench.runs import OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.runs import Run
+    from bench.common.runs import Run
 
 
 @dataclass(frozen=True, slots=True)

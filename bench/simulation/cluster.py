@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
-from bench.runs import Samples
+from bench.common.runs import Samples
 from bench.simulation.rule import View
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from bench.arguments import positive, whole
-from bench.arrivals import PROCESSES, SHAPES, LoadError
+from bench.common.arguments import positive, whole
+from bench.common.arrivals import PROCESSES, SHAPES, LoadError
+from bench.common.runs import write
 from bench.reports.table import Table, number, percent, seconds, text
-from bench.runs import write
 from bench.simulation import comparison
 from bench.simulation.comparison import Case, Row, compare
 from bench.simulation.contenders import CLAIRVOYANT, CONTENDERS, PLAIN, PLANS, TOLD, find

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import arrivals
+from bench.common import arrivals
 from bench.simulation import clairvoyant, times
 from bench.simulation.cluster import Pods
 from bench.simulation.contenders import CLAIRVOYANT, PLAIN, PLANS, find
@@ -23,7 +23,7 @@ from bench.simulation.simulate import simulate, work
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bench.arrivals import Process
+    from bench.common.arrivals import Process
     from bench.simulation.simulate import Result, Work
 
 

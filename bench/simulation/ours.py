@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.simulation.rule import BRIEF, Brief, Decision
-from workers.scaler.hpa import metric_for
+from workers.scaler.cluster.hpa import metric_for
 from workers.scaler.policy import Options, Snapshot, State, decide, start
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.arguments import positive, whole
-from bench.arrivals import PROCESSES, LoadError
+from bench.common.arguments import positive, whole
+from bench.common.arrivals import PROCESSES, LoadError
 from bench.reports.table import Table, number, percent, seconds, text
 from bench.simulation import comparison, times
 from bench.simulation.comparison import Case

@@ -11,13 +11,13 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import arrivals
-from bench.arguments import positive, whole
-from bench.arrivals import LoadError
+from bench.common import arrivals
+from bench.common.arguments import positive, whole
+from bench.common.arrivals import LoadError
+from bench.common.runs import RunError, read
 from bench.experiments.matrix import PARAMETER
 from bench.reports.summary import summary
 from bench.reports.table import Table, number, percent, seconds, text
-from bench.runs import RunError, read
 from bench.simulation.cluster import Pods
 from bench.simulation.comparison import contended
 from bench.simulation.simulate import work
@@ -26,7 +26,7 @@ from bench.simulation.times import Constant, Observed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.runs import Run
+    from bench.common.runs import Run
     from bench.simulation.simulate import Result
 
 # Which rule a configuration of deploy/experiments is.

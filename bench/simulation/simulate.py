@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.figures import percentile
-from bench.runs import Jobs, Run, Samples
+from bench.common.figures import percentile
+from bench.common.runs import Jobs, Run, Samples
 from bench.simulation.cluster import Cluster, Pods
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from bench.arrivals import Arrival
+    from bench.common.arrivals import Arrival
     from bench.simulation.actuation import Actuation
     from bench.simulation.rule import Rule
     from bench.simulation.times import Times

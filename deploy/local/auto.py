@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 from deploy.local.processes import describe_exit
 from deploy.local.server import StartError
-from workers.connection import is_unavailable
 from workers.scaler.loop import Alone, Scaler
-from workers.scaler.replicas import Replicas, Unseen
+from workers.scaler.observer import Replicas, Unseen
 from workers.scaler.settings import ACTUATION_S
 from workers.settings import BAD_SETTING
+from workers.stream.connection import is_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploy.local.settings import UpSettings
 from gateway.settings import GatewaySettings
-from workers.pod import PodSettings
+from workers.kubernetes.deletion_cost import PodSettings
 from workers.scaler.settings import PolicySettings, ScalerSettings
 from workers.settings import StreamSettings, WorkerSettings
 

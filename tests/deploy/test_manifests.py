@@ -20,20 +20,20 @@ from deploy.kubernetes import __main__ as commands
 from deploy.kubernetes import image
 from gateway.metrics import Metrics as GatewayMetrics
 from gateway.settings import GatewaySettings
-from workers.metrics import Metrics as WorkerMetrics
-from workers.pod import DELETION_COST, HAND_BACK_S, PodSettings
+from workers.kubernetes.deletion_cost import DELETION_COST, HAND_BACK_S, PodSettings
 from workers.predict import predict
-from workers.probe import Probe
 from workers.scaler.__main__ import LEASE
-from workers.scaler.brain import Brain
+from workers.scaler.decider import Brain
 from workers.scaler.jobs import JobsSeen
 from workers.scaler.loop import Alone, Scaler
 from workers.scaler.metrics import ScalerMetrics
-from workers.scaler.replicas import Replicas
+from workers.scaler.observer import Replicas
 from workers.scaler.settings import ScalerSettings
 from workers.settings import WorkerSettings
 from workers.stream import Counts, Stream
+from workers.telemetry.metrics import Metrics as WorkerMetrics
 from workers.worker import Worker
+from workers.worker.probe import Probe
 
 if TYPE_CHECKING:
     from pydantic_settings import BaseSettings

@@ -74,7 +74,7 @@ def test_distribution_has_the_version_of_the_code() -> None:
 def test_gateway_does_not_import_what_workers_run() -> None:
     program = (
         "import sys, gateway.__main__; "
-        "print([m for m in sys.modules if m in ('workers.model', 'workers.host', 'workers.child', 'workers.worker')])"
+        "print([m for m in sys.modules if m.startswith(('workers.model', 'workers.worker'))])"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kubernetes_asyncio import client
 from kubernetes_asyncio.client import ApiException
 
-from workers.pod import DELETION_COST
+from workers.kubernetes.deletion_cost import DELETION_COST
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -12,7 +12,7 @@ import pytest
 from kubernetes_asyncio import client
 
 from tests.e2e.cluster import NAMESPACE, Cluster, until
-from workers.pod import DELETION_COST
+from workers.kubernetes.deletion_cost import DELETION_COST
 
 if TYPE_CHECKING:
     from tests.e2e.api import Api

@@ -9,8 +9,8 @@ import pytest
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
 
-from workers.logs import configure_logging
 from workers.settings import StreamSettings, WorkerSettings, load, without_credentials
+from workers.telemetry.logs import configure_logging
 
 
 class Secrets(BaseSettings):

@@ -14,19 +14,19 @@ import uuid
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
-from workers.ending import end
-from workers.logs import configure_logging
-from workers.probe_site import ProbeFailed
-from workers.scaler.cluster import ApiError, Cluster
-from workers.scaler.direct import Direct
-from workers.scaler.external import CannotListen, External
-from workers.scaler.lease import Lease
+from workers.scaler.cluster.api import ApiError, Cluster
+from workers.scaler.cluster.deployment import Direct
+from workers.scaler.cluster.election import Lease
+from workers.scaler.cluster.keda import CannotListen, External
+from workers.scaler.cluster.pods import Pods
 from workers.scaler.loop import Scaler
-from workers.scaler.pods import Pods
 from workers.scaler.probe import ScalerProbe
 from workers.scaler.settings import ScalerSettings
 from workers.settings import BAD_SETTING, load
 from workers.stream import Stream
+from workers.stream.ending import end
+from workers.telemetry.logs import configure_logging
+from workers.telemetry.probe_site import ProbeFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workers.connection import is_unavailable
-from workers.scaler.replicas import Unseen
+from workers.scaler.observer import Unseen
 from workers.scaler.services import Services
+from workers.stream.connection import is_unavailable
 
 if TYPE_CHECKING:
     from workers.scaler.memory import Memory

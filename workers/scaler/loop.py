@@ -12,19 +12,19 @@ import logging
 import time
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
-from workers.connection import is_unavailable
-from workers.ending import end
-from workers.scaler.brain import Brain
+from workers.scaler.decider import Brain
 from workers.scaler.jobs import Jobs
 from workers.scaler.memory import dump, load, verdict_of
-from workers.scaler.replicas import Unseen
+from workers.scaler.observer import Unseen
+from workers.stream.connection import is_unavailable
+from workers.stream.ending import end
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from workers.scaler.memory import Verdict
+    from workers.scaler.observer import Observer, Replicas
     from workers.scaler.policy import Options
-    from workers.scaler.replicas import Observer, Replicas
     from workers.stream import Stream
 
 logger = logging.getLogger(__name__)

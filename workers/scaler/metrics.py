@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from workers.scaler.durations import Durations
     from workers.scaler.loop import Scaler
+    from workers.scaler.policy.durations import Durations
 
 _QUANTILES = (0.5, 0.95)
 

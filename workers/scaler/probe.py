@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers.probe_site import Answer, ProbeSite
 from workers.scaler.metrics import ScalerMetrics
+from workers.telemetry.probe_site import Answer, ProbeSite
 
 if TYPE_CHECKING:
     from workers.scaler.loop import Scaler

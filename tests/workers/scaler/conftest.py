@@ -8,7 +8,7 @@ import pytest
 
 from tests.queues import queue_name
 from tests.workers.scaler.kubernetes import NAMESPACE, ApiServer, api_server
-from workers.scaler.cluster import Cluster
+from workers.scaler.cluster.api import Cluster
 from workers.stream import StreamSettings
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ import pytest
 from arq.worker import Retry, func
 
 from tests.servers import free_port
-from tests.workers.scaler.tools import until
+from tests.workers.scaler.policy.tools import until
 from tests.workers.service import push, running, until_ended
-from tests.workers.stream_tools import accept, command, finish, key, listening, make_due, new, sweep
-from tests.workers.stream_tools import until as until_heard
+from tests.workers.stream.tools import accept, command, finish, key, listening, make_due, new, sweep
+from tests.workers.stream.tools import until as until_heard
 from workers.scaler.jobs import Jobs
-from workers.scaler.replicas import Unseen
+from workers.scaler.observer import Unseen
 from workers.scaler.services import Services
 from workers.settings import WorkerSettings
 from workers.stream import Stream, StreamSettings, WorkerView

@@ -7,12 +7,12 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from tests.workers.scaler.tools import beside, until
-from tests.workers.stream_tools import accept, command, finish_all, key
+from tests.workers.scaler.policy.tools import beside, until
+from tests.workers.stream.tools import accept, command, finish_all, key
 from workers.scaler.loop import Alone, Scaler
 from workers.scaler.memory import load
+from workers.scaler.observer import Replicas, Unseen
 from workers.scaler.policy import Options
-from workers.scaler.replicas import Replicas, Unseen
 from workers.stream import Stream, StreamSettings
 
 if TYPE_CHECKING:

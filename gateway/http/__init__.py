@@ -1,0 +1,1 @@
+"""What HTTP is made of: requests, bodies, keys, errors, limits."""

@@ -1,0 +1,99 @@
+"""How many replicas there must be where a job can wait for one that is ordered when it comes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.scaler.policy.patience import Patience
+
+LEAD_S = 31.0
+# Ten minutes to wait for jobs of a minute: all that wait should begin within eight and a half.
+MINUTES = Patience(60.0, 600.0, 1, 12.0)
+
+
+def test_what_is_kept_back_is_a_tenth_of_the_wait_and_half_a_service() -> None:
+    assert MINUTES.begin_s == pytest.approx(600 - 60 - 30)
+    assert Patience(60.0, 60.0, 1, 12.0).begin_s == pytest.approx(60 - 6 - 30)
+
+
+def test_the_dearer_a_late_job_the_more_is_kept_back() -> None:
+    kept = [Patience(60.0, 60.0, 1, cost).begin_s for cost in (0.1, 1.0, 12.0, 50.0, 1000.0)]
+    assert kept == sorted(kept, reverse=True)
+    assert kept[0] > 57
+    assert kept[-1] == 0
+
+
+def test_where_nobody_waits_it_is_those_that_work() -> None:
+    assert MINUTES.needed(0, 0, 3, (), LEAD_S) == 0
+    assert MINUTES.needed(0, 2, 3, (), LEAD_S) == 2
+    assert MINUTES._replace(slots=4).needed(0, 5, 3, (10.0,), LEAD_S) == 2
+
+
+def test_a_first_job_needs_a_pod() -> None:
+    assert MINUTES.needed(1, 0, 0, (), LEAD_S) == 1
+    assert MINUTES.needed(1, 0, 0, (31.0,), LEAD_S) == 1
+
+
+def test_as_long_as_all_begin_in_time_those_there_are_enough() -> None:
+    """Two pods begin seventeen jobs of a minute within 510 s; the next needs a third pod."""
+    assert MINUTES.needed(17, 2, 2, (), LEAD_S) == 2
+    assert MINUTES.needed(18, 2, 2, (), LEAD_S) == 3
+    # One that is ordered now begins the first in 31 s, and 479 s later its ninth.
+    assert MINUTES.needed(25, 2, 2, (), LEAD_S) == 3
+    assert MINUTES.needed(26, 2, 2, (), LEAD_S) == 4
+
+
+def test_those_that_start_are_reckoned_with_from_when_they_are_ready() -> None:
+    assert MINUTES.needed(25, 2, 2, (LEAD_S,), LEAD_S) == 3
+    assert MINUTES.needed(25, 2, 2, (300.0,), LEAD_S) == 4
+
+
+def test_one_that_never_starts_is_not_waited_for() -> None:
+    assert MINUTES.needed(1, 0, 0, (LEAD_S,), LEAD_S) == 1
+    assert MINUTES.needed(1, 0, 0, (45.0,), LEAD_S) == 2
+
+
+def test_a_pod_that_is_late_for_all_is_worth_one_job_of_each_slot() -> None:
+    """A start of ten minutes: no order is in time any more, and none is made twice for the same job."""
+    assert MINUTES.needed(20, 2, 2, (), 600.0) == 2 + 3
+    assert MINUTES.needed(20, 2, 2, (600.0,) * 3, 600.0) == 2 + 3
+
+
+counts = st.integers(0, 10_000)
+
+
+@given(
+    st.floats(1e-3, 1e4),
+    st.floats(1e-3, 1e5),
+    st.integers(1, 50),
+    st.floats(1e-3, 1e3),
+    counts,
+    counts,
+    st.integers(0, 1000),
+    st.lists(st.floats(0, 1e4), max_size=20),
+    st.floats(1e-3, 1e4),
+)
+def test_what_it_asks_for_is_never_ordered_twice_and_no_pod_has_nothing_to_do(
+    service_s: float,
+    wait_s: float,
+    slots: int,
+    late_cost: float,
+    waiting: int,
+    running: int,
+    ready: int,
+    coming_s: list[float],
+    lead_s: float,
+) -> None:
+    patience, there = Patience(service_s, wait_s, slots, late_cost), ready + len(coming_s)
+    needed = patience.needed(waiting, running, ready, coming_s, lead_s)
+    assert needed <= there + math.ceil(waiting / slots)
+    assert needed >= (there if waiting else min(there, running // slots))
+    if waiting:
+        # Once it is ordered, that is enough; and with more jobs there is never less.
+        ordered = [*coming_s, *[lead_s] * (needed - there)]
+        assert patience.needed(waiting, running, ready, ordered, lead_s) == needed
+        assert patience.needed(waiting + 1, running, ready, coming_s, lead_s) >= needed

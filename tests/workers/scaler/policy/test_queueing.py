@@ -1,0 +1,93 @@
+"""The chances of a queue, against the textbook and against chance itself."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.scaler.policy.queueing import Delays, exceeds, normal
+
+
+def erlang_c(load: float, servers: int) -> float:
+    """The textbook's sums, by logarithms."""
+    terms = [math.exp(n * math.log(load) - math.lgamma(n + 1) - load) for n in range(servers)]
+    last = math.exp(servers * math.log(load) - math.lgamma(servers + 1) - load) * servers / (servers - load)
+    return last / (math.fsum(terms) + last)
+
+
+@pytest.mark.parametrize("load", [0.01, 0.5, 1.0, 4.0, 37.5, 400.0])
+def test_delays_are_erlangs(load: float) -> None:
+    delays = Delays(load)
+    for servers in range(1, math.ceil(load + 6 * math.sqrt(load)) + 2):
+        expected = erlang_c(load, servers) if servers > load else 1.0
+        assert delays.of(servers) == pytest.approx(expected, rel=1e-9)
+
+
+def test_numbers_of_servers_may_be_left_out() -> None:
+    assert Delays(7.5).of(12) == pytest.approx(erlang_c(7.5, 12))
+
+
+@given(load=st.floats(1e-9, 1e4), more=st.integers(0, 3000))
+def test_a_delay_is_a_chance_and_rarer_with_another_server(load: float, more: int) -> None:
+    delays, servers = Delays(load), math.ceil(load) + more
+    chances = [delays.of(servers), delays.of(servers + 1)]
+    assert 0 <= chances[1] <= chances[0] <= 1
+
+
+def test_the_normal_distribution_is_the_usual_one() -> None:
+    for x, share in ((0.0, 0.5), (1.0, 0.8413447), (-1.959964, 0.025), (40.0, 1.0), (-50.0, 0.0)):
+        assert normal(x) == pytest.approx(share, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("level", "drift", "variance", "after_s"),
+    [
+        (5.0, -0.2, 1.0, 30.0),
+        (5.0, 0.0, 1.0, 30.0),
+        (10.0, 0.3, 2.0, 20.0),
+        (2.0, -1.0, 3.0, 60.0),
+        (30.0, 0.5, 4.0, 45.0),
+    ],
+)
+def test_a_queue_is_as_often_too_long_as_a_reflected_walk(
+    level: float, drift: float, variance: float, after_s: float
+) -> None:
+    steps, walks = 500, 10_000
+    step_s = after_s / steps
+    generator = np.random.default_rng(8)
+    queue = np.zeros(walks)
+    for _ in range(steps):
+        queue = np.maximum(0.0, queue + generator.normal(drift * step_s, math.sqrt(variance * step_s), walks))
+    seen = float((queue > level).mean())
+    # A walk that is looked at in steps is less far from its lowest point than one without: by so much.
+    # (Asmussen, Glynn, Pitman: "Discretization error in simulation of one-dimensional reflecting Brownian motion".)
+    beyond = level + 0.5826 * math.sqrt(variance * step_s)
+    expected = exceeds(beyond, drift, variance, 0.0, after_s)
+    assert abs(seen - expected) < 4 * math.sqrt(expected * (1 - expected) / walks) + 1e-4
+
+
+def test_a_drift_that_nobody_knows_is_a_risk() -> None:
+    known, unknown = exceeds(10, -0.1, 1, 0.0, 30), exceeds(10, -0.1, 1, 0.5, 30)
+    assert known < unknown
+    # Without any chance but that, it is at least the chance that the drift is so strong.
+    assert exceeds(10, -0.1, 0.0, 0.5, 30) >= 1 - normal((10 / 30 + 0.1) / 0.5)
+
+
+@pytest.mark.parametrize(("drift", "chance"), [(-1.0, 0.0), (0.4, 0.0), (0.6, 1.0)])
+def test_without_chance_it_is_arithmetic(drift: float, chance: float) -> None:
+    assert exceeds(5.0, drift, 0.0, 0.0, 10.0) == chance
+
+
+AMOUNTS = st.one_of(st.floats(0, 1e3), st.floats(0, 1e12))
+
+
+@given(level=AMOUNTS, more=AMOUNTS, drift=st.floats(-1e9, 1e9), variance=AMOUNTS, error=AMOUNTS, after_s=AMOUNTS)
+def test_it_is_a_chance_whatever_the_numbers(
+    level: float, more: float, drift: float, variance: float, error: float, after_s: float
+) -> None:
+    chance = exceeds(level, drift, variance, error, after_s)
+    assert 0 <= exceeds(level + more, drift, variance, error, after_s) <= chance + 1e-9 <= 1 + 1e-9

@@ -1,0 +1,188 @@
+"""How many replicas are worth their cost."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.scaler.forecast.arrivals import Forecast
+from workers.scaler.policy.staffing import Staffing
+
+LEAD_S = 31.0
+CLOCK, POISSON = 0.005, 1.0
+
+
+def staffing(
+    rate: float,
+    dispersion: float = POISSON,
+    *,
+    service_s: float = 5.0,
+    slots: int = 1,
+    late_cost: float = 10.0,
+    most: int = 1000,
+    error: float = 0.0,
+) -> Staffing:
+    """For jobs of always the same length, with an objective of one of them."""
+    forecast = Forecast(rate, 0.0, error, 100.0, dispersion)
+    return Staffing(forecast, service_s, 0.0, service_s, slots, late_cost * service_s, most)
+
+
+def steady(one: Staffing, ahead_s: float = LEAD_S, outstanding: int | None = None) -> int:
+    """With as many jobs in the system as are usual."""
+    rate = one.forecast.rate
+    return one.steady(round(rate * one.service_s) if outstanding is None else outstanding, rate, ahead_s, 0.0)
+
+
+def test_where_nothing_is_expected_nothing_is_needed() -> None:
+    assert steady(staffing(0.0)) == 0
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.8, 1.6, 4.0, 10.0, 100.0])
+def test_a_clock_needs_its_load_and_next_to_nothing_more(rate: float) -> None:
+    """And not less, but for one at most: a queue that grows for ever is no saving."""
+    load = rate * 5.0
+    assert load - 1 <= steady(staffing(rate, CLOCK)) <= load * 1.02 + 1
+
+
+@pytest.mark.parametrize("load", [4, 16, 64, 256])
+def test_chance_needs_a_safety_of_about_the_load_s_square_root(load: int) -> None:
+    """Where jobs should hardly wait. Where they may wait for as long as they take, many servers need little of it."""
+    prompt = replace(staffing(load / 5.0), wait_s=0.2)
+    assert 0.5 * math.sqrt(load) <= steady(prompt) - load <= 3 * math.sqrt(load)
+    assert -1 <= steady(staffing(load / 5.0)) - load <= 2 * math.sqrt(load)
+
+
+def test_the_more_uneven_the_more_are_needed() -> None:
+    needed = [steady(staffing(1.0, dispersion)) for dispersion in (CLOCK, 0.3, 1.0, 3.0, 10.0)]
+    assert all(one <= other for one, other in pairwise(needed))
+    assert needed[0] + 1 < needed[2] + 1 < needed[4]
+
+
+def test_what_is_uncertain_needs_more_and_what_is_late_costs_it() -> None:
+    for more, less in (
+        (staffing(1.0, error=0.3), staffing(1.0)),
+        (staffing(1.0, late_cost=1000.0), staffing(1.0)),
+        (staffing(1.0), staffing(1.0, late_cost=2.0)),
+    ):
+        assert steady(more) > steady(less)
+
+
+def test_a_replica_that_runs_several_at_once_is_worth_as_many() -> None:
+    for slots in (2, 5, 50):
+        one, several = steady(staffing(10.0)), steady(staffing(10.0, slots=slots))
+        assert several == pytest.approx(one / slots, abs=1)
+
+
+@pytest.mark.parametrize("rate", [1.0, 10.0, 1000.0])
+def test_where_all_that_may_be_are_too_few_it_is_all_of_them(rate: float) -> None:
+    """However many would be needed, and even if every job will be late."""
+    for dispersion in (CLOCK, POISSON, 10.0):
+        for outstanding in (0, 5, 50_000):
+            assert steady(staffing(rate, dispersion, most=4), outstanding=outstanding) == 4
+
+
+def test_a_limit_changes_nothing_below_it() -> None:
+    for rate in (0.1, 0.5, 1.0, 2.0):
+        free = steady(staffing(rate))
+        assert steady(staffing(rate, most=free)) == free
+
+
+def fluid(one: Staffing, outstanding: int, ready: int, coming_s: list[float], lead_s: float) -> float:
+    """The same as waiting_at, in steps of a thousandth of a service."""
+    jobs, step_s = float(outstanding), one.service_s / 1000
+    for step in range(round(lead_s / step_s)):
+        now_s = step * step_s
+        pods = ready + sum(at_s <= now_s for at_s in coming_s)
+        if now_s < lead_s - 0.5 * one.wait_s:
+            jobs += one.forecast.jobs(now_s, now_s + step_s)
+        jobs = max(0.0, jobs - step_s * min(jobs, pods * one.slots) / one.service_s)
+    return jobs
+
+
+@pytest.mark.parametrize(
+    ("outstanding", "ready", "coming_s"),
+    [(0, 0, []), (40, 0, []), (40, 5, []), (200, 5, [3.0, 10.0]), (12, 2, [1.0, 29.0, 40.0]), (3, 9, [])],
+)
+@pytest.mark.parametrize("slots", [1, 4])
+def test_the_jobs_that_will_wait_are_those_of_a_fluid(
+    outstanding: int, ready: int, coming_s: list[float], slots: int
+) -> None:
+    for rate in (0.0, 0.5, 3.0):
+        one = staffing(rate, slots=slots)
+        expected = fluid(one, outstanding, ready, coming_s, LEAD_S)
+        found = one.waiting_at(outstanding, ready, coming_s, LEAD_S)
+        # Its steps are half a service long: near an empty queue it is a job off.
+        assert found == pytest.approx(expected, rel=0.05, abs=1.0)
+
+
+def test_jobs_far_shorter_than_a_start_up_take_no_longer_to_think_about() -> None:
+    """The result is that of a queue in balance: it has the jobs that are running."""
+    for service_s in (1.0, 0.1, 0.01, 1e-4):
+        one = staffing(0.5 / service_s, service_s=service_s)
+        assert one.waiting_at(0, 1, [], 300.0) <= 1.0
+        assert one.waiting_at(round(1000 / service_s), 1, [], 300.0) == pytest.approx(850 / service_s, rel=0.02)
+
+
+def test_pods_that_will_be_ready_in_time_are_reckoned_with() -> None:
+    one = staffing(0.0)
+    waiting = [one.waiting_at(60, 1, coming_s, LEAD_S) for coming_s in ([], [20.0], [5.0], [5.0, 5.0], [50.0])]
+    assert waiting[0] > waiting[1] > waiting[2] > waiting[3]
+    # Later than what is ordered now it helps nobody.
+    assert waiting[4] == waiting[0]
+
+
+def test_what_can_be_begun_at_once_needs_no_more() -> None:
+    assert staffing(1.0).drainers(6.0, 6, 1.0, 30.0) == 0
+    assert staffing(1.0, slots=3).drainers(18.0, 6, 1.0, 30.0) == 0
+
+
+def test_a_backlog_is_worth_some_more_but_not_a_pod_for_each_job() -> None:
+    extra = staffing(1.0).drainers(100.0, 6, 1.0, 30.0)
+    assert 0 < extra < 94
+    # The longer a start takes, the fewer; the more a late job costs, the more.
+    assert staffing(1.0).drainers(100.0, 6, 1.0, 300.0) < extra
+    assert staffing(1.0, late_cost=100.0).drainers(100.0, 6, 1.0, 30.0) > extra
+    assert staffing(1.0, late_cost=0.01).drainers(100.0, 6, 1.0, 30.0) == 0
+
+
+@given(
+    rate=st.one_of(st.floats(0, 20), st.floats(0, 1e6)),
+    trend=st.floats(-1, 1),
+    error=st.floats(0, 100),
+    dispersion=st.floats(0.005, 1e3),
+    service_s=st.floats(1e-3, 1e3),
+    wait_s=st.floats(1e-3, 1e3),
+    slots=st.integers(1, 100),
+    late_cost=st.floats(1e-3, 1e3),
+    most=st.integers(0, 50),
+    outstanding=st.one_of(st.integers(0, 20), st.integers(0, 10**9)),
+    ready=st.integers(0, 50),
+    coming_s=st.lists(st.floats(0, 1e4), max_size=5).map(sorted),
+    lead_s=st.floats(1e-3, 1e4),
+)
+def test_it_is_always_a_number_of_replicas_that_there_may_be(
+    rate: float,
+    trend: float,
+    error: float,
+    dispersion: float,
+    service_s: float,
+    wait_s: float,
+    slots: int,
+    late_cost: float,
+    most: int,
+    outstanding: int,
+    ready: int,
+    coming_s: list[float],
+    lead_s: float,
+) -> None:
+    one = replace(staffing(rate), forecast=Forecast(rate, trend, error, 10.0, dispersion), service_s=service_s)
+    one = replace(one, wait_s=wait_s, slots=slots, late_cost_s=late_cost * service_s, most=most)
+    assert 0 <= one.steady(outstanding, one.forecast.at(lead_s), lead_s, 1.0) <= most
+    backlog = one.waiting_at(outstanding, ready, coming_s, lead_s)
+    assert 0 <= backlog <= outstanding + one.forecast.jobs(0.0, lead_s) + abs(trend) * lead_s**2 + 1
+    assert 0 <= one.drainers(backlog, ready, rate, lead_s) <= max(0, most - ready)

@@ -1,0 +1,152 @@
+"""Group commit: who shares a round trip with whom, and who hears of an error."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from workers.stream.batch import Batcher
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Sender:
+    """Answers each batch with its items' doubles, once it is let; a negative item is an error."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.allowed = asyncio.Semaphore(0)
+        self.called = asyncio.Semaphore(0)
+
+    async def send(self, items: Sequence[int]) -> Sequence[int]:
+        self.batches.append(list(items))
+        self.called.release()
+        await self.allowed.acquire()
+        if min(items) < 0:
+            raise ValueError("negative")
+        return [2 * item for item in items]
+
+    def allow(self, batches: int = 100) -> None:
+        for _ in range(batches):
+            self.allowed.release()
+
+
+async def test_what_comes_during_a_round_trip_goes_with_the_next_in_order() -> None:
+    sender = Sender()
+    batcher = Batcher(sender.send)
+    first = batcher.submit(1)
+    await sender.called.acquire()
+    others = [batcher.submit(item) for item in (2, 3, 4)]
+    sender.allow()
+    assert await first == 2
+    assert await asyncio.gather(*others) == [4, 6, 8]
+    assert sender.batches == [[1], [2, 3, 4]]
+    assert await batcher.submit(5) == 10
+
+
+async def test_a_batch_has_at_most_so_many_items() -> None:
+    sender = Sender()
+    sender.allow()
+    batcher = Batcher(sender.send, max_items=3)
+    assert await asyncio.gather(*(batcher.submit(item) for item in range(1, 8))) == [2, 4, 6, 8, 10, 12, 14]
+    assert sender.batches == [[1, 2, 3], [4, 5, 6], [7]]
+
+
+async def test_a_batch_ends_with_the_item_that_fills_it() -> None:
+    sender = Sender()
+    sender.allow()
+    batcher = Batcher(sender.send, size_of=lambda item: item, max_bytes=10)
+    sizes = [4, 5, 3, 100, 1, 9, 1]
+    assert await asyncio.gather(*(batcher.submit(item) for item in sizes)) == [2 * item for item in sizes]
+    assert sender.batches == [[4, 5, 3], [100], [1, 9], [1]]
+
+
+async def test_an_error_reaches_the_callers_of_its_batch_and_no_other() -> None:
+    sender = Sender()
+    sender.allow()
+    batcher = Batcher(sender.send, max_items=2)
+    results = await asyncio.gather(*(batcher.submit(item) for item in (1, 2, 3, -4, 5)), return_exceptions=True)
+    assert results[:2] == [2, 4]
+    assert [str(result) for result in results[2:4]] == ["negative", "negative"]
+    assert results[4] == 10
+
+
+async def test_that_the_server_is_away_reaches_those_that_wait_as_well() -> None:
+    batches: list[list[int]] = []
+    called, over = asyncio.Event(), asyncio.Event()
+
+    async def send(items: Sequence[int]) -> Sequence[int]:
+        batches.append(list(items))
+        called.set()
+        await over.wait()
+        if len(batches) == 1:
+            raise ConnectionError("away")
+        return items
+
+    batcher = Batcher(send)
+    sent = batcher.submit(1)
+    await called.wait()
+    waiting = batcher.submit(2)
+    over.set()
+    for future in (sent, waiting):
+        with pytest.raises(ConnectionError):
+            await future
+    assert await batcher.submit(3) == 3
+    assert batches == [[1], [3]]
+
+
+async def test_a_caller_that_went_away_disturbs_nobody() -> None:
+    sender = Sender()
+    batcher = Batcher(sender.send)
+    first = batcher.submit(1)
+    await sender.called.acquire()
+    gone, stays = batcher.submit(2), batcher.submit(3)
+    gone.cancel()
+    first.cancel()
+    sender.allow()
+    assert await stays == 6
+    sender = Sender()
+    failing = Batcher(sender.send)
+    gone = failing.submit(-1)
+    await sender.called.acquire()
+    gone.cancel()
+    sender.allow()
+    assert await failing.submit(1) == 2
+
+
+async def test_too_few_results_are_an_error_and_not_a_wait_for_ever() -> None:
+    async def send(items: Sequence[int]) -> Sequence[int]:
+        return items[1:]
+
+    with pytest.raises(RuntimeError, match="1 results for 2 items"):
+        async with asyncio.timeout(15):
+            await asyncio.gather(*map(Batcher(send).submit, (1, 2)))
+
+
+async def test_closing_sends_what_waits() -> None:
+    sender = Sender()
+    batcher = Batcher(sender.send, max_items=1)
+    futures = [batcher.submit(item) for item in (1, 2, 3)]
+    sender.allow()
+    await batcher.close()
+    assert [future.result() for future in futures] == [2, 4, 6]
+    await batcher.close()
+
+
+async def test_a_batch_that_is_cancelled_leaves_nobody_waiting() -> None:
+    sender = Sender()
+    batcher = Batcher(sender.send)
+    sent = batcher.submit(1)
+    await sender.called.acquire()
+    waiting = batcher.submit(2)
+    assert batcher._task is not None
+    batcher._task.cancel()
+    async with asyncio.timeout(15):
+        await asyncio.wait([sent, waiting])
+    assert sent.cancelled()
+    assert waiting.cancelled()
+    sender.allow()
+    assert await batcher.submit(3) == 6

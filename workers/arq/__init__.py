@@ -1,0 +1,1 @@
+"""What keeps arq's promises: the client in `ctx`, and cron jobs."""

@@ -1,0 +1,1 @@
+"""What is asked of Kubernetes, by workers and scalers alike."""

@@ -1,0 +1,196 @@
+"""KEDA's external scaler (gRPC): the decision, as a metric whose target is 1 for each replica.
+
+How KEDA 2.21 asks (its pkg/scalers/external_scaler.go and pkg/scaling/scale_handler.go): `GetMetrics` and then
+`IsActive` with each of its own polls and each tick of the HPA; `StreamIsActive` stays open and takes the first worker
+from 0 at once, and only that: what else it says is left to the next poll. `StreamMetricSpec` lets KEDA know the
+metric when this scaler is gone: without it an unreachable scaler has no metric for `fallback` to stand in for
+(KEDA issues 5525 and 8056).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from workers.scaler.cluster import externalscaler_pb2 as pb
+from workers.scaler.cluster.hpa import metric_for
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from workers.scaler.loop import Scaler
+
+logger = logging.getLogger(__name__)
+
+SERVICE = "externalscaler.ExternalScaler"
+METRIC = "leadtime-replicas"
+TARGET = 1
+_HOST = "[::]"
+# KEDA's requests are a few hundred bytes, and it has a handful of them open.
+_MAX_MESSAGE_BYTES = 65_536
+_MAX_CALLS = 200
+_OPTIONS = [
+    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", _MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),  # or a second process would share the port without a word
+    ("grpc.keepalive_time_ms", 60_000),
+]
+_STOP_S = 2.0
+
+Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
+
+
+class CannotListen(RuntimeError):  # noqa: N818
+    """The port can't be listened on. The message is one sentence on why."""
+
+
+class External:
+    """Answers KEDA with what a scaler has decided."""
+
+    def __init__(self, scaler: Scaler) -> None:
+        self._scaler = scaler
+        self._closing = False
+        self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        self._server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=_MAX_CALLS)
+        self._server.add_generic_rpc_handlers((self._handlers(),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+
+    def _handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
+        reference, request = pb.ScaledObjectRef.FromString, pb.GetMetricsRequest.FromString
+        return grpc.method_handlers_generic_handler(
+            SERVICE,
+            {
+                "IsActive": grpc.unary_unary_rpc_method_handler(
+                    self.is_active, reference, pb.IsActiveResponse.SerializeToString
+                ),
+                "StreamIsActive": grpc.unary_stream_rpc_method_handler(
+                    self.stream_is_active, reference, pb.IsActiveResponse.SerializeToString
+                ),
+                "GetMetricSpec": grpc.unary_unary_rpc_method_handler(
+                    self.get_metric_spec, reference, pb.GetMetricSpecResponse.SerializeToString
+                ),
+                "GetMetrics": grpc.unary_unary_rpc_method_handler(
+                    self.get_metrics, request, pb.GetMetricsResponse.SerializeToString
+                ),
+                "StreamMetricSpec": grpc.unary_stream_rpc_method_handler(
+                    self.stream_metric_spec, reference, pb.GetMetricSpecResponse.SerializeToString
+                ),
+            },
+        )
+
+    # the protocol
+
+    async def is_active(self, _request: pb.ScaledObjectRef, context: Context) -> pb.IsActiveResponse:
+        """UNAVAILABLE while nothing is known."""
+        if self._scaler.verdict is None and self._scaler.outstanding is None:
+            await self._abort_undecided(context)
+        return pb.IsActiveResponse(result=self._scaler.active)
+
+    async def stream_is_active(
+        self, _request: pb.ScaledObjectRef, _context: Context
+    ) -> AsyncIterator[pb.IsActiveResponse]:
+        """At once, and whenever it changes. Ends, without an error, when the scaler stops: KEDA comes back then."""
+        told = None
+        while not self._closing:
+            if (active := self._scaler.active) is not told:
+                yield pb.IsActiveResponse(result=active)
+                told = active
+            await self._next_round()
+
+    async def get_metric_spec(self, _request: pb.ScaledObjectRef, _context: Context) -> pb.GetMetricSpecResponse:
+        """The metric there is. It never changes."""
+        spec = pb.MetricSpec(metricName=METRIC, targetSize=TARGET, targetSizeFloat=float(TARGET))
+        return pb.GetMetricSpecResponse(metricSpecs=[spec])
+
+    async def stream_metric_spec(
+        self, request: pb.ScaledObjectRef, context: Context
+    ) -> AsyncIterator[pb.GetMetricSpecResponse]:
+        """Once, as it never changes."""
+        yield await self.get_metric_spec(request, context)
+        while not self._closing:
+            await self._next_round()
+
+    async def get_metrics(self, request: pb.GetMetricsRequest, context: Context) -> pb.GetMetricsResponse:
+        """UNAVAILABLE while nothing has been decided, NOT_FOUND for another metric."""
+        if request.metricName != METRIC:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no such metric; there is {METRIC}")
+        scaler = self._scaler
+        if scaler.verdict is None:
+            await self._abort_undecided(context)
+            raise AssertionError
+        # A job may have come since the decision.
+        wanted = max(scaler.verdict.replicas, int(scaler.active))
+        current = wanted if scaler.replicas is None else scaler.replicas.total
+        value = pb.MetricValue(metricName=METRIC, metricValue=wanted, metricValueFloat=metric_for(wanted, current))
+        return pb.GetMetricsResponse(metricValues=[value])
+
+    async def _abort_undecided(self, context: Context) -> None:
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "nothing has been decided yet")
+
+    async def _next_round(self) -> None:
+        async with self._scaler.changed:
+            if not self._closing:
+                await self._scaler.changed.wait()
+
+    # the server
+
+    async def open(
+        self, port: int, cert_file: Path | None = None, key_file: Path | None = None, client_ca_file: Path | None = None
+    ) -> int:
+        """Listens, with TLS if there is a certificate. Returns the port (of 0: a free one). Raises CannotListen."""
+        address = f"{_HOST}:{port}"
+        try:
+            if cert_file and key_file:
+                bound = self._server.add_secure_port(address, _credentials(cert_file, key_file, client_ca_file))
+            else:
+                bound = self._server.add_insecure_port(address)
+        except (RuntimeError, OSError) as error:
+            raise CannotListen(f"bad setting SCALER_PORT={port}: can't listen there") from error
+        if not bound:
+            raise CannotListen(f"bad setting SCALER_PORT={port}: can't listen there")
+        await self._tell_health()
+        await self._server.start()
+        return int(bound)
+
+    async def run(self) -> NoReturn:
+        """Keeps the health service true; never returns."""
+        while True:
+            await self._next_round()
+            await self._tell_health()
+
+    async def close(self) -> None:
+        """Ends what is open in order, and serves no more."""
+        self._closing = True
+        await self._health.enter_graceful_shutdown()
+        async with self._scaler.changed:
+            self._scaler.changed.notify_all()
+        await self._server.stop(_STOP_S)
+
+    async def _tell_health(self) -> None:
+        statuses = health_pb2.HealthCheckResponse
+        status = statuses.NOT_SERVING if self._scaler.verdict is None else statuses.SERVING
+        for service in ("", SERVICE):
+            await self._health.set(service, status)
+
+
+def _credentials(cert_file: Path, key_file: Path, client_ca_file: Path | None) -> grpc.ServerCredentials:
+    """Read again for each handshake: certificates are renewed while this runs."""
+
+    def read() -> grpc.ServerCertificateConfiguration:
+        authorities = client_ca_file.read_bytes() if client_ca_file else None
+        pairs = [(key_file.read_bytes(), cert_file.read_bytes())]
+        return grpc.ssl_server_certificate_configuration(pairs, authorities)
+
+    def read_again() -> grpc.ServerCertificateConfiguration | None:
+        try:
+            return read()
+        except OSError as error:
+            logger.warning("the certificate can't be read again (%s): going on with the old one", error)
+            return None
+
+    again: Any = read_again  # None leaves the certificate as it is
+    return grpc.dynamic_ssl_server_credentials(read(), again, client_ca_file is not None)

@@ -1,0 +1,183 @@
+"""The workers' pods, by a watch: which are ready, which start and since when, and how long a start takes.
+
+What counts is what the Deployment is to have. Pods above that (a rolling update's, which replace others) are no
+capacity to count on, and those below it that have not been created yet are starting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, NoReturn
+
+from workers.scaler.cluster.api import ApiError
+from workers.scaler.observer import Replicas, Unseen
+from workers.stream.connection import backoff_s
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from workers.scaler.cluster.api import Cluster, Document, Scale
+
+logger = logging.getLogger(__name__)
+
+# A watch that breaks is soon there again. For so long what it said last is taken for what is.
+_BROKEN_S = 5.0
+# A worker that can't reach Redis is not ready, but its model is loaded: it will be as soon as Redis is back.
+_UNREADY_S = 15.0
+_PAUSE_S = 0.1
+# Times in pods are whole seconds: a start that takes none is none.
+_LEAST_STARTUP_S = 0.5
+
+
+@dataclass(slots=True)
+class _Pod:
+    created_s: float
+    restarts: int
+    ready: bool
+    ready_s: float
+    unready_since_s: float | None = None
+    was_starting: bool = False
+
+
+class Pods:
+    """An observer of one Deployment's pods; `run` must run beside it."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._pods: dict[str, _Pod] = {}
+        self._startups_s: list[float] = []
+        self._synced = False
+        self._broken_s: float | None = None
+        self._error = "they have not been listed yet"
+        self.scale: Scale | None = None
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the watch broke; 0 while it is there."""
+        return 0.0 if self._broken_s is None else time.monotonic() - self._broken_s
+
+    async def look(self) -> Replicas:
+        """Raises Unseen."""
+        self.scale = None
+        try:
+            scale = await self._cluster.scale()
+        except ApiError as error:
+            raise Unseen(f"the Deployment {self._cluster.deployment} can't be read ({error})") from error
+        if not self._synced or self.age_s > _BROKEN_S:
+            raise Unseen(f"the pods can't be watched ({self._error})")
+        self.scale = scale
+        startups_s, self._startups_s = tuple(self._startups_s), []
+        ready, ages_s = self._count(time.time())
+        surplus = ready + len(ages_s) - scale.wanted
+        if surplus > 0:
+            ages_s = ages_s[: max(0, len(ages_s) - surplus)]  # the youngest first
+            ready = min(ready, scale.wanted)
+        ages_s += [0.0] * -surplus
+        return Replicas(scale.current, ready, tuple(ages_s), startups_s)
+
+    def _count(self, now_s: float) -> tuple[int, list[float]]:
+        ready, ages_s = 0, []
+        for pod in self._pods.values():
+            if pod.ready or (pod.unready_since_s is not None and now_s - pod.unready_since_s < _UNREADY_S):
+                ready += 1
+            else:
+                ages_s.append(max(0.0, now_s - (pod.unready_since_s or pod.created_s)))
+        return ready, sorted(ages_s, reverse=True)
+
+    # the watch
+
+    async def run(self) -> NoReturn:
+        """Never returns, whatever the API says."""
+        waits = backoff_s(0.2, 5.0)
+        while True:
+            try:
+                selector = (await self._cluster.scale()).selector
+                pods, version = await self._cluster.pods(selector)
+                self._take_all(pods)
+                waits = backoff_s(0.2, 5.0)
+                while True:
+                    version = await self._watch(selector, version)
+                    await asyncio.sleep(_PAUSE_S)
+            except (ApiError, LookupError, TypeError, ValueError) as error:
+                self._error = str(error)
+                if self._broken_s is None:
+                    self._broken_s = time.monotonic()
+                    # 410: too much has happened since. That is part of a watch's life.
+                    if getattr(error, "status", 0) != 410:
+                        logger.warning("the pods' watch broke (%s), trying again", error)
+            await asyncio.sleep(next(waits))
+
+    async def _watch(self, selector: str, version: str) -> str:
+        async with self._cluster.watch(selector, version) as events:
+            self._connected()
+            async for event in events:
+                pod = event["object"]
+                version = str(pod["metadata"]["resourceVersion"])
+                if event["type"] == "DELETED":
+                    self._pods.pop(pod["metadata"]["name"], None)
+                elif event["type"] != "BOOKMARK":
+                    self._take(pod)
+        return version
+
+    def _connected(self) -> None:
+        self._synced = True
+        if self._broken_s is not None:
+            self._broken_s = None
+            logger.info("the pods are watched again")
+
+    def _take_all(self, pods: Iterable[Document]) -> None:
+        names = set()
+        for pod in pods:
+            names.add(pod["metadata"]["name"])
+            self._take(pod)
+        for name in self._pods.keys() - names:
+            del self._pods[name]
+
+    def _take(self, document: Document) -> None:
+        metadata, status = document["metadata"], document.get("status") or {}
+        name = metadata["name"]
+        if metadata.get("deletionTimestamp") or status.get("phase") in ("Succeeded", "Failed"):
+            self._pods.pop(name, None)
+            return
+        ready, ready_s = _readiness(status)
+        restarts = sum(int(container.get("restartCount", 0)) for container in status.get("containerStatuses") or [])
+        before = self._pods.get(name)
+        pod = _Pod(_time_s(metadata["creationTimestamp"]), restarts, ready, ready_s)
+        if before is None:
+            pod.was_starting = not ready
+        else:
+            pod.was_starting = before.was_starting
+            pod.unready_since_s = before.unready_since_s
+            if ready and before.was_starting:
+                self._startups_s.append(max(_LEAST_STARTUP_S, ready_s - pod.created_s))
+                pod.was_starting = False
+            if before.ready and not ready:
+                pod.unready_since_s = time.time()
+            if ready:
+                pod.unready_since_s = None
+            elif restarts > before.restarts:
+                # Its model is gone: it starts once more, from now on.
+                pod.unready_since_s, pod.created_s, pod.was_starting = None, time.time(), False
+            elif pod.unready_since_s is None:
+                pod.created_s = before.created_s
+        self._pods[name] = pod
+
+
+def _readiness(status: Document) -> tuple[bool, float]:
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == "Ready":
+            since_s = _time_s(condition.get("lastTransitionTime") or "")
+            return condition.get("status") == "True", since_s
+    return False, time.time()
+
+
+def _time_s(text: str) -> float:
+    """Seconds since the epoch of an RFC 3339 time; now for what is none."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return time.time()

@@ -1,0 +1,1 @@
+"""How many jobs will come: pure functions of those that came."""

@@ -1,0 +1,120 @@
+"""One pub/sub connection that stays subscribed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from workers.stream.connection import backoff_s, connect, is_unavailable
+from workers.stream.duplex import Duplex, open_connection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from redis.asyncio.connection import AbstractConnection
+
+logger = logging.getLogger(__name__)
+
+# A silent connection is probed this often, so that one that broke without a word is noticed.
+PROBE_INTERVAL_S = 5.0
+
+
+class Subscription:
+    """Listens to one channel, reconnecting for as long as `run` runs.
+
+    `on_message` gets each payload. Messages sent while the connection was down are lost (SUBSCRIBE is
+    at most once), so `on_subscribed` is called after every subscribing: look again at what you wait for.
+    """
+
+    def __init__(
+        self, url: str, channel: str, on_message: Callable[[bytes], None], on_subscribed: Callable[[], None]
+    ) -> None:
+        self._url = url
+        self._channel = channel
+        self._on_message = on_message
+        self._on_subscribed = on_subscribed
+        self.subscribed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Never returns; ends by cancellation, or by an error that is not the server's absence."""
+        waits = backoff_s()
+        while True:
+            try:
+                await self._listen()
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+                logger.debug("subscription to %s broke: %s", self._channel, error)
+            finally:
+                if self.subscribed.is_set():
+                    waits = backoff_s()
+                self.subscribed.clear()
+            await asyncio.sleep(next(waits))
+
+    async def _listen(self) -> None:
+        redis = connect(self._url, None)
+        listener = None
+        try:
+            # The handshake waits for answers, and this connection has no timeout of its own.
+            async with asyncio.timeout(PROBE_INTERVAL_S):
+                connection = await open_connection(redis.connection_pool)
+            listener = _Listener(connection, self._channel, self._on_message, self._subscribed)
+            await listener.run()
+        finally:
+            if listener is not None:
+                listener.close(RedisConnectionError("the subscription was ended"))
+                await listener.wait_closed()
+            await redis.aclose(close_connection_pool=True)
+
+    def _subscribed(self) -> None:
+        self.subscribed.set()
+        self._on_subscribed()
+
+
+class _Listener(Duplex):
+    """A subscribed connection: messages are handed on as they are read."""
+
+    def __init__(
+        self,
+        connection: AbstractConnection,
+        channel: str,
+        on_message: Callable[[bytes], None],
+        on_subscribed: Callable[[], None],
+    ) -> None:
+        super().__init__(connection)
+        self._on_message = on_message
+        self._on_subscribed = on_subscribed
+        self._end: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        self._heard = True
+        self.send("SUBSCRIBE", channel)
+
+    async def run(self) -> None:
+        """Returns never; raises why the connection is at an end."""
+        unanswered = 0
+        while True:
+            await asyncio.wait([self._end], timeout=PROBE_INTERVAL_S)
+            if self._end.done():
+                raise self._end.result()
+            if self._heard:
+                self._heard, unanswered = False, 0
+                continue
+            unanswered += 1
+            if unanswered > 2:
+                raise TimeoutError("no answer to PING")
+            self.send("PING")
+
+    def on_reply(self, reply: Any) -> None:
+        self._heard = True
+        if isinstance(reply, Exception):
+            raise reply
+        match reply:
+            case [b"message", _, payload]:
+                self._on_message(payload)
+            case [b"subscribe", *_]:
+                self._on_subscribed()
+
+    def on_close(self, error: Exception) -> None:
+        self._end.set_result(error)

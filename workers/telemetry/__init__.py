@@ -1,0 +1,1 @@
+"""What a process tells those who watch it: logs, metrics, probes."""
