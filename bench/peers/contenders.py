@@ -20,7 +20,7 @@ HTTP_PEER = "fastapi-celery"
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One library with one set of settings: `environment` is what `bench.peers.with_{library}` reads.
+    """One library with one set of settings: `environment` is what `bench.peers.libraries.with_{library}` reads.
 
     `share` of the jobs of a run are enough for a library that is slow at filling its queue.
     """
