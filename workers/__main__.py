@@ -30,7 +30,7 @@ async def run(settings: WorkerSettings, pod: PodSettings) -> int:
 
     async def start(ctx: dict[Any, Any]) -> None:
         if pod.known:
-            worker.watch(keep_deletion_cost(worker, pod), "deletion cost")
+            worker.watch(keep_deletion_cost(lambda: worker.life.running, pod), "deletion cost")
         await load_model(ctx)
 
     worker = Worker(

@@ -84,7 +84,7 @@ async def _life(cell: Cell) -> None:
         jobs = await meter.time("claim nothing", lambda: stream.claim(worker.id, 1, 0, worker.number))
         if jobs:
             raise BenchError("there was a job where none should be")
-    await meter.time(CONTROL, lambda: stream.health_check(60, "nothing"))
+    await meter.time(CONTROL, lambda: stream.write_health(60, "nothing"))
 
 
 async def _cancel(cell: Cell) -> None:

@@ -426,7 +426,7 @@ def test_dockerfile_is_clean() -> None:
 
 async def test_dashboard_asks_for_metrics_that_exist() -> None:
     worker = Worker([func(predict)], settings=WorkerSettings(), handle_signals=False)
-    Probe(worker)
+    Probe(worker.session, worker.heartbeat, lambda: 0)
     text = worker.metrics.text() + GatewayMetrics().text(Counts(*[0] * len(Counts._fields)), 0)
     await worker.close()
     scaler = await scaler_metrics()

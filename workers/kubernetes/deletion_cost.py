@@ -18,8 +18,9 @@ from workers.settings import NotNegative  # noqa: TC001 - pydantic reads it
 from workers.stream.connection import backoff_s
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workers.settings import WorkerSettings
-    from workers.worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -53,17 +54,12 @@ class PodSettings(BaseSettings):
         return max(0.0, self.termination_s - HAND_BACK_S) if self.termination_s else settings.grace_s
 
 
-def cost_of(worker: Worker) -> int:
-    """How many jobs would be disturbed."""
-    return worker.runner.running
+async def keep_deletion_cost(running: Callable[[], int], pod: PodSettings, api_server: str | None = None) -> NoReturn:
+    """Keeps the annotation of the worker's pod at what `running` says, within a second or so. Never returns.
 
-
-async def keep_deletion_cost(worker: Worker, pod: PodSettings, api_server: str | None = None) -> NoReturn:
-    """Keeps the annotation of the worker's pod true within a second or so. Never returns, whatever the API says.
-
-    Without `api_server`, a URL, the API server is that of the cluster it runs in, with the pod's token.
-    It is looked at twice a second and written when it has changed: a worker with jobs of milliseconds must not
-    write at their pace.
+    `running` counts the jobs that the pod's end would disturb. Without `api_server`, a URL, the API server is that of
+    the cluster this runs in, with the pod's token. The count is read twice a second and written when it has changed,
+    so that a worker with jobs of milliseconds does not write at their pace.
     """
     # Not at the top: a worker elsewhere needs nothing of it.
     import aiohttp
@@ -81,7 +77,7 @@ async def keep_deletion_cost(worker: Worker, pod: PodSettings, api_server: str |
         waits = backoff_s(1.0, 60.0)
         written = None
         while True:
-            cost = cost_of(worker)
+            cost = running()
             if cost != written:
                 body = {"metadata": {"annotations": {DELETION_COST: str(cost)}}}
                 try:

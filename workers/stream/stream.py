@@ -327,9 +327,24 @@ class Stream:
         """Takes a worker out of the group (XGROUP DELCONSUMER), handing back what it holds."""
         await self._call("leave", worker)
 
-    async def health_check(self, expiry_s: float, line: str) -> None:
-        """Writes arq's health line."""
-        await self._call("health_check", _ms(expiry_s), line)
+    @property
+    def health_key(self) -> str:
+        """The key of the queue's health line."""
+        return f"{self.prefix}:health-check"
+
+    async def write_health(self, expiry_s: float, line: str, key: str | None = None) -> None:
+        """Writes arq's health line (SET PX), under `key` or the queue's own.
+
+        The queue's own is written even if the server is out of memory.
+        """
+        if key is None:
+            await self._call("health_check", _ms(expiry_s), line)
+        else:
+            await self.redis.set(key, line, px=_ms(expiry_s))
+
+    async def delete_health(self, key: str | None = None) -> None:
+        """Deletes arq's health line (DEL)."""
+        await self.redis.delete(key or self.health_key)
 
     # what time brings about
 

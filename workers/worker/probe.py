@@ -21,26 +21,29 @@ from typing import TYPE_CHECKING
 from workers.telemetry.probe_site import Answer, ProbeFailed, ProbeSite
 
 if TYPE_CHECKING:
-    from workers.worker.worker import Worker
+    from collections.abc import Callable
+
+    from workers.worker.heartbeat import Heartbeat
+    from workers.worker.session import Session
 
 
 class Probe:
-    """Serves PROBE_PORT and keeps READY_FILE, where they are set."""
+    """Serves PROBE_PORT and keeps READY_FILE, if they are set. `loaded_models` counts the model's live processes."""
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        settings = worker.settings
-        self._port = settings.probe_port
-        self._ready_file = Path(settings.ready_file) if settings.ready_file else None
-        metrics = worker.metrics
+    def __init__(self, session: Session, heartbeat: Heartbeat, loaded_models: Callable[[], int]) -> None:
+        self._session = session
+        self._heartbeat = heartbeat
+        self._port = session.settings.probe_port
+        self._ready_file = Path(session.settings.ready_file) if session.settings.ready_file else None
+        metrics = session.metrics
         self._site = ProbeSite(self._healthz, self._readyz, metrics.text)
-        metrics.add_gauge("leadtime_worker_running_jobs", "Jobs that run now.", lambda: worker.runner.running)
-        metrics.add_gauge("leadtime_worker_loaded_models", "Loaded, live processes of the model.", self._loaded_models)
-        metrics.add_gauge("leadtime_worker_ready", "1 while this worker claims jobs.", lambda: worker.is_ready)
+        metrics.add_gauge("leadtime_worker_running_jobs", "Jobs that run now.", lambda: session.life.running)
+        metrics.add_gauge("leadtime_worker_loaded_models", "Loaded, live processes of the model.", loaded_models)
+        metrics.add_gauge("leadtime_worker_ready", "1 while this worker claims jobs.", lambda: session.ready)
         metrics.add_gauge(
             "leadtime_worker_heartbeat_age_seconds",
             "Seconds since the heartbeat last did something.",
-            lambda: worker.heartbeat.age_s,
+            lambda: heartbeat.age_s,
         )
 
     async def open(self) -> None:
@@ -52,12 +55,12 @@ class Probe:
 
     async def run(self) -> None:
         """Keeps the ready file true. Ends by cancellation, and then serves no more."""
-        worker = self._worker
+        changed = self._session.life.changed
         try:
             while True:
-                worker.changed.clear()
-                self._tell(worker.is_ready)
-                await worker.changed.wait()
+                changed.clear()
+                self._tell(self._session.ready)
+                await changed.wait()
         finally:
             self._tell(False)
             await self._site.close()
@@ -79,20 +82,16 @@ class Probe:
             with contextlib.suppress(OSError):
                 self._ready_file.unlink(missing_ok=True)
 
-    def _loaded_models(self) -> int:
-        return int(getattr(self._worker.ctx.get("model"), "count", 0))
-
     def _healthz(self) -> Answer:
-        heartbeat = self._worker.heartbeat
-        age_s, limit_s = heartbeat.age_s, heartbeat.limit_s
+        age_s, limit_s = self._heartbeat.age_s, self._heartbeat.limit_s
         if age_s > limit_s:
             return Answer(False, f"the heartbeat is stuck: it did nothing for {age_s:.1f} s, {limit_s:g} s are allowed")
         return Answer(True, "alive")
 
     def _readyz(self) -> Answer:
-        worker = self._worker
-        if worker.is_ready:
+        session = self._session
+        if session.ready:
             return Answer(True, "ready")
-        if not worker.link.available:
+        if not session.outage.available:
             return Answer(False, "the server is unavailable")
-        return Answer(False, "stopping" if worker.state == "stopping" else "starting")
+        return Answer(False, "stopping" if session.life.stopping.is_set() else "starting")

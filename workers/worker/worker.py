@@ -12,7 +12,6 @@ import contextlib
 import logging
 import os
 import socket
-import time
 import uuid
 from signal import SIGTERM, Signals
 from typing import TYPE_CHECKING, Any
@@ -22,23 +21,29 @@ from arq import worker as arq_worker
 from workers.arq.client import connect_client, failed_result
 from workers.arq.cron import Schedule
 from workers.settings import WorkerSettings
+from workers.stream import LIBRARY
 from workers.stream.ending import end
 from workers.stream.outage import Link
 from workers.telemetry.metrics import Metrics
-from workers.worker.heartbeat import Health, Heartbeat
+from workers.worker.attempt import Failed
+from workers.worker.claims import Claims, ClaimTerms
+from workers.worker.functions import Functions
+from workers.worker.health import Health
+from workers.worker.heartbeat import Heartbeat
+from workers.worker.life import Life
 from workers.worker.probe import Probe
 from workers.worker.runner import Runner
+from workers.worker.session import Session
+from workers.worker.side_tasks import SideTasks
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
     from workers.stream import Claimed, Stream
-    from workers.worker.attempt import Failed
+    from workers.telemetry.metrics import JobOutcome
+    from workers.worker.attempt import Outcome
 
 logger = logging.getLogger(__name__)
-
-# One claim fills up to this many free places; of more, half: those run while the rest is claimed.
-_WHOLE_CLAIM = 16
 
 
 class Worker(arq_worker.Worker):
@@ -57,54 +62,72 @@ class Worker(arq_worker.Worker):
         kwargs.setdefault("job_completion_wait", self.settings.grace_s)
         kwargs["queue_name"] = self.settings.queue_name
         super().__init__(functions, **kwargs)
+        self._pool = connect_client(self.settings)
+        self.stream: Stream = self._pool.stream
         self.id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        client = connect_client(self.settings)
-        self.stream: Stream = client.stream
-        self._pool = client
-        if kwargs.get("health_check_key") is None:
-            self.health_check_key = f"{self.stream.prefix}:health-check"
-        self.capacity = self.max_jobs
-        self.ready = asyncio.Event()
-        self.changed = asyncio.Event()
-        self.starting_since_ms = _now_ms()
-        self.ready_since_ms = 0
-        self.link = Link(self.changed.set)
-        self.heartbeat = Heartbeat(self)
         self.metrics = Metrics()
-        self._health = Health(self, kwargs.get("health_check_key"))
-        self._work = asyncio.Event()
-        self.runner = Runner(self, self._work.set)
-        self._stopping = asyncio.Event()
+        self.life = Life(self.max_jobs)
+        self.outage = Link(self.life.changed.set)
+        self.session = Session(self.id, self.stream, self.outage, self.metrics, self.settings, self.life)
+        self.ready = asyncio.Event()
+        self._functions = Functions.of(self)
+        self._failures: list[tuple[Claimed, Failed]] | None = None
         self._hand_back = asyncio.Event()
-        self._side: list[asyncio.Task[None]] = []
-        self._watched = asyncio.Event()
-        self._claimed_count = 0
-        self._claimed_s = 0.0
-        self._claiming = False
-        self._may_be_woken = False
-        self._claims_are_known = True
-        self._messages_are_known = True
-        self._handed_back: set[str] = set()
-        self._attempts_of = {name: f.max_tries for name, f in self.functions.items() if f.max_tries is not None}
+        self._side = SideTasks()
+        self.runner = Runner(self.session, self._functions, self.tasks, self._on_slot_free, self._on_outcome)
+        attempts_of = self._functions.attempts_other_than(self.max_tries)
+        self.claims = Claims(
+            self.session, self.runner, ClaimTerms(self.max_jobs, self.max_tries, attempts_of, self.burst)
+        )
+        self.heartbeat = Heartbeat(self.session, self._registration, self.runner.held, self._on_lost)
+        health_check_key = kwargs.get("health_check_key")
+        self.health_check_key = health_check_key or self.stream.health_key
+        self._health = Health(self.session, self.health_check_interval, health_check_key)
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether it claims jobs: started, its model loaded, the server there, and not told to stop."""
-        return self.ready.is_set() and self.capacity > 0 and self.allow_pick_jobs and self.link.available
+    # what its parts tell it
 
-    @property
-    def takes_jobs(self) -> bool:
-        """Whether a push may hand it a job: that asks neither how many more are wanted, nor for a first attempt."""
-        return not self.burst and min([self.max_tries, *self._attempts_of.values()]) > 0
+    def _on_slot_free(self) -> None:
+        self.claims.wake()
 
-    @property
-    def state(self) -> str:
-        """What the registration says: starting, idle, busy or stopping."""
-        if self._stopping.is_set():
-            return "stopping"
-        if self.runner.running:
-            return "busy"
-        return "idle" if self.ready_since_ms else "starting"
+    def _on_lost(self, job_id: str, attempt: int) -> None:
+        self.runner.stop(job_id, "lost", attempt)
+
+    def _on_outcome(self, job: Claimed, ended_as: JobOutcome, outcome: Outcome) -> None:
+        """Keeps arq's counters."""
+        match ended_as:
+            case "finished":
+                self.jobs_complete += 1
+            case "failed":
+                self.jobs_failed += 1
+                if isinstance(outcome, Failed) and self._failures is not None:
+                    self._failures.append((job, outcome))
+            case "retried" | "released":
+                self.jobs_retried += 1
+
+    def _registration(self) -> dict[str, str | int]:
+        life, served = self.life, self.metrics.served
+        return {
+            "state": life.registered_state,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "concurrency": self.max_jobs,
+            "starting_since": life.starting_since_ms,
+            "ready_since": life.ready_since_ms,
+            "running": life.running,
+            "job": self.runner.job_at_hand,
+            "takes": LIBRARY if self.claims.takes_jobs else "",
+            "served": served.count,
+            "served_s": served.text(),
+        }
+
+    def set_capacity(self, capacity: int) -> None:
+        """How many jobs may run at once from now on, at most `max_jobs`; 0 claims nothing."""
+        self.life.set_capacity(capacity)
+        self.claims.wake()
+
+    def watch(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
+        """Runs a side task for as long as the worker runs; if it ends, the worker stops with its error."""
+        self._side.watch(coroutine, name)
 
     # life
 
@@ -113,192 +136,72 @@ class Worker(arq_worker.Worker):
 
         Raises ProbeFailed if the probes can't be served, and what `on_startup` raises.
         """
-        probe = Probe(self)
+        probe = Probe(self.session, self.heartbeat, self._loaded_models)
         await probe.open()
-        self.ctx["redis"] = self._pool
-        self.ctx["stream"] = self.stream
-        self.ctx["worker"] = self
+        self.ctx.update(redis=self._pool, stream=self.stream, worker=self)
+        # `run_check` may have changed them.
+        self._functions.retry_jobs = self.retry_jobs
+        self.claims.most_jobs = self.max_burst_jobs if self.burst and self.max_burst_jobs >= 0 else None
         subscription = self.stream.wakeups(
             self.id,
-            self._work.set,
+            self.claims.wake,
             lambda job_id: self.runner.stop(job_id, "cancelled"),
-            self._take,
-            self._messages_were_missed,
+            self.claims.take,
+            self.claims.messages_were_missed,
         )
         for coroutine, name in (
             (probe.run(), "probe"),
             (self.heartbeat.run(), "heartbeat"),
             (self._health.run(), "health check"),
             (subscription.run(), "subscription"),
-            (self._keep_sweeping(), "sweep"),
-            (Schedule(self.cron_jobs, self.stream, self.link, self.timezone).run(), "cron"),
+            (self.claims.keep_sweeping(), "sweep"),
+            (Schedule(self.cron_jobs, self.stream, self.outage, self.timezone).run(), "cron"),
         ):
             self.watch(coroutine, name)
         try:
-            await self._until_stopped(asyncio.create_task(self._main_work(), name="work"))
+            await self._until_stopped(asyncio.create_task(self._work(), name="work"))
             await self._grace()
         finally:
             self.ready.clear()
-            self.changed.set()
+            self.life.end()
             await self._end_attempts()
-            await end(*self._side)
+            await self._side.end()
 
-    async def run_check(self, retry_jobs: bool | None = None, max_burst_jobs: int | None = None) -> int:
-        """Runs, and returns how many jobs finished. Raises arq's FailedJobs if any failed, with their errors."""
-        self.retry_jobs = self.retry_jobs if retry_jobs is None else retry_jobs
-        self.max_burst_jobs = self.max_burst_jobs if max_burst_jobs is None else max_burst_jobs
-        failures: list[tuple[Claimed, Failed]] = []
-        self.runner.on_failed = lambda job, error: failures.append((job, error))
-        await self.async_run()
-        if self.jobs_failed:
-            results = [failed_result(self.queue_name, job, error.type, error.message) for job, error in failures]
-            raise arq_worker.FailedJobs(self.jobs_failed, results)
-        return self.jobs_complete
+    def _loaded_models(self) -> int:
+        return int(getattr(self.ctx.get("model"), "count", 0))
 
-    def watch(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
-        """Runs a side task for as long as the worker runs; if it ends, the worker stops with its error."""
-        self._side.append(asyncio.create_task(coroutine, name=name))
-        self._watched.set()
-
-    async def _first_of(self, *tasks: asyncio.Task[Any], timeout_s: float | None = None) -> None:
-        """Returns when one of the tasks is done, or after a time. Raises if a side task ends first."""
-        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        while not any(task.done() for task in tasks):
-            left_s = None if deadline_s is None else deadline_s - time.monotonic()
-            if left_s is not None and left_s <= 0:
-                return
-            # `watch` may add to the side tasks while this waits.
-            self._watched.clear()
-            changed = asyncio.create_task(self._watched.wait())
-            await asyncio.wait([*tasks, changed, *self._side], timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
-            changed.cancel()
-            for task in self._side:
-                if task.done():
-                    task.result()
-                    raise RuntimeError(f"the worker's {task.get_name()} task ended")
+    async def _work(self) -> None:
+        """Starts, then claims jobs."""
+        await self.outage.call(self.stream.open, "opening the stream")
+        await self.heartbeat.register()
+        if self.on_startup:
+            await self.on_startup(self.ctx)
+        self.life.start()
+        await self.heartbeat.register()
+        self.ready.set()
+        logger.info("ready: %s", ", ".join(self.functions))
+        await self.claims.run()
 
     async def _until_stopped(self, work: asyncio.Task[None]) -> None:
-        stopping = asyncio.create_task(self._stopping.wait())
+        stopping = asyncio.create_task(self.life.stopping.wait())
         try:
-            await self._first_of(work, stopping)
-            if self._claiming and self.link.available:
-                # Better to hear what it brings than to leave jobs with nobody.
-                await asyncio.wait([work], timeout=2 * self.settings.redis_timeout_s)
+            await self._side.first_of(work, stopping)
+            await self.claims.settle(work)
         finally:
             await end(stopping, work)
         if not work.cancelled():
             work.result()
 
-    async def _main_work(self) -> None:
-        await self.link.call(self.stream.open, "opening the stream")
-        await self.heartbeat.register()
-        if self.on_startup:
-            await self.on_startup(self.ctx)
-        self.ready_since_ms = _now_ms()
-        await self.heartbeat.register()
-        self.ready.set()
-        self.changed.set()
-        logger.info("ready: %s", ", ".join(self.functions))
-        await self._claim_loop()
-
-    def set_capacity(self, capacity: int) -> None:
-        """How many jobs may run at once from now on, at most `max_jobs`; 0 claims nothing."""
-        if self.ready.is_set() and bool(capacity) != bool(self.capacity):
-            # Without a model it is as a worker that starts.
-            self.ready_since_ms = _now_ms() if capacity else 0
-            self.starting_since_ms = self.starting_since_ms if capacity else _now_ms()
-            self.heartbeat.hasten()
-        self.capacity = capacity
-        self._work.set()
-        self.changed.set()
-
-    # claiming
-
-    async def _claim_loop(self) -> None:
-        while not self._stopping.is_set():
-            self._work.clear()
-            free = self._free()
-            if free > 0:
-                await self._claim(min(free, max(_WHOLE_CLAIM, self.max_jobs // 2)))
-            elif self._may_be_woken:
-                # A wake-up is another worker's then; such a claim only says that there is no room.
-                await self._claim(0)
-            if self.burst and not self.runner.held and await self._is_drained():
-                return
-            await self._work.wait()
-
-    def _free(self) -> int:
-        free = min(self.capacity, self.max_jobs) - self.runner.running
-        if self.burst and self.max_burst_jobs >= 0:
-            free = min(free, self.max_burst_jobs - self._claimed_count)
-        return free if self.allow_pick_jobs else 0
-
-    async def _is_drained(self) -> bool:
-        if 0 <= self.max_burst_jobs <= self._claimed_count:
-            return True
-        return (await self.link.call(self.stream.counts, "burst")).outstanding == 0
-
-    def _take(self, job: Claimed) -> None:
-        """Runs a job that a push has claimed for this worker, and looks for more."""
-        self._may_be_woken = False
-        if job.entry in self._handed_back:
-            self._handed_back.remove(job.entry)
-        elif self._free() > 0:
-            self.runner.start(job)
-        else:
-            self.runner.refuse(job)
-        self._work.set()
-
-    def _messages_were_missed(self) -> None:
-        self._messages_are_known = False
-        self._work.set()
-
-    async def _release_unknown(self) -> None:
-        """Hands back what this worker may hold without having heard of it: a claim's reply, or a message, was lost."""
-        if self._claims_are_known and self._messages_are_known:
-            return
-        self._claims_are_known, self._messages_are_known = False, True
-        for entry in await self.stream.release_unknown(self.id, self.runner.held):
-            # A message that was not lost may have arrived meanwhile, or is still to come.
-            if not self.runner.lose(entry):
-                self._handed_back.add(entry)
-
-    async def _claim(self, count: int) -> None:
-        async def claim() -> list[Claimed]:
-            await self._release_unknown()
-            self._claims_are_known = False
-            running, ready_ms = self.runner.running, self.ready_since_ms
-            claimed = await self.stream.claim(self.id, count, running, ready_ms, self.max_tries, self._attempts_of)
-            self._claims_are_known = True
-            return claimed
-
-        self._claiming = True
-        try:
-            jobs = await self.link.call(claim, "claiming")
-            if self._stopping.is_set() and jobs:
-                held = [(job.id, job.attempt) for job in jobs]
-                await self.link.call(lambda: self.stream.release(self.id, held), "handing jobs back")
-                return
-        finally:
-            self._claiming = False
-        self._claimed_s = time.monotonic()
-        # Fewer than were asked for if one has been handed over meanwhile.
-        room = max(0, self._free())
-        for job in jobs[:room]:
-            self.runner.start(job)
-        for job in jobs[room:]:
-            self.runner.refuse(job)
-        self._claimed_count += len(jobs)
-        self._may_be_woken = len(jobs) < count
-        if count and not self._may_be_woken:
-            self._work.set()
-
-    async def _keep_sweeping(self) -> None:
-        while True:
-            await asyncio.sleep(await self.link.call(self.stream.sweep, "sweeping"))
-            # In burst mode the end is looked for; otherwise this is for a wake-up that got lost.
-            if self.burst or time.monotonic() - self._claimed_s > self.heartbeat.interval_s:
-                self._work.set()
+    async def run_check(self, retry_jobs: bool | None = None, max_burst_jobs: int | None = None) -> int:
+        """Runs, and returns how many jobs finished. Raises arq's FailedJobs if any failed, with their errors."""
+        self.retry_jobs = self.retry_jobs if retry_jobs is None else retry_jobs
+        self.max_burst_jobs = self.max_burst_jobs if max_burst_jobs is None else max_burst_jobs
+        failures = self._failures = []
+        await self.async_run()
+        if self.jobs_failed:
+            results = [failed_result(self.queue_name, job, error.type, error.message) for job, error in failures]
+            raise arq_worker.FailedJobs(self.jobs_failed, results)
+        return self.jobs_complete
 
     async def record_health(self) -> None:
         """Writes arq's health line."""
@@ -316,35 +219,25 @@ class Worker(arq_worker.Worker):
         self._stop(Signals(signum))
 
     def _stop(self, signum: Signals) -> None:
-        if self._stopping.is_set():
+        if self.life.stopping.is_set():
             self._hand_back.set()
         else:
-            logger.info("stopping on %s: %d jobs running", signum.name, self.runner.running)
+            logger.info("stopping on %s: %d jobs running", signum.name, self.life.running)
         self.allow_pick_jobs = False
-        self._stopping.set()
-        self._work.set()
-        self.changed.set()
-        self.heartbeat.hasten()
+        self.life.stop()
+        self.claims.wake()
         if self.on_stop:
             self.on_stop(signum)
 
     async def _grace(self) -> None:
-        await self._withdraw()
+        await self.claims.withdraw()
         hand_back = asyncio.create_task(self._hand_back.wait())
         empty = asyncio.create_task(self.runner.until_empty())
         try:
-            await self._first_of(hand_back, empty, timeout_s=self._job_completion_wait)
+            await self._side.first_of(hand_back, empty, timeout_s=self._job_completion_wait)
         finally:
             hand_back.cancel()
             empty.cancel()
-
-    async def _withdraw(self) -> None:
-        """Hands back what a claim may have brought that nobody heard of, and asks not to be woken."""
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(2 * self.settings.redis_timeout_s):
-                await self._release_unknown()
-                if self._may_be_woken and self.runner.running:
-                    await self.stream.claim(self.id, 0, self.runner.running)
 
     async def _end_attempts(self) -> None:
         self.runner.stop_all("shutdown")
@@ -353,7 +246,7 @@ class Worker(arq_worker.Worker):
             async with asyncio.timeout(2 * self.settings.redis_timeout_s + 1):
                 await self.runner.until_empty()
         except TimeoutError:
-            logger.warning("%d jobs could not be handed back: their leases will run out", len(self.runner.held))
+            logger.warning("%d jobs could not be handed back: their leases will run out", len(self.runner.held()))
         await self.runner.close()
 
     async def close(self) -> None:
@@ -371,7 +264,3 @@ class Worker(arq_worker.Worker):
                     await self.stream.leave(self.id)
                     await self._health.remove()
             await self.stream.close()
-
-
-def _now_ms() -> int:
-    return round(time.time() * 1000)

@@ -59,7 +59,7 @@ async def test_cost_is_the_number_of_running_jobs(one_stream: Stream, one_settin
         await go_on.wait()
 
     async with api_server(refusals=1) as server, running(one_settings, [func(wait, name="wait")], max_jobs=5) as worker:
-        worker.watch(keep_deletion_cost(worker, POD, server.url), "deletion cost")
+        worker.watch(keep_deletion_cost(lambda: worker.life.running, POD, server.url), "deletion cost")
         await until(lambda: server.costs == ["0"])
         for _ in range(2):
             await push(one_stream, "wait")

@@ -43,7 +43,7 @@ async def live(stream: Stream) -> list[str]:
     """Calls every method, until every kind of key is there and all jobs have ended. Returns the finished ones' ids."""
     await stream.open()
     await stream.register("w", 60, {"state": "idle"})
-    await stream.health_check(60, "fine")
+    await stream.write_health(60, "fine")
     keyed = await stream.push(new(idempotency_key="k", fingerprint="f", owner="me", kwargs=b"{}"))
     late, later = await accept(stream, 2, defer_ms=3_600_000)
     [kept] = await stream.claim("w", 1)
@@ -144,7 +144,7 @@ async def test_a_server_out_of_memory_refuses_pushes_and_goes_on_finishing(start
     assert await stream.cancel(retried) == "cancelled"
     assert await stream.release("w", [(late, 1)]) == 1
     await stream.register("w", 60, {"state": "busy"})
-    await stream.health_check(60, "fine")
+    await stream.write_health(60, "fine")
     await stream.leave("w")
     await finish_all(stream)
     assert (await see(stream, running)).status is Status.FINISHED

@@ -76,7 +76,7 @@ async def until_idle(stream: Stream, worker: Worker) -> None:
     """Returns when the worker has nothing to do, and has said so."""
     await asyncio.wait_for(worker.ready.wait(), 20)
     await until(lambda: is_idle(stream))
-    await until(lambda: worker._may_be_woken and not worker._claiming)
+    await until(lambda: worker.claims._may_be_woken and not worker.claims._claiming)
 
 
 async def pretend_idle(stream: Stream, worker: Worker) -> None:
@@ -148,7 +148,7 @@ async def test_a_worker_that_is_stopping_hands_it_back(stream: Stream, long_sett
         job_id = await push(stream, "job")
         async with running(settings, jobs.functions) as second:
             await until(lambda: len(jobs.began) == 2)
-            assert first.runner.held == [(mine, 1)]
+            assert first.runner.held() == [(mine, 1)]
             jobs.go_on.set()
             view = await until_ended(stream, job_id)
             assert view.result == f'"{second.id}"'.encode()
@@ -163,7 +163,7 @@ async def test_a_claim_that_was_under_way_brings_no_job_too_many(stream: Stream,
     async with running(long_settings, jobs.functions, max_jobs=1) as worker:
         await until_idle(stream, worker)
         gate = Gate(worker.stream, "claim")
-        worker._work.set()
+        worker.claims.wake()
         await until(lambda: gate.calls == 1)
         first = await push(stream, "job")
         await until(lambda: len(jobs.began) == 1)
@@ -183,8 +183,8 @@ async def test_a_claim_that_was_under_way_brings_no_job_too_many(stream: Stream,
 def holding_back(worker: Worker) -> list[Callable[[], None]]:
     """Jobs that are handed to the worker wait in this list, until each is called."""
     held: list[Callable[[], None]] = []
-    take = worker._take
-    worker._take = lambda job: held.append(lambda: take(job))  # type: ignore[method-assign]
+    take = worker.claims.take
+    worker.claims.take = lambda job: held.append(lambda: take(job))  # type: ignore[method-assign]
     return held
 
 
@@ -211,11 +211,11 @@ async def test_a_message_that_comes_late(stream: Stream, long_settings: WorkerSe
         await until_idle(stream, worker)
         job_id = await push(stream, "job")
         await until(lambda: len(late) == 1)
-        worker._messages_were_missed()
+        worker.claims.messages_were_missed()
         await until(lambda: len(jobs.began) == 1)
         late[0]()
         await asyncio.sleep(0.05)
-        assert worker.runner.running == 1
+        assert worker.life.running == 1
         jobs.go_on.set()
         view = await until_ended(stream, job_id)
     assert (view.status, jobs.began, jobs.cancelled) == (Status.FINISHED, [(job_id, 1)], 0)
@@ -238,14 +238,14 @@ async def test_a_message_that_comes_while_its_job_is_handed_back(stream: Stream,
             return entries
 
         first.stream.release_unknown = answer_late  # type: ignore[method-assign,assignment]
-        first._messages_were_missed()
+        first.claims.messages_were_missed()
         async with running(long_settings, jobs.functions) as second:
             await until(lambda: len(jobs.began) == 1)
             late[0]()
-            await until(lambda: first.runner.running == 1)
+            await until(lambda: first.life.running == 1)
             go_on.set()
             await until(lambda: jobs.cancelled == 1)
-            assert (first.runner.running, second.runner.running) == (0, 1)
+            assert (first.life.running, second.life.running) == (0, 1)
             jobs.go_on.set()
             view = await until_ended(stream, job_id)
             assert view.result == f'"{second.id}"'.encode()
@@ -271,7 +271,7 @@ async def test_a_burst_worker_and_one_with_a_function_that_is_never_tried_take_n
         assert (await until_ended(stream, await push(stream, "job"))).status is Status.FINISHED
     late = await push(stream, "job")
     async with running(long_settings, jobs.functions, burst=True) as worker:
-        assert not worker.takes_jobs
+        assert not worker.claims.takes_jobs
         assert (await until_ended(stream, late)).status is Status.FINISHED
 
 
@@ -283,7 +283,7 @@ async def test_a_large_job_is_claimed(stream: Stream, long_settings: WorkerSetti
 
     taken: list[Claimed] = []
     async with running(long_settings, [func(measure, name="measure")]) as worker:
-        worker._take = taken.append  # type: ignore[method-assign,assignment]
+        worker.claims.take = taken.append  # type: ignore[method-assign,assignment]
         await until_idle(stream, worker)
         job_id = await push(stream, "measure", b'["' + b"x" * 100_000 + b'"]')
         assert (await until_ended(stream, job_id)).status is Status.FINISHED

@@ -146,7 +146,7 @@ async def test_the_server_away_is_no_reason_to_be_killed(own: Server, probed: Wo
     async with running(settings, [noop]) as worker:
         await asyncio.wait_for(worker.ready.wait(), 10)
         own.kill()
-        await until(lambda: not worker.is_ready)
+        await until(lambda: not worker.session.ready)
         await asyncio.sleep(2 * worker.heartbeat.limit_s)
         assert await status(settings, "/healthz") == 200
         assert await answer(settings, "/readyz") == (503, '{"status": 503, "detail": "the server is unavailable"}')

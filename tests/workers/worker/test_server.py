@@ -54,15 +54,15 @@ async def test_a_restart_of_the_server_in_the_middle_of_a_job(own: Server, own_s
             job_id = await push(stream, "job")
             await asyncio.wait_for(started.wait(), 10)
         own.kill()
-        await until(lambda: not any(worker.link.available for worker in (first, second)))
-        assert [first.is_ready, second.is_ready] == [False, False]
+        await until(lambda: not any(worker.outage.available for worker in (first, second)))
+        assert [first.session.ready, second.session.ready] == [False, False]
         go_on.set()  # the function returns while nobody can be told of it
         await asyncio.sleep(0.3)
         await asyncio.to_thread(own.start)
         async with opened(own_settings) as stream:
             view = await until_ended(stream, job_id)
             assert (view.status, view.result, view.attempts) == (Status.FINISHED, b'"done"', 1)
-            await until(lambda: first.is_ready and second.is_ready)
+            await until(lambda: first.session.ready and second.session.ready)
             again = await until_ended(stream, await push(stream, "job"))
             assert again.status is Status.FINISHED
             counts = await stream.counts()
@@ -88,7 +88,7 @@ async def test_a_retry_while_the_server_is_away(own: Server, own_settings: Worke
             await asyncio.wait_for(started.wait(), 10)
         own.kill()
         go_on.set()
-        await until(lambda: not worker.link.available)
+        await until(lambda: not worker.outage.available)
         await asyncio.to_thread(own.start)
         async with opened(own_settings) as stream:
             view = await until_ended(stream, job_id)
@@ -104,7 +104,7 @@ async def test_a_worker_starts_before_its_server(own: Server, own_settings: Work
     async def noop(ctx: dict[str, Any]) -> None: ...
 
     async with running(own_settings, [func(noop, name="noop")], on_startup=startup) as worker:
-        await until(lambda: not worker.link.available)
+        await until(lambda: not worker.outage.available)
         assert started == []
         await asyncio.to_thread(own.start)
         await asyncio.wait_for(worker.ready.wait(), 20)
@@ -234,6 +234,6 @@ async def test_a_worker_that_gets_back_what_it_lost_runs_it_once_at_a_time(
     async with running(one_settings, [func(job, name="job")], max_jobs=2) as worker:
         worker.stream.renew = renew_nothing  # type: ignore[method-assign,assignment]
         view = await until_ended(one_stream, await push(one_stream, "job"))
-        await until(lambda: not worker.runner.running and not worker.runner.held)
+        await until(lambda: not worker.life.running and not worker.runner.held())
         assert not worker.tasks
     assert (view.result, tries, stopped) == (b"2", [1, 2], [1, 2])

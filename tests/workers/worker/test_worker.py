@@ -451,9 +451,9 @@ async def test_only_a_worker_with_room_is_woken(stream: Stream, worker_settings:
         worker.set_capacity(2)
         await until(lambda: idle_is(1))
         await push(stream, "wait")
-        await until(lambda: worker.runner.running == 1)
+        await until(lambda: worker.life.running == 1)
         await until(lambda: idle_is(1))  # there is room for one more
         worker.handle_sig_wait_for_completion(Signals.SIGTERM)
         await until(lambda: idle_is(0))
-        assert worker.runner.running == 1
+        assert worker.life.running == 1
         go_on.set()

@@ -1,0 +1,187 @@
+"""Claims jobs for the free slots of a worker, and takes those that a push has claimed for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from workers.worker.heartbeat import BEATS_IN_A_LEASE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from workers.stream import Claimed
+    from workers.worker.runner import Runner
+    from workers.worker.session import Session
+
+logger = logging.getLogger(__name__)
+
+# Up to 16 free slots are filled by one claim. With more free slots a claim takes half of them, so that the first jobs
+# already run while the next claim is under way. Example: of 100 free slots, 50, then 25, then 16.
+_WHOLE_CLAIM = 16
+
+
+class ClaimTerms(NamedTuple):
+    """What a worker may claim."""
+
+    slots: int
+    """How many jobs it runs at once, at most."""
+    max_attempts: int
+    """How many attempts a job has."""
+    attempts_of: Mapping[str, int]
+    """The same for functions that have another number of them."""
+    burst: bool
+    """Whether it stops when no job is left."""
+
+
+class Claims:
+    """The claim loop of one worker; `run` must run beside its subscription.
+
+    `most_jobs` is how many it claims in all, None for any number (arq's `max_burst_jobs`).
+    """
+
+    def __init__(self, session: Session, runner: Runner, terms: ClaimTerms) -> None:
+        self._session = session
+        self._runner = runner
+        self._terms = terms
+        self._work = asyncio.Event()
+        self._count = 0
+        self._claimed_s = 0.0
+        self._claiming = False
+        self._may_be_woken = False
+        # What was claimed for this worker may be unknown to it: a claim's reply or a message was lost.
+        self._replies_are_known = True
+        self._messages_are_known = True
+        self._handed_back: set[str] = set()
+        self.most_jobs: int | None = None
+
+    @property
+    def takes_jobs(self) -> bool:
+        """Whether a push may hand it a job: that asks neither how many more are wanted, nor for a first attempt."""
+        return not self._terms.burst and min([self._terms.max_attempts, *self._terms.attempts_of.values()]) > 0
+
+    # what others tell it
+
+    def wake(self) -> None:
+        """There is work, or room for it."""
+        self._work.set()
+
+    def take(self, job: Claimed) -> None:
+        """Runs a job that a push has claimed for this worker, and looks for more."""
+        self._may_be_woken = False
+        if job.entry in self._handed_back:
+            self._handed_back.remove(job.entry)
+        elif self._free() > 0:
+            self._runner.start(job)
+        else:
+            self._runner.refuse(job)
+        self._work.set()
+
+    def messages_were_missed(self) -> None:
+        """The subscription was down for a time: a job may have been handed over meanwhile."""
+        self._messages_are_known = False
+        self._work.set()
+
+    # the loop
+
+    async def run(self) -> None:
+        """Returns when the worker was told to stop, or in burst mode when no job is left."""
+        stopping, terms = self._session.life.stopping, self._terms
+        while not stopping.is_set():
+            self._work.clear()
+            free = self._free()
+            if free > 0:
+                await self._claim(min(free, max(_WHOLE_CLAIM, terms.slots // 2)))
+            elif self._may_be_woken:
+                # A wake-up is another worker's then; such a claim only says that there is no room.
+                await self._claim(0)
+            if terms.burst and not self._runner.held() and await self._is_drained():
+                return
+            await self._work.wait()
+
+    async def keep_sweeping(self) -> None:
+        """Does for the queue what time alone must bring about, and looks for a wake-up that got lost. Never returns."""
+        session = self._session
+        beat_s = session.settings.lease_s / BEATS_IN_A_LEASE
+        while True:
+            await asyncio.sleep(await session.outage.call(session.stream.sweep, "sweeping"))
+            # In burst mode the loop waits for the queue's end, of which nobody is told.
+            if self._terms.burst or time.monotonic() - self._claimed_s > beat_s:
+                self._work.set()
+
+    async def settle(self, loop: asyncio.Task[None]) -> None:
+        """Waits for a claim that is under way in `loop`: its jobs would be nobody's until their leases run out."""
+        if self._claiming and self._session.outage.available:
+            await asyncio.wait([loop], timeout=2 * self._session.settings.redis_timeout_s)
+
+    async def withdraw(self) -> None:
+        """Hands back what a claim may have brought that nobody heard of, and asks not to be woken."""
+        session, running = self._session, self._session.life.running
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(2 * session.settings.redis_timeout_s):
+                await self._release_unknown()
+                if self._may_be_woken and running:
+                    await session.stream.claim(session.id, 0, session.life.running)
+
+    def _free(self) -> int:
+        life = self._session.life
+        free = min(life.capacity, self._terms.slots) - life.running
+        if self.most_jobs is not None:
+            free = min(free, self.most_jobs - self._count)
+        return 0 if life.stopping.is_set() else free
+
+    async def _is_drained(self) -> bool:
+        if self.most_jobs is not None and self._count >= self.most_jobs:
+            return True
+        return (await self._session.outage.call(self._session.stream.counts, "burst")).outstanding == 0
+
+    async def _claim(self, count: int) -> None:
+        session = self._session
+        self._claiming = True
+        try:
+            jobs = await session.outage.call(lambda: self._ask_for(count), "claiming")
+            if session.life.stopping.is_set() and jobs:
+                held = [(job.id, job.attempt) for job in jobs]
+                await session.outage.call(lambda: session.stream.release(session.id, held), "handing jobs back")
+                return
+        finally:
+            self._claiming = False
+        self._claimed_s = time.monotonic()
+        # There is less room than was asked for if a job has been handed over meanwhile.
+        room = max(0, self._free())
+        for job in jobs[:room]:
+            self._runner.start(job)
+        for job in jobs[room:]:
+            self._runner.refuse(job)
+        self._count += len(jobs)
+        self._may_be_woken = len(jobs) < count
+        if count and not self._may_be_woken:
+            self._work.set()
+
+    async def _ask_for(self, count: int) -> list[Claimed]:
+        session, terms = self._session, self._terms
+        await self._release_unknown()
+        self._replies_are_known = False
+        claimed = await session.stream.claim(
+            session.id,
+            count,
+            session.life.running,
+            session.life.ready_since_ms,
+            terms.max_attempts,
+            terms.attempts_of,
+        )
+        self._replies_are_known = True
+        return claimed
+
+    async def _release_unknown(self) -> None:
+        """Hands back what this worker may hold without having heard of it."""
+        if self._replies_are_known and self._messages_are_known:
+            return
+        self._replies_are_known, self._messages_are_known = False, True
+        for entry in await self._session.stream.release_unknown(self._session.id, self._runner.held()):
+            # A message that was not lost may have arrived meanwhile, or is still to come.
+            if not self._runner.lose(entry):
+                self._handed_back.add(entry)

@@ -1,0 +1,81 @@
+"""What a worker can run: arq's functions and cron jobs, with what holds for their jobs, and arq's hooks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from arq.cron import CronJob
+    from arq.worker import Function
+    from arq.worker import Worker as ArqWorker
+
+    Hook: TypeAlias = Callable[[dict[Any, Any]], Awaitable[None]]
+
+
+class Plan(NamedTuple):
+    """A function and what holds for its jobs; `keep_ms` as in `Finish`."""
+
+    function: Function | CronJob
+    timeout_s: float | None
+    keep_ms: int
+    max_attempts: int
+
+
+@dataclass(slots=True)
+class Functions:
+    """All that a worker can run, and what is run around each job."""
+
+    plans: Mapping[str, Plan]
+    """By the function's name."""
+    keep_ms: int
+    """How long the error of a job is kept whose function is unknown."""
+    ctx: dict[Any, Any]
+    """arq's `ctx`: one for all jobs, to which each job's own members are added."""
+    retry_jobs: bool
+    """Whether a job that asks for another attempt, or whose model crashed, gets one."""
+    hook_timeout_s: float
+    """How long `on_job_end` and `after_job_end` may take."""
+    on_job_start: Hook | None = None
+    on_job_end: Hook | None = None
+    after_job_end: Hook | None = None
+
+    @classmethod
+    def of(cls, worker: ArqWorker) -> Functions:
+        """What arq's constructor made of its arguments."""
+        plans = {name: _plan(worker, function) for name, function in worker.functions.items()}
+        return cls(
+            plans,
+            _keep_ms(worker, None),
+            worker.ctx,
+            worker.retry_jobs,
+            worker.job_timeout_s,
+            worker.on_job_start,
+            worker.on_job_end,
+            worker.after_job_end,
+        )
+
+    def attempts_other_than(self, usual: int) -> dict[str, int]:
+        """How many attempts a job has, for each function that has another number of them than `usual`."""
+        return {name: plan.max_attempts for name, plan in self.plans.items() if plan.max_attempts != usual}
+
+    @property
+    def has_end_hook(self) -> bool:
+        """Whether something is to be called when a job has ended."""
+        return self.on_job_end is not None or self.after_job_end is not None
+
+
+def _plan(worker: ArqWorker, function: Function | CronJob) -> Plan:
+    timeout_s = worker.job_timeout_s if function.timeout_s is None else function.timeout_s
+    max_attempts = worker.max_tries if function.max_tries is None else function.max_tries
+    return Plan(function, timeout_s, _keep_ms(worker, function), max_attempts)
+
+
+def _keep_ms(worker: ArqWorker, function: Function | CronJob | None) -> int:
+    forever, keep_s = worker.keep_result_forever, worker.keep_result_s
+    if function is not None:
+        forever = forever if function.keep_result_forever is None else function.keep_result_forever
+        keep_s = keep_s if function.keep_result_s is None else function.keep_result_s
+    return -1 if forever else round((keep_s or 0) * 1000)
