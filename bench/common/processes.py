@@ -40,7 +40,11 @@ class Process:
     """A running program whose standard output is read line by line; as a context it ends with the block."""
 
     def __init__(
-        self, command: Sequence[str], variables: Mapping[str, str], cores: frozenset[int] = placement.CORES
+        self,
+        command: Sequence[str],
+        variables: Mapping[str, str],
+        cores: frozenset[int] = placement.CORES,
+        folder: Path = ROOT,
     ) -> None:
         self.command = command
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
@@ -49,7 +53,7 @@ class Process:
             self._process = subprocess.Popen(
                 command,
                 env=environment(variables),
-                cwd=ROOT,
+                cwd=folder,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,

@@ -12,21 +12,32 @@ Exit code: 0 if all was measured, whatever the figures; 1 if something could not
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from bench.common import server
 from bench.common.arguments import whole
-from bench.common.processes import BenchError
+from bench.common.processes import ROOT, BenchError
 from bench.peers import gateways, memory, venvs, workers
-from bench.peers.contenders import ENDPOINTS, LATENCY, RESIDENT, THROUGHPUT, WAITING, WAITING_BESIDES
+from bench.peers.contenders import (
+    ENDPOINTS,
+    LATENCY,
+    OTHER,
+    RESIDENT,
+    THROUGHPUT,
+    WAITING,
+    WAITING_BESIDES,
+    beside_other,
+)
 from bench.peers.report import Run, machine, plain, table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from bench.peers.contenders import Contender, Endpoint
 
@@ -85,6 +96,28 @@ def field(kinds: Sequence[str]) -> Field:
     )
 
 
+def against(who: Field, folder: Path) -> Field:
+    """Of those that take part, ours alone, each beside the same of another checkout."""
+    return Field(
+        beside_other(who.throughput, folder),
+        beside_other(who.endpoints, folder),
+        beside_other(who.latency, folder),
+        beside_other(who.waiting, folder),
+        beside_other(who.resident, folder),
+    )
+
+
+@contextlib.contextmanager
+def other_checkout(root: Path) -> Iterator[Path]:
+    """A folder in which the other checkout's `gateway` and `workers` run as ours do: beside the `bench` of this one."""
+    with tempfile.TemporaryDirectory(prefix="leadtime-peers-") as folder:
+        for name, at in (("bench", ROOT), ("gateway", root), ("workers", root)):
+            if not (at / name).is_dir():
+                raise BenchError(f"{root} is no checkout of this project: it has no folder {name}")
+            (Path(folder) / name).symlink_to((at / name).resolve())
+        yield Path(folder)
+
+
 def measure(run: Run, redis: server.Server, sizes: Sizes, who: Field) -> None:
     """All rounds; adds the figures to `run`. Each round starts with another program. Raises BenchError."""
     run.waiting_jobs = sizes.waiting
@@ -129,6 +162,12 @@ def main() -> None:
     parser.add_argument(
         "--server", default="valkey", help="valkey (embedded, the default), or a program's name or path"
     )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="CHECKOUT",
+        help="instead of other libraries, another checkout of this project, with this one's packages",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="writes all raw figures, too")
     options = parser.parse_args()
     try:
@@ -140,10 +179,14 @@ def main() -> None:
 def _run(options: argparse.Namespace) -> None:
     on = machine()
     who = field(options.only)
-    versions = {name: venvs.versions(name) for name in who.libraries}
     sizes = QUICK if options.quick else FULL
-    with server.running(options.server) as redis:
+    with contextlib.ExitStack() as stack:
+        if options.against:
+            who = against(who, stack.enter_context(other_checkout(options.against)))
+        versions = {name: venvs.versions(name) for name in who.libraries if name != OTHER}
+        redis = stack.enter_context(server.running(options.server))
         run = Run(options.rounds or (1 if options.quick else 5), redis.version, versions=versions)
+        run.other = str(options.against or "")
         measure(run, redis, sizes, who)
     print(table(run, on))
     if options.json:

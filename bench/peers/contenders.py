@@ -8,19 +8,23 @@ must. Their modules in `bench/peers/` say the rest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
+
+from bench.common.processes import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 OURS = "leadtime"
+OTHER = "other checkout"
 HTTP_PEER = "fastapi-celery"
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One library with one set of settings: `environment` is what `bench.peers.libraries.with_{library}` reads.
+    """One library with one set of settings: `environment` is what its `module` reads, which runs in `folder`.
 
     `share` of the jobs of a run are enough for a library that is slow at filling its queue.
     """
@@ -29,11 +33,21 @@ class Contender:
     settings: str
     environment: Mapping[str, str] = field(hash=False)
     share: float = 0.1
+    folder: Path = ROOT
+
+    @property
+    def module(self) -> str:
+        """Enqueues its jobs, and runs its worker."""
+        return f"bench.peers.libraries.with_{OURS if self.library == OTHER else self.library}"
 
     @property
     def name(self) -> str:
         """As it is printed."""
         return f"{self.library} ({self.settings})" if self.settings else self.library
+
+    def of_other(self, folder: Path) -> Self:
+        """The same of another checkout, which `folder` leads to."""
+        return replace(self, library=OTHER, folder=folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +62,14 @@ class Endpoint:
     module: str
     keeps: Literal["keys", "list", "nothing"]
     environment: Mapping[str, str] = field(default_factory=dict, hash=False)
+    folder: Path = ROOT
+
+    def of_other(self, folder: Path) -> Self:
+        """The same of another checkout, which `folder` leads to."""
+        return replace(self, library=OTHER, name=f"{self.name}, {OTHER}", folder=folder)
+
+
+Party = TypeVar("Party", Contender, Endpoint)
 
 
 def _at(library: str, concurrency: int, settings: str = "", share: float = 0.1, **environment: str) -> Contender:
@@ -136,3 +158,12 @@ ENDPOINTS = (
 )
 
 PEERS = ("arq", "saq", "taskiq", "streaq", "celery")
+
+
+def beside_other(parties: Sequence[Party], folder: Path) -> list[Party]:
+    """Ours alone, each followed by the same of the checkout whose `gateway` and `workers` are in `folder`."""
+    found = []
+    for own in parties:
+        if own.library == OURS and own != BARE:
+            found += [own, own.of_other(folder)]
+    return found

@@ -41,7 +41,8 @@ def pushes(endpoint: Endpoint, server: Server, seconds: float, connections: int)
     options = ["--port", str(port), "--connections", str(connections)]
     options += ["--seconds", f"{seconds:g}", "--warm-up", f"{seconds / 4:g}"]
     command = [python(endpoint.library), "-m", endpoint.module]
-    with Process(command, {**settings(port, server.url), **endpoint.environment}, placement.MEASURED) as process:
+    told = {**settings(port, server.url), **endpoint.environment}
+    with Process(command, told, placement.MEASURED, endpoint.folder) as process:
         # A bare endpoint knows no other path.
         wait(process, port, "POST", "/push?input=x", 202)
         with Process([sys.executable, "-m", "bench.peers.hammer", *options], {}, placement.REST) as load:

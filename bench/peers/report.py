@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 from dataclasses import asdict, dataclass, field
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.common import placement
 from bench.common.figures import Bar, Summary, percentile, ratios, summary
-from bench.peers.contenders import BARE, GATEWAY, HTTP_PEER, OURS, Contender, Endpoint
+from bench.peers.contenders import BARE, GATEWAY, HTTP_PEER, OTHER, OURS, Contender, Endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from bench.peers.gateways import Pushes
     from bench.peers.workers import Drain
@@ -23,6 +24,8 @@ BARE_BAR = 0.65
 HTTP_BAR = 10.0
 LATENCY_BAR = 1.0
 WAITING_BAR = 1.0
+# Noise allowed between two checkouts of this project.
+OTHER_BAR = 0.95
 LEAN_PEER = "arq"
 _SHOWN = (
     "arq", "saq", "taskiq", "taskiq-redis", "streaq", "celery", "kombu", "fastapi", "starlette", "uvicorn", "httptools",
@@ -36,12 +39,13 @@ K = TypeVar("K", Contender, Endpoint)
 class Run:
     """Raw figures: one list item a round. Latencies are in seconds, one inner list a round; memory is in bytes.
 
-    `waiting_jobs` is how many were enqueued to find what each of them takes.
+    `waiting_jobs` is how many were enqueued to find what each of them takes. `other` names the other checkout.
     """
 
     rounds: int
     server: str
     waiting_jobs: int = 0
+    other: str = ""
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
     jobs: dict[Contender, list[Drain]] = field(default_factory=dict)
     pushes: dict[Endpoint, list[Pushes]] = field(default_factory=dict)
@@ -88,7 +92,25 @@ def best_of(figures: Mapping[K, Sequence[float]], *libraries: str, less: bool = 
 
 def bars(run: Run) -> list[Bar]:
     """One for each kind of measurement that has both sides."""
+    if run.other:
+        return [
+            *_other_bars("jobs/s", _rates(run)),
+            *_other_bars("pushes/s", _push_rates(run)),
+            *_other_bars("p50 of enqueue to start", _p50s_s(run), less=True),
+            *_other_bars("memory of a waiting job", run.waiting_bytes, less=True),
+            *_other_bars("memory of an idle worker", run.resident_bytes, less=True),
+        ]
     return [bar for bar in (_jobs_bar(run), *_pushes_bars(run), _latency_bar(run), _waiting_bar(run)) if bar]
+
+
+def _other_bars(what: str, figures: Mapping[K, Sequence[float]], less: bool = False) -> Iterator[Bar]:
+    """Each of ours to the same of the other checkout."""
+    there = list(figures)
+    for ours, other in itertools.pairwise(there):
+        if (ours.library, other.library) == (OURS, OTHER):
+            told = f"{what}, {ours.name}, to the other checkout's"
+            ratio = ratios(figures[ours], figures[other])
+            yield Bar(what, told, ratio, 1 / OTHER_BAR, "<=") if less else Bar(what, told, ratio, OTHER_BAR)
 
 
 def _jobs_bar(run: Run) -> Bar | None:
@@ -143,7 +165,7 @@ def table(run: Run, on: dict[str, Any]) -> str:
 
 
 def _bars(found: list[Bar]) -> str:
-    cells = [("yes" if b.met else "NO", f"{b.sense} {b.wanted:g}", spread(b.ratio, ".2f"), b.what) for b in found]
+    cells = [("yes" if b.met else "NO", f"{b.sense} {b.wanted:.3g}", spread(b.ratio, ".2f"), b.what) for b in found]
     return rows(("met", "bar", "ratio", ""), cells) if cells else ""
 
 
@@ -231,6 +253,8 @@ def _conditions(run: Run, on: dict[str, Any]) -> str:
         f"server    {run.server}, in memory only, emptied between runs",
         f"rounds    {run.rounds}, all programs in each; a ratio is the median of the rounds' ratios",
     ]
+    if run.other:
+        lines.append(f"{OTHER:9} {run.other}")
     for library, versions in run.versions.items():
         lines.append(f"{library:9} {', '.join(f'{n} {versions[n]}' for n in _SHOWN if n in versions)}")
     return "\n".join(lines)
@@ -261,6 +285,7 @@ def plain(run: Run, on: dict[str, Any]) -> dict[str, Any]:
         "placement": placement.words(),
         "server": run.server,
         "rounds": run.rounds,
+        "other": run.other,
         "versions": run.versions,
         "bars": [bar.plain() for bar in bars(run)],
         "jobs": {c.name: [asdict(d) for d in drains] for c, drains in run.jobs.items()},

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from bench.common.processes import ROOT, BenchError
-from bench.peers.contenders import OURS
+from bench.peers.contenders import OTHER, OURS
 
 VENVS = ROOT / ".bench" / "venvs"
 REQUIREMENTS = ROOT / "bench" / "peers" / "libraries" / "requirements"
@@ -16,7 +16,7 @@ REQUIREMENTS = ROOT / "bench" / "peers" / "libraries" / "requirements"
 
 def python(library: str) -> str:
     """The interpreter that a library's module is run with; its environment is made if it is missing or outdated."""
-    if library == OURS:
+    if library in (OURS, OTHER):
         return sys.executable
     requirements = REQUIREMENTS / f"{library}.txt"
     venv = VENVS / library

@@ -22,11 +22,11 @@ _SETTLE_PATIENCE_S = 10.0
 
 def running(contender: Contender, server: Server, command: str, cores: frozenset[int], **variables: str) -> Process:
     """A library's module, told to `fill`, `work` or `trickle`, with further variables."""
-    module = f"bench.peers.libraries.with_{contender.library}"
     return Process(
-        [python(contender.library), "-m", module, command],
+        [python(contender.library), "-m", contender.module, command],
         {**contender.environment, "REDIS_URL": server.url, **variables},
         cores,
+        contender.folder,
     )
 
 

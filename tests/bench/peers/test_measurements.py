@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.common import placement, server
-from bench.common.processes import BenchError, Process
+from bench.common.processes import ROOT, BenchError, Process
 from bench.peers import command, memory, venvs, workers
 from bench.peers.contenders import BARE, GATEWAY, OURS, Contender
 from bench.peers.report import Run
@@ -131,3 +131,23 @@ def test_every_kind_has_us_and_others_in_it() -> None:
         assert OURS in libraries
         assert len(libraries) > 1
     assert command.field([]).libraries == []
+
+
+def test_other_checkout_is_measured_beside_this_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = command.Sizes(jobs=200, push_s=0.3, trickled=3, waiting=100, memory_rounds=1, connections=2, rate=50.0)
+    monkeypatch.setattr(command, "QUICK", sizes)
+    arguments = ["--quick", "--only", "jobs", "pushes", "latency", "--against", str(ROOT)]
+    monkeypatch.setattr(sys, "argv", ["bench peers", *arguments])
+    command.main()
+    shown = capsys.readouterr().out
+    assert "jobs/s, leadtime (100 at once), to the other checkout's" in shown
+    assert "pushes/s, gateway, to the other checkout's" in shown
+    assert "bare endpoint" not in shown
+
+
+def test_folder_that_is_no_checkout_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench peers", "--against", str(tmp_path)])
+    with pytest.raises(SystemExit, match="is no checkout of this project: it has no folder gateway"):
+        command.main()
