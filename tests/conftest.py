@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from workers.stream import Stream
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds `--all`."""
+    parser.addoption("--all", action="store_true", help="the tests marked `slow`, too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Takes `not slow` out of pyproject.toml's choice of tests if all are wanted."""
+    if config.option.all:
+        config.option.markexpr = config.option.markexpr.replace(" and not slow", "")
+
+
 @pytest.fixture(scope="session", params=sorted(server_binaries()))
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A running server: every test that uses it runs once against each kind there is."""
