@@ -1,4 +1,4 @@
-"""The README's tables of settings, made from the settings classes: printed, or with `--write` put in their place."""
+"""The tables of docs/settings.md, made from the settings classes: printed, or with `--write` put in their place."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from workers.settings import StreamSettings, WorkerSettings
 if TYPE_CHECKING:
     from pydantic_settings import BaseSettings
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 BEGIN = "<!-- settings: made by `python -m deploy.local.settings_table --write` -->\n"
 END = "<!-- end of settings -->\n"
 
-# A class, and those whose settings another table has.
+# Title of the table, class, and the classes whose settings another table has.
 _SECTIONS: list[tuple[str, type[BaseSettings], tuple[type[BaseSettings], ...]]] = [
-    ("Read by the run command (`up`)", UpSettings, ()),
-    ("Read by the gateway, the workers and the scaler", StreamSettings, ()),
-    ("Read by the gateway", GatewaySettings, (StreamSettings,)),
-    ("Read by the workers", WorkerSettings, (StreamSettings,)),
-    ("Read by a worker in a pod", PodSettings, ()),
-    ("Read by the scaler, and by the run command with `WORKERS=auto`", PolicySettings, ()),
-    ("Read by the scaler in a cluster", ScalerSettings, (StreamSettings, PolicySettings)),
+    ("The run command (`up`)", UpSettings, ()),
+    ("Gateway, workers and scaler", StreamSettings, ()),
+    ("The gateway", GatewaySettings, (StreamSettings,)),
+    ("The workers", WorkerSettings, (StreamSettings,)),
+    ("A worker in a pod", PodSettings, ()),
+    ("The scaler, and the run command with `WORKERS=auto`", PolicySettings, ()),
+    ("The scaler in a cluster", ScalerSettings, (StreamSettings, PolicySettings)),
 ]
 
 
 def tables() -> str:
-    """One markdown table per part, each line ended by a newline: name, default, unit, meaning of every setting."""
+    """A heading and a Markdown table for each class: name, default, unit and meaning of every setting."""
     parts: list[str] = []
     for title, settings, others in _SECTIONS:
         known = {name for other in others for name in other.model_fields}
@@ -42,13 +42,13 @@ def tables() -> str:
             if name not in known
         ]
         parts.append(
-            "\n".join([f"**{title}**\n", "| Name | Default | Unit | Meaning |", "| --- | --- | --- | --- |", *rows])
+            "\n".join([f"## {title}\n", "| Name | Default | Unit | Meaning |", "| --- | --- | --- | --- |", *rows])
         )
     return "\n\n".join(parts) + "\n"
 
 
 def section() -> str:
-    """The tables between their marks, as the README has them."""
+    """The tables between their marks, as the page has them."""
     return f"{BEGIN}\n{tables()}\n{END}"
 
 
@@ -75,13 +75,13 @@ def _meaning(description: str | None) -> str:
 
 
 def main() -> None:
-    """Prints the section, or writes it into the README."""
+    """Prints the section, or writes it into the page."""
     if sys.argv[1:] != ["--write"]:
         print(section(), end="")
         return
-    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
-    README.write_text(f"{before}{section()}{after}", encoding="utf-8")
+    PAGE.write_text(f"{before}{section()}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -306,8 +306,8 @@ def test_network_policies_let_the_scaler_be_asked_and_ask(overlay: str) -> None:
 
 @pytest.mark.parametrize("through", ["keda", "direct"])
 def test_scaler_in_an_overlay_of_ones_own(through: str, tmp_path: Path) -> None:
-    """As deploy/README.md has it, on the example that overlays/production is."""
-    text = (ROOT / "deploy/README.md").read_text(encoding="utf-8")
+    """As docs/kubernetes.md has it, on the example that overlays/production is."""
+    text = (ROOT / "docs/kubernetes.md").read_text(encoding="utf-8")
     (snippet,) = (part for part in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "components:" in part)
     more = yaml.safe_load(snippet.replace("../../scaler/keda #", f"../../scaler/{through} #"))
     if through == "direct":

@@ -1,4 +1,4 @@
-"""What holds for the whole project: its README, what imports what, and what no file contains."""
+"""What holds for the whole project: its version, its commands, what imports what, and what no file contains."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 
 import workers
 from deploy.kubernetes import image
-from deploy.local import settings_table
 from deploy.local.__main__ import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,27 +27,6 @@ def project_files() -> list[Path]:
         pytest.skip("needs git and a clone")
     files = [ROOT / name for name in done.stdout.decode().split("\0") if name]
     return [path for path in files if path.is_file()]
-
-
-def test_readme_lists_the_settings() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert settings_table.section() in readme, "run `python3 deploy/local fmt`"
-
-
-def test_table_names_every_setting() -> None:
-    tables = settings_table.tables()
-    for _, settings, _ in settings_table._SECTIONS:
-        for name in settings.model_fields:
-            assert f"| `{name.upper()}` |" in tables
-
-
-def test_write_puts_the_table_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{settings_table.BEGIN}old{settings_table.END}after\n", encoding="utf-8")
-    monkeypatch.setattr(settings_table, "README", readme)
-    monkeypatch.setattr(sys, "argv", ["settings_table", "--write"])
-    settings_table.main()
-    assert readme.read_text(encoding="utf-8") == f"before\n{settings_table.section()}after\n"
 
 
 def test_version_is_known_where_nothing_is_installed(tmp_path: Path) -> None:
