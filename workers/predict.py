@@ -53,7 +53,7 @@ async def load_model(ctx: dict[Any, Any]) -> None:
         memory_limit_bytes=settings.model_memory_limit_bytes,
         max_result_bytes=settings.max_result_bytes,
         on_loaded=worker.set_capacity,
-        on_load_s=worker.metrics.model_loads.add,
+        on_load_s=worker.metrics.model_loads.observe,
     )
     logger.info("loading the model %s", settings.model)
     worker.watch(host.run(), "model")
