@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from workers.model_host.host import ModelHost, ModelTimedOut
+from workers.model_host.errors import ModelTimedOut
+from workers.model_host.host import ModelHost
 
 if TYPE_CHECKING:
     from workers.settings import WorkerSettings
