@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from gateway.app import create_app, create_parts
+from gateway.app import create_app, create_context
 from gateway.http.protocol import LimitedProtocol
 from gateway.settings import GatewaySettings
 from workers.settings import load
@@ -25,24 +25,24 @@ if TYPE_CHECKING:
 GRACE_S = 5
 
 
-class Server(uvicorn.Server):
-    """On a signal, those who wait for a job's end are answered at once, with what there is."""
+class GatewayServer(uvicorn.Server):
+    """uvicorn's server. On a signal, it answers the requests that wait for a job's end at once."""
 
     def __init__(self, config: uvicorn.Config, waiters: Waiters) -> None:
         super().__init__(config)
         self._waiters = waiters
 
     async def shutdown(self, *args: object, **kwargs: object) -> None:
-        """Lets go of the waiters first: the open connections are waited for."""
+        """Ends the waits first, because uvicorn waits for the open connections."""
         self._waiters.close()
         await super().shutdown(*args, **kwargs)  # type: ignore[arg-type]
 
 
-def server_of(settings: GatewaySettings) -> Server:
+def server_of(settings: GatewaySettings) -> GatewayServer:
     """The gateway's HTTP server."""
-    parts = create_parts(settings)
+    context = create_context(settings)
     config = uvicorn.Config(
-        create_app(parts),
+        create_app(context),
         host=settings.host,
         port=settings.port,
         http=LimitedProtocol,
@@ -57,7 +57,7 @@ def server_of(settings: GatewaySettings) -> Server:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_S,
     )
-    return Server(config, parts.waiters)
+    return GatewayServer(config, context.waiters)
 
 
 def _exit(_signum: int, _frame: FrameType | None) -> None:
@@ -71,7 +71,7 @@ def _allow_many_connections() -> None:
 
 
 def _collect_garbage_seldom() -> None:
-    # Requests in flight are no garbage: looking for it among them at every 700th object takes a tenth of the time.
+    # Requests in flight are no garbage. Python's default, a collection per 700 new objects, takes a tenth of the time.
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
 
@@ -80,7 +80,7 @@ def main() -> None:
     """Reads the settings and serves until SIGTERM or SIGINT."""
     settings = load(GatewaySettings)
     configure_logging(settings.log_level)
-    # uvicorn raises the signal that stopped it again, behind a clean stop.
+    # After a clean stop, uvicorn raises the signal that stopped it once more.
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
     _allow_many_connections()

@@ -1,4 +1,4 @@
-"""What the endpoints work with; one of each per process."""
+"""What the endpoints work with."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gateway.http.api_keys import ApiKeys
-    from gateway.metrics import Metrics
+    from gateway.metrics import GatewayMetrics
     from gateway.settings import GatewaySettings
     from gateway.waiting import Waiters
     from workers.stream import Stream
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """Handed to every endpoint, in its `Call`."""
+class Context:
+    """Every endpoint's first argument; there is one per process. `openapi` is the document of /openapi.json."""
 
     settings: GatewaySettings
     stream: Stream
     api_keys: ApiKeys
     waiters: Waiters
-    metrics: Metrics
+    metrics: GatewayMetrics
     openapi: dict[str, Any]

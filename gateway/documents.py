@@ -6,29 +6,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from starlette.responses import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from workers.stream import JobView
 
 
-class JsonResponse(Response):
-    """`document` as application/json."""
-
-    def __init__(self, document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
-        # Not Starlette's constructor, which looks for a content type and a length among any headers.
-        self.status_code = status
-        self.background = None
-        self.body = orjson.dumps(document)
-        self.raw_headers = [(b"content-length", b"%d" % len(self.body)), (b"content-type", b"application/json")]
-        if headers:
-            self.raw_headers += [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-
-
 def status_document(view: JobView) -> dict[str, Any]:
-    """Status, attempts, times (RFC 3339, null while they are to come), error, and how many are at most ahead."""
+    """Status, attempts, times (RFC 3339, null until they are known), error, and at most how many jobs are ahead."""
     return {
         "id": view.id,
         "status": view.status,
@@ -44,7 +28,7 @@ def status_document(view: JobView) -> dict[str, Any]:
 def data_document(view: JobView) -> dict[str, Any] | None:
     """The `output` and `input` that `predict` returned, and the latency in seconds from push to finish.
 
-    None without a result. A result of another shape is the output, and then the input is null.
+    None if the job has no result. A result that is no object with `output` is itself the output; the input is null.
     """
     if view.result is None or view.finished_ms is None:
         return None

@@ -1,4 +1,4 @@
-"""What machines ask of the gateway: whether it lives, whether it is ready, its metrics, its description."""
+"""What machines ask of the gateway: whether it is alive, whether it is ready, its metrics, its API's description."""
 
 from __future__ import annotations
 
@@ -8,38 +8,39 @@ from typing import TYPE_CHECKING
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
-from gateway.documents import JsonResponse
+from gateway.http.responses import JsonResponse
 from workers.stream import is_unavailable
 
 if TYPE_CHECKING:
-    from gateway.http.request import Call
+    from gateway.context import Context
+    from gateway.http.request import HttpRequest
 
 logger = logging.getLogger(__name__)
 
 
-async def healthz(_call: Call) -> Response:
-    """GET /healthz: the process answers."""
+async def healthz(_context: Context, _request: HttpRequest) -> Response:
+    """GET /healthz: 200, as the process answers."""
     return JsonResponse({"status": "ok"})
 
 
-async def readyz(call: Call) -> Response:
-    """GET /readyz: the stream can be reached."""
-    await call.parts.stream.ping()
+async def readyz(context: Context, _request: HttpRequest) -> Response:
+    """GET /readyz: 200 if the stream can be reached. Raises what the stream does."""
+    await context.stream.ping()
     return JsonResponse({"status": "ok"})
 
 
-async def metrics(call: Call) -> Response:
-    """GET /metrics: Prometheus' text format. Without the stream's own figures while it can't be reached."""
-    parts, counts = call.parts, None
+async def metrics(context: Context, _request: HttpRequest) -> Response:
+    """GET /metrics: Prometheus' text format. The stream's figures are left out while it can't be reached."""
+    counts = None
     try:
-        counts = await parts.stream.counts()
+        counts = await context.stream.counts()
     except Exception as error:
         if not is_unavailable(error):
             raise
         logger.warning("metrics without the stream's: it can't be reached (%s)", error)
-    return Response(parts.metrics.text(counts, parts.waiters.count), media_type=CONTENT_TYPE_LATEST)
+    return Response(context.metrics.text(counts, context.waiters.count), media_type=CONTENT_TYPE_LATEST)
 
 
-async def openapi(call: Call) -> Response:
-    """GET /openapi.json: the description of this very gateway."""
-    return JsonResponse(call.parts.openapi)
+async def openapi(context: Context, _request: HttpRequest) -> Response:
+    """GET /openapi.json: the API of this gateway, as its settings make it."""
+    return JsonResponse(context.openapi)

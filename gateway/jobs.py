@@ -6,47 +6,47 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from gateway.documents import JsonResponse, data_document, status_document
+from gateway.documents import data_document, status_document
 from gateway.http.body import read_args
 from gateway.http.errors import Problem, unavailable
 from gateway.http.idempotency import read_key
+from gateway.http.responses import JsonResponse
 from gateway.waiting import read_wait
 from workers.stream import JobView, NewJob, Status, is_unavailable
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from gateway.context import Parts
-    from gateway.http.request import Call
+    from gateway.context import Context
+    from gateway.http.request import HttpRequest
 
-ID_PATTERN = "[A-Za-z0-9_.:-]{1,128}"
-_ID = re.compile(ID_PATTERN)
+_ID = re.compile("[A-Za-z0-9_.:-]{1,128}")
 _NO_JOB = "job not found"
 _NO_RESULT = "job result not found"
 
 
-async def push(call: Call) -> Response:
+async def push(context: Context, request: HttpRequest) -> Response:
     """POST /push: takes an input, answers 202 with the id once the stream has accepted the job.
 
-    With a wait: the status document, and with status 200 and the data document's members once it is finished.
+    If the client waits, the answer is the status document: with 200 if the job has ended, and then also with the
+    data document's members if it has a result.
     """
-    parts = call.parts
-    settings = parts.settings
-    owner = parts.api_keys.owner(call)
-    wait_s, headers = read_wait(call, settings.max_wait_s)
-    args = await read_args(call, settings.max_input_bytes, settings.body_timeout_s)
-    key, fingerprint = read_key(call, owner, args)
+    settings = context.settings
+    owner = context.api_keys.owner(request)
+    wait_s, headers = read_wait(request, settings.max_wait_s)
+    args = await read_args(request, settings.max_input_bytes, settings.body_timeout_s)
+    key, fingerprint = read_key(request, owner, args)
     job = NewJob(os.urandom(16).hex(), args, owner=owner, idempotency_key=key, fingerprint=fingerprint)
     if not wait_s:
-        return _accepted(await _accept(parts, job), headers)
-    with parts.waiters.place() as waiter:
-        job_id = await _accept(parts, job)
+        return _accepted(await _accept(context, job), headers)
+    with context.waiters.place() as waiter:
+        job_id = await _accept(context, job)
         try:
-            view = await parts.waiters.view(waiter, call, job_id, wait_s, with_result=True)
+            view = await context.waiters.view(waiter, request, job_id, wait_s, with_result=True)
         except Exception as error:
             if not is_unavailable(error):
                 raise
-            # It is accepted all the same, and its id must not be lost.
+            # The job is accepted all the same, and the client must learn its id.
             view = None
     if view is None:
         return _accepted(job_id, headers)
@@ -54,10 +54,10 @@ async def push(call: Call) -> Response:
     return JsonResponse(document, 200 if view.status.ended else 202, _with_location(headers, job_id))
 
 
-async def _accept(parts: Parts, job: NewJob) -> str:
+async def _accept(context: Context, job: NewJob) -> str:
     """The id of the job, or of the one that its idempotency key stands for. Raises Problem (422, 503)."""
-    pushed = await parts.stream.push(job)
-    parts.metrics.pushed(pushed.outcome)
+    pushed = await context.stream.push(job)
+    context.metrics.pushed(pushed.outcome)
     if pushed.outcome == "full":
         raise unavailable("the backlog is full")
     if pushed.outcome == "conflict":
@@ -73,49 +73,54 @@ def _with_location(headers: dict[str, str], job_id: str) -> dict[str, str]:
     return {**headers, "Location": f"/status/{job_id}"}
 
 
-async def _own(call: Call, owner: str, missing: str = _NO_JOB, with_result: bool = False) -> JobView:
-    """The job that the path names. Raises Problem 404 where there is none, or it is not the owner's."""
-    parts = call.parts
-    job_id = call.job_id
-    view = await parts.stream.view(job_id, with_result) if _ID.fullmatch(job_id) else None
+async def _own(
+    context: Context, request: HttpRequest, owner: str, missing: str = _NO_JOB, with_result: bool = False
+) -> JobView:
+    """The job that the path names. Raises Problem 404 if there is none, or if it is another owner's."""
+    job_id = request.job_id
+    view = await context.stream.view(job_id, with_result) if _ID.fullmatch(job_id) else None
     if view is None or view.owner != owner:
         raise Problem(404, missing)
     return view
 
 
-async def _own_ended(call: Call, missing: str = _NO_JOB, with_result: bool = False) -> tuple[JobView, dict[str, str]]:
-    """The same, after the wait that the client asks for; with headers for the answer."""
-    parts = call.parts
-    owner = parts.api_keys.owner(call)
-    wait_s, headers = read_wait(call, parts.settings.max_wait_s)
-    view: JobView | None = await _own(call, owner, missing, with_result)
+async def _own_ended(
+    context: Context, request: HttpRequest, missing: str = _NO_JOB, with_result: bool = False
+) -> tuple[JobView, dict[str, str]]:
+    """The job that the path names, once it has ended or the client's wait is over, and headers for the answer.
+
+    Raises Problem (400, 401, 404, 503).
+    """
+    owner = context.api_keys.owner(request)
+    wait_s, headers = read_wait(request, context.settings.max_wait_s)
+    view: JobView | None = await _own(context, request, owner, missing, with_result)
     if view and wait_s and not view.status.ended:
-        with parts.waiters.place() as waiter:
-            view = await parts.waiters.view(waiter, call, view.id, wait_s, with_result)
+        with context.waiters.place() as waiter:
+            view = await context.waiters.view(waiter, request, view.id, wait_s, with_result)
     if view is None:
         raise Problem(404, missing)
     return view, headers
 
 
-async def status(call: Call) -> Response:
+async def status(context: Context, request: HttpRequest) -> Response:
     """GET /status/{id}: the status document."""
-    view, headers = await _own_ended(call)
+    view, headers = await _own_ended(context, request)
     return JsonResponse(status_document(view), headers=headers)
 
 
-async def data(call: Call) -> Response:
+async def data(context: Context, request: HttpRequest) -> Response:
     """GET /data/{id}: the data document."""
-    view, headers = await _own_ended(call, _NO_RESULT, with_result=True)
+    view, headers = await _own_ended(context, request, _NO_RESULT, with_result=True)
     document = data_document(view)
     if document is None:
         raise Problem(404, _NO_RESULT, headers, id=view.id, job_status=view.status, error=view.error)
     return JsonResponse(document, headers=headers)
 
 
-async def cancel(call: Call) -> Response:
+async def cancel(context: Context, request: HttpRequest) -> Response:
     """POST /cancel/{id}: 200, or 409 if the job has ended."""
-    view = await _own(call, call.parts.api_keys.owner(call))
-    outcome = view.status.value if view.status.ended else await call.parts.stream.cancel(view.id)
+    view = await _own(context, request, context.api_keys.owner(request))
+    outcome = view.status.value if view.status.ended else await context.stream.cancel(view.id)
     if outcome == "missing":
         raise Problem(404, _NO_JOB)
     if view.status.ended or outcome != Status.CANCELLED:
@@ -123,10 +128,10 @@ async def cancel(call: Call) -> Response:
     return JsonResponse({"id": view.id, "status": Status.CANCELLED})
 
 
-async def retry(call: Call) -> Response:
+async def retry(context: Context, request: HttpRequest) -> Response:
     """POST /retry/{id}: 202, or 409 if the job has not failed."""
-    view = await _own(call, call.parts.api_keys.owner(call))
-    outcome = await call.parts.stream.retry(view.id)
+    view = await _own(context, request, context.api_keys.owner(request))
+    outcome = await context.stream.retry(view.id)
     match outcome:
         case "retried":
             return JsonResponse({"id": view.id, "status": Status.QUEUED}, 202, _with_location({}, view.id))

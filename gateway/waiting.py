@@ -14,27 +14,27 @@ from gateway.http.errors import Problem, unavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.http.request import Call
+    from gateway.http.request import HttpRequest
     from workers.stream import JobView, Stream, Subscription
 
 _NUMBER = re.compile(r"\d+(\.\d+)?([eE][+-]?\d+)?")  # JSON's, without a sign
 _PREFERENCE = re.compile(r'\s*wait\s*=\s*("?)(\d{1,9})\1\s*(;.*)?', re.IGNORECASE)
 
 
-def read_wait(call: Call, most_s: float) -> tuple[float, dict[str, str]]:
-    """How many seconds the client would wait, and the headers that say what was made of its preference.
+def read_wait(request: HttpRequest, most_s: float) -> tuple[float, dict[str, str]]:
+    """How many seconds the client wants to wait, and headers that say which preference was applied.
 
-    `?wait=` must be a number from 0 to `most_s`, otherwise Problem 400. `Prefer: wait=N` (RFC 7240) is cut to
-    `most_s`, and ignored where it is malformed or `?wait=` is there.
+    `?wait=` must be a number from 0 to `most_s`; otherwise raises Problem 400. `Prefer: wait=N` (RFC 7240) is cut to
+    `most_s`. It is ignored if it is malformed, or if there is a `?wait=`.
     """
-    text = call.query.get("wait")
+    text = request.query.get("wait")
     if text is not None:
         if not _NUMBER.fullmatch(text) or not 0 <= float(text) <= most_s:
             raise Problem(400, f"wait must be a number of seconds from 0 to {most_s:g}")
         return float(text), {}
-    if call.header(b"prefer") is None:
+    if request.header(b"prefer") is None:
         return 0.0, {}
-    for header in call.headers(b"prefer"):
+    for header in request.headers(b"prefer"):
         for preference in header.split(","):
             if match := _PREFERENCE.fullmatch(preference):
                 wait_s = min(int(match[2]), int(most_s))
@@ -43,26 +43,26 @@ def read_wait(call: Call, most_s: float) -> tuple[float, dict[str, str]]:
 
 
 class Waiter:
-    """One waiting request."""
+    """One waiting request. Its `bell` is rung when it should look at its job again."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.bell = loop.create_future()
         self.is_late = False
 
     def expire(self) -> None:
-        """The wait is over."""
-        # Not found out by the clock: a timer may fire a little before its time.
+        """Ends the wait: the next look is the last."""
+        # `view` asks this flag and not the clock, because a timer may fire a little early.
         self.is_late = True
         self.ring()
 
     def ring(self, *_: object) -> None:
-        """Lets it look at its job again."""
+        """Wakes the request, so that it looks at its job again."""
         if not self.bell.done():
             self.bell.set_result(None)
 
 
 class Waiters:
-    """The waiting requests of this process, at most `most` at a time."""
+    """The waiting requests of this process: at most `most` at a time, `count` now."""
 
     def __init__(self, stream: Stream, most: int) -> None:
         self._stream = stream
@@ -72,17 +72,17 @@ class Waiters:
         self.count = 0
 
     def subscription(self) -> Subscription:
-        """What has to run for the waiters to be woken."""
+        """The subscription to ended jobs. It must run, or no waiter is woken."""
         return self._stream.ended(self._ended, self._ring_all)
 
     def close(self) -> None:
-        """Answers all who wait with what there is, now and from now on."""
+        """Ends all waits, also those that begin later: each request is answered with its job as it is."""
         self._closing = True
         self._ring_all()
 
     @contextlib.contextmanager
     def place(self) -> Iterator[Waiter]:
-        """A place for one waiter. Raises Problem 503 if all are taken."""
+        """Reserves a place for one waiter. Raises Problem 503 if all are taken."""
         if self.count >= self._most:
             raise unavailable("too many requests wait already")
         self.count += 1
@@ -91,16 +91,18 @@ class Waiters:
         finally:
             self.count -= 1
 
-    async def view(self, waiter: Waiter, call: Call, job_id: str, wait_s: float, with_result: bool) -> JobView | None:
+    async def view(
+        self, waiter: Waiter, request: HttpRequest, job_id: str, wait_s: float, with_result: bool
+    ) -> JobView | None:
         """The job's record once it has ended, or after `wait_s` seconds. Raises ClientDisconnect."""
         loop = asyncio.get_running_loop()
         timer = loop.call_later(wait_s, waiter.expire)
-        disconnect = loop.create_task(call.disconnected())
+        disconnect = loop.create_task(request.disconnected())
         disconnect.add_done_callback(waiter.ring)
         self._by_job.setdefault(job_id, set()).add(waiter)
         try:
             while True:
-                # The bell is set up before the look: an end in between rings it.
+                # The bell comes first. If the job ends after the look, its message finds a bell to ring.
                 waiter.bell = loop.create_future()
                 view = await self._stream.view(job_id, with_result)
                 if view is None or view.status.ended or self._closing or waiter.is_late:

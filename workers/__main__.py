@@ -15,7 +15,7 @@ from arq.worker import func
 from redis.exceptions import AuthenticationError
 
 from workers.kubernetes.deletion_cost import PodSettings, keep_deletion_cost
-from workers.model_host.host import ModelLoadFailed, ModelNotFound
+from workers.model_host.errors import ModelLoadFailed, ModelNotFound
 from workers.predict import STOP_S, load_model, predict
 from workers.settings import BAD_SETTING, WorkerSettings, load
 from workers.telemetry.logs import configure_logging

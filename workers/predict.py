@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from workers.model_host.host import ModelHost, ModelTimedOut
+from workers.model_host.errors import ModelTimedOut
+from workers.model_host.host import ModelHost
 
 if TYPE_CHECKING:
     from workers.settings import WorkerSettings
@@ -53,7 +54,7 @@ async def load_model(ctx: dict[Any, Any]) -> None:
         memory_limit_bytes=settings.model_memory_limit_bytes,
         max_result_bytes=settings.max_result_bytes,
         on_loaded=worker.set_capacity,
-        on_load_s=worker.metrics.model_loads.add,
+        on_load_s=worker.metrics.model_loads.observe,
     )
     logger.info("loading the model %s", settings.model)
     worker.watch(host.run(), "model")

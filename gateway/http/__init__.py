@@ -1,1 +1,1 @@
-"""What HTTP is made of: requests, bodies, keys, errors, limits."""
+"""What HTTP is made of: requests, inputs, API keys, responses, errors, limits, routing; none knows the context."""

@@ -10,35 +10,38 @@ import orjson
 from gateway.http.errors import Problem
 
 if TYPE_CHECKING:
-    from gateway.http.request import Call
+    from gateway.http.request import HttpRequest
 
 
-async def read_args(call: Call, max_bytes: int, timeout_s: float) -> bytes:
-    """The job's positional arguments: a JSON array of the one input. Raises Problem (400, 408, 413, 415)."""
-    body = await _read(call, max_bytes, timeout_s)
-    text = call.query.get("input")
+async def read_args(request: HttpRequest, max_bytes: int, timeout_s: float) -> bytes:
+    """The job's positional arguments: a JSON array with the input as its only element.
+
+    Raises Problem (400, 408, 413, 415) and ClientDisconnect.
+    """
+    body = await _read(request, max_bytes, timeout_s)
+    text = request.query.get("input")
     if not body:
         if not text:
             raise Problem(400, "empty input")
-        return _text_args(text, call.scope["query_string"], max_bytes)
+        return _text_args(text, request.query_string, max_bytes)
     if text is not None:
         raise Problem(400, "the input is given twice: in the query and as a body")
-    content_type = (call.header(b"content-type") or "").partition(";")[0].strip().lower()
+    content_type = (request.header(b"content-type") or "").partition(";")[0].strip().lower()
     if content_type != "application/json" and not content_type.endswith("+json"):
         raise Problem(415, "a body must be application/json", {"Accept-Post": "application/json"})
     return _json_args(body)
 
 
-async def _read(call: Call, max_bytes: int, timeout_s: float) -> bytes:
-    declared = call.header(b"content-length")
-    if declared in (None, "0") and call.header(b"transfer-encoding") is None:
+async def _read(request: HttpRequest, max_bytes: int, timeout_s: float) -> bytes:
+    declared = request.header(b"content-length")
+    if declared in (None, "0") and request.header(b"transfer-encoding") is None:
         return b""
     if declared and declared.isdecimal() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
     chunks, size = [], 0
     try:
         async with asyncio.timeout(timeout_s):
-            async for chunk in call.body():
+            async for chunk in request.body():
                 size += len(chunk)
                 if size > max_bytes:
                     raise _too_large(max_bytes)
@@ -51,7 +54,7 @@ async def _read(call: Call, max_bytes: int, timeout_s: float) -> bytes:
 def _text_args(text: str, query: bytes, max_bytes: int) -> bytes:
     if len(text.encode(errors="replace")) > max_bytes:
         raise _too_large(max_bytes)
-    # Bytes that are no UTF-8 have become U+FFFD by now: an input other than the one that was meant.
+    # Parsing has replaced bytes that are no UTF-8 by U+FFFD, which is not the input that was meant.
     if "\ufffd" in text and b"%EF%BF%BD" not in query.upper():
         raise Problem(400, "the input is not valid UTF-8")
     return orjson.dumps([text])

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 2
-CLIENT_CLOSED_REQUEST = 499  # never seen by anyone but the metrics
+CLIENT_CLOSED_REQUEST = 499  # only the metrics see it: the client is gone
 _SENTENCES = {404: "there is nothing at this path", 405: "this path does not take this method"}
 
 
 class Problem(Exception):  # noqa: N818
-    """Answers a request with `status` and one sentence; `members` extend the document."""
+    """Answers a request with `status` and one sentence, `detail`; `members` are added to the document."""
 
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None, **members: Any) -> None:
         super().__init__(detail)
@@ -55,8 +55,8 @@ def unavailable(detail: str) -> Problem:
     return Problem(503, detail, {"Retry-After": str(RETRY_AFTER_S)})
 
 
-def answer(error: Exception) -> Response:
-    """What the client is told of `error`. One that nobody foresaw is logged."""
+def error_response(error: Exception) -> Response:
+    """What the client is told of `error`. An unexpected error is logged; its answer (500) tells nothing of it."""
     if isinstance(error, Problem):
         return error.response()
     if isinstance(error, HTTPException):

@@ -11,21 +11,21 @@ import orjson
 from gateway.http.errors import Problem
 
 if TYPE_CHECKING:
-    from gateway.http.request import Call
+    from gateway.http.request import HttpRequest
 
 MAX_KEY_CHARS = 255
 _KEY = re.compile(rf"[\x20-\x7e]{{1,{MAX_KEY_CHARS}}}")
 
 
-def read_key(call: Call, owner: str, args: bytes) -> tuple[str, str]:
-    """The push's idempotency key and the fingerprint of its input, both hashed; empty without the header.
+def read_key(request: HttpRequest, owner: str, args: bytes) -> tuple[str, str]:
+    """The push's idempotency key and the fingerprint of its input, both as SHA-256 in hex; empty without the header.
 
-    The header is that of the IETF draft "The Idempotency-Key HTTP Header Field". A key is its owner's own: the
-    same one of another owner is another key. Members' order makes no other input. Raises Problem 400.
+    The header is that of the IETF draft "The Idempotency-Key HTTP Header Field". Two owners may use the same key
+    without meeting. Inputs that differ only in the order of their members are the same. Raises Problem 400.
     """
-    if call.header(b"idempotency-key") is None:
+    if request.header(b"idempotency-key") is None:
         return "", ""
-    keys = call.headers(b"idempotency-key")
+    keys = request.headers(b"idempotency-key")
     if len(keys) > 1 or not _KEY.fullmatch(keys[0].strip()):
         raise Problem(400, f"Idempotency-Key must be given once, as 1 to {MAX_KEY_CHARS} printable ASCII characters")
     key = hashlib.sha256(f"{owner} {keys[0].strip()}".encode()).hexdigest()

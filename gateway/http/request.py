@@ -1,43 +1,42 @@
-"""One request to one endpoint: what it asks, and how it is answered."""
+"""One HTTP request, as the endpoints see it."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect
 
-from gateway.http.errors import answer
-
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
-    from starlette.responses import Response
-    from starlette.types import Receive, Scope, Send
-
-    from gateway.context import Parts
+    from starlette.types import Receive, Scope
 
 
-class Call:
-    """A request; less than Starlette's, whose headers and query cost more than all the rest of a push.
+class HttpRequest:
+    """Reads one request's query, headers and body. Starlette's `Request` would cost more than the rest of a push.
 
-    `query` and `header` know of names that come more than once the last.
+    `query` and `header` give the last value of a name that comes more than once.
     """
 
-    __slots__ = ("_headers", "parts", "query", "receive", "scope")
+    __slots__ = ("_headers", "_receive", "_scope", "query")
 
-    def __init__(self, scope: Scope, receive: Receive, parts: Parts) -> None:
-        self.scope = scope
-        self.receive = receive
-        self.parts = parts
-        self.query = _parse(scope["query_string"].decode("latin-1"))
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._scope = scope
+        self._receive = receive
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.query = _parse(scope["query_string"].decode("latin-1"))
+
+    @property
+    def query_string(self) -> bytes:
+        """The query as it was sent, percent-encoded."""
+        query_string: bytes = self._scope["query_string"]
+        return query_string
 
     @property
     def job_id(self) -> str:
         """The path's `{id}`."""
-        job_id: str = self.scope["path_params"]["id"]
+        job_id: str = self._scope["path_params"]["id"]
         return job_id
 
     def header(self, name: bytes) -> str | None:
@@ -46,13 +45,13 @@ class Call:
         return None if value is None else value.decode("latin-1")
 
     def headers(self, name: bytes) -> list[str]:
-        """The values of all headers of a name."""
-        return [value.decode("latin-1") for key, value in self.scope["headers"] if key == name]
+        """The values of all headers of a name (in lower case)."""
+        return [value.decode("latin-1") for key, value in self._scope["headers"] if key == name]
 
     async def body(self) -> AsyncIterator[bytes]:
-        """The body, as it comes. Raises ClientDisconnect."""
+        """The body, in the pieces that arrive. Raises ClientDisconnect."""
         while True:
-            message = await self.receive()
+            message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
             yield message.get("body", b"")
@@ -61,33 +60,13 @@ class Call:
 
     async def disconnected(self) -> None:
         """Returns when the client has gone, or the request has been answered."""
-        while (await self.receive())["type"] != "http.disconnect":
+        while (await self._receive())["type"] != "http.disconnect":
             pass
 
 
 def _parse(query: str) -> dict[str, str]:
     if "%" in query or "+" in query:
         return dict(parse_qsl(query, keep_blank_values=True))
-    # The same where nothing is encoded, in a third of the time.
-    parts = (part.partition("=") for part in query.split("&"))
-    return {name: value for name, _, value in parts if name}
-
-
-class Endpoint:
-    """ASGI application of one route: `function` answers the call, or raises what `answer` knows; both are measured."""
-
-    def __init__(self, function: Callable[[Call], Awaitable[Response]], parts: Parts) -> None:
-        self._function = function
-        self._parts = parts
-        self._name = function.__name__
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started_s = time.perf_counter()
-        call = Call(scope, receive, self._parts)
-        try:
-            response = await self._function(call)
-        except Exception as error:  # noqa: BLE001
-            response = answer(error)
-        await response(scope, receive, send)
-        seconds = time.perf_counter() - started_s
-        self._parts.metrics.answered(self._name, scope["method"], response.status_code, seconds)
+    # Without encoded characters this gives the same as parse_qsl, in a third of the time.
+    pairs = (pair.partition("=") for pair in query.split("&"))
+    return {name: value for name, _, value in pairs if name}

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.kubernetes import __main__ as commands
 from deploy.kubernetes import image
-from gateway.metrics import Metrics as GatewayMetrics
+from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings
 from workers.kubernetes.deletion_cost import DELETION_COST, HAND_BACK_S, PodSettings
 from workers.predict import predict
@@ -31,7 +31,7 @@ from workers.scaler.observer import Replicas
 from workers.scaler.settings import ScalerSettings
 from workers.settings import WorkerSettings
 from workers.stream import Counts, Stream
-from workers.telemetry.metrics import Metrics as WorkerMetrics
+from workers.telemetry.metrics import WorkerMetrics
 from workers.worker import Worker
 from workers.worker.probe import Probe
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.gateway.service import Gateway
+from tests.gateway.service import GatewayProcess
 from tests.queues import queue_name
 from workers.stream import Stream, StreamSettings
 
@@ -42,22 +42,22 @@ async def stream(settings: StreamSettings) -> AsyncIterator[Stream]:
 
 
 @pytest.fixture(scope="session")
-def shared(settings: StreamSettings) -> Iterator[Gateway]:
+def shared(settings: StreamSettings) -> Iterator[GatewayProcess]:
     """The process behind `gateway`."""
-    gateway = Gateway(settings, MAX_INPUT_BYTES="1000")
+    gateway = GatewayProcess(settings, MAX_INPUT_BYTES="1000")
     gateway.start()
     yield gateway
     assert gateway.stop() == 0
 
 
 @pytest.fixture
-async def gateway(shared: Gateway, stream: Stream) -> AsyncIterator[Gateway]:
+async def gateway(shared: GatewayProcess, stream: Stream) -> AsyncIterator[GatewayProcess]:
     """A gateway that takes inputs of at most 1,000 bytes."""
     async with shared.client():
         yield shared
 
 
 @pytest.fixture
-def http(gateway: Gateway) -> aiohttp.ClientSession:
+def http(gateway: GatewayProcess) -> aiohttp.ClientSession:
     """A client of `gateway`."""
     return gateway.http

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.servers import free_port
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 30.0
 
 
-class Gateway:
+class GatewayProcess:
     """`python -m gateway` on a free port, with a client of it. Further settings by name."""
 
     def __init__(self, settings: StreamSettings, **more: str) -> None:
@@ -106,3 +107,27 @@ async def problem(response: aiohttp.ClientResponse) -> tuple[int, str]:
     assert document["status"] == response.status
     assert document["title"]
     return response.status, document["detail"]
+
+
+async def raw(port: int, data: bytes, *, patience_s: float = 20) -> bytes:
+    """What comes back until the connection is closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(data)
+        async with asyncio.timeout(patience_s):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+async def samples(http: aiohttp.ClientSession) -> dict[str, float]:
+    """All samples of /metrics, by name and labels."""
+    async with http.get("/metrics") as response:
+        assert response.status == 200
+        assert response.content_type == "text/plain"
+        text = await response.text()
+    return {
+        f"{sample.name}{sorted(sample.labels.values())}": sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.gateway.service import Gateway, get, problem, push, status_of
+from tests.gateway.service import GatewayProcess, get, problem, push, status_of
 from workers.stream import Finish, Stream
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ async def test_nothing_is_pushed_with_a_bad_wait(http: aiohttp.ClientSession, st
     assert (await stream.counts()).outstanding == 0
 
 
-async def test_a_client_that_disconnects_frees_its_waiter(http: aiohttp.ClientSession, gateway: Gateway) -> None:
+async def test_a_client_that_disconnects_frees_its_waiter(http: aiohttp.ClientSession, gateway: GatewayProcess) -> None:
     job_id = await push(http)
     for request in (f"GET /status/{job_id}?wait={LONG_S}", f"POST /push?input=x&wait={LONG_S}"):
         _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
@@ -135,7 +135,7 @@ async def test_a_client_that_disconnects_frees_its_waiter(http: aiohttp.ClientSe
 
 
 async def test_waiters_are_limited(settings: StreamSettings, stream: Stream) -> None:
-    async with Gateway(settings, MAX_WAITERS="2") as gateway:
+    async with GatewayProcess(settings, MAX_WAITERS="2") as gateway:
         http = gateway.http
         job_id = await push(http)
         tasks = [asyncio.create_task(get(http, f"/status/{job_id}?wait={LONG_S}")) for _ in range(2)]
@@ -151,7 +151,7 @@ async def test_waiters_are_limited(settings: StreamSettings, stream: Stream) -> 
 
 
 async def test_a_gateway_that_stops_answers_its_waiters(settings: StreamSettings) -> None:
-    async with Gateway(settings) as gateway:
+    async with GatewayProcess(settings) as gateway:
         job_id = await push(gateway.http)
         status = asyncio.create_task(get(gateway.http, f"/status/{job_id}?wait={LONG_S}"))
         await waiting(gateway.http, 1)

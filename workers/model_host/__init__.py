@@ -1,1 +1,1 @@
-"""The processes that models live in."""
+"""The model in processes of its own: `host` keeps them, `process` is one from outside, `child` is one from inside."""

@@ -1,4 +1,4 @@
-"""The process a model lives in. `workers.model_host.host` starts it and speaks with it over a socket.
+"""The process a model lives in. `workers.model_host.process` starts it and talks to it over a socket.
 
 A frame is its length (4 bytes, big-endian, without itself) and that many bytes. To this process: one job's
 input as JSON. Back: a byte that tells the kind, then the body.
@@ -80,7 +80,7 @@ def main() -> None:
     except SystemExit as error:
         _die(error.code if isinstance(error.code, int) else int(error.code is not None))
     except _NotFound as error:
-        # The sentence says it all; a traceback would bury it.
+        # Without a traceback: the sentence names the cause.
         with contextlib.suppress(OSError):
             connection.sendall(frame(NOT_FOUND, str(error).encode(errors="replace")))
         os._exit(1)
@@ -108,7 +108,7 @@ def _load(name: str) -> Any:
 
 
 def _place(error: Exception) -> str:
-    """Where in the model's own code an import failed, for the end of a sentence."""
+    """The place in the model's own code where an import failed, in brackets; empty if it is not known."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [found for found in frames if not found.filename.startswith("<") and found.filename != __file__]
     outside = [found for found in own if os.path.dirname(found.filename) != os.path.dirname(importlib.__file__)]
@@ -141,7 +141,7 @@ def _receive(reader: io.BufferedReader) -> bytes:
 
 @contextlib.contextmanager
 def _connected() -> Iterator[None]:
-    """Ends this process when the connection breaks: the worker has died, and the signal of that is on its way."""
+    """Ends this process when the connection breaks: the worker has died, and SIGKILL would come a moment later."""
     try:
         yield
     except ConnectionError:
@@ -176,7 +176,7 @@ def _failure(name: str, message: str) -> bytes:
 
 
 def _die(code: int) -> NoReturn:
-    # Not by sys.exit: threads and exit handlers of the model could hold up the end.
+    # sys.exit would wait for the model's threads and exit handlers.
     with contextlib.suppress(Exception):
         traceback.print_exc()
     for stream in (sys.stdout, sys.stderr):
@@ -196,14 +196,14 @@ def _limit(memory_limit_bytes: int) -> None:
 def _follow(parent: int) -> None:
     """Ends this process when its parent dies, also by SIGKILL and in the midst of `predict`.
 
-    On Linux: when the parent's thread that started it ends, which therefore has to be the main one.
+    Linux does so when the parent's thread that started it ends, so that must be the main thread (prctl(2)).
     """
     if sys.platform == "linux":
         import ctypes
 
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
-        # Short of memory, the kernel should take this process and not the worker.
+        # If the machine runs out of memory, the kernel should kill this process and not the worker.
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
             file.write("1000")
     else:
@@ -216,5 +216,5 @@ def _follow(parent: int) -> None:
             os._exit(1)
 
         threading.Thread(target=watch, daemon=True).start()
-    if os.getppid() != parent:  # it died before this process could follow
+    if os.getppid() != parent:  # the parent died before this process asked for the signal
         os._exit(1)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workers.scaler.metrics import ScalerMetrics
-from workers.telemetry.probe_site import Answer, ProbeSite
+from workers.telemetry.probe_site import ProbeAnswer, ProbeSite
 
 if TYPE_CHECKING:
     from workers.scaler.loop import Scaler
@@ -31,14 +31,14 @@ class ScalerProbe(ProbeSite):
         super().__init__(self._healthy, self._ready, ScalerMetrics(scaler).text)
         self._scaler = scaler
 
-    def _healthy(self) -> Answer:
+    def _healthy(self) -> ProbeAnswer:
         age_s = self._scaler.age_s
         if age_s > STUCK_S:
-            return Answer(False, f"the last round began {age_s:.0f} s ago, {STUCK_S:g} s are allowed")
-        return Answer(True, "alive")
+            return ProbeAnswer(False, f"the last round began {age_s:.0f} s ago, {STUCK_S:g} s are allowed")
+        return ProbeAnswer(True, "alive")
 
-    def _ready(self) -> Answer:
+    def _ready(self) -> ProbeAnswer:
         verdict = self._scaler.verdict
         if verdict is None:
-            return Answer(False, "nothing has been decided yet")
-        return Answer(True, f"{verdict.replicas} replicas: {verdict.reason}")
+            return ProbeAnswer(False, "nothing has been decided yet")
+        return ProbeAnswer(True, f"{verdict.replicas} replicas: {verdict.reason}")

@@ -1,4 +1,4 @@
-"""The log format of all parts: one line a record, on stderr, with UTC times."""
+"""The log format of all processes: one line per record, on stderr, with UTC times."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class LineFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
-        """RFC 3339, in milliseconds."""
+        """The record's time as RFC 3339 says, in UTC, with milliseconds."""
         time = datetime.fromtimestamp(record.created, tz=UTC)
         return time.strftime(datefmt) if datefmt else f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z"
 
 
 def configure_logging(level: str) -> None:
-    """Sends all records of `level` (DEBUG, INFO, WARNING or ERROR) and above to stderr; earlier handlers go."""
+    """Sends all records of `level` (DEBUG, INFO, WARNING or ERROR) and above to stderr. Removes earlier handlers."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -1,4 +1,4 @@
-"""The pages by which a process is probed, on a port of their own: `/healthz`, `/readyz`, `/metrics`."""
+"""The pages by which Kubernetes and Prometheus probe a process, on a port of their own."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ _SHUTDOWN_S = 0.5
 
 
 class ProbeFailed(RuntimeError):  # noqa: N818
-    """A probe can't be served as the settings say. The message is one sentence on why."""
+    """The probes can't be served as the settings say. The message is one sentence on why."""
 
 
-class Answer(NamedTuple):
-    """200 or 503, and why."""
+class ProbeAnswer(NamedTuple):
+    """200 (`good`) or 503, and one sentence on why."""
 
     good: bool
     detail: str
 
 
 class ProbeSite:
-    """Asks anew for each request."""
+    """Serves `/healthz`, `/readyz` and `/metrics`; each request calls its function anew."""
 
     def __init__(
-        self, healthz: Callable[[], Answer], readyz: Callable[[], Answer], metrics: Callable[[], bytes]
+        self, healthz: Callable[[], ProbeAnswer], readyz: Callable[[], ProbeAnswer], metrics: Callable[[], bytes]
     ) -> None:
         self._healthz, self._readyz, self._text = healthz, readyz, metrics
         self._runner: web.AppRunner | None = None
 
     async def open(self, port: int) -> int:
-        """Listens; returns the port (of 0: a free one). Raises ProbeFailed."""
-        # It takes 11 MB and a fifth of a second to import, of which a process without PROBE_PORT needs nothing.
+        """Listens and returns the port: a free one if `port` is 0. Raises ProbeFailed."""
+        # Imported only here: it takes 11 MB and a fifth of a second, for nothing in a process without PROBE_PORT.
         from aiohttp import web
 
         async def healthz(_request: web.Request) -> web.Response:
@@ -63,12 +63,12 @@ class ProbeSite:
         return int(self._runner.addresses[0][1])
 
     async def close(self) -> None:
-        """Serves no more."""
+        """Stops listening."""
         if self._runner is not None:
             await self._runner.cleanup()
 
 
-def _response(answer: Answer) -> web.Response:
+def _response(answer: ProbeAnswer) -> web.Response:
     from aiohttp import web
 
     status = 200 if answer.good else 503

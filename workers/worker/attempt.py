@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import orjson
 from arq.worker import Retry, RetryJob
 
-from workers.model_host.host import ModelCrashed, ModelRaised
+from workers.model_host.errors import ModelCrashed, ModelRaised
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -18,7 +18,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workers.telemetry.probe_site import Answer, ProbeFailed, ProbeSite
+from workers.telemetry.probe_site import ProbeAnswer, ProbeFailed, ProbeSite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,16 +82,18 @@ class Probe:
             with contextlib.suppress(OSError):
                 self._ready_file.unlink(missing_ok=True)
 
-    def _healthz(self) -> Answer:
+    def _healthz(self) -> ProbeAnswer:
         age_s, limit_s = self._heartbeat.age_s, self._heartbeat.limit_s
         if age_s > limit_s:
-            return Answer(False, f"the heartbeat is stuck: it did nothing for {age_s:.1f} s, {limit_s:g} s are allowed")
-        return Answer(True, "alive")
+            return ProbeAnswer(
+                False, f"the heartbeat is stuck: it did nothing for {age_s:.1f} s, {limit_s:g} s are allowed"
+            )
+        return ProbeAnswer(True, "alive")
 
-    def _readyz(self) -> Answer:
+    def _readyz(self) -> ProbeAnswer:
         session = self._session
         if session.ready:
-            return Answer(True, "ready")
+            return ProbeAnswer(True, "ready")
         if not session.outage.available:
-            return Answer(False, "the server is unavailable")
-        return Answer(False, "stopping" if session.life.stopping.is_set() else "starting")
+            return ProbeAnswer(False, "the server is unavailable")
+        return ProbeAnswer(False, "stopping" if session.life.stopping.is_set() else "starting")

@@ -122,7 +122,7 @@ class Runner:
         plan = functions.plans.get(job.function)
         started_s = time.monotonic()
         if job.attempt == 1:
-            metrics.queue_waits.add(time.time() - job.queued_ms / 1000)
+            metrics.waited(time.time() - job.queued_ms / 1000)
         ctx: dict[Any, Any] = {}
         try:
             if plan is None:
@@ -141,7 +141,7 @@ class Runner:
             self._session.life.running -= 1
             self._on_slot_free()
         took_s = time.monotonic() - started_s
-        metrics.attempts.add(took_s)
+        metrics.attempts.observe(took_s)
         if not isinstance(outcome, Stopped):
             metrics.served.add(took_s)
             if metrics.served.count == 1:  # a scaler knows no service time yet

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from workers.settings import WorkerSettings
     from workers.stream import Stream
     from workers.stream.outage import Link
-    from workers.telemetry.metrics import Metrics
+    from workers.telemetry.metrics import WorkerMetrics
     from workers.worker.life import Life
 
 
@@ -23,7 +23,7 @@ class Session:
     """The queue's stream."""
     outage: Link
     """Repeats calls while the server is away."""
-    metrics: Metrics
+    metrics: WorkerMetrics
     """What this worker counts and times."""
     settings: WorkerSettings
     """What the environment says."""

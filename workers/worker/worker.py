@@ -24,7 +24,7 @@ from workers.settings import WorkerSettings
 from workers.stream import LIBRARY
 from workers.stream.ending import end
 from workers.stream.outage import Link
-from workers.telemetry.metrics import Metrics
+from workers.telemetry.metrics import WorkerMetrics
 from workers.worker.attempt import Failed
 from workers.worker.claims import Claims, ClaimTerms
 from workers.worker.functions import Functions
@@ -65,7 +65,7 @@ class Worker(arq_worker.Worker):
         self._pool = connect_client(self.settings)
         self.stream: Stream = self._pool.stream
         self.id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self.metrics = Metrics()
+        self.metrics = WorkerMetrics()
         self.life = Life(self.max_jobs)
         self.outage = Link(self.life.changed.set)
         self.session = Session(self.id, self.stream, self.outage, self.metrics, self.settings, self.life)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.gateway.service import Gateway, get, problem, push, status_of
+from tests.gateway.service import GatewayProcess, get, problem, push, status_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ KEYS = "ann-0123456789abcdef, bob-0123456789abcdef"
 @pytest.fixture
 async def locked(settings: StreamSettings) -> AsyncIterator[aiohttp.ClientSession]:
     """A client of a gateway that wants keys; it sends none by itself."""
-    async with Gateway(settings, API_KEYS=KEYS) as gateway:
+    async with GatewayProcess(settings, API_KEYS=KEYS) as gateway:
         yield gateway.http
 
 

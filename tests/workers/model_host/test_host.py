@@ -18,7 +18,8 @@ import pytest
 import uvloop
 
 from workers.model_host import host as host_module
-from workers.model_host.host import ModelCrashed, ModelHost, ModelLoadFailed, ModelNotFound, ModelRaised
+from workers.model_host.errors import ModelCrashed, ModelLoadFailed, ModelNotFound, ModelRaised
+from workers.model_host.host import ModelHost
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator

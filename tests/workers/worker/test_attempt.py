@@ -10,7 +10,7 @@ import pytest
 from arq import Retry
 from arq.worker import RetryJob, func
 
-from workers.model_host.host import ModelCrashed, ModelRaised
+from workers.model_host.errors import ModelCrashed, ModelRaised
 from workers.stream import Claimed
 from workers.worker.attempt import Again, Attempt, Done, Failed, Stopped, retry_defer_ms
 

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.servers import Server, free_port, server_binaries
 from tests.workers.service import push, run_burst, running, until, until_ended
-from workers.telemetry.metrics import OUTCOMES, Metrics
+from workers.telemetry.metrics import OUTCOMES, WorkerMetrics
 from workers.telemetry.probe_site import ProbeFailed
 from workers.worker import Worker
 
@@ -207,14 +207,16 @@ async def test_two_workers_of_one_process_count_apart(one_settings: WorkerSettin
     assert (first.metrics.jobs["finished"], second.metrics.jobs["finished"]) == (1, 0)
 
 
-def test_histogram() -> None:
-    metrics = Metrics()
+def test_waits_are_counted_in_buckets_of_seconds() -> None:
+    metrics = WorkerMetrics()
+
     for seconds in (-1, 0.0005, 0.001, 0.3, 5000):
-        metrics.attempts.add(seconds)
+        metrics.waited(seconds)
+
     seen = samples(metrics.text().decode())
-    name = "leadtime_worker_attempt_seconds_bucket"
-    assert [seen[f"{name} {bound}"] for bound in ("0.001", "0.25", "0.5", "1800", "+Inf")] == [3, 3, 4, 4, 5]
-    assert seen["leadtime_worker_attempt_seconds_sum"] == pytest.approx(5000.3015)
+    name = "leadtime_worker_queue_wait_seconds_bucket"
+    assert [seen[f"{name} {bound}"] for bound in ("0.001", "0.25", "0.5", "1800.0", "+Inf")] == [3, 3, 4, 4, 5]
+    assert seen["leadtime_worker_queue_wait_seconds_sum"] == pytest.approx(5000.3015)
 
 
 async def test_a_port_that_is_taken(probed: WorkerSettings) -> None:

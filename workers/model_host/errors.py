@@ -1,0 +1,33 @@
+"""What a worker is told when a model does not load or does not answer."""
+
+from __future__ import annotations
+
+from workers.model_host.child import MAX_MESSAGE_CHARS
+
+
+class ModelCrashed(RuntimeError):  # noqa: N818
+    """The process died under the job, which may be tried again. The message says how it died."""
+
+
+class ModelTimedOut(ModelCrashed):
+    """The job took too long, and its process was killed for it."""
+
+
+class ModelRaised(RuntimeError):  # noqa: N818
+    """`predict` raised `type` (a class name) with `message` (cut to 2,000 characters).
+
+    Results that can't be handed on count as raised, too: `TypeError` for one that isn't JSON, `ResultTooLarge`.
+    """
+
+    def __init__(self, type: str, message: str) -> None:  # noqa: A002
+        self.type = type
+        self.message = message[:MAX_MESSAGE_CHARS]
+        super().__init__(f"{self.type}: {self.message}")
+
+
+class ModelLoadFailed(RuntimeError):  # noqa: N818
+    """The model can't be loaded. The message is one sentence on why."""
+
+
+class ModelNotFound(ModelLoadFailed):
+    """There is no such model, or its module can't be imported. Another try would end in the same way."""
