@@ -23,9 +23,7 @@ from gateway.http.request import Endpoint
 from gateway.metrics import Metrics
 from gateway.openapi import describe
 from gateway.waiting import Waiters
-from workers.stream import Stream
-from workers.stream.connection import until_available
-from workers.stream.ending import end
+from workers.stream import Stream, end, until_available
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
