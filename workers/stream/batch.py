@@ -121,9 +121,8 @@ class Batcher(Generic[T, R]):
                     receiver.set_result(result)
 
     def _fail_queued(self, error: BaseException) -> None:
-        self._singles = 0
-        _fail(self._queued, error)
-        self._queued.clear()
+        queued, self._queued, self._singles = self._queued, deque(), 0
+        _fail(queued, error)
 
     async def close(self) -> None:
         """Sends what is queued, and returns when it is answered."""
@@ -132,12 +131,13 @@ class Batcher(Generic[T, R]):
 
     async def abandon(self) -> None:
         """Gives up what has not been answered."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            # A task that is cancelled before its first step does not get to this.
-            self._task = None
-            self._fail_queued(asyncio.CancelledError())
+        task = self._task
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+            if self._task is task:  # cancelled before its first step
+                self._task = None
+                self._fail_queued(asyncio.CancelledError())
 
 
 def _fail(entries: Iterable[tuple[T, Receiver[R]]], error: BaseException) -> None:

@@ -33,8 +33,9 @@ end
 -- Replies flat, 7 a job: id, entry, function, args, kwargs, attempt, queued_ms. A worker that got fewer jobs than it
 -- asked for is registered as idle in the same step, so no push can miss it. If it got fewer because the reply is
 -- full, it or another worker is woken for the rest.
--- Costs a job: HMGET and HSET. Costs a call: XINFO GROUPS, XLEN, TIME, XPENDING, XREADGROUP (another for each ROUND),
--- ZADD or ZREM, EXISTS and HSET; XPENDING and XCLAIM for each ROUND of released jobs.
+-- Costs a job: HMGET and HSET. Costs a call: XINFO GROUPS, XLEN, TIME, XPENDING, XREADGROUP, ZADD or ZREM, EXISTS and
+-- HSET; XREADGROUP again for each further ROUND, XPENDING and XCLAIM for each ROUND of released jobs; before 7.2.5
+-- XINFO GROUPS and XGROUP SETID with each XREADGROUP.
 local function claim(keys, argv)
   local k = keys_of(keys[1])
   local worker, count, running, ready = argv[1], tonumber(argv[2]), tonumber(argv[3]), argv[4]

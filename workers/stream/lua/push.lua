@@ -46,8 +46,8 @@ end
 -- options: '' or JSON {kwargs, idempotency_key, fingerprint, defer_ms}.
 -- Replies per job: 'accepted' | 'full' | 'conflict' | 'existing ID'. Pushing an id again changes nothing.
 -- Costs a job: EXISTS, XADD and HSET; HSET with an owner; GET and SET with an idempotency key; EXISTS, HSET and ZADD if
--- deferred. Costs a call: XINFO GROUPS, 2 XLEN, ZCARD, TIME, XPENDING if jobs run and none was waiting, and the
--- waking or handing over.
+-- deferred. Costs a call: XINFO GROUPS, 2 XLEN, ZCARD, TIME, XPENDING if jobs run and none waits, and the waking or
+-- handing over.
 local function push(keys, argv)
   local k = keys_of(keys[1])
   local max_backlog, idempotency_ms = tonumber(argv[1]), argv[2]
