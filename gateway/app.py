@@ -22,9 +22,7 @@ from gateway.http.routing import HotPath, MeasuredEndpoint, SingleSlashes
 from gateway.metrics import GatewayMetrics
 from gateway.openapi import describe
 from gateway.waiting import Waiters
-from workers.stream import Stream
-from workers.stream.connection import until_available
-from workers.stream.ending import end
+from workers.stream import Stream, end, until_available
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -15,7 +15,7 @@ from workers.scaler.loop import Alone, Scaler
 from workers.scaler.observer import Replicas, Unseen
 from workers.scaler.settings import ACTUATION_S
 from workers.settings import BAD_SETTING
-from workers.stream.connection import is_unavailable
+from workers.stream import is_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 from arq.jobs import Job, JobResult, JobStatus, ResultNotFound
 
-from workers.stream import NewJob, Status, Stream
-from workers.stream.connection import connect
-from workers.stream.pipeline import WireRedis
+from workers.stream import NewJob, PipelinedRedis, Status, Stream, connect
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -30,7 +28,7 @@ class JobFailed(RuntimeError):  # noqa: N818
     """The job of a `StreamJob` failed; the message is its error's type and message."""
 
 
-class JobClient(WireRedis):
+class JobClient(PipelinedRedis):
     """A redis client whose `enqueue_job` pushes to the stream. Arguments are JSON; nothing is pickled."""
 
     stream: Stream

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from arq.cron import CronJob
 
-    from workers.stream import Stream
-    from workers.stream.outage import Link
+    from workers.stream import Outage, Stream
 
 logger = logging.getLogger(__name__)
 
@@ -29,10 +28,10 @@ _LONGEST_SLEEP_S = 30.0  # the clock may be set meanwhile
 class Schedule:
     """arq's cron jobs in the worker's time zone."""
 
-    def __init__(self, jobs: Sequence[CronJob], stream: Stream, link: Link, timezone: tzinfo | None) -> None:
+    def __init__(self, jobs: Sequence[CronJob], stream: Stream, outage: Outage, timezone: tzinfo | None) -> None:
         self._jobs = jobs
         self._stream = stream
-        self._link = link
+        self._outage = outage
         self._timezone = timezone
 
     async def run(self) -> None:
@@ -60,7 +59,7 @@ class Schedule:
         new = NewJob(
             job.job_id or uuid.uuid4().hex, b"[]", function=job.name, idempotency_key=key, fingerprint=key and "cron"
         )
-        pushed = await self._link.call(lambda: self._stream.push(new), "pushing a cron job")
+        pushed = await self._outage.call(lambda: self._stream.push(new), "pushing a cron job")
         if pushed.outcome == "full":
             logger.error("%s: the backlog is full, its run of %s is dropped", job.name, due.isoformat("T", "seconds"))
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from workers.settings import NotNegative  # noqa: TC001 - pydantic reads it
-from workers.stream.connection import backoff_s
+from workers.stream import backoff_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable

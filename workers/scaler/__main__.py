@@ -23,8 +23,7 @@ from workers.scaler.loop import Scaler
 from workers.scaler.probe import ScalerProbe
 from workers.scaler.settings import ScalerSettings
 from workers.settings import BAD_SETTING, load
-from workers.stream import Stream
-from workers.stream.ending import end
+from workers.stream import Stream, end
 from workers.telemetry.logs import configure_logging
 from workers.telemetry.probe_site import ProbeFailed
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from workers.scaler.observer import Unseen
 from workers.scaler.services import Services
-from workers.stream.connection import is_unavailable
+from workers.stream import is_unavailable
 
 if TYPE_CHECKING:
     from workers.scaler.memory import Memory

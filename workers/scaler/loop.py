@@ -16,8 +16,7 @@ from workers.scaler.decider import Brain
 from workers.scaler.jobs import Jobs
 from workers.scaler.memory import dump, load, verdict_of
 from workers.scaler.observer import Unseen
-from workers.stream.connection import is_unavailable
-from workers.stream.ending import end
+from workers.stream import end, is_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

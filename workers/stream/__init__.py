@@ -1,9 +1,13 @@
-"""The job stream: the one place that names Redis keys and commands."""
+"""The job stream: the one place that names Redis keys and commands. Other rooms import this package's names only."""
 
 from workers.settings import StreamSettings
-from workers.stream.connection import is_out_of_memory, is_unavailable
-from workers.stream.stream import (
-    LIBRARY,
+from workers.stream.batch import Batcher
+from workers.stream.connection import backoff_s, connect, is_out_of_memory, is_unavailable, until_available
+from workers.stream.ending import end
+from workers.stream.library import LIBRARY
+from workers.stream.outage import Outage
+from workers.stream.pipeline import PipelinedRedis
+from workers.stream.records import (
     Claimed,
     Counts,
     DeadLetter,
@@ -13,12 +17,13 @@ from workers.stream.stream import (
     NewJob,
     Pushed,
     Status,
-    Stream,
     WorkerView,
 )
+from workers.stream.stream import Stream
 from workers.stream.subscription import Subscription
 
 __all__ = [
-    "LIBRARY", "Claimed", "Counts", "DeadLetter", "Demand", "Finish", "JobView", "NewJob", "Pushed", "Status",
-    "Stream", "StreamSettings", "Subscription", "WorkerView", "is_out_of_memory", "is_unavailable",
+    "LIBRARY", "Batcher", "Claimed", "Counts", "DeadLetter", "Demand", "Finish", "JobView", "NewJob", "Outage",
+    "PipelinedRedis", "Pushed", "Status", "Stream", "StreamSettings", "Subscription", "WorkerView", "backoff_s",
+    "connect", "end", "is_out_of_memory", "is_unavailable", "until_available",
 ]  # fmt: skip

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from workers.stream.connection import is_unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
 
+Receiver: TypeAlias = "asyncio.Future[R] | Callable[[R | BaseException], None]"
+
 
 class Batcher(Generic[T, R]):
-    """Collects items for `send`, which takes a sequence of them and answers with as many results.
+    """Collects items for `send`, which takes a sequence of them and answers with as many results, in their order.
 
-    The first item leaves at once; those that come meanwhile go together, at most `max_items` a time, and
-    no more than it takes to reach `max_bytes` by `size_of`. An error of `send` reaches every caller of that
-    batch; that the server is unavailable, those that wait as well.
+    The first item leaves at once. Those that come during its round trip leave together when it is over: at most
+    `max_items`, and no more than it takes to reach `max_bytes` by `size_of`. (With `max_bytes` 10, items of 4, 5, 3
+    and 9 bytes leave as 4, 5, 3 and then 9.)
+
+    If `send` raises, each item of that batch is answered with the exception. If the exception means that the server is
+    unavailable, so are the items still queued: they would fail in the same way, only later.
+
+    With `resends_singly` the items of a batch that was refused are sent again one by one, so that one which the server
+    won't take does not take the others with it. Then `send` must be safe to repeat; no other item fails with one.
     """
 
     def __init__(
@@ -29,72 +40,111 @@ class Batcher(Generic[T, R]):
         max_items: int = 500,
         size_of: Callable[[T], int] | None = None,
         max_bytes: int = 8 * 1024 * 1024,
+        resends_singly: bool = False,
     ) -> None:
         self._send = send
         self._max_items = max_items
         self._size_of = size_of
         self._max_bytes = max_bytes
-        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._resends_singly = resends_singly
+        self._singles = 0  # this many of those queued are sent one by one
+        self._queued: deque[tuple[T, Receiver[R]]] = deque()
         self._task: asyncio.Task[None] | None = None
 
+    def put(self, item: T, receiver: Receiver[R]) -> None:
+        """Queues an item. A callable receiver gets the result, the exception of `send`, or CancelledError (given up).
+
+        It must not raise. It costs less than a future, and no cancel of a caller reaches it.
+        """
+        self._queued.append((item, receiver))
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._drain())
+
     def submit(self, item: T) -> asyncio.Future[R]:
-        """Queues an item; the future has its result once the batch that it went with is answered."""
+        """Queues an item; the future has its result once its batch is answered."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
-        self._waiting.append((item, future))
+        # What `put` does, without a call in between: every push passes here.
+        self._queued.append((item, future))
         if self._task is None:
             self._task = loop.create_task(self._drain())
         return future
 
     async def _drain(self) -> None:
         try:
-            while self._waiting:
+            while self._queued:
                 await self._send_batch(self._next_batch())
         finally:
             self._task = None
-            # Only where this was cancelled: nobody would answer these.
-            for _, future in self._waiting:
-                future.cancel()
-            self._waiting.clear()
+            # Items are left only if this task was cancelled; nobody else would answer them.
+            self._fail_queued(asyncio.CancelledError())
 
-    def _next_batch(self) -> list[tuple[T, asyncio.Future[R]]]:
-        count = min(self._max_items, len(self._waiting))
-        if self._size_of is None:
-            return [self._waiting.popleft() for _ in range(count)]
-        batch: list[tuple[T, asyncio.Future[R]]] = []
-        size_bytes = 0
-        while len(batch) < count and size_bytes < self._max_bytes:
-            batch.append(self._waiting.popleft())
-            size_bytes += self._size_of(batch[-1][0])
+    def _next_batch(self) -> list[tuple[T, Receiver[R]]]:
+        queued, size_of, left_bytes = self._queued, self._size_of, self._max_bytes
+        if self._singles:
+            self._singles -= 1
+            return [queued.popleft()]
+        count = min(self._max_items, len(queued))
+        if size_of is None:
+            return [queued.popleft() for _ in range(count)]
+        batch: list[tuple[T, Receiver[R]]] = []
+        for _ in range(count):
+            entry = queued.popleft()
+            batch.append(entry)
+            left_bytes -= size_of(entry[0])
+            if left_bytes <= 0:
+                break
         return batch
 
-    async def _send_batch(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
+    async def _send_batch(self, batch: list[tuple[T, Receiver[R]]]) -> None:
         try:
             results = await self._send([item for item, _ in batch])
             if len(results) != len(batch):
                 raise RuntimeError(f"{len(results)} results for {len(batch)} items")
         except Exception as error:  # noqa: BLE001
-            if is_unavailable(error):
-                # Those that wait have waited as long, and would be told the same after as long again.
-                batch = [*batch, *self._waiting]
-                self._waiting.clear()
+            if self._resends_singly and len(batch) > 1:
+                logger.warning("%d items were refused (%s), sending them one by one", len(batch), error)
+                self._singles = len(batch)
+                self._queued.extendleft(reversed(batch))
+                return
             _fail(batch, error)
-        except asyncio.CancelledError:
-            for _, future in batch:
-                future.cancel()
+            if is_unavailable(error) and not self._resends_singly:
+                self._fail_queued(error)
+        except asyncio.CancelledError as error:
+            _fail(batch, error)
             raise
         else:
-            for (_, future), result in zip(batch, results, strict=True):
-                if not future.done():
-                    future.set_result(result)
+            for (_, receiver), result in zip(batch, results, strict=True):
+                if not isinstance(receiver, asyncio.Future):
+                    receiver(result)
+                elif not receiver.done():
+                    receiver.set_result(result)
+
+    def _fail_queued(self, error: BaseException) -> None:
+        queued, self._queued, self._singles = self._queued, deque(), 0
+        _fail(queued, error)
 
     async def close(self) -> None:
-        """Sends what waits, and returns when it is answered."""
+        """Sends what is queued, and returns when it is answered."""
         if self._task is not None:
             await asyncio.wait([self._task])
 
+    async def abandon(self) -> None:
+        """Gives up what has not been answered."""
+        task = self._task
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+            if self._task is task:  # cancelled before its first step
+                self._task = None
+                self._fail_queued(asyncio.CancelledError())
 
-def _fail(batch: list[tuple[T, asyncio.Future[R]]], error: Exception) -> None:
-    for _, future in batch:
-        if not future.done():
-            future.set_exception(error)
+
+def _fail(entries: Iterable[tuple[T, Receiver[R]]], error: BaseException) -> None:
+    for _, receiver in entries:
+        if not isinstance(receiver, asyncio.Future):
+            receiver(error)
+        elif isinstance(error, asyncio.CancelledError):
+            receiver.cancel()
+        elif not receiver.done():
+            receiver.set_exception(error)

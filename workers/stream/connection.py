@@ -50,8 +50,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 def connect(url: str, timeout_s: float | None, client: type[ArqRedis] = ArqRedis) -> ArqRedis:
     """A client of the server at `url` (redis://, rediss:// or unix://); nothing is sent yet.
 
-    A command takes at most `timeout_s` seconds (None: for ever, as a subscription wants). It is never
-    repeated by the client: only the caller knows which calls may be.
+    A command takes at most `timeout_s` seconds (None: no limit, for subscriptions). The client repeats no command, as
+    only the caller knows which may be repeated.
     """
     pool = ConnectionPool.from_url(
         url,
@@ -60,12 +60,11 @@ def connect(url: str, timeout_s: float | None, client: type[ArqRedis] = ArqRedis
         socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
     )
-    # arq annotates the parameter with redis' sync-or-async union.
     return client(pool_or_conn=pool)
 
 
 def backoff_s(least_s: float = 0.05, most_s: float = 2.0) -> Iterator[float]:
-    """Waits that double from `least_s` to `most_s`, each cut at random to between half and all of it."""
+    """Waits that double from `least_s` to `most_s`, each shortened at random by up to a half."""
     wait_s = least_s
     while True:
         yield wait_s * random.uniform(0.5, 1.0)  # noqa: S311
@@ -77,9 +76,9 @@ async def repeated(
     failed: Callable[[Exception], None],
     passes: Callable[[Exception], bool] = is_unavailable,
 ) -> T:
-    """Repeats `call`, which must be safe to repeat, with backoff for as long as it fails with what `passes`.
+    """Repeats `call`, which must be safe to repeat, with backoff until it succeeds.
 
-    Each of these failures is told to `failed`; any other error is raised.
+    Calls `failed` with each error for which `passes` is true; raises any other error.
     """
     waits = backoff_s()
     while True:

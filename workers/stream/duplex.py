@@ -18,7 +18,7 @@ _NOTHING = object()
 
 
 async def open_connection(pool: ConnectionPool) -> AbstractConnection:
-    """A connection that has been made as the pool makes its own (TLS, password, database), but is not part of it."""
+    """A connection made as the pool makes its own (TLS, password, database) that is not part of the pool."""
     connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
     try:
         await connection.connect()  # type: ignore[no-untyped-call]
@@ -28,8 +28,8 @@ async def open_connection(pool: ConnectionPool) -> AbstractConnection:
     return connection
 
 
-class Duplex(asyncio.Protocol):
-    """Takes over an open connection, which ends with it."""
+class DuplexConnection(asyncio.Protocol):
+    """Takes over an open connection of redis-py and closes it at its own end."""
 
     def __init__(self, connection: AbstractConnection) -> None:
         self._connection = connection
@@ -45,7 +45,7 @@ class Duplex(asyncio.Protocol):
         self._transport.set_protocol(self)
 
     def on_reply(self, reply: Any) -> None:
-        """What the server has sent; an exception is an error reply. May raise what `close` is to be told."""
+        """Gets what the server has sent; an exception is an error reply. What it raises closes the connection."""
         raise NotImplementedError
 
     def on_close(self, error: Exception) -> None:
@@ -85,7 +85,7 @@ class Duplex(asyncio.Protocol):
     async def wait_closed(self) -> None:
         """Returns when the transport is gone, or after a second.
 
-        A loop that is closed over a TLS transport that is not quite gone may hang (uvloop).
+        uvloop may hang if it is closed while a TLS transport is not quite gone.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1):
@@ -93,5 +93,5 @@ class Duplex(asyncio.Protocol):
 
 
 def _forget(connection: AbstractConnection) -> None:
-    """Closes it without waiting, so that it doesn't complain of being left open."""
+    """Closes it without waiting; redis-py warns of connections that are left open."""
     connection._close()  # type: ignore[no-untyped-call]  # noqa: SLF001

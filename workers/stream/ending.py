@@ -12,12 +12,12 @@ _AGAIN_S = 0.5
 
 
 async def end(*tasks: asyncio.Task[Any]) -> None:
-    """Cancels the tasks and returns when they have ended. What else they ended with is only logged, for debugging."""
+    """Cancels the tasks and returns when they have ended. An exception of theirs is logged at the level DEBUG only."""
     pending = set(tasks)
     while pending:
         for task in pending:
             task.cancel()
-        # Again and again: until Python 3.12, `asyncio.wait_for` (redis-py calls it) may swallow a cancel.
+        # Repeated, as until Python 3.12 `asyncio.wait_for`, which redis-py calls, may swallow a cancel.
         _, pending = await asyncio.wait(pending, timeout=_AGAIN_S)
     for task in tasks:
         if not task.cancelled() and task.exception() is not None:

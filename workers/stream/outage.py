@@ -1,4 +1,4 @@
-"""A worker's calls to the server, repeated for as long as it is unavailable, and whether it is there now."""
+"""Calls to the server that outlast its outages, and whether there is an outage now."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Link:
-    """Says once that the server is gone and once that it is back, however many calls are waiting for it."""
+class Outage:
+    """Repeats calls while the server is unavailable.
+
+    Logs once that the server is gone and once that it is back, however many calls wait for it; `on_change` is called
+    whenever `available` may have changed.
+    """
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
@@ -32,7 +36,7 @@ class Link:
     async def call(self, call: Callable[[], Awaitable[T]], what: str) -> T:
         """Repeats `call`, which must be safe to repeat, with backoff for as long as the server is unavailable.
 
-        Raises what is no absence of the server: AuthenticationError too.
+        Raises any other error, and AuthenticationError.
         """
         token = object()
         try:
@@ -53,5 +57,5 @@ class Link:
 
 
 def _passes(error: Exception) -> bool:
-    # redis-py has it that a refused password is a broken connection.
+    # In redis-py AuthenticationError is a ConnectionError, but repeating a refused password is no use.
     return is_unavailable(error) and not isinstance(error, AuthenticationError)

@@ -1,4 +1,4 @@
-"""Function calls to the server over one connection, many at once: less work per call than a pool's connections."""
+"""Function calls to the server, many at once over one connection: less work per call than a pool of connections."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from arq.connections import ArqRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from workers.stream.duplex import Duplex, open_connection
+from workers.stream.duplex import DuplexConnection, open_connection
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
 
-class _Wire(Duplex):
-    """Replies come in the order of the calls.
+class _Pipeline(DuplexConnection):
+    """A connection that sends each call at once; replies come in the order of the calls.
 
-    If the oldest call is not answered within `timeout_s` seconds, it and all behind it fail.
+    If the oldest call is not answered within `timeout_s` seconds, the connection is closed and every call on it fails.
     """
 
     def __init__(self, connection: AbstractConnection, timeout_s: float | None) -> None:
@@ -67,25 +67,25 @@ class _Wire(Duplex):
                 future.set_exception(error)
 
 
-class WireRedis(ArqRedis):
-    """A redis client that sends FCALL, and nothing else, over a connection of its own, opened when it is needed."""
+class PipelinedRedis(ArqRedis):
+    """A redis client whose FCALLs share one connection, opened at the first call; other commands go over the pool."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._wire: _Wire | None = None
+        self._pipeline: _Pipeline | None = None
         self._opening = asyncio.Lock()
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """As in redis-py."""
         if args[0] != "FCALL":
             return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
-        wire = self._wire
-        if wire is None or wire.closed:
-            wire = await self._open_in_time()
-        return await wire.call(args)
+        pipeline = self._pipeline
+        if pipeline is None or pipeline.closed:
+            pipeline = await self._open_in_time()
+        return await pipeline.call(args)
 
-    async def _open_in_time(self) -> _Wire:
-        # redis-py's timeouts hold for each step of opening alone, and calls wait for one another here.
+    async def _open_in_time(self) -> _Pipeline:
+        # redis-py's timeouts hold for each single step of opening, and here a call may wait for another's opening too.
         timeout_s = self.connection_pool.connection_kwargs.get("socket_timeout")
         try:
             async with asyncio.timeout(timeout_s):
@@ -93,16 +93,16 @@ class WireRedis(ArqRedis):
         except TimeoutError:
             raise RedisTimeoutError(f"no connection within {timeout_s:g} s") from None
 
-    async def _open(self) -> _Wire:
+    async def _open(self) -> _Pipeline:
         async with self._opening:
-            if self._wire is None or self._wire.closed:
+            if self._pipeline is None or self._pipeline.closed:
                 connection = await open_connection(self.connection_pool)
-                self._wire = _Wire(connection, connection.socket_timeout)
-            return self._wire
+                self._pipeline = _Pipeline(connection, connection.socket_timeout)
+            return self._pipeline
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         """As in redis-py."""
-        if self._wire is not None:
-            self._wire.close(RedisConnectionError("the client was closed"))
-            await self._wire.wait_closed()
+        if self._pipeline is not None:
+            self._pipeline.close(RedisConnectionError("the client was closed"))
+            await self._pipeline.wait_closed()
         await super().aclose(close_connection_pool)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from workers.stream.connection import backoff_s, connect, is_unavailable
-from workers.stream.duplex import Duplex, open_connection
+from workers.stream.duplex import DuplexConnection, open_connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# A silent connection is probed this often, so that one that broke without a word is noticed.
+# A silent connection is probed this often, so that one that broke without a FIN or RST is noticed.
 PROBE_INTERVAL_S = 5.0
 
 
 class Subscription:
     """Listens to one channel, reconnecting for as long as `run` runs.
 
-    `on_message` gets each payload. Messages sent while the connection was down are lost (SUBSCRIBE is
-    at most once), so `on_subscribed` is called after every subscribing: look again at what you wait for.
+    `on_message` gets each payload. Messages sent while the connection was down are lost (SUBSCRIBE is at most once), so
+    `on_subscribed` is called after every subscribing: then the caller has to look again at what it waits for.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Subscription:
         self.subscribed = asyncio.Event()
 
     async def run(self) -> None:
-        """Never returns; ends by cancellation, or by an error that is not the server's absence."""
+        """Never returns; ends by cancellation, or by an error that does not mean that the server is unavailable."""
         waits = backoff_s()
         while True:
             try:
@@ -74,7 +74,7 @@ class Subscription:
         self._on_subscribed()
 
 
-class _Listener(Duplex):
+class _Listener(DuplexConnection):
     """A subscribed connection: messages are handed on as they are read."""
 
     def __init__(
@@ -92,7 +92,7 @@ class _Listener(Duplex):
         self.send("SUBSCRIBE", channel)
 
     async def run(self) -> None:
-        """Returns never; raises why the connection is at an end."""
+        """Never returns; raises why the connection has ended."""
         unanswered = 0
         while True:
             await asyncio.wait([self._end], timeout=PROBE_INTERVAL_S)

@@ -8,8 +8,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from workers.stream import Claimed, Finish
-from workers.stream.outbox import Outbox
+from workers.stream import Batcher, Claimed, Finish
 from workers.worker.attempt import Again, Attempt, Done, Failed, Outcome, Stopped
 
 if TYPE_CHECKING:
@@ -49,7 +48,10 @@ class Runner:
         self._on_outcome = on_outcome
         self._attempts: dict[str, Attempt] = {}
         self._concluding: set[asyncio.Task[Any]] = set()
-        self._outbox = Outbox(self._send)
+        # A callback for each finish: a future would cost more than the rest of it.
+        self._finishes: Batcher[Finish, bool] = Batcher(
+            self._send, size_of=lambda finish: len(finish.body), resends_singly=True
+        )
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -106,7 +108,7 @@ class Runner:
             task.cancel()
         if self._concluding:
             await asyncio.wait(self._concluding)
-        await self._outbox.close()
+        await self._finishes.abandon()
 
     # one job
 
@@ -225,10 +227,8 @@ class Runner:
         job = attempt.job
         plan = self._functions.plans.get(job.function)
         status: Literal["finished", "failed"] = "finished" if isinstance(outcome, Done) else "failed"
-        self._outbox.put(
-            Finish(job.id, job.attempt, status, outcome.body, plan.keep_ms if plan else self._functions.keep_ms),
-            partial(self._recorded, attempt, outcome, recorded),
-        )
+        finish = Finish(job.id, job.attempt, status, outcome.body, plan.keep_ms if plan else self._functions.keep_ms)
+        self._finishes.put(finish, partial(self._recorded, attempt, outcome, recorded, finish))
 
     async def _send(self, finishes: Sequence[Finish]) -> Sequence[bool]:
         session = self._session
@@ -240,11 +240,15 @@ class Runner:
         outcome: Done | Failed,
         recorded: asyncio.Event | None,
         finish: Finish,
-        done: bool | None,
+        done: bool | BaseException,
     ) -> None:
-        if done is False:
+        if isinstance(done, BaseException):
+            if isinstance(done, asyncio.CancelledError):  # given up: this worker ends
+                return
+            logger.error("job %s: its outcome could not be recorded", finish.id, exc_info=done)
+        elif not done:
             logger.warning("job %s had left this worker before its attempt %d ended", finish.id, finish.attempt)
-        self._end(attempt, finish.status if done else "lost", outcome)
+        self._end(attempt, finish.status if done is True else "lost", outcome)
         if recorded:
             recorded.set()
 

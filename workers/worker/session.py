@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from workers.settings import WorkerSettings
-    from workers.stream import Stream
-    from workers.stream.outage import Link
+    from workers.stream import Outage, Stream
     from workers.telemetry.metrics import WorkerMetrics
     from workers.worker.life import Life
 
@@ -21,7 +20,7 @@ class Session:
     """The worker's name in the stream: a consumer of the group, and the owner of its leases."""
     stream: Stream
     """The queue's stream."""
-    outage: Link
+    outage: Outage
     """Repeats calls while the server is away."""
     metrics: WorkerMetrics
     """What this worker counts and times."""

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from workers.stream.ending import end
+from workers.stream import end
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -21,9 +21,7 @@ from arq import worker as arq_worker
 from workers.arq.client import connect_client, failed_result
 from workers.arq.cron import Schedule
 from workers.settings import WorkerSettings
-from workers.stream import LIBRARY
-from workers.stream.ending import end
-from workers.stream.outage import Link
+from workers.stream import LIBRARY, Outage, end
 from workers.telemetry.metrics import WorkerMetrics
 from workers.worker.attempt import Failed
 from workers.worker.claims import Claims, ClaimTerms
@@ -67,7 +65,7 @@ class Worker(arq_worker.Worker):
         self.id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.metrics = WorkerMetrics()
         self.life = Life(self.max_jobs)
-        self.outage = Link(self.life.changed.set)
+        self.outage = Outage(self.life.changed.set)
         self.session = Session(self.id, self.stream, self.outage, self.metrics, self.settings, self.life)
         self.ready = asyncio.Event()
         self._functions = Functions.of(self)

@@ -13,7 +13,7 @@ from arq import cron
 
 from tests.workers.service import running, until
 from workers.arq.cron import MISSED_S, Schedule, next_run
-from workers.stream.outage import Link
+from workers.stream import Outage
 
 if TYPE_CHECKING:
     from arq.cron import CronJob
@@ -127,7 +127,7 @@ async def test_run_at_startup_and_options(stream: Stream, worker_settings: Worke
 async def test_runs_that_were_missed_are_skipped(one_stream: Stream, unique: bool) -> None:
     """After a long absence of the server or the machine there is no burst of old runs."""
     job = cron(tick, name="tick", second=EVERY_SECOND, microsecond=0, unique=unique)
-    schedule = Schedule([job], one_stream, Link(lambda: None), UTC)
+    schedule = Schedule([job], one_stream, Outage(lambda: None), UTC)
     began_s = time.time()
     times = iter([began_s - 3 * MISSED_S])
 

@@ -11,8 +11,8 @@ from arq.worker import Retry, func
 from tests.servers import free_port
 from tests.workers.scaler.policy.tools import until
 from tests.workers.service import push, running, until_ended
-from tests.workers.stream.tools import accept, command, finish, key, listening, make_due, new, sweep
-from tests.workers.stream.tools import until as until_heard
+from tests.workers.stream.actions import accept, command, finish, key, listening, make_due, new, sweep
+from tests.workers.stream.actions import until as until_heard
 from workers.scaler.jobs import Jobs
 from workers.scaler.observer import Unseen
 from workers.scaler.services import Services

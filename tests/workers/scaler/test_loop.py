@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.workers.scaler.policy.tools import beside, until
-from tests.workers.stream.tools import accept, command, finish_all, key
+from tests.workers.stream.actions import accept, command, finish_all, key
 from workers.scaler.loop import Alone, Scaler
 from workers.scaler.memory import load
 from workers.scaler.observer import Replicas, Unseen

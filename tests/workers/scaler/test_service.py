@@ -20,7 +20,7 @@ from tests.servers import free_port
 from tests.workers.scaler.cluster.test_keda import REFERENCE, Keda
 from tests.workers.scaler.kubernetes import NAMESPACE, ApiServer
 from tests.workers.scaler.policy.tools import PATIENCE_S, until
-from tests.workers.stream.tools import accept, finish_all
+from tests.workers.stream.actions import accept, finish_all
 from workers.scaler.__main__ import LEASE, run
 from workers.scaler.settings import ScalerSettings
 

@@ -74,7 +74,7 @@ async def test_an_error_reaches_the_callers_of_its_batch_and_no_other() -> None:
     assert results[4] == 10
 
 
-async def test_that_the_server_is_away_reaches_those_that_wait_as_well() -> None:
+async def test_an_error_that_means_the_server_is_unavailable_reaches_those_still_queued_too() -> None:
     batches: list[list[int]] = []
     called, over = asyncio.Event(), asyncio.Event()
 
@@ -150,3 +150,73 @@ async def test_a_batch_that_is_cancelled_leaves_nobody_waiting() -> None:
     assert waiting.cancelled()
     sender.allow()
     assert await batcher.submit(3) == 6
+
+
+async def test_a_callback_gets_the_result_or_the_error() -> None:
+    sender = Sender()
+    sender.allow()
+    batcher = Batcher(sender.send)
+    answers: list[int | BaseException] = []
+
+    batcher.put(1, answers.append)
+    await batcher.close()
+    batcher.put(-1, answers.append)
+    await batcher.close()
+
+    assert answers[0] == 2
+    assert isinstance(answers[1], ValueError)
+
+
+async def test_the_items_of_a_refused_batch_are_sent_again_one_by_one(caplog: pytest.LogCaptureFixture) -> None:
+    sender = Sender()
+    batcher = Batcher(sender.send, resends_singly=True)
+    answers: list[int | BaseException] = []
+
+    batcher.put(1, answers.append)
+    await sender.called.acquire()
+    for item in (2, -3, 4):
+        batcher.put(item, answers.append)
+    sender.allow(2)
+    for _ in range(2):
+        await sender.called.acquire()
+    batcher.put(5, answers.append)
+    batcher.put(6, answers.append)
+    sender.allow()
+    await batcher.close()
+
+    assert sender.batches == [[1], [2, -3, 4], [2], [-3], [4], [5, 6]]
+    assert [answer for answer in answers if isinstance(answer, int)] == [2, 4, 8, 10, 12]
+    assert str(answers[2]) == "negative"
+    assert "3 items were refused (negative), sending them one by one" in caplog.text
+
+
+async def test_a_single_item_that_fails_takes_no_queued_one_with_it() -> None:
+    async def send(items: Sequence[int]) -> Sequence[int]:
+        await asyncio.sleep(0)
+        if items[0] == 1:
+            raise ConnectionError("away")
+        return items
+
+    batcher = Batcher(send, max_items=1, resends_singly=True)
+    results = await asyncio.gather(batcher.submit(1), batcher.submit(2), return_exceptions=True)
+    assert isinstance(results[0], ConnectionError)
+    assert results[1] == 2
+
+
+@pytest.mark.parametrize("has_started", [False, True])
+async def test_what_is_abandoned_is_answered_with_a_cancel(has_started: bool) -> None:
+    sender = Sender()
+    batcher = Batcher(sender.send, max_items=1)
+    answers: list[int | BaseException] = []
+
+    batcher.put(1, answers.append)
+    if has_started:
+        await sender.called.acquire()
+    future = batcher.submit(2)
+    await batcher.abandon()
+
+    assert [type(answer) for answer in answers] == [asyncio.CancelledError]
+    assert future.cancelled()
+    sender.allow()
+    assert await batcher.submit(3) == 6
+    await batcher.abandon()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from tests.workers.stream.tools import (
+from tests.workers.stream.actions import (
     EMPTY,
     accept,
     age,

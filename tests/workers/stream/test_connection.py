@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tests.servers import Server, free_port, server_binaries
-from tests.workers.stream.tools import new
+from tests.workers.stream.actions import new
 from workers.stream import Stream, StreamSettings
 from workers.stream.connection import backoff_s, connect, is_out_of_memory, is_unavailable, until_available
 

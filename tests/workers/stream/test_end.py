@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from tests.workers.stream.tools import (
+from tests.workers.stream.actions import (
     EMPTY,
     accept,
     age,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.workers.stream.tools import accept, command, finish, key, sweep
+from tests.workers.stream.actions import accept, command, finish, key, sweep
 
 if TYPE_CHECKING:
     from workers.stream import Stream

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.workers.stream.tools import (
+from tests.workers.stream.actions import (
     EMPTY,
     accept,
     age,

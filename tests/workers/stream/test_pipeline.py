@@ -20,7 +20,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from tests.servers import Server, free_port
 from workers.stream import NewJob, Stream
 from workers.stream.connection import connect
-from workers.stream.pipeline import WireRedis
+from workers.stream.pipeline import PipelinedRedis
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 
 @contextlib.asynccontextmanager
-async def client(url: str, timeout_s: float | None = 5.0) -> AsyncIterator[WireRedis]:
-    redis = cast("WireRedis", connect(url, timeout_s, WireRedis))
+async def client(url: str, timeout_s: float | None = 5.0) -> AsyncIterator[PipelinedRedis]:
+    redis = cast("PipelinedRedis", connect(url, timeout_s, PipelinedRedis))
     yield redis
     await redis.aclose(close_connection_pool=True)
 

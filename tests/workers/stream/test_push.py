@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.queues import opened
-from tests.workers.stream.tools import (
+from tests.workers.stream.actions import (
     EMPTY,
     accept,
     command,

@@ -10,7 +10,7 @@ import pytest
 from redis.crc import key_slot
 
 from tests.servers import free_port
-from tests.workers.stream.tools import (
+from tests.workers.stream.actions import (
     EMPTY,
     accept,
     age,
@@ -270,7 +270,7 @@ async def test_two_releases_of_the_functions_share_a_queue(
 ) -> None:
     ids = await accept(stream, 2)
     [old] = await stream.claim("old", 1)
-    monkeypatch.setattr("workers.stream.LIBRARY", f"leadtime_{uuid.uuid4().hex[:12]}")
+    monkeypatch.setattr("workers.stream.stream.LIBRARY", f"leadtime_{uuid.uuid4().hex[:12]}")
     [job] = await stream.claim("new", 1)
     await finish(stream, "old", [old])
     monkeypatch.undo()

@@ -12,7 +12,7 @@ import redis
 import uvloop
 
 from tests.servers import Server, free_port, server_binaries
-from tests.workers.stream.tools import listening, until
+from tests.workers.stream.actions import listening, until
 from workers.stream import subscription as subscription_module
 from workers.stream.subscription import Subscription
 

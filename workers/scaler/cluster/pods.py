@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from workers.scaler.cluster.api import ApiError
 from workers.scaler.observer import Replicas, Unseen
-from workers.stream.connection import backoff_s
+from workers.stream import backoff_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

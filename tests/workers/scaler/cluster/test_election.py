@@ -10,7 +10,7 @@ import pytest
 
 from tests.workers.scaler.policy.tools import beside, until
 from workers.scaler.cluster.election import Lease
-from workers.stream.ending import end
+from workers.stream import end
 
 if TYPE_CHECKING:
     from tests.workers.scaler.kubernetes import ApiServer

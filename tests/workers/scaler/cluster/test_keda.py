@@ -16,14 +16,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.workers.scaler.policy.tools import PATIENCE_S, beside, until
 from tests.workers.scaler.test_loop import Workers
-from tests.workers.stream.tools import accept, finish_all
+from tests.workers.stream.actions import accept, finish_all
 from workers.scaler.cluster import externalscaler_pb2 as pb
 from workers.scaler.cluster.hpa import metric_for
 from workers.scaler.cluster.keda import METRIC, SERVICE, CannotListen, External
 from workers.scaler.loop import Alone, Scaler
 from workers.scaler.observer import Replicas
 from workers.scaler.policy import Options
-from workers.stream.ending import end
+from workers.stream import end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.workers.stream.model import STATUS, Job, Letter, Model, State
-from tests.workers.stream.tools import OLD_MS, command, key, make_due, sweep
-from workers.stream import LIBRARY, Finish, NewJob, Stream, StreamSettings
-from workers.stream.stream import _handed_over
+from tests.workers.stream.actions import OLD_MS, command, key, make_due, sweep
+from tests.workers.stream.queue_model import STATUS, ModelJob, ModelLetter, ModelState, QueueModel
+from workers.stream import LIBRARY, Claimed, Finish, NewJob, Stream, StreamSettings
 
 if TYPE_CHECKING:
     import asyncio
@@ -54,7 +53,7 @@ finishes = st.tuples(
 )
 
 
-def has(*states: State) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+def has(*states: ModelState) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
     """A rule that needs a job in one of these states."""
     return precondition(lambda self: self.model.in_state(*states))
 
@@ -75,11 +74,11 @@ class StreamMachine(RuleBasedStateMachine):
         )
         self.stream = Stream(settings, redis)
         self.loop = loop
-        self.model = Model(MAX_BACKLOG, LISTENING)
+        self.model = QueueModel(MAX_BACKLOG, LISTENING)
         self.numbers = itertools.count()
         self.ids: list[str] = []
-        self.letters: list[Letter] = []  # all there ever were
-        self.finished_ms: dict[Job, int | None] = {}
+        self.letters: list[ModelLetter] = []  # all there ever were
+        self.finished_ms: dict[ModelJob, int | None] = {}
         self.ended = ended
         ended.subscribe(key(self.stream, "ended"))  # type: ignore[no-untyped-call]
         self.wakeups = wakeups
@@ -100,12 +99,12 @@ class StreamMachine(RuleBasedStateMachine):
         """The id of a job that was pushed, or of none."""
         return self.ids[pick % len(self.ids)] if self.ids else "none"
 
-    def pick_id_in(self, state: State, pick: int) -> str:
+    def pick_id_in(self, state: ModelState, pick: int) -> str:
         """The id of a job in this state, if there is one, or else of any."""
         jobs = self.model.in_state(state)
         return jobs[pick % len(jobs)].new.id if jobs else self.pick_id(pick)
 
-    def pick_running(self, indexes: Sequence[int], worker: str = "") -> list[Job]:
+    def pick_running(self, indexes: Sequence[int], worker: str = "") -> list[ModelJob]:
         """Some of the jobs that run, or of those that the worker runs."""
         running = [job for job in self.model.in_state("running") if worker in ("", job.worker)]
         return list(dict.fromkeys(running[index % len(running)] for index in indexes)) if running else []
@@ -128,18 +127,18 @@ class StreamMachine(RuleBasedStateMachine):
         outcomes, handed = self.model.push_many(jobs)
         assert self.run(self.stream.push_many(jobs)) == outcomes
         for job in handed:
-            claimed = _handed_over(self.heard(b"run "))
+            claimed = Claimed.from_message(self.heard(b"run "))
             assert (claimed.id, claimed.attempt) == (job.new.id, 1)
             self.model.check(claimed)
         self.ids += [o.id for o in outcomes if o.outcome == "accepted" and o.id not in self.ids]
 
     @rule(pick=picks, state=st.sampled_from(list(STATUS)))
-    def cancel(self, pick: int, state: State) -> None:
+    def cancel(self, pick: int, state: ModelState) -> None:
         job_id = self.pick_id_in(state, pick)
         assert self.run(self.stream.cancel(job_id)) == self.model.cancel(job_id)
 
     @rule(pick=picks, state=st.sampled_from(["failed", "failed", *STATUS]))
-    def retry(self, pick: int, state: State) -> None:
+    def retry(self, pick: int, state: ModelState) -> None:
         job_id = self.pick_id_in(state, pick)
         assert self.run(self.stream.retry(job_id)) == self.model.retry(job_id)
 
@@ -239,7 +238,7 @@ class StreamMachine(RuleBasedStateMachine):
         for job in self.pick_running(chosen):
             self.make_old(job)
 
-    def make_old(self, job: Job) -> None:
+    def make_old(self, job: ModelJob) -> None:
         entry = self.raw("HGET", key(self.stream, f"job:{job.new.id}"), "entry")
         self.raw("XCLAIM", key(self.stream, "stream"), "workers", job.worker, 0, entry, "IDLE", OLD_MS)
         job.is_old = True

@@ -7,9 +7,9 @@ from typing import Literal
 
 from workers.stream import Claimed, Counts, NewJob, Pushed, Status
 
-State = Literal["waiting", "running", "released", "deferred", "finished", "failed", "cancelled"]
-OUTSTANDING: tuple[State, ...] = ("waiting", "running", "released", "deferred")
-STATUS: dict[State, Status] = {
+ModelState = Literal["waiting", "running", "released", "deferred", "finished", "failed", "cancelled"]
+OUTSTANDING: tuple[ModelState, ...] = ("waiting", "running", "released", "deferred")
+STATUS: dict[ModelState, Status] = {
     "waiting": Status.QUEUED,
     "released": Status.QUEUED,
     "deferred": Status.QUEUED,
@@ -21,18 +21,18 @@ STATUS: dict[State, Status] = {
 
 
 @dataclass(eq=False)
-class Job:
+class ModelJob:
     """A job's record, as far as users can tell. `place` is its entry's, in the order of entries."""
 
     new: NewJob
-    state: State
+    state: ModelState
     place: int = 0
     attempts: int = 0
     worker: str = ""
     is_old: bool = False
     result: bytes | None = None
     error: str = ""
-    letter: Letter | None = None
+    letter: ModelLetter | None = None
 
     @property
     def ended(self) -> bool:
@@ -41,7 +41,7 @@ class Job:
 
 
 @dataclass(eq=False)
-class Letter:
+class ModelLetter:
     """A dead letter."""
 
     new: NewJob
@@ -51,7 +51,7 @@ class Letter:
 
 
 @dataclass
-class Model:
+class QueueModel:
     """The queue. `ends` has the ids of jobs in the order of their ends; `accepted` counts what must end.
 
     One worker is `listening`; it takes jobs that are handed over while it is `registered` and not `busy`.
@@ -61,15 +61,15 @@ class Model:
     listening: str
     registered: bool = False
     busy: bool = False
-    records: dict[str, Job] = field(default_factory=dict)
+    records: dict[str, ModelJob] = field(default_factory=dict)
     idempotency: dict[str, tuple[str, str]] = field(default_factory=dict)
-    letters: list[Letter] = field(default_factory=list)
+    letters: list[ModelLetter] = field(default_factory=list)
     idle: set[str] = field(default_factory=set)
     ends: list[str] = field(default_factory=list)
     accepted: int = 0
     places: int = 0
 
-    def in_state(self, *states: State) -> list[Job]:
+    def in_state(self, *states: ModelState) -> list[ModelJob]:
         """Jobs in these states, in the order of their entries."""
         return sorted((job for job in self.records.values() if job.state in states), key=lambda job: job.place)
 
@@ -88,7 +88,7 @@ class Model:
             workers=int(self.registered),
         )
 
-    def ahead(self, job: Job) -> int:
+    def ahead(self, job: ModelJob) -> int:
         """How many jobs are claimed before this one, if nothing else happens."""
         if job.state == "deferred":
             return len(self.in_state("waiting", "running", "released"))
@@ -107,12 +107,12 @@ class Model:
         if new.idempotency_key:
             self.idempotency[new.idempotency_key] = (new.fingerprint, new.id)
         self.accepted += 1
-        job = self.records[new.id] = Job(new, "deferred")
+        job = self.records[new.id] = ModelJob(new, "deferred")
         if not new.defer_ms:
             self._append(job)
         return Pushed("accepted", new.id)
 
-    def _append(self, job: Job) -> None:
+    def _append(self, job: ModelJob) -> None:
         self.places += 1
         job.place, job.state = self.places, "waiting"
 
@@ -126,10 +126,10 @@ class Model:
         self.idle.remove(name)
         return name
 
-    def push_many(self, jobs: list[NewJob]) -> tuple[list[Pushed], list[Job]]:
+    def push_many(self, jobs: list[NewJob]) -> tuple[list[Pushed], list[ModelJob]]:
         """Pushes in one step; what became of each, and the jobs that were handed over."""
         outcomes: list[Pushed] = []
-        handed: list[Job] = []
+        handed: list[ModelJob] = []
         is_empty = not self.in_state("waiting", "released")
         to_wake = 0
         for new in jobs:
@@ -149,7 +149,7 @@ class Model:
         self.wake(to_wake)
         return outcomes, handed
 
-    def _hand_over(self, job: Job) -> Job:
+    def _hand_over(self, job: ModelJob) -> ModelJob:
         job.state, job.worker, job.attempts, job.is_old = "running", self.listening, 1, False
         self.busy = True
         return job
@@ -187,17 +187,17 @@ class Model:
             self.busy = bool(taken)
         return taken
 
-    def _end(self, job: Job, state: State) -> None:
+    def _end(self, job: ModelJob, state: ModelState) -> None:
         job.state = state
         self.ends.append(job.new.id)
 
-    def _fail(self, job: Job, worker: str, error: str) -> None:
+    def _fail(self, job: ModelJob, worker: str, error: str) -> None:
         job.worker, job.error = worker, error
-        job.letter = Letter(job.new, job.attempts, error)
+        job.letter = ModelLetter(job.new, job.attempts, error)
         self.letters.append(job.letter)
         self._end(job, "failed")
 
-    def held(self, worker: str, job_id: str, attempt: int) -> Job | None:
+    def held(self, worker: str, job_id: str, attempt: int) -> ModelJob | None:
         """The job, if the worker runs this attempt of it."""
         job = self.records.get(job_id)
         if job and (job.state, job.worker, job.attempts) == ("running", worker, attempt):
@@ -229,7 +229,7 @@ class Model:
         self.wake(0 if defer_ms else 1)
         return True
 
-    def release(self, jobs: list[Job]) -> int:
+    def release(self, jobs: list[ModelJob]) -> int:
         """Hands jobs back, uncounted."""
         for job in jobs:
             job.state, job.worker = "released", ""
@@ -266,7 +266,7 @@ class Model:
         self.revive(job.letter)
         return "retried"
 
-    def requeue(self, letter: Letter) -> bool:
+    def requeue(self, letter: ModelLetter) -> bool:
         """Lets a dead letter's job run again, unless a job with this id lives or has ended otherwise."""
         job = self.records.get(letter.new.id)
         if letter not in self.letters or (job is not None and (job.state != "failed" or job.letter is not letter)):
@@ -274,11 +274,11 @@ class Model:
         self.revive(letter)
         return True
 
-    def revive(self, letter: Letter) -> None:
+    def revive(self, letter: ModelLetter) -> None:
         """A new life of the job, with all its attempts before it."""
         self.letters.remove(letter)
         self.accepted += 1
-        job = self.records[letter.new.id] = Job(letter.new, "waiting")
+        job = self.records[letter.new.id] = ModelJob(letter.new, "waiting")
         self._append(job)
         self.wake(1)
 

@@ -1,0 +1,75 @@
+"""How many commands a job costs the server on its way. push.lua, claim.lua and finish.lua say the same numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.workers.stream.actions import accept, finish
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from workers.stream import Stream
+
+MANY = 90  # fewer than a claim reads at once
+
+
+async def calls(stream: Stream) -> dict[str, int]:
+    """How often each command was called since the server started."""
+    stats: dict[str, Any] = await stream.redis.info("commandstats")
+    return {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()}
+
+
+async def commands_of(stream: Stream, act: Callable[[], Awaitable[Any]]) -> dict[str, int]:
+    """The commands that an act's function calls."""
+    before = await calls(stream)
+    await act()
+    grown = {name: count - before.get(name, 0) for name, count in (await calls(stream)).items()}
+    return {name: count for name, count in grown.items() if count and name not in ("info", "fcall")}
+
+
+async def commands_of_a_life(stream: Stream, count: int) -> list[dict[str, int]]:
+    """The commands of a push, a claim and a finish of so many jobs, each in one call."""
+    jobs = []
+
+    async def claim() -> None:
+        jobs.extend(await stream.claim("w", count))
+
+    await stream.register("w", 60, {"state": "idle"})
+    # The first call of a connection may be another that loads the library.
+    await stream.open()
+    return [
+        await commands_of(stream, lambda: accept(stream, count)),
+        await commands_of(stream, claim),
+        await commands_of(stream, lambda: finish(stream, "w", jobs)),
+    ]
+
+
+async def test_commands_of_each_job(stream: Stream) -> None:
+    costs = await commands_of_a_life(stream, MANY)
+
+    each = [{name: count // MANY for name, count in cost.items() if count >= MANY} for cost in costs]
+    assert each == [
+        {"exists": 1, "xadd": 1, "hset": 1},
+        {"hmget": 1, "hset": 1},
+        {"hmget": 1, "hset": 1, "hdel": 1, "pexpire": 1},
+    ]
+
+
+async def test_commands_of_a_call_with_one_job(stream: Stream) -> None:
+    pushing, claiming, finishing = await commands_of_a_life(stream, 1)
+
+    assert pushing == {
+        "xinfo|groups": 1, "xlen": 2, "zcard": 1, "time": 1, "exists": 1, "xadd": 1, "hset": 1,
+        "zpopmin": 2, "publish": 1,
+    }  # fmt: skip
+    if claiming.pop("xgroup|setid", 0):  # a server before 7.2.5: see group.lua
+        claiming["xinfo|groups"] -= 1
+    assert claiming == {
+        "xinfo|groups": 1, "xlen": 1, "time": 1, "xpending": 1, "xreadgroup": 1, "hmget": 1, "hset": 2, "zrem": 1,
+        "exists": 1,
+    }  # fmt: skip
+    assert finishing == {
+        "time": 1, "hmget": 1, "hset": 1, "hdel": 1, "pexpire": 1, "xack": 1, "xdel": 1, "xinfo|groups": 1, "xlen": 1,
+        "xinfo|stream": 1, "xsetid": 1, "publish": 1,
+    }  # fmt: skip

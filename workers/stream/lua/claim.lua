@@ -1,0 +1,89 @@
+-- Claiming jobs: a lease on each, its attempt counted.
+
+-- Starts one claimed entry: counts the attempt before anything runs. Returns nothing for an entry that must not run,
+-- and adds it to `drop`: it belongs to no job, its job is gone or has ended, or the attempts are used up (then the job
+-- fails, and its id is added to `ended`).
+local function start(k, worker, entry, fields, limits, limit, now, keep_ms, drop, ended)
+  local payload = map_of(fields)
+  local id = payload['id'] or ''
+  local job_key = k.job .. id
+  local r = redis.call('HMGET', job_key, 'entry', 'status', 'attempts', 'queued', 'owner')
+  if r[1] ~= entry or (r[2] and r[2] ~= 'processing') then
+    drop[#drop + 1] = entry
+    return nil
+  end
+  local attempts = tonumber(r[3] or 0)
+  local queued = r[4] or whole(entry_ms(entry))
+  local allowed = limits[payload['function']] or limit
+  if attempts >= allowed then
+    keep_queued(job_key, entry)
+    bury(k, job_key, id, payload, attempts, r[5], cjson.encode({ type = 'AttemptsExhausted',
+      message = 'gave up after ' .. attempts .. ' attempts: the last one ended without a result' }),
+      end_ms(now, queued), keep_ms, worker)
+    drop[#drop + 1] = entry
+    ended[#ended + 1] = id
+    return nil
+  end
+  redis.call('HSET', job_key, 'status', 'processing', 'worker', worker,
+    'attempts', attempts + 1, 'started', whole(now))
+  return id, payload, attempts + 1, queued
+end
+
+-- claim(worker, count, running, ready_ms, max_attempts, keep_ms, then pairs function, max_attempts)
+-- Replies flat, 7 a job: id, entry, function, args, kwargs, attempt, queued_ms. A worker that got fewer jobs than it
+-- asked for is registered as idle in the same step, so no push can miss it. If it got fewer because the reply is
+-- full, it or another worker is woken for the rest.
+-- Costs a job: HMGET and HSET. Costs a call: XINFO GROUPS, XLEN, TIME, XPENDING, XREADGROUP, ZADD or ZREM, EXISTS and
+-- HSET; XREADGROUP again for each further ROUND, XPENDING and XCLAIM for each ROUND of released jobs; before 7.2.5
+-- XINFO GROUPS and XGROUP SETID with each XREADGROUP.
+local function claim(keys, argv)
+  local k = keys_of(keys[1])
+  local worker, count, running, ready = argv[1], tonumber(argv[2]), tonumber(argv[3]), argv[4]
+  local limit, keep_ms, limits = tonumber(argv[5]), tonumber(argv[6]), {}
+  for i = 7, #argv, 2 do limits[argv[i]] = tonumber(argv[i + 1]) end
+  group_of(k)
+  local now = now_ms()
+  local out, drop, ended, taken, bytes, first = {}, {}, {}, 0, 0, nil
+  local function take(rows)
+    for _, row in ipairs(rows) do
+      local id, payload, attempt, queued = start(k, worker, row[1], row[2], limits, limit, now, keep_ms, drop, ended)
+      if id then
+        first = first or id
+        taken = taken + 1
+        bytes = bytes + #payload['args']
+        local n = #out
+        out[n + 1], out[n + 2], out[n + 3], out[n + 4] = id, row[1], payload['function'], payload['args']
+        out[n + 5], out[n + 6], out[n + 7] = payload['kwargs'] or '', attempt, queued
+      end
+    end
+  end
+  while taken < count and bytes < REPLY_BYTES do
+    local pending = redis.call('XPENDING', k.stream, GROUP, '-', '+', math.min(count - taken, ROUND), RELEASED)
+    if #pending == 0 then break end
+    local entries = {}
+    for i, row in ipairs(pending) do entries[i] = row[1] end
+    take(redis.call('XCLAIM', k.stream, GROUP, worker, 0, unpack(entries)))
+  end
+  while taken < count and bytes < REPLY_BYTES do
+    local asked = math.min(count - taken, ROUND)
+    local rows = read_new(k, worker, asked)
+    take(rows)
+    if #rows < asked then break end
+  end
+  remove_entries(k, drop)
+  publish_ended(k, ended)
+  if taken < count then redis.call('ZADD', k.idle, ready, worker) else redis.call('ZREM', k.idle, worker) end
+  if bytes >= REPLY_BYTES then wake(k, 1) end
+  local worker_key = k.worker .. worker
+  -- Not if the registration has expired: fields written now would never expire.
+  if (first or running == 0) and redis.call('EXISTS', worker_key) == 1 then
+    if first then
+      redis.call('HSET', worker_key, 'state', 'busy', 'job', first, 'running', running + taken)
+    else
+      redis.call('HSET', worker_key, 'state', 'idle', 'job', '', 'running', 0)
+    end
+  end
+  return out
+end
+
+export('claim', claim, 'allow-oom')

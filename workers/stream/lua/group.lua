@@ -1,0 +1,111 @@
+-- The stream and its consumer group: reading, appending and removing entries with exact counters.
+
+-- Before 7.2.5 XREADGROUP tells neither the append-only file nor the replicas how many entries the group has read
+-- (redis/redis#12898). After a restart the lag would count all jobs there ever were.
+local FORGETS_ENTRIES_READ = redis.REDIS_VERSION_NUM < 0x00070205
+
+-- The group's counters, or nil without it. Never writes.
+local function find_group(k)
+  local ok, groups = pcall(redis.call, 'XINFO', 'GROUPS', k.stream)
+  if not ok or groups.err then return nil end
+  for _, g in ipairs(groups) do
+    local info = map_of(g)
+    if info['name'] == GROUP then return info end
+  end
+  return nil
+end
+
+-- The group's counters, exact. Creates stream and group if they are missing.
+-- Costs XINFO GROUPS and XLEN; XINFO STREAM, XSETID and at times XGROUP SETID if the counters have to be set right.
+--
+-- XDEL leaves a mark in the stream (max-deleted-entry-id). Unless that mark is older than the group's last delivered
+-- entry, the server answers lag = nil; and a deleted entry that was never read stays counted. The true lag is known:
+-- all entries of the stream but the pending ones. So mark and count are set back to that, here whenever a lag is needed
+-- (an operator may have touched the stream) and after each deletion. After a deletion a lag that looks right is not
+-- enough: if the last delivered entry is among the `removed`, or `unread` entries are, it would be wrong after the next
+-- push or read.
+local function group_of(k, removed, unread)
+  local group = find_group(k)
+  if not group then
+    redis.call('XGROUP', 'CREATE', k.stream, GROUP, '0', 'MKSTREAM', 'ENTRIESREAD', '0')
+    return group_of(k)
+  end
+  local read, waiting = group['entries-read'], math.max(0, redis.call('XLEN', k.stream) - group['pending'])
+  local is_marked = removed and (unread > 0 or contains(removed, group['last-delivered-id']))
+  if read and group['lag'] == waiting and not is_marked then return group end
+  local info = map_of(redis.call('XINFO', 'STREAM', k.stream))
+  if not read or read < group['pending'] then
+    read = math.max(info['entries-added'] - waiting, group['pending'])
+    redis.call('XGROUP', 'SETID', k.stream, GROUP, group['last-delivered-id'], 'ENTRIESREAD', whole(read))
+  end
+  if info['last-generated-id'] ~= '0-0' then
+    redis.call('XSETID', k.stream, info['last-generated-id'],
+      'ENTRIESADDED', whole(read + waiting), 'MAXDELETEDID', '0-1')
+  end
+  group['lag'], group['entries-read'] = waiting, read
+  return group
+end
+
+-- Adds a job's entry; returns its id. One XADD.
+local function append(k, id, function_name, args, kwargs)
+  if kwargs and kwargs ~= '' then
+    return redis.call('XADD', k.stream, '*', 'id', id, 'function', function_name, 'args', args, 'kwargs', kwargs)
+  end
+  return redis.call('XADD', k.stream, '*', 'id', id, 'function', function_name, 'args', args)
+end
+
+-- Delivers up to `count` entries that no worker was given yet to this worker. One XREADGROUP.
+local function read_new(k, worker, count)
+  local read = redis.call('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', count, 'STREAMS', k.stream, '>')
+  if not read then return {} end
+  if FORGETS_ENTRIES_READ then
+    local group = find_group(k)
+    redis.call('XGROUP', 'SETID', k.stream, GROUP, group['last-delivered-id'], 'ENTRIESREAD',
+      whole(group['entries-read'] or -1))
+  end
+  return read[1][2]
+end
+
+-- The fields of an entry, or nil if there is no such entry. One XRANGE.
+local function payload_of(stream, entry)
+  local rows = redis.call('XRANGE', stream, entry, entry)
+  if #rows == 0 then return nil end
+  return map_of(rows[1][2])
+end
+
+-- Acknowledges and deletes entries, and sets lag and pending right. XACK, XDEL and group_of, for any number of entries
+-- up to CHUNK.
+local function remove_entries(k, entries)
+  local unread = 0
+  for i = 1, #entries, CHUNK do
+    local last = math.min(i + CHUNK - 1, #entries)
+    unread = unread - redis.call('XACK', k.stream, GROUP, unpack(entries, i, last))
+    unread = unread + redis.call('XDEL', k.stream, unpack(entries, i, last))
+  end
+  if #entries > 0 then group_of(k, entries, unread) end
+end
+
+-- Whether an entry added now would be the next one to be claimed.
+local function is_queue_empty(k, group)
+  return group['lag'] == 0
+    and (group['pending'] == 0 or #redis.call('XPENDING', k.stream, GROUP, '-', '+', 1, RELEASED) == 0)
+end
+
+-- How many pending entries wait for a worker. Up to a ROUND of them are counted one by one, which takes the same time
+-- with any number of workers; the group's summary, read for more, lists every worker that holds a job.
+local function released_of(k)
+  local some = #redis.call('XPENDING', k.stream, GROUP, '-', '+', ROUND, RELEASED)
+  if some < ROUND then return some end
+  for _, row in ipairs(redis.call('XPENDING', k.stream, GROUP)[4] or {}) do
+    if row[1] == RELEASED then return tonumber(row[2]) end
+  end
+  return 0
+end
+
+-- open(): makes sure that stream and group exist. Replies 1.
+local function open(keys)
+  group_of(keys_of(keys[1]))
+  return 1
+end
+
+export('open', open, 'allow-oom')

@@ -1,0 +1,118 @@
+-- What users ask about a job or do to it: view, cancel, retry, requeue, dead letters.
+
+-- How many jobs are ahead of a queued one, as an upper bound: the released ones, and those that were before it at its
+-- push and have not been delivered since. A deferred job comes behind all that wait now and those that are due earlier.
+local function ahead_of(k, id, seq, queue)
+  if not seq then return queue.length + (redis.call('ZRANK', k.deferred, id) or 0) end
+  return math.max(0, math.min(math.max(0, seq - queue.read) + queue.released, queue.length) - 1)
+end
+
+-- view(then pairs id, '1' with the result or '0' without): per job false, or
+-- {status, owner, attempts, queued, started, finished, error, ahead, result}.
+-- Replies with fewer than asked for, but at least one, when the results fill a reply.
+local function view(keys, argv)
+  local k = keys_of(keys[1])
+  local queue, bytes = nil, 0
+  local replies = {}
+  for i = 1, #argv, 2 do
+    if bytes >= REPLY_BYTES then break end
+    local job_key = k.job .. argv[i]
+    local r = redis.call('HMGET', job_key, 'status', 'owner', 'attempts', 'queued', 'started', 'finished',
+      'error', 'seq', 'entry')
+    local status, queued, seq, entry = r[1], r[4], r[8], r[9]
+    if not (status or queued or entry) then
+      replies[#replies + 1] = false
+    else
+      local ahead = ''
+      if not status then
+        if not queue then
+          local group = find_group(k)
+          queue = { length = redis.call('XLEN', k.stream), read = group and group['entries-read'] or 0,
+            released = group and released_of(k) or 0 }
+        end
+        ahead = ahead_of(k, argv[i], seq, queue)
+      end
+      local result = ''
+      if argv[i + 1] == '1' and status == 'finished' then result = redis.call('HGET', job_key, 'result') or '' end
+      bytes = bytes + #result
+      replies[#replies + 1] = { status or 'queued', r[2] or '', r[3] or '0',
+        queued or whole(entry_ms(entry)), r[5] or '', r[6] or '', r[7] or '', ahead, result }
+    end
+  end
+  return replies
+end
+
+-- cancel(id, keep_ms): ends a job that has not ended. If a worker runs it, that worker is told to stop, and what it
+-- still produces is refused. Replies 'cancelled' | 'missing' | the status of a job that has ended.
+local function cancel(keys, argv)
+  local k = keys_of(keys[1])
+  local id, job_key = argv[1], k.job .. argv[1]
+  local r = redis.call('HMGET', job_key, 'status', 'entry', 'worker', 'queued')
+  local status, entry, worker = r[1], r[2], r[3]
+  if not status and not entry and not r[4] then return 'missing' end
+  if status and status ~= 'processing' then return status end
+  if not entry then
+    redis.call('ZREM', k.deferred, id)
+  else
+    keep_queued(job_key, entry)
+    remove_entries(k, { entry })
+  end
+  redis.call('HSET', job_key, 'status', 'cancelled', 'finished', end_ms(now_ms(), r[4] or entry_ms(entry)))
+  redis.call('HDEL', job_key, 'entry', 'seq', 'worker', 'function', 'args', 'kwargs')
+  expire(job_key, tonumber(argv[2]))
+  if worker then redis.call('PUBLISH', k.wake .. worker, 'cancel ' .. id) end
+  publish_ended(k, { id })
+  return 'cancelled'
+end
+
+-- Puts a dead letter back into the stream under its id, its attempts counted from 0.
+local function revive(k, entry, payload)
+  local id, now = payload['id'], now_ms()
+  local job_key = k.job .. id
+  local group = group_of(k)
+  local new = append(k, id, payload['function'], payload['args'], payload['kwargs'])
+  redis.call('DEL', job_key)
+  redis.call('HSET', job_key, 'entry', new, 'seq', whole(group['entries-read'] + group['lag'] + 1))
+  if entry_ms(new) > now + CLOCK_SLACK_MS then redis.call('HSET', job_key, 'queued', whole(now)) end
+  if payload['owner'] ~= '' then redis.call('HSET', job_key, 'owner', payload['owner']) end
+  redis.call('XDEL', k.dead, entry)
+  wake(k, 1)
+end
+
+-- retry(id): replies 'retried' | 'missing' | 'gone' (its dead letter was trimmed) | the status of a job that did not
+-- fail.
+local function retry(keys, argv)
+  local k = keys_of(keys[1])
+  local r = redis.call('HMGET', k.job .. argv[1], 'status', 'entry', 'queued')
+  if not (r[1] or r[2] or r[3]) then return 'missing' end
+  if r[1] ~= 'failed' then return r[1] or 'queued' end
+  local payload = r[2] ~= '' and payload_of(k.dead, r[2])
+  if not payload then return 'gone' end
+  revive(k, r[2], payload)
+  return 'retried'
+end
+
+-- requeue(dead letter's entry): replies 1, or 0 if there is no such letter, or its job waits, runs or ended otherwise.
+local function requeue(keys, argv)
+  local k = keys_of(keys[1])
+  local payload = payload_of(k.dead, argv[1])
+  if not payload then return 0 end
+  local job_key = k.job .. payload['id']
+  if redis.call('EXISTS', job_key) == 1 then
+    local r = redis.call('HMGET', job_key, 'status', 'entry')
+    if r[1] ~= 'failed' or r[2] ~= argv[1] then return 0 end
+  end
+  revive(k, argv[1], payload)
+  return 1
+end
+
+-- dead_letters(after, count): XRANGE of the dead letters behind an entry ('-' for all).
+local function dead_letters(keys, argv)
+  return redis.call('XRANGE', keys_of(keys[1]).dead, argv[1], '+', 'COUNT', argv[2])
+end
+
+export('view', view, 'no-writes')
+export('cancel', cancel, 'allow-oom')
+export('retry', retry)
+export('requeue', requeue)
+export('dead_letters', dead_letters, 'no-writes')

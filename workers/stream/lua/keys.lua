@@ -1,0 +1,94 @@
+#!lua name=@LIBRARY@
+-- The job stream: every change of a job is one atomic function of this library.
+-- The files of this folder are joined into one text, this one first (library.py says in which order). `@LIBRARY@` is
+-- replaced by a name that contains a hash of that text, so that two releases of the service can share one server
+-- during a rolling update: each calls its own functions.
+--
+-- Every function takes one key, the queue's prefix `{q}`. It is a hash tag, so all keys of a queue are in one slot of
+-- a cluster. Times are the server's clock, in milliseconds since the epoch; no client's clock is used.
+--
+-- key                  type    meaning                                               expires or goes
+-- {q}:stream           stream  jobs that wait or run: id, function, args[, kwargs]   an entry at its job's end
+--   group `workers`            lag = jobs waiting, pending = jobs running or released
+--   consumer WORKER            holds what that worker runs; an entry's idle time is its lease
+--   consumer `released`        holds what was handed back or lost its lease: claimed before new entries
+-- {q}:job:ID           hash    the job's record (fields below)                       keep_result after its end
+-- {q}:deferred         zset    job ids by due time; the payload is in the record     a member when it is due
+-- {q}:dead             stream  dead letters: id, function, args, kwargs, owner,      trimmed by age and length
+--                              attempts, error
+-- {q}:idempotency:KEY  string  "fingerprint id" of the first push with that key      24 h after that push
+-- {q}:idle             zset    workers with free slots, by the time they were ready  a worker when it is woken, full
+--                                                                                    or handed a job
+-- {q}:worker:WORKER    hash    a worker's registration                               its heartbeat's expiry
+-- {q}:workers          zset    worker ids by the expiry of their registration        a member once that has passed
+-- {q}:swept            string  time of the last sweep                                one sweep interval
+-- {q}:pruned           string  time of the last pruning                              one lease
+-- {q}:health-check     string  arq's health line of the last worker that wrote it    its interval
+-- {q}:scaler           hash    the scaler's memory: decision, state (JSON)           7 days after its last write
+--
+-- channel              message
+-- {q}:ended            ids of jobs that ended, with spaces between
+-- {q}:wake:WORKER      "" (there is work), "cancel ID" or "run JOB" (see hand_over)
+-- {q}:wake:            "": a job waits and no worker was free to be woken; the scaler listens
+--
+-- Fields of a record: seq (place in the order of pushes), entry (in {q}:stream; in {q}:dead if the job failed), owner,
+-- queued (only if the entry's id does not tell the time of the push), attempts. From the first claim on: status (absent
+-- means queued), worker, started, and at the end finished, and result or error (JSON). A deferred job keeps its
+-- function, args and kwargs here.
+-- Fields of a registration that are read here: running, and takes (the library whose pushes may hand it a job).
+
+local GROUP = 'workers'
+local RELEASED = 'released'
+local CHUNK = 1000 -- this many arguments are safe to give to one unpack()
+local CLOCK_SLACK_MS = 1000 -- an entry's id that is further ahead of the clock than this does not tell the time
+local ROUND = 100 -- entries read at once; between two rounds a claim looks whether its reply is full
+local REPLY_BYTES = 8 * 1024 * 1024 -- a reply ends with the payload or result that exceeds this
+-- Larger payloads are not published. The server disconnects a subscriber whose output buffer outgrows
+-- `client-output-buffer-limit pubsub`.
+local MESSAGE_BYTES = 64 * 1024
+
+local function keys_of(prefix)
+  return {
+    stream = prefix .. ':stream',
+    job = prefix .. ':job:',
+    deferred = prefix .. ':deferred',
+    dead = prefix .. ':dead',
+    idempotency = prefix .. ':idempotency:',
+    idle = prefix .. ':idle',
+    worker = prefix .. ':worker:',
+    workers = prefix .. ':workers',
+    swept = prefix .. ':swept',
+    pruned = prefix .. ':pruned',
+    scaler = prefix .. ':scaler',
+    ended = prefix .. ':ended',
+    wake = prefix .. ':wake:',
+  }
+end
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function whole(n) return string.format('%.0f', n) end
+
+local function map_of(flat)
+  local map = {}
+  for i = 1, #flat, 2 do map[flat[i]] = flat[i + 1] end
+  return map
+end
+
+local function entry_ms(entry) return tonumber(string.match(entry, '^%d+')) end
+
+local function contains(list, item)
+  for i = 1, #list do
+    if list[i] == item then return true end
+  end
+  return false
+end
+
+-- Without the flag 'allow-oom' a server that is out of memory refuses the call. Pushes and retries lack it: they are
+-- refused then, while everything that ends jobs, and so frees memory, goes on.
+local function export(name, callback, ...)
+  redis.register_function({ function_name = '@LIBRARY@_' .. name, callback = callback, flags = { ... } })
+end

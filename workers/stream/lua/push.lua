@@ -1,0 +1,112 @@
+-- Pushing jobs: accepting, handing over to an idle worker, waking.
+
+-- Wakes up to `count` idle workers, those first that have been ready for longest. If a worker's subscription is gone,
+-- PUBLISH answers 0 and the next worker is tried. If no idle worker is left, the scaler is told that jobs wait.
+-- ZPOPMIN and PUBLISH for each worker tried.
+local function wake(k, count)
+  local woken = 0
+  while woken < count do
+    local idle = redis.call('ZPOPMIN', k.idle)
+    if #idle == 0 then
+      redis.call('PUBLISH', k.wake, '')
+      return
+    end
+    if redis.call('PUBLISH', k.wake .. idle[1], '') > 0 then woken = woken + 1 end
+  end
+end
+
+-- Claims an entry that was just added to an empty queue for the worker that `wake` would wake. The worker saves its
+-- claim: the message carries what a claim would reply. The caller writes the record as `start` (claim.lua) does.
+-- A worker gets a job in this way only if it runs nothing, is of this very release (its registration's `takes` names
+-- this library) and the payload is at most MESSAGE_BYTES; otherwise it is just woken.
+-- Returns the worker, or nil if no job was handed over; and how many workers were told: 1, or 0 if nobody listens.
+-- Costs ZPOPMIN, HMGET, PUBLISH, XREADGROUP and HSET.
+local function hand_over(k, id, entry, function_name, args, kwargs, queued)
+  local is_small = #args + #kwargs <= MESSAGE_BYTES
+  while true do
+    local worker = redis.call('ZPOPMIN', k.idle)[1]
+    if not worker then return nil, 0 end
+    local worker_key, message = k.worker .. worker, ''
+    local r = redis.call('HMGET', worker_key, 'takes', 'running')
+    local takes = is_small and r[1] == '@LIBRARY@' and r[2] == '0'
+    if takes then
+      message = 'run ' .. entry .. ' ' .. queued .. ' ' .. #id .. ' ' .. #function_name .. ' ' .. #args .. ' '
+        .. id .. function_name .. args .. kwargs
+    end
+    if redis.call('PUBLISH', k.wake .. worker, message) > 0 then
+      if not takes then return nil, 1 end
+      read_new(k, worker, 1)
+      redis.call('HSET', worker_key, 'state', 'busy', 'job', id, 'running', 1)
+      return worker, 1
+    end
+  end
+end
+
+-- push(max_backlog, idempotency_ms, then 5 a job: id, function, args, owner, options)
+-- options: '' or JSON {kwargs, idempotency_key, fingerprint, defer_ms}.
+-- Replies per job: 'accepted' | 'full' | 'conflict' | 'existing ID'. Pushing an id again changes nothing.
+-- Costs a job: EXISTS, XADD and HSET; HSET with an owner; GET and SET with an idempotency key; EXISTS, HSET and ZADD if
+-- deferred. Costs a call: XINFO GROUPS, 2 XLEN, ZCARD, TIME, XPENDING if jobs run and none waits, and the waking or
+-- handing over.
+local function push(keys, argv)
+  local k = keys_of(keys[1])
+  local max_backlog, idempotency_ms = tonumber(argv[1]), argv[2]
+  local group = group_of(k)
+  local seq = group['entries-read'] + group['lag']
+  local room = max_backlog - redis.call('XLEN', k.stream) - redis.call('ZCARD', k.deferred)
+  local now, replies, appended, behind = now_ms(), {}, 0, false
+  local is_empty, served = is_queue_empty(k, group), 0
+  for i = 3, #argv, 5 do
+    local id, options = argv[i], nil
+    if argv[i + 4] ~= '' then options = cjson.decode(argv[i + 4]) end
+    local job_key, idempotency_key, reply = k.job .. id, nil, nil
+    if options and options.idempotency_key then
+      idempotency_key = k.idempotency .. options.idempotency_key
+      local first = redis.call('GET', idempotency_key)
+      if first then
+        local fingerprint, first_id = string.match(first, '^(%S*) (.*)$')
+        reply = fingerprint == options.fingerprint and 'existing ' .. first_id or 'conflict'
+      end
+    end
+    if not reply and redis.call('EXISTS', job_key) == 1 then reply = 'existing ' .. id end
+    if not reply and room <= 0 then reply = 'full' end
+    if not reply then
+      reply = 'accepted'
+      room = room - 1
+      if options and options.defer_ms then
+        redis.call('HSET', job_key, 'function', argv[i + 1], 'args', argv[i + 2],
+          'kwargs', options.kwargs or '', 'queued', whole(now))
+        redis.call('ZADD', k.deferred, whole(now + options.defer_ms), id)
+      else
+        local kwargs = options and options.kwargs or ''
+        local entry = append(k, id, argv[i + 1], argv[i + 2], kwargs)
+        seq = seq + 1
+        appended = appended + 1
+        -- The server's clock may be set back, entry ids only grow: then the id does not tell the time.
+        if appended == 1 then behind = entry_ms(entry) > now + CLOCK_SLACK_MS end
+        if behind then redis.call('HSET', job_key, 'queued', whole(now)) end
+        local worker, told
+        if is_empty then
+          local queued = whole(behind and now or entry_ms(entry))
+          worker, told = hand_over(k, id, entry, argv[i + 1], argv[i + 2], kwargs, queued)
+          is_empty, served = worker, served + told
+        end
+        if worker then
+          redis.call('HSET', job_key, 'seq', whole(seq), 'entry', entry, 'status', 'processing', 'worker', worker,
+            'attempts', 1, 'started', whole(now))
+        else
+          redis.call('HSET', job_key, 'seq', whole(seq), 'entry', entry)
+        end
+      end
+      if argv[i + 3] ~= '' then redis.call('HSET', job_key, 'owner', argv[i + 3]) end
+      if idempotency_key then
+        redis.call('SET', idempotency_key, options.fingerprint .. ' ' .. id, 'PX', idempotency_ms)
+      end
+    end
+    replies[#replies + 1] = reply
+  end
+  wake(k, appended - served)
+  return replies
+end
+
+export('push', push)

@@ -1,0 +1,44 @@
+-- What several functions do with a job's record.
+
+-- Whether the worker runs this attempt of the job; also the record's status, worker, attempts, entry, owner, queued.
+-- One HMGET.
+local function owns(k, worker, id, attempt)
+  local r = redis.call('HMGET', k.job .. id, 'status', 'worker', 'attempts', 'entry', 'owner', 'queued')
+  return r[1] == 'processing' and r[2] == worker and r[3] == attempt, r
+end
+
+-- Keeps the time of the push in the record, as the entry that told it is about to be deleted.
+local function keep_queued(job_key, entry)
+  redis.call('HSETNX', job_key, 'queued', whole(entry_ms(entry)))
+end
+
+-- The time of an end, as text. A job does not end before it was queued, even if the server's clock was set back.
+local function end_ms(now, queued) return whole(math.max(now, tonumber(queued))) end
+
+-- keep_ms: 0 deletes the key at once, -1 keeps it for ever.
+local function expire(key, keep_ms)
+  if keep_ms == 0 then redis.call('DEL', key)
+  elseif keep_ms > 0 then redis.call('PEXPIRE', key, whole(keep_ms)) end
+end
+
+-- Releases a pending entry: it goes to the front of the queue, still pending, but held by no worker.
+local function hand_back(k, job_key, entry)
+  redis.call('XCLAIM', k.stream, GROUP, RELEASED, 0, entry, 'JUSTID')
+  redis.call('HDEL', job_key, 'status', 'worker')
+end
+
+-- Fails a job: its payload moves to the dead letters. A payload of nil, for an entry that somebody deleted, leaves
+-- a failed job without a dead letter.
+local function bury(k, job_key, id, payload, attempts, owner, error_json, finished, keep_ms, worker)
+  local entry = payload and redis.call('XADD', k.dead, '*', 'id', id, 'function', payload['function'],
+    'args', payload['args'], 'kwargs', payload['kwargs'] or '', 'owner', owner or '',
+    'attempts', attempts, 'error', error_json)
+  redis.call('HSET', job_key, 'status', 'failed', 'entry', entry or '', 'finished', finished,
+    'attempts', attempts, 'error', error_json, 'worker', worker)
+  expire(job_key, keep_ms)
+end
+
+-- Tells waiters which jobs have ended. At most one PUBLISH.
+local function publish_ended(k, ids)
+  if #ids > 0 then redis.call('PUBLISH', k.ended, table.concat(ids, ' ')) end
+end

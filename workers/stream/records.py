@@ -1,0 +1,241 @@
+"""What goes into the stream and what comes out of it, and how each is read from a reply of the library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EncodedJob: TypeAlias = tuple[bytes, bytes, bytes, bytes, bytes]
+
+DEFAULT_FUNCTION = "predict"
+
+
+class Status(StrEnum):
+    """A job's status as users see it."""
+
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job will not change any more by itself."""
+        return self in (Status.FINISHED, Status.FAILED, Status.CANCELLED)
+
+
+class NewJob(NamedTuple):
+    """A job to push. `args` is a JSON array, `kwargs` a JSON object or empty; neither is parsed here."""
+
+    id: str
+    args: bytes
+    function: str = DEFAULT_FUNCTION
+    kwargs: bytes = b""
+    owner: str = ""
+    idempotency_key: str = ""
+    fingerprint: str = ""
+    defer_ms: int = 0
+
+    def encoded(self) -> EncodedJob:
+        """What `push` in push.lua takes for a job: id, function, args, owner, options.
+
+        Raises UnicodeEncodeError or UnicodeDecodeError for text that is not valid UTF-8.
+        """
+        return self.id.encode(), self.function.encode(), self.args, self.owner.encode(), self._options()
+
+    def _options(self) -> bytes:
+        # The rarely used fields, as JSON; empty if none is used.
+        if not (self.kwargs or self.idempotency_key or self.defer_ms):
+            return b""
+        options: dict[str, Any] = {}
+        if self.kwargs:
+            options["kwargs"] = self.kwargs.decode()
+        if self.idempotency_key:
+            options["idempotency_key"] = self.idempotency_key
+            options["fingerprint"] = self.fingerprint
+        if self.defer_ms:
+            options["defer_ms"] = self.defer_ms
+        return orjson.dumps(options)
+
+
+def size_bytes(job: EncodedJob) -> int:
+    """The size of a job's payload and options."""
+    return len(job[2]) + len(job[4])
+
+
+class Pushed(NamedTuple):
+    """What became of a push; `id` is the job's, or that of the job the idempotency key stands for."""
+
+    outcome: Literal["accepted", "existing", "conflict", "full"]
+    id: str
+
+    @classmethod
+    def from_reply(cls, job_id: bytes, reply: bytes) -> Pushed:
+        """Reads the reply of `push` for one job."""
+        match reply:
+            case b"accepted" | b"conflict" | b"full":
+                return cls(reply.decode(), job_id.decode())  # type: ignore[arg-type]
+            case _:
+                return cls("existing", reply.removeprefix(b"existing ").decode())
+
+
+class Claimed(NamedTuple):
+    """A job that this worker holds a lease on, its attempt already counted."""
+
+    id: str
+    entry: str
+    function: str
+    args: bytes
+    kwargs: bytes
+    attempt: int
+    queued_ms: int
+
+    @classmethod
+    def from_reply(cls, flat: Sequence[bytes]) -> list[Claimed]:
+        """Reads the reply of `claim`: seven items a job."""
+        return [
+            cls(
+                flat[i].decode(), flat[i + 1].decode(), flat[i + 2].decode(), flat[i + 3], flat[i + 4],
+                int(flat[i + 5]), int(flat[i + 6]),
+            )
+            for i in range(0, len(flat), 7)
+        ]  # fmt: skip
+
+    @classmethod
+    def from_message(cls, message: bytes) -> Claimed:
+        """Reads the message by which a push hands a job over (`hand_over` in push.lua), without its leading 'run'."""
+        entry, queued_ms, id_bytes, function_bytes, args_bytes, texts = message.split(b" ", 5)
+        id_end = int(id_bytes)
+        function_end = id_end + int(function_bytes)
+        args_end = function_end + int(args_bytes)
+        return cls(
+            texts[:id_end].decode(), entry.decode(), texts[id_end:function_end].decode(),
+            texts[function_end:args_end], texts[args_end:], 1, int(queued_ms),
+        )  # fmt: skip
+
+
+class Finish(NamedTuple):
+    """An attempt's outcome: `body` is the result or the error as JSON; `keep_ms` 0 keeps nothing, -1 for ever."""
+
+    id: str
+    attempt: int
+    status: Literal["finished", "failed"]
+    body: bytes
+    keep_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job's record. Times are the server's, in ms since the epoch. `ahead` is an upper bound, if queued."""
+
+    id: str
+    status: Status
+    owner: str
+    attempts: int
+    queued_ms: int
+    started_ms: int | None
+    finished_ms: int | None
+    error: dict[str, Any] | None
+    ahead: int | None
+    result: bytes | None
+
+    @classmethod
+    def from_reply(cls, job_id: str, reply: Sequence[Any] | None) -> JobView | None:
+        """Reads the reply of `view` for one job; None if there is no such job."""
+        if not reply:
+            return None
+        status, owner, attempts, queued, started, finished, error, ahead, result = reply
+        return cls(
+            id=job_id,
+            status=Status(status.decode()),
+            owner=owner.decode(),
+            attempts=int(attempts),
+            queued_ms=int(queued),
+            started_ms=int(started) if started else None,
+            finished_ms=int(finished) if finished else None,
+            error=orjson.loads(error) if error else None,
+            ahead=int(ahead) if ahead != b"" else None,
+            result=result or None,
+        )
+
+
+class Counts(NamedTuple):
+    """The queue in numbers. waiting = lag; pending = running + released; all O(log n) or better to read."""
+
+    length: int
+    waiting: int
+    pending: int
+    released: int
+    deferred: int
+    dead: int
+    idle_workers: int
+    workers: int
+
+    @property
+    def outstanding(self) -> int:
+        """Jobs that have not ended."""
+        return self.length + self.deferred
+
+
+class Demand(NamedTuple):
+    """What a scaler has to know, all of one moment: `now_ms` by the server's clock, since the epoch.
+
+    `arrived` counts all jobs since the stream was made. A job that is put back into the stream (a retry, a dead letter)
+    counts again; one that was cancelled before a worker had it does not count. `waiting` are the jobs that no worker
+    holds. `decision` is the one last remembered, or empty.
+    """
+
+    now_ms: int
+    arrived: int
+    waiting: int
+    running: int
+    decision: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A failed job with its payload."""
+
+    entry: str
+    id: str
+    function: str
+    args: bytes
+    kwargs: bytes
+    owner: str
+    attempts: int
+    error: dict[str, Any]
+
+    @classmethod
+    def from_reply(cls, entry: bytes, flat: Sequence[bytes]) -> DeadLetter:
+        """Reads one entry of the reply of `dead_letters`."""
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        return cls(
+            entry=entry.decode(),
+            id=fields[b"id"].decode(),
+            function=fields[b"function"].decode(),
+            args=fields[b"args"],
+            kwargs=fields[b"kwargs"],
+            owner=fields[b"owner"].decode(),
+            attempts=int(fields[b"attempts"]),
+            error=orjson.loads(fields[b"error"]),
+        )
+
+
+class WorkerView(NamedTuple):
+    """A live worker's registration: `state` is starting, idle, busy or stopping."""
+
+    id: str
+    fields: dict[str, str]
+
+    @classmethod
+    def from_reply(cls, worker: bytes, flat: Sequence[bytes]) -> WorkerView:
+        """Reads one item of the reply of `workers`."""
+        texts = [item.decode() for item in flat]
+        return cls(worker.decode(), dict(zip(texts[::2], texts[1::2], strict=True)))
