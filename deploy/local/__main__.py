@@ -104,6 +104,9 @@ def main() -> None:
             install({listed: LISTS[listed].read_bytes() for listed in names[: last + 1]})
         except OSError as error:
             fail(f"can't install into {VENV}: {error}.")
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        # Who wants no compiled modules beside the sources gets them into .venv: pip has compiled none.
+        os.environ.setdefault("PYTHONPYCACHEPREFIX", str(VENV / "pycache"))
     if name == "up":
         say("starting the server, the gateway and the workers")
     run([[str(PYTHON), *command] for command in COMMANDS[name]], arguments)
