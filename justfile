@@ -13,7 +13,7 @@ up *arguments:
 test *arguments:
     python3 deploy/local test {{arguments}}
 
-# format, rules and types, changing nothing
+# format, rules, imports and types, changing nothing
 lint *arguments:
     python3 deploy/local lint {{arguments}}
 

@@ -53,11 +53,13 @@ NEEDS = {
     "install": "lint",
 }
 
+IMPORTS = ["-c", "from importlinter.cli import lint_imports_command as lint; lint()", "--no-logo", "--no-cache"]
+
 # What each command runs, in order; the caller's arguments go to the last one.
 COMMANDS = {
     "up": [["-m", "deploy.local.up"]],
     "test": [["-m", "pytest"]],
-    "lint": [["-m", "ruff", "format", "--check", "."], ["-m", "ruff", "check", "."], ["-m", "mypy"]],
+    "lint": [["-m", "ruff", "format", "--check", "."], ["-m", "ruff", "check", "."], IMPORTS, ["-m", "mypy"]],
     "fmt": [
         ["-m", "ruff", "format", "."],
         ["-m", "ruff", "check", "--fix", "."],
