@@ -1,4 +1,4 @@
-# The same commands as in the README; `just` itself is in .venv/bin once one of them has run.
+# The same commands as in the README; `just` itself is in .venv/bin once `test` or `lint` has run.
 
 # list the recipes
 default:
@@ -9,11 +9,11 @@ default:
 up *arguments:
     python3 deploy/local up {{arguments}}
 
-# all tests, or those that pytest is told
+# the tests, or those that pytest is told; with `--all` the slow ones too
 test *arguments:
     python3 deploy/local test {{arguments}}
 
-# format, rules and types, changing nothing
+# format, rules, imports and types, changing nothing
 lint *arguments:
     python3 deploy/local lint {{arguments}}
 
@@ -57,16 +57,13 @@ undeploy *arguments:
 e2e *arguments:
     python3 deploy/local e2e {{arguments}}
 
-# only the virtual environment
+# every package of every command
 install *arguments:
     python3 deploy/local install {{arguments}}
 
-# constraints.txt anew from pyproject.toml, keeping the versions that fit; and the image's part of it
+# the lists of packages anew from pyproject.toml, keeping the versions that fit
 lock:
-    .venv/bin/uv pip compile --no-strip-extras --universal --generate-hashes --python-version 3.11 --all-extras \
-        --no-header --no-annotate pyproject.toml --output-file constraints.txt
-    .venv/bin/uv pip compile --no-strip-extras --universal --generate-hashes --python-version 3.11 --constraints constraints.txt \
-        --no-header --no-annotate pyproject.toml --output-file deploy/requirements.txt
+    .venv/bin/python -m deploy.local.lock
 
 # what CI runs
 check:

@@ -1,4 +1,4 @@
-"""Runs a command in the project's own virtual environment, which is made first where it is missing.
+"""Runs a command in the project's own virtual environment, and first installs there what that command needs.
 
     python3 deploy/local up      the service: server, gateway, workers
     python3 deploy/local test    all tests (further arguments go to pytest)
@@ -14,22 +14,52 @@ import importlib.util
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CONSTRAINTS = ROOT / "constraints.txt"
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "leadtime-stamp"
 INSTALLING = "installing"
 LIVE_LOG = ["-o", "log_cli=true", "-o", "log_cli_level=INFO"]
 
+# The lists of packages. Each names what it adds to those above it; the first one is also what the image installs.
+LISTS = {
+    "service": ROOT / "deploy" / "requirements.txt",
+    "up": ROOT / "deploy" / "local" / "requirements" / "up.txt",
+    "bench": ROOT / "deploy" / "local" / "requirements" / "bench.txt",
+    "test": ROOT / "deploy" / "local" / "requirements" / "test.txt",
+    "lint": ROOT / "deploy" / "local" / "requirements" / "lint.txt",
+}
+# The last list that a command needs.
+NEEDS = {
+    "up": "up",
+    "deploy": "up",
+    "undeploy": "up",
+    "bench": "bench",
+    "peers": "bench",
+    "growth": "bench",
+    "experiments": "bench",
+    "faults": "bench",
+    "test": "test",
+    "e2e": "test",
+    "lint": "lint",
+    "fmt": "lint",
+    "install": "lint",
+}
+
+IMPORTS = ["-c", "from importlinter.cli import lint_imports_command as lint; lint()", "--no-logo", "--no-cache"]
+
 # What each command runs, in order; the caller's arguments go to the last one.
 COMMANDS = {
     "up": [["-m", "deploy.local.up"]],
     "test": [["-m", "pytest"]],
-    "lint": [["-m", "ruff", "format", "--check", "."], ["-m", "ruff", "check", "."], ["-m", "mypy"]],
+    "lint": [["-m", "ruff", "format", "--check", "."], ["-m", "ruff", "check", "."], IMPORTS, ["-m", "mypy"]],
     "fmt": [
         ["-m", "ruff", "format", "."],
         ["-m", "ruff", "check", "--fix", "."],
@@ -61,17 +91,26 @@ def main() -> None:
     if name in ("up", "install") and arguments:
         fail(f"`{name}` takes no arguments, but got {' '.join(arguments)!r}: settings come from the environment.")
     os.chdir(str(ROOT))
-    with CONSTRAINTS.open("rb") as constraints:
-        # Two commands at once: one installs, the other waits.
+    # Two commands at once: one installs, the other waits.
+    with LISTS["service"].open("rb") as lock:
         try:
-            fcntl.flock(constraints, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            say("waiting for another command, which installs the packages")
-            fcntl.flock(constraints, fcntl.LOCK_EX)
+            say("waiting for another command, which installs packages")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        # pip holds the lock too: it goes on for a while if this process is killed.
+        os.set_inheritable(lock.fileno(), True)
         try:
-            install(constraints.read())
+            names = list(LISTS)
+            last = names.index(NEEDS[name])
+            install({listed: LISTS[listed].read_bytes() for listed in names[: last + 1]})
         except OSError as error:
             fail(f"can't install into {VENV}: {error}.")
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        # Who wants no compiled modules beside the sources gets them into .venv: pip has compiled none.
+        os.environ.setdefault("PYTHONPYCACHEPREFIX", str(VENV / "pycache"))
+    if name == "up":
+        say("starting the server, the gateway and the workers")
     run([[str(PYTHON), *command] for command in COMMANDS[name]], arguments)
 
 
@@ -90,22 +129,48 @@ def check_python(version: "tuple[int, ...]") -> None:
         )
 
 
-def install(constraints: bytes) -> None:
-    """Brings `.venv` to what `constraints` lists, unless the stamp says that it is there."""
+def install(lists: "dict[str, bytes]") -> None:
+    """Installs each list (its content by its name) into `.venv`, unless the stamp says that it is there."""
     # Scripts in an environment name its folder, so it can't be moved.
     maker = digest(sys.version.encode(), str(ROOT).encode())
-    wanted = maker + " " + digest(constraints)
-    stamp = STAMP.read_text(encoding="utf-8") if STAMP.exists() else ""
-    if stamp == wanted and PYTHON.exists():
+    wanted = {name: digest(content) for name, content in lists.items()}
+    found, *lines = STAMP.read_text(encoding="utf-8").split("\n") if STAMP.exists() else [""]
+    installed = dict(line.split() for line in lines) if found == maker and PYTHON.exists() else {}
+    missing = [name for name in wanted if installed.get(name) != wanted[name]]
+    if not missing:
         return
-    if (stamp and not stamp.startswith(maker)) or not same_python():
+    if found not in ("", maker) or not same_python():
         say("making the virtual environment .venv")
         checked([sys.executable, "-m", "venv", "--clear", str(VENV)], "making .venv")
+        installed, missing = {}, list(wanted)
     STAMP.write_text(INSTALLING, encoding="utf-8")
-    say("installing the packages of constraints.txt into .venv (once; it may take a minute or two)")
-    pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    checked([*pip, "--require-hashes", "--requirement", str(CONSTRAINTS)], "installing the packages")
-    STAMP.write_text(wanted, encoding="utf-8")
+    started = time.monotonic()
+    packages = sum(content.count(b"==") for name, content in lists.items() if name in missing)
+    say(f"downloading {packages} packages, once (for: {', '.join(missing)})")
+    # The lists are complete, so pip need not look for what each package depends on. Modules are compiled when first
+    # imported: most never are.
+    pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-deps", "--no-compile"]
+    files = [argument for name in missing for argument in ("--requirement", str(LISTS[name]))]
+    checked([*pip, "--require-hashes", *files], "installing the packages", Progress(packages))
+    STAMP.write_text("\n".join([maker, *map(" ".join, {**installed, **wanted}.items())]), encoding="utf-8")
+    say(f"installed in {time.monotonic() - started:.0f} s")
+
+
+class Progress:
+    """Tells how far pip is, by what it prints."""
+
+    def __init__(self, packages: int) -> None:
+        self._packages = packages
+        self._collected = 0
+
+    def __call__(self, line: bytes) -> None:
+        """Takes one line of pip's output."""
+        if line.startswith(b"Collecting "):
+            self._collected += 1
+            if self._collected % 20 == 0:
+                say(f"downloading: {self._collected} of {self._packages} packages")
+        elif line.startswith(b"Installing collected packages"):
+            say("installing them into .venv")
 
 
 def digest(*parts: bytes) -> str:
@@ -123,14 +188,21 @@ def same_python() -> bool:
     return found.stdout.decode().strip() == sys.version
 
 
-def checked(command: "list[str]", what: str) -> None:
-    """Runs a command quietly. If it fails, shows what it said and ends the process."""
+def checked(command: "list[str]", what: str, on_line: "Callable[[bytes], None] | None" = None) -> None:
+    """Runs a command quietly, handing each line to `on_line`. If it fails, shows all it said and ends the process."""
     environment = dict(os.environ, PIP_USER="0")  # a user's `--user` default does not work in an environment
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, check=False)
-    if done.returncode:
-        sys.stderr.buffer.write(done.stdout)
+    said = []
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, close_fds=False
+    ) as running:
+        for line in running.stdout or []:
+            said.append(line)
+            if on_line:
+                on_line(line)
+    if running.returncode:
+        sys.stderr.buffer.write(b"".join(said))
         sys.stderr.flush()
-        fail(f"{what} failed (exit code {done.returncode}, what it said is above); the next try starts afresh.")
+        fail(f"{what} failed (exit code {running.returncode}, what it said is above); the next try starts afresh.")
 
 
 def run(commands: "list[list[str]]", arguments: "list[str]") -> NoReturn:

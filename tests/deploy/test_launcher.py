@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,7 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]
     venv = tmp_path / ".venv"
     python = venv / "bin" / "python"
 
-    def checked(command: list[str], _what: str) -> None:
+    def checked(command: list[str], _what: str, _on_line: Callable[[bytes], None] | None = None) -> None:
         ran.append(command)
         if "venv" in command:
             python.parent.mkdir(parents=True, exist_ok=True)
@@ -41,48 +42,83 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]
 
 
 def kinds(commands: list[list[str]]) -> list[str]:
-    return [command[2] for command in commands]
+    """`venv`, or `pip` with the lists that it installs."""
+    names = {str(path): name for name, path in launcher.LISTS.items()}
+    return [" ".join([command[2], *(names[word] for word in command if word in names)]) for command in commands]
 
 
 def test_installs_once(commands: list[list[str]]) -> None:
-    launcher.install(b"a==1")
-    assert kinds(commands) == ["venv", "pip"]
+    launcher.install({"service": b"a==1"})
+    assert kinds(commands) == ["venv", "pip service"]
     assert "--require-hashes" in commands[1]
-    launcher.install(b"a==1")
+    launcher.install({"service": b"a==1"})
     assert len(commands) == 2
-    launcher.install(b"a==2")
-    assert kinds(commands) == ["venv", "pip", "pip"]
+    launcher.install({"service": b"a==2"})
+    assert kinds(commands) == ["venv", "pip service", "pip service"]
+
+
+def test_a_command_adds_its_list_to_those_that_are_there(commands: list[list[str]]) -> None:
+    launcher.install({"service": b"a==1", "up": b"b==1"})
+    launcher.install({"service": b"a==1", "up": b"b==1", "bench": b"c==1", "test": b"d==1"})
+    launcher.install({"service": b"a==1", "up": b"b==1"})
+    assert kinds(commands) == ["venv", "pip service up", "pip bench test"]
+
+
+def test_only_a_changed_list_is_installed_again(commands: list[list[str]]) -> None:
+    launcher.install({"service": b"a==1", "up": b"b==1"})
+    launcher.install({"service": b"a==1", "up": b"b==2"})
+    launcher.install({"service": b"a==1", "up": b"b==1"})
+    assert kinds(commands) == ["venv", "pip service up", "pip up", "pip up"]
 
 
 def test_interrupted_install_is_redone(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    works: Callable[[list[str], str], None] = launcher.checked
+    """With all that was there before: pip may have been about to replace some of it."""
+    works: Callable[..., None] = launcher.checked
 
-    def fails(command: list[str], what: str) -> None:
-        works(command, what)
+    def fails(command: list[str], what: str, on_line: Callable[[bytes], None] | None = None) -> None:
+        works(command, what, on_line)
         if "pip" in command:
             raise KeyboardInterrupt
 
+    launcher.install({"service": b"a==1"})
     monkeypatch.setattr(launcher, "checked", fails)
     with pytest.raises(KeyboardInterrupt):
-        launcher.install(b"a==1")
+        launcher.install({"service": b"a==1", "up": b"b==1"})
     monkeypatch.setattr(launcher, "checked", works)
-    launcher.install(b"a==1")
-    assert kinds(commands) == ["venv", "pip", "venv", "pip"]
-    assert "--clear" in commands[2]
+    launcher.install({"service": b"a==1"})
+    assert kinds(commands) == ["venv", "pip service", "pip up", "venv", "pip service"]
+    assert "--clear" in commands[3]
 
 
 def test_moved_clone_gets_a_new_environment(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    launcher.install(b"a==1")
+    launcher.install({"service": b"a==1"})
     monkeypatch.setattr(launcher, "ROOT", Path("/elsewhere"))
-    launcher.install(b"a==1")
-    assert kinds(commands) == ["venv", "pip"] * 2
+    launcher.install({"service": b"a==1"})
+    assert kinds(commands) == ["venv", "pip service"] * 2
 
 
 def test_environment_that_was_there_is_kept(commands: list[list[str]]) -> None:
     """One that was made by hand, with the right Python."""
     launcher.checked(["", "-m", "venv"], "")
-    launcher.install(b"a==1")
-    assert kinds(commands) == ["venv", "pip"]
+    launcher.install({"service": b"a==1"})
+    assert kinds(commands) == ["venv", "pip service"]
+
+
+def test_each_step_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = launcher.Progress(30)
+    for line in [*[b"Collecting a==1"] * 30, b"  Downloading a-1.whl", b"Installing collected packages: a"]:
+        progress(line)
+    assert capsys.readouterr().err.splitlines() == [
+        "leadtime: downloading: 20 of 30 packages",
+        "leadtime: installing them into .venv",
+    ]
+
+
+def test_pip_keeps_the_lock_when_its_command_is_killed(tmp_path: Path) -> None:
+    """Else the next command would install into the same folder at the same time."""
+    with (tmp_path / "list").open("wb") as lock:
+        os.set_inheritable(lock.fileno(), True)
+        launcher.checked([sys.executable, "-c", f"import os; os.fstat({lock.fileno()})"], "looking for the lock")
 
 
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
@@ -90,7 +126,7 @@ def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     (clone / "deploy" / "local").mkdir(parents=True)
     shutil.copy(ROOT / "deploy" / "local" / "__main__.py", clone / "deploy" / "local")
-    (clone / "constraints.txt").touch()
+    (clone / "deploy" / "requirements.txt").touch()
     (clone / ".venv").symlink_to("/dev/null/nowhere")
     done = subprocess.run([sys.executable, clone / "deploy" / "local", "install"], capture_output=True, check=False)
     assert done.returncode == 2
