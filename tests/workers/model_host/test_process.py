@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.workers.model_host.tools import Run
 
 
-def started(on_change: Callable[[], None]) -> ModelProcess:
+def started(on_change: Callable[[ProcessState, ProcessState], None] = lambda _before, _after: None) -> ModelProcess:
     return ModelProcess(SCRIPTED, memory_limit_bytes=0, max_result_bytes=MEGABYTE, on_change=on_change)
 
 
@@ -188,7 +188,7 @@ def test_loop_that_ends_first_leaves_nothing(run: Run) -> None:
 def test_a_process_changes_its_state_step_by_step(run: Run) -> None:
     async def scenario() -> None:
         states: list[ProcessState] = []
-        process = started(lambda: states.append(process.state))
+        process = started(lambda _, after: states.append(after))
         assert process.state is ProcessState.LOADING
 
         await process.load(PATIENCE_S)
@@ -205,7 +205,7 @@ def test_a_process_changes_its_state_step_by_step(run: Run) -> None:
 
 def test_a_busy_process_takes_no_other_job(run: Run) -> None:
     async def scenario() -> None:
-        process = started(lambda: None)
+        process = started()
         await process.load(PATIENCE_S)
         first = asyncio.create_task(process.predict(b'["spin", 0.1]'))
         await asyncio.sleep(0)
@@ -223,7 +223,7 @@ def test_a_busy_process_takes_no_other_job(run: Run) -> None:
 def test_an_end_by_itself_is_dead_when_it_is_raised(run: Run, script: list[Any]) -> None:
     async def scenario() -> None:
         states: list[ProcessState] = []
-        process = started(lambda: states.append(process.state))
+        process = started(lambda _, after: states.append(after))
         await process.load(PATIENCE_S)
 
         with pytest.raises(ModelCrashed):
