@@ -124,12 +124,11 @@ class ModelHost:
                 self._processes.remove(process)
             await asyncio.sleep(pause_s)
 
-    def _on_change(self) -> None:
+    def _on_change(self, before: ProcessState, after: ProcessState) -> None:
         """Follows the states of the processes."""
-        if any(process.state is ProcessState.IDLE for process in self._processes):
+        if after is ProcessState.IDLE:
             self._available.set()
-        count = sum(process.state in _LOADED for process in self._processes)
-        if count != self.count:
-            self.count = count
+        if change := (after in _LOADED) - (before in _LOADED):
+            self.count += change
             self._loaded.set()
-            self._on_loaded(count)
+            self._on_loaded(self.count)

@@ -17,7 +17,7 @@ import os
 import signal
 import socket
 import sys
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import TYPE_CHECKING, cast
 
 import orjson
@@ -37,7 +37,7 @@ START = (
 )
 
 
-class ProcessState(Enum):
+class ProcessState(IntEnum):
     """The life of a model's process; the module's table says what each state means."""
 
     LOADING = auto()
@@ -57,14 +57,20 @@ _CHANGES = {
 
 
 class ModelProcess(asyncio.Protocol):
-    """A process that loads the model `module:Class` at once. `on_change` is called after each change of its state.
+    """A process that loads the model `module:Class` at once.
 
     It gets MemoryError above `memory_limit_bytes` of address space (0 is no limit), and may return at most
-    `max_result_bytes` of JSON. `how` says in words how it ended, `used` whether it ever had a job.
+    `max_result_bytes` of JSON. `on_change` is called after each change of `state`, with the states before and after
+    it. `how` says in words how the process ended, `used` whether it ever had a job.
     """
 
     def __init__(
-        self, model: str, *, memory_limit_bytes: int, max_result_bytes: int, on_change: Callable[[], None]
+        self,
+        model: str,
+        *,
+        memory_limit_bytes: int,
+        max_result_bytes: int,
+        on_change: Callable[[ProcessState, ProcessState], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._model = model
@@ -168,8 +174,8 @@ class ModelProcess(asyncio.Protocol):
         """Changes the state; nothing else does. Raises RuntimeError if `_CHANGES` does not allow that."""
         if state not in _CHANGES[self.state]:
             raise RuntimeError(f"a model's process can't be {state.name} after it was {self.state.name}")
-        self.state = state
-        self._on_change()
+        before, self.state = self.state, state
+        self._on_change(before, state)
 
     def _end(self) -> None:
         if self.state not in (ProcessState.ENDING, ProcessState.DEAD):

@@ -1,0 +1,35 @@
+"""Each test on each kind of event loop, with a model that loads at once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+import uvloop
+
+from tests.workers.model_host.tools import children, open_fds
+from workers.model_host import host as host_module
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.workers.model_host.tools import Run
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    """Runs a coroutine, once on each kind of loop; afterwards no process and no file descriptor is left."""
+    with asyncio.Runner(loop_factory=request.param) as runner:
+        runner.run(asyncio.sleep(0))  # the first loop of a kind opens what stays open
+    before = children(), open_fds()
+    with asyncio.Runner(loop_factory=request.param) as runner:
+        yield runner.run
+    assert (children(), open_fds()) == before
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODEL_SETUP_S", "0")
+    monkeypatch.setenv("MODEL_PREDICT_S", "0")
+    monkeypatch.setattr(host_module, "BACKOFF_S", 0.05)

@@ -1,0 +1,96 @@
+"""What the tests of the model's processes share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import psutil
+import pytest
+
+from workers.model_host.host import ModelHost
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine
+    from pathlib import Path
+    from typing import TypeAlias
+
+    Run: TypeAlias = Callable[[Coroutine[Any, Any, None]], None]
+
+SCRIPTED = "tests.workers.models:Scripted"
+MEGABYTE = 1_000_000
+PATIENCE_S = 20.0
+
+
+def children() -> set[int]:
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+def open_fds() -> int:
+    return psutil.Process().num_fds()
+
+
+def make(
+    model: str = SCRIPTED,
+    size: int = 1,
+    *,
+    load_timeout_s: float = PATIENCE_S,
+    memory_limit_bytes: int = 0,
+    max_result_bytes: int = MEGABYTE,
+    on_loaded: Callable[[int], None] = lambda _count: None,
+    on_load_s: Callable[[float], None] = lambda _seconds: None,
+) -> ModelHost:
+    return ModelHost(
+        model,
+        size,
+        load_timeout_s=load_timeout_s,
+        memory_limit_bytes=memory_limit_bytes,
+        max_result_bytes=max_result_bytes,
+        on_loaded=on_loaded,
+        on_load_s=on_load_s,
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(host: ModelHost) -> AsyncIterator[ModelHost]:
+    """`host` with its processes loaded; then stopped, with none left."""
+    before = children()
+    task = asyncio.create_task(host.run())
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await host.loaded()
+        yield host
+    finally:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert host.count == 0
+        assert children() == before
+
+
+async def do(host: ModelHost, *script: Any) -> Any:
+    async with asyncio.timeout(PATIENCE_S):
+        return orjson.loads(await host.predict(orjson.dumps(script)))
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def gone(pid: int) -> bool:
+    """Neither running nor a zombie of ours."""
+    try:
+        process = psutil.Process(pid)
+        return process.status() == psutil.STATUS_ZOMBIE and process.ppid() != os.getpid()
+    except psutil.NoSuchProcess:
+        return True
+
+
+async def told(file: Path) -> int:
+    await eventually(file.exists)
+    return int(file.read_text())
