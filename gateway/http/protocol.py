@@ -34,7 +34,7 @@ class LimitedProtocol(HttpToolsProtocol):
         return cycle is not None and not cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client that connects and says nothing has this long, too."""
+        """Starts the timer of the first head: a client that connects and sends nothing is refused, too."""
         super().connection_made(transport)
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._on_slow_head)
 
@@ -43,11 +43,11 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Counts what continues a head that is not complete; a head in one piece costs next to nothing."""
+        """Limits a head that arrives in pieces. A head in one piece costs next to nothing."""
         if self._refused:
             return
         super().data_received(data)
-        # uvicorn has a scope from a head's first byte on, and a cycle with that scope once it is complete.
+        # uvicorn makes a scope at a head's first byte, and a cycle with that scope once the head is complete.
         scope: HTTPScope | None = self.scope
         cycle: RequestResponseCycle | None = self.cycle
         if scope is None or (cycle is not None and cycle.scope is scope):
@@ -60,7 +60,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._head is scope:
             self._head_bytes += size_bytes
         else:
-            # What came before it in the same piece is not its own.
+            # This piece may begin with the end of an earlier request, so it does not count.
             self._head, self._head_bytes = scope, 0
         if self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(
@@ -70,7 +70,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._on_slow_head)
 
     def send_400_response(self, msg: str) -> None:
-        """What could not be parsed gets a problem document, too."""
+        """Answers what could not be parsed with a problem document."""
         self._refuse(Problem(400, msg.rstrip(".")))
 
     def _on_slow_head(self) -> None:
@@ -92,7 +92,7 @@ class LimitedProtocol(HttpToolsProtocol):
             head = [f"HTTP/1.1 {problem.status} {problem.title}".encode(), b"connection: close"]
             head += [name + b": " + value for name, value in response.raw_headers]
             self.transport.write(b"\r\n".join([*head, b"", bytes(response.body)]))
-        # Closed at once with bytes unread, the connection would be reset and the client might see that, not the answer.
+        # A connection that is closed with unread bytes is reset, and the client might see the reset, not the answer.
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.loop.call_later(LINGER_S, self.transport.close)
