@@ -19,7 +19,6 @@ from bench.load.client import ServiceClient
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
-EVERY_S = 1.0
 _TIMEOUT_S = 5.0
 # A metric without labels, in Prometheus' text format.
 _METRIC = re.compile(r"^(\w+) ([-+]?(?:[\d.]+(?:e[-+]?\d+)?|Inf|NaN))$", re.MULTILINE)
@@ -133,7 +132,7 @@ async def cluster(namespace: str, context: str | None = None) -> AsyncIterator[P
 class LoadObserver:
     """Looks at all sources every `every_s` seconds; `samples` has what was seen, `latest` the last look."""
 
-    def __init__(self, sources: Sequence[Source], clock: Callable[[], float], every_s: float = EVERY_S) -> None:
+    def __init__(self, sources: Sequence[Source], clock: Callable[[], float], every_s: float = 1.0) -> None:
         self.samples = Samples()
         self.latest: dict[str, int] = {}
         self._sources = sources

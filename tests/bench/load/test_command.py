@@ -27,8 +27,9 @@ NOWHERE = "http://127.0.0.1:1"
 
 
 def command(*arguments: str | Path) -> list[str]:
-    """The program's."""
-    return [sys.executable, "-m", "bench", "load", *map(str, arguments)]
+    """The program's command line; it is killed with the test run, however that ends."""
+    tether = [sys.executable, str(ROOT / "deploy/local/tether.py"), str(os.getpid()), str(signal.SIGKILL.value)]
+    return [*tether, sys.executable, "-m", "bench", "load", *map(str, arguments)]
 
 
 def done(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
