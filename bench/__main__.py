@@ -11,7 +11,7 @@ COMMANDS = {
     "experiments": "bench.experiments.command",
     "faults": "bench.faults.command",
     "peers": "bench.peers.command",
-    "growth": "bench.growth.command",
+    "growth": "bench.growth",
     "simulate": "bench.simulation.command",
     "plan": "bench.simulation.plan",
     "predict": "bench.simulation.predict",

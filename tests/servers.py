@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import socket
 from typing import TYPE_CHECKING
 
-from bench.common.launch import free_port, program
+from bench.common.server import program
 from bench.faults.server import DURABLE, Server
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["Server", "durable_server", "free_port", "server_binaries", "valkey_binary"]
+
+
+def free_port(following: int = 0) -> int:
+    """A port that nobody uses now; the `following` ports after it are free too."""
+    while True:
+        # The next port may be that of an outgoing connection, and 65535 has none: then another try is made.
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
+            first = 0
+            for n in range(following + 1):
+                one = stack.enter_context(socket.socket())
+                one.bind(("127.0.0.1", first + n))
+                first = first or one.getsockname()[1]
+            return first
 
 
 def valkey_binary() -> str:

@@ -1,14 +1,14 @@
-"""Which core each process runs on.
+"""The machine, and which of its cores each process runs on: what is measured has the last core to itself.
 
-What is measured has the last core to itself. All that it is measured with (the server, the load generator,
-this program) shares the others: on two cores, the first. A bare endpoint is placed just like the gateway.
-Latency is measured on an idle machine and placed by the system.
+The server, the load generator and this program share the others: on two cores, the first.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import platform
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ REST = CORES - MEASURED or CORES
 
 @contextlib.contextmanager
 def on(cores: frozenset[int]) -> Iterator[None]:
-    """Processes that are started inside run on these cores; this one is back on its own behind it."""
+    """Processes that are started in the block run on these cores; this process is back on its own after it."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -30,9 +30,14 @@ def on(cores: frozenset[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def machine() -> str:
+    """The processor, the cores, the system and Python."""
+    info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    model = next((line.partition(": ")[2] for line in info.splitlines() if line.startswith("model name")), "")
+    return f"{model or platform.machine()}, {len(CORES)} cores, {platform.system()}, Python {platform.python_version()}"
+
+
 def words() -> str:
-    """For the table."""
-    if len(CORES) == 1:
-        return "one core for everything: rates are lower than with two, and so are the ratios"
+    """How processes are placed, for a table."""
     rest = ", ".join(map(str, sorted(REST)))
-    return f"the measured process alone on core {min(MEASURED)}; server and load generator on {rest}"
+    return f"the measured process on core {min(MEASURED)}; server and load generator on {rest}"

@@ -32,6 +32,8 @@ FORMAT = "leadtime-run/1"
 
 # What became of a job, as its user saw it. Accepted: its push was acknowledged, and nobody was to wait for more.
 OUTCOMES = ("finished", "accepted", "failed", "cancelled", "given up", "refused", "lost", "duplicated")
+# A request that leaves this long after its scheduled time is late.
+LATE_S = 0.01
 
 
 class RunError(Exception):

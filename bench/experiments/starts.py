@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bench.load.observer import Cluster
+    from bench.load.observer import PodSource
 
 
 class Starts:
     """A source that looks at a cluster's pods, and remembers. A pod that is gone before the next look is not seen."""
 
-    def __init__(self, pods: Cluster) -> None:
+    def __init__(self, pods: PodSource) -> None:
         self._pods = pods
         self._took_s: dict[str, float] = {}
 

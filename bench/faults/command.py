@@ -15,20 +15,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.common import launch
 from bench.common.arguments import positive, url, whole
 from bench.common.arrivals import PROCESSES, LoadError
 from bench.common.processes import ROOT
 from bench.common.runs import write
+from bench.common.server import program
 from bench.faults import local
 from bench.faults.place import PlaceError
 from bench.faults.run import endure
 from bench.faults.schedule import schedule
 from bench.faults.verdict import Verdict, verdict
 from bench.load.generator import Generator
-from bench.load.inputs import InputError
-from bench.load.live import watched
-from bench.load.plan import Plan
+from bench.load.plan import LoadPlan
+from bench.load.progress import watched
 from bench.reports.summary import summary
 from bench.reports.table import tables, text
 
@@ -53,7 +52,7 @@ def main() -> None:
     try:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         found = asyncio.run(_run(options))
-    except (PlaceError, LoadError, InputError, OSError) as error:
+    except (PlaceError, LoadError, OSError) as error:
         print(f"bench faults: {error}", file=sys.stderr)
         sys.exit(2)
     sys.exit(1 if found.wrong else 0)
@@ -115,14 +114,14 @@ async def _place(options: argparse.Namespace) -> AsyncIterator[Place]:
         async with pods.pods(options.url, os.environ.get("LEADTIME_API_KEY") or None) as place:
             yield place
         return
-    layout = local.Layout(launch.program(options.server), options.workers, options.service, options.lease)
+    layout = local.Layout(program(options.server), options.workers, options.service, options.lease)
     print(f"starting a server, a gateway and {options.workers} workers", file=sys.stderr, flush=True)
     async with local.local(layout) as here:
         yield here
 
 
-def _plan(options: argparse.Namespace, url: str) -> Plan:
-    return Plan(
+def _plan(options: argparse.Namespace, url: str) -> LoadPlan:
+    return LoadPlan(
         load=options.load,
         url=url,
         duration_s=options.duration_s,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import psutil
 
-from bench.common.launch import free_port
+from bench.common.server import free_port
 from workers.stream import Stream, StreamSettings
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from bench.common.processes import environment
 from bench.faults.fleet import Fleet, FleetError, surviving
 from bench.faults.place import Fault, PlaceError, Queue
 from bench.faults.server import DURABLE, Server
-from bench.load.observer import Gateway
+from bench.load.observer import QueueSource
 
 if TYPE_CHECKING:
     import random
@@ -114,5 +114,5 @@ async def local(layout: Layout) -> AsyncIterator[Local]:
             await fleet.start_workers(layout.workers)
         except (FleetError, OSError, redis.exceptions.RedisError) as error:
             raise PlaceError(f"the service did not start: {error}") from error
-        gateway = await stack.enter_async_context(Gateway(fleet.base))
+        gateway = await stack.enter_async_context(QueueSource(fleet.base))
         yield Local(fleet, layout, [gateway])

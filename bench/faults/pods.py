@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bench.experiments.address import address
 from bench.experiments.kubectl import ClusterError, Kubectl, current
 from bench.faults.place import Fault, PlaceError, Queue
-from bench.load.observer import Gateway, ObserverError, cluster
+from bench.load.observer import ObserverError, QueueSource, cluster
 
 if TYPE_CHECKING:
     import random
@@ -29,7 +29,7 @@ _PATIENCE_S = 300.0
 class Pods:
     """Pods of one namespace. A pod with grace hands its job back, which costs no attempt."""
 
-    def __init__(self, kubectl: Kubectl, url: str, gateway: Gateway, pods: Source, concurrency: int) -> None:
+    def __init__(self, kubectl: Kubectl, url: str, gateway: QueueSource, pods: Source, concurrency: int) -> None:
         self.url = url
         self.sources: Sequence[Source] = [gateway, pods]
         self._kubectl = kubectl
@@ -152,7 +152,7 @@ async def pods(url: str | None, api_key: str | None = None) -> AsyncIterator[Pod
         try:
             kubectl = await current()
             found = url or await address(kubectl, api_key)
-            gateway = await stack.enter_async_context(Gateway(found))
+            gateway = await stack.enter_async_context(QueueSource(found))
             seen = await stack.enter_async_context(cluster(kubectl.namespace, kubectl.context))
             place = Pods(kubectl, found, gateway, seen, await _concurrency(kubectl))
             await place.open()

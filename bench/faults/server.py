@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-from bench.common import launch
+from bench.common.server import command, free_port, wait
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,16 +22,16 @@ class Server:
         self.binary = binary
         self.data = data
         self.options: Sequence[str] = options
-        self.port = launch.free_port()
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Returns when it answers PING. Raises a redis error if it does not."""
-        command = [*launch.command(self.binary, self.port, self.data), *self.options]
+        line = [*command(self.binary, self.port, self.data), *self.options]
         with (self.data / "server.log").open("ab") as log:
-            process = self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        launch.wait(self.port, lambda: process.poll() is None)
+            process = self._process = subprocess.Popen(line, stdout=log, stderr=log)
+        wait(self.port, lambda: process.poll() is None)
 
     def kill(self) -> None:
         """SIGKILL."""

@@ -50,9 +50,8 @@ def _account(evidence: Evidence) -> Iterator[str]:
     if account.troubles:
         what = ", ".join(f"{n:,} {what}" for what, n in sorted(account.troubles.items()))
         yield f"requests without an answer that says anything, made again: {what}"
-    look = evidence.generator.second_look
-    if look is not None:
-        yield f"{look.done - look.unanswered:,} of {len(look.jobs):,} results fetched again after the load"
+    if not evidence.generator.interrupted:
+        yield f"results that could not be fetched again after the load: {account.unchecked:,}"
     if evidence.after is not None:
         yield f"the stream: {evidence.after}"
         if (entered := _entered(evidence)) is not None:

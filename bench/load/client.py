@@ -2,65 +2,49 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+import contextlib
+from typing import Any, NamedTuple, Self
 
 import aiohttp
 import orjson
 from yarl import URL
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-# uvicorn closes connections that were idle for 5 s: a request must not meet that.
+# uvicorn closes connections that were idle for 5 s: a request must not go out on one that is being closed.
 _KEEP_ALIVE_S = 4.0
-_REQUEST_TIMEOUT_S = 30.0
-_JSON = {"Content-Type": "application/json"}
-# What a proxy says when the service behind it is away: it may have done what it was asked, or not.
-NO_ANSWER = (0, 502, 504)
 
 
-class Answer(NamedTuple):
-    """`status` 0: there was none, and `error` says why."""
+class ServiceAnswer(NamedTuple):
+    """`status` is 0 if there was no answer; `error` says why."""
 
     status: int
     body: bytes = b""
     error: str = ""
-    retry_after_s: float | None = None
 
     @property
     def is_none(self) -> bool:
-        """Nobody knows what became of the request."""
-        return self.status in NO_ANSWER
-
-    @property
-    def what(self) -> str:
-        """For counting troubles."""
-        return self.error or f"HTTP {self.status}"
+        """Whether nobody knows if the request was carried out: 502 and 504 are a proxy's, whose service is away."""
+        return self.status in (0, 502, 504)
 
     def document(self) -> dict[str, Any]:
-        """The JSON object; empty if it is none."""
-        try:
-            document = orjson.loads(self.body)
-        except orjson.JSONDecodeError:
-            return {}
-        return document if isinstance(document, dict) else {}
+        """The JSON object; empty if the body is none."""
+        with contextlib.suppress(orjson.JSONDecodeError):
+            if isinstance(document := orjson.loads(self.body), dict):
+                return document
+        return {}
 
 
-class Client:
-    """Any number of connections at once; as a context."""
+class ServiceClient:
+    """Requests on any number of connections at once; a context manager."""
 
-    def __init__(self, url: str, api_key: str | None = None) -> None:
+    def __init__(self, url: str, api_key: str | None = None, timeout_s: float = 30.0) -> None:
         self._base = str(URL(url)).rstrip("/")
-        self._push_url = URL(f"{self._base}/push")
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._timeout_s = timeout_s
         self._session = aiohttp.ClientSession(
-            headers=headers,
+            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("Accept-Encoding",),
         )
-        self._timeout = aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S)
-        self.requests = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -68,39 +52,23 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def push(self, body: bytes, key: str) -> Answer:
-        """One push. The same key again is the same job: a push without an answer may be repeated."""
-        return await self._ask("POST", self._push_url, body, {**_JSON, "Idempotency-Key": key}, self._timeout)
+    async def push(self, body: bytes, key: str) -> ServiceAnswer:
+        """Pushes a JSON document. The same key again is the same job: a push without an answer may be repeated."""
+        return await self._ask("POST", "/push", {"Content-Type": "application/json", "Idempotency-Key": key}, body)
 
-    async def get(self, path: str, wait_s: float = 0.0) -> Answer:
-        """A document; with `wait_s`, as soon as the job has ended, or after the wait."""
-        url = URL(self._base + path, encoded=True)
-        if not wait_s:
-            return await self._ask("GET", url, None, None, self._timeout)
-        # Not `?wait=`, which is refused where the service's longest wait is shorter.
-        headers = {"Prefer": f"wait={wait_s:.0f}"}
-        return await self._ask("GET", url, None, headers, aiohttp.ClientTimeout(total=wait_s + _REQUEST_TIMEOUT_S))
+    async def get(self, path: str, wait_s: float = 0.0) -> ServiceAnswer:
+        """Fetches a document; with `wait_s`, as soon as the job has ended, or after the wait."""
+        # Not `?wait=`, which the service refuses if its longest wait is shorter.
+        return await self._ask("GET", path, {"Prefer": f"wait={wait_s:.0f}"} if wait_s else {}, wait_s=wait_s)
 
     async def _ask(
-        self,
-        method: str,
-        url: URL,
-        body: bytes | None,
-        headers: Mapping[str, str] | None,
-        timeout: aiohttp.ClientTimeout,
-    ) -> Answer:
-        self.requests += 1
+        self, method: str, path: str, headers: dict[str, str], body: bytes | None = None, wait_s: float = 0.0
+    ) -> ServiceAnswer:
+        url, timeout = URL(self._base + path, encoded=True), aiohttp.ClientTimeout(total=wait_s + self._timeout_s)
         try:
             async with self._session.request(
                 method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
-                read = await response.read()
-                retry_after_s = _seconds(response.headers.get("Retry-After")) if response.status == 503 else None
-                return Answer(response.status, read, retry_after_s=retry_after_s)
+                return ServiceAnswer(response.status, await response.read())
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
-            return Answer(0, error=type(error).__name__)
-
-
-def _seconds(text: str | None) -> float | None:
-    """What a Retry-After says, if it is in seconds; at most a minute."""
-    return min(60.0, float(text)) if text and text.isdecimal() else None
+            return ServiceAnswer(0, error=type(error).__name__)

@@ -1,7 +1,7 @@
-"""What can be seen of the queue and the workers while a load runs, about once a second.
+"""Samples of the queue and the workers, once a second while a load runs.
 
-The queue: by the gateway's metrics. Replicas: by a cluster's API, looked at just as often: a pod that comes and
-goes between two looks is not seen. What can't be seen is null, and never stops a run.
+The queue is seen through a gateway's metrics, the pods through a cluster's API: a pod that comes and goes between two
+samples is not seen. What can't be seen is null in the samples, and never stops a run.
 """
 
 from __future__ import annotations
@@ -9,77 +9,46 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections import Counter
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
 
 from bench.common.runs import Samples
+from bench.load.client import ServiceClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
-EVERY_S = 1.0
 _TIMEOUT_S = 5.0
-_FIGURE = re.compile(r"^(\w+) (\S+)$", re.MULTILINE)
+# A metric without labels, in Prometheus' text format.
+_METRIC = re.compile(r"^(\w+) ([-+]?(?:[\d.]+(?:e[-+]?\d+)?|Inf|NaN))$", re.MULTILINE)
 WORKERS = "app.kubernetes.io/name=leadtime,app.kubernetes.io/component=worker"
-COLUMNS = ("waiting", "running", "wanted", "starting", "ready", "stopping", "forecast")
+COLUMNS = ("waiting", "running", "wanted", "starting", "ready", "stopping")
 
 
 class ObserverError(Exception):
-    """Why something can't be observed at all, in one sentence."""
+    """Why a cluster can't be observed at all, in one sentence."""
 
 
 class Source(Protocol):
     """Something to look at."""
 
     async def look(self) -> Mapping[str, float]:
-        """Some of COLUMNS, and perhaps more for the live view; without what can't be seen now."""
+        """Values for some of COLUMNS, and perhaps more for the progress line; without those that can't be seen now."""
         ...
 
 
-def figures(text: str) -> dict[str, float]:
-    """Metrics without labels, by name, of Prometheus' text format."""
-    found = {}
-    for name, value in _FIGURE.findall(text):
-        with contextlib.suppress(ValueError):
-            found[name] = float(value)
-    return found
-
-
-class Metrics:
-    """A Prometheus endpoint: `columns` says which of its metrics without labels go where. As a context."""
-
-    def __init__(self, url: str, columns: Mapping[str, str]) -> None:
-        self._url = url
-        self._columns = columns
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S))
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
-
-    async def look(self) -> dict[str, float]:
-        """Those that are there."""
-        seen = await self.scrape()
-        return {column: seen[name] for name, column in self._columns.items() if name in seen}
-
-    async def scrape(self) -> dict[str, float]:
-        """All metrics without labels; none if there is no answer."""
-        try:
-            async with self._session.get(self._url) as response:
-                return figures(await response.text()) if response.status == 200 else {}
-        except (aiohttp.ClientError, OSError, UnicodeDecodeError):
-            return {}
-
-
-class Gateway(Metrics):
-    """The queue, as a gateway's metrics show it."""
+class QueueSource(ServiceClient):
+    """The queue, as the metrics of the gateway at `url` show it."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(f"{url.rstrip('/')}/metrics", {})
+        super().__init__(url, timeout_s=_TIMEOUT_S)
+
+    async def scrape(self) -> dict[str, float]:
+        """All metrics without labels, by name; none if there is no answer."""
+        answer = await self.get("/metrics")
+        text = answer.body.decode(errors="replace") if answer.status == 200 else ""
+        return {name: float(value) for name, value in _METRIC.findall(text)}
 
     async def look(self) -> dict[str, float]:
         """waiting: never claimed, handed back, or deferred. running: claimed. workers: registered ones of any state."""
@@ -95,60 +64,51 @@ class Gateway(Metrics):
             return {}
 
 
-class Cluster:
-    """The worker pods of a namespace, and how many their Deployment is to have."""
+class PodSource:
+    """The worker pods of a namespace, and how many their Deployment is to have; `pods` are those last seen."""
 
-    def __init__(self, api: Any, namespace: str, deployment: str = "workers", selector: str = WORKERS) -> None:
+    def __init__(self, api: Any, namespace: str) -> None:
         from kubernetes_asyncio import client
 
         # The client's types do not know `_request_timeout`.
         self._core: Any = client.CoreV1Api(api)
         self._apps: Any = client.AppsV1Api(api)
         self._namespace = namespace
-        self._deployment = deployment
-        self._selector = selector
-        self.pods: list[Any] = []  # as they were at the last look
+        self.pods: list[Any] = []
 
     async def look(self) -> dict[str, float]:
-        """wanted, starting, ready, stopping."""
+        """As `see`, without errors."""
         from kubernetes_asyncio.client import ApiException
 
-        try:
+        with contextlib.suppress(ApiException, aiohttp.ClientError, OSError):
             return await self.see()
-        except (ApiException, aiohttp.ClientError, OSError):
-            return {}
+        return {}
 
     async def see(self) -> dict[str, float]:
-        """The same. Raises the client's errors."""
+        """wanted, starting, ready, stopping. Raises the client's errors."""
         scale, pods = await asyncio.gather(
-            self._apps.read_namespaced_deployment_scale(self._deployment, self._namespace, _request_timeout=_TIMEOUT_S),
-            self._core.list_namespaced_pod(self._namespace, label_selector=self._selector, _request_timeout=_TIMEOUT_S),
+            self._apps.read_namespaced_deployment_scale("workers", self._namespace, _request_timeout=_TIMEOUT_S),
+            self._core.list_namespaced_pod(self._namespace, label_selector=WORKERS, _request_timeout=_TIMEOUT_S),
         )
         self.pods = pods.items
         return {"wanted": float(scale.spec.replicas or 0), **states(pods.items)}
 
 
 def states(pods: Iterable[Any]) -> dict[str, float]:
-    """How many pods are starting, ready, stopping; those that have ended are none of them."""
-    counts = Counter(state for state in map(_state, pods) if state)
-    return {state: float(counts[state]) for state in ("starting", "ready", "stopping")}
-
-
-def _state(pod: Any) -> str | None:
-    if pod.status.phase in ("Succeeded", "Failed"):
-        return None
-    if pod.metadata.deletion_timestamp is not None:
-        return "stopping"
-    ready = any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or [])
-    return "ready" if ready else "starting"
+    """How many pods are starting, ready, stopping; those that have ended do not count."""
+    counts = dict.fromkeys(("starting", "ready", "stopping"), 0.0)
+    for pod in pods:
+        if pod.status.phase not in ("Succeeded", "Failed"):
+            is_ready = any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or [])
+            counts["stopping" if pod.metadata.deletion_timestamp else "ready" if is_ready else "starting"] += 1
+    return counts
 
 
 @contextlib.asynccontextmanager
-async def cluster(namespace: str, context: str | None = None) -> AsyncIterator[Cluster]:
+async def cluster(namespace: str, context: str | None = None) -> AsyncIterator[PodSource]:
     """The cluster of kubectl's current context (or another one). Raises ObserverError if it shows no workers."""
     # It takes half a second to import.
     from kubernetes_asyncio import client, config
-    from kubernetes_asyncio.client import ApiException
 
     configuration = client.Configuration()
     try:
@@ -158,61 +118,39 @@ async def cluster(namespace: str, context: str | None = None) -> AsyncIterator[C
     # Python 3.13 refuses the CA of many a cluster for want of a key usage extension. The chain is verified still.
     configuration.disable_strict_ssl_verification = True
     async with client.ApiClient(configuration) as api:
-        found = Cluster(api, namespace)
+        found = PodSource(api, namespace)
         try:
             await found.see()
-        except ApiException as error:
-            reason = f"{error.status} {error.reason}"
-            raise ObserverError(f"the namespace {namespace!r} can't be observed: {reason}") from error
+        except client.ApiException as error:
+            said = f"{error.status} {error.reason}"
+            raise ObserverError(f"the namespace {namespace!r} can't be observed: {said}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise ObserverError(f"the cluster does not answer: {type(error).__name__}") from error
         yield found
 
 
-class Observer:
-    """Looks at all sources every `every_s` seconds of `clock`, and keeps what it sees in `samples`.
+class LoadObserver:
+    """Looks at all sources every `every_s` seconds; `samples` has what was seen, `latest` the last look."""
 
-    `latest` is the last look, with what the columns have no place for.
-    """
-
-    def __init__(self, sources: Sequence[Source], clock: Callable[[], float], every_s: float = EVERY_S) -> None:
+    def __init__(self, sources: Sequence[Source], clock: Callable[[], float], every_s: float = 1.0) -> None:
         self.samples = Samples()
-        self.latest: dict[str, float] = {}
+        self.latest: dict[str, int] = {}
         self._sources = sources
         self._clock = clock
         self._every_s = every_s
 
     async def run(self) -> None:
-        """Until it is cancelled."""
-        looks = 0
+        """Never returns; ends by cancellation."""
         while True:
             await self.look()
-            looks = max(looks + 1, int(self._clock() / self._every_s))
-            await asyncio.sleep(max(0.0, looks * self._every_s - self._clock()))
+            await asyncio.sleep(self._every_s - self._clock() % self._every_s)
 
     async def look(self) -> None:
-        """One look."""
+        """Takes one sample."""
         at_s = self._clock()
-        seen: dict[str, float] = {}
-        for part in await asyncio.gather(*(source.look() for source in self._sources)):
-            seen |= part
-        self.latest = seen
+        looks = await asyncio.gather(*(source.look() for source in self._sources))
+        self.latest = {name: round(value) for seen in looks for name, value in seen.items()}
         self.samples.t_s.append(round(at_s, 3))
+        self.samples.forecast.append(None)  # only a simulation knows it
         for column in COLUMNS:
-            value = seen.get(column)
-            if column != "forecast" and value is not None:
-                value = round(value)
-            getattr(self.samples, column).append(value)
-
-
-@contextlib.asynccontextmanager
-async def observing(observer: Observer) -> AsyncIterator[Observer]:
-    """The observer looks for the block's time, and once at its end."""
-    task = asyncio.create_task(observer.run())
-    try:
-        yield observer
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-    await observer.look()
+            getattr(self.samples, column).append(self.latest.get(column))

@@ -3,60 +3,50 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from bench.load.account import Job, digest
+from bench.load.account import digest
 
 if TYPE_CHECKING:
-    from bench.load.account import Account
-    from bench.load.client import Answer, Client
-    from bench.load.clock import Clock
-    from bench.load.inputs import Inputs
-    from bench.load.plan import Plan
+    from bench.load.account import Account, RunClock, UserJob
+    from bench.load.client import ServiceAnswer, ServiceClient
+    from bench.load.plan import LoadPlan
 
 WAIT_S = 30.0
 # As the client of the system that this one follows.
 MOST_POLLS = 60
 _PAUSES_S = (0.1, 2.0)
-_ENDINGS = ("finished", "failed", "cancelled")
 
 
 class Users:
-    """What all users of a run share. Pauses before a repeated request are random: they need no seed."""
+    """What all users of a run share; one call of `live` is one user."""
 
-    def __init__(self, plan: Plan, client: Client, clock: Clock, account: Account, inputs: Inputs, run_id: str) -> None:
+    def __init__(self, plan: LoadPlan, client: ServiceClient, clock: RunClock, account: Account) -> None:
         self._plan = plan
         self._client = client
         self._clock = clock
         self._account = account
-        self._inputs = inputs
-        self._run_id = run_id
+        self._ids: set[str] = set()  # of all jobs
 
-    async def live(self, job: Job) -> None:
-        """One user's life. It ends with the job's outcome in the account, unless it is cancelled."""
-        body = self._inputs.body(job.number, job.service_s)
-        await self._push(job, body)
-        if job.outcome:
-            return
-        if self._plan.push_only:
+    async def live(self, job: UserJob, body: bytes, key: str) -> None:
+        """One user's life. At its end the account has the job's outcome, unless the user is cancelled."""
+        await self._push(job, body, key)
+        if not job.outcome and self._plan.push_only:
             self._end(job, "accepted")
-            return
-        if self._plan.poll_s is None:
-            await self._wait(job)
-        else:
-            await self._poll(job, self._plan.poll_s)
+        if not job.outcome:
+            await self._wait(job, self._plan.poll_s)
         if not job.outcome:
             await self._fetch(job, body)
 
-    def _end(self, job: Job, outcome: str) -> None:
+    def _end(self, job: UserJob, outcome: str) -> None:
         self._account.end(job, outcome, self._clock())
 
-    async def _push(self, job: Job, body: bytes) -> None:
-        """Returns with the job's id, or its outcome."""
-        key = f"{self._run_id}-{job.number}"
+    async def _push(self, job: UserJob, body: bytes, key: str) -> None:
+        """Returns once the job has an id or an outcome."""
         pauses = _Pauses()
         job.sent_s = self._clock()
         self._account.sent += 1
@@ -73,90 +63,90 @@ class Users:
         job.id = job_id
         job.accepted_s = self._clock()
         self._account.accepted += 1
-        if self._account.knows(job_id):
+        if job_id in self._ids:
             self._end(job, "duplicated")
+        self._ids.add(job_id)
 
-    async def _wait(self, job: Job) -> None:
-        """Long polls until the job has ended."""
+    async def _wait(self, job: UserJob, poll_s: float | None) -> None:
+        """Returns once the job has finished or has an outcome; with `poll_s` it gives up after MOST_POLLS."""
         pauses = _Pauses()
-        while True:
+        for _ in itertools.count() if poll_s is None else range(MOST_POLLS):
+            await asyncio.sleep(poll_s or 0)
             asked_s = self._clock()
-            answer = await self._client.get(f"/status/{job.id}", WAIT_S)
-            if not await self._heard(job, answer, pauses):
+            answer = await self._client.get(f"/status/{job.id}", WAIT_S if poll_s is None else 0)
+            if answer.status == 404:
+                self._end(job, "lost")
                 return
-            if answer.status == 200 and self._clock() - asked_s < 1:
-                # A gateway that stops answers all who wait at once; another one will take the next.
+            if answer.status != 200:
+                await self._trouble("status", answer, pauses)
+            elif self._has_ended(job, answer.document()):
+                return
+            elif poll_s is None and self._clock() - asked_s < 1:
+                # A gateway that stops answers all waiting requests at once; another one will take the next.
                 await pauses.take()
-
-    async def _poll(self, job: Job, every_s: float) -> None:
-        """Asks as the old client does: a pause before each of so many looks."""
-        pauses = _Pauses()
-        for _ in range(MOST_POLLS):
-            await asyncio.sleep(every_s)
-            answer = await self._client.get(f"/status/{job.id}")
-            if not await self._heard(job, answer, pauses):
-                return
         self._end(job, "given up")
 
-    async def _heard(self, job: Job, answer: Answer, pauses: _Pauses) -> bool:
-        """Takes note of a status document. False: the job has finished, or has an outcome now."""
-        if answer.status == 404:
-            self._end(job, "lost")
+    def _has_ended(self, job: UserJob, document: dict[str, Any]) -> bool:
+        """Takes note of a status document."""
+        job.last = str(document.get("status"))
+        if job.last not in ("finished", "failed", "cancelled"):
             return False
-        if answer.status != 200:
-            await self._trouble("status", answer, pauses)
-            return True
-        document = answer.document()
-        status, attempts = document.get("status"), document.get("attempts")
-        job.last = str(status)
-        job.queued_s = self._clock.read(document.get("queued"))
-        if status not in _ENDINGS:
-            return True
+        attempts = document.get("attempts")
         job.attempts = attempts if isinstance(attempts, int) else None
         job.started_s = self._clock.read(document.get("started"))
         job.finished_s = self._clock.read(document.get("finished"))
-        if status != "finished":
+        if job.last != "finished":
             self._end(job, job.last)
-        return False
+        return True
 
-    async def _fetch(self, job: Job, body: bytes) -> None:
+    async def _fetch(self, job: UserJob, body: bytes) -> None:
         """Fetches the data of a finished job, and checks it."""
-        pauses = _Pauses()
-        while True:
-            answer = await self._client.get(f"/data/{job.id}")
-            if answer.status in (200, 404):
-                break
-            await self._trouble("data", answer, pauses)
+        answer = await self._data(job)
         if answer.status == 404:
             self._end(job, "lost")
-        elif self._is_own(job, answer, body):
+        elif self._is_own(job, answer.document(), body):
             job.digest = digest(answer.body)
             self._end(job, "finished")
         else:
             self._account.strange += 1
             self._end(job, "failed")
 
-    def _is_own(self, job: Job, answer: Answer, body: bytes) -> bool:
-        document = answer.document()
+    def _is_own(self, job: UserJob, document: dict[str, Any], body: bytes) -> bool:
         if document.get("id") != job.id or "output" not in document:
             return False
-        # It is null where a model returns anything but an output with its input.
+        # The service says null if the model returned no input with its output.
         returned = document.get("input")
         return not self._plan.check_input or returned is None or bool(returned == orjson.loads(body))
 
-    async def _trouble(self, what: str, answer: Answer, pauses: _Pauses) -> None:
-        self._account.troubles[f"{what}: {answer.what}"] += 1
-        await pauses.take(answer.retry_after_s)
+    async def look_again(self, job: UserJob) -> None:
+        """Fetches a finished job's data once more: a result, once published, never changes."""
+        answer = await self._data(job)
+        if answer.status == 404:
+            self._account.change(job, "lost")
+        elif digest(answer.body) != job.digest:
+            self._account.change(job, "duplicated")
+        self._account.unchecked -= 1
+
+    async def _data(self, job: UserJob) -> ServiceAnswer:
+        """Asks until the answer is 200 or 404."""
+        pauses = _Pauses()
+        while (answer := await self._client.get(f"/data/{job.id}")).status not in (200, 404):
+            await self._trouble("data", answer, pauses)
+        return answer
+
+    async def _trouble(self, what: str, answer: ServiceAnswer, pauses: _Pauses) -> None:
+        self._account.troubles[f"{what}: {answer.error or f'HTTP {answer.status}'}"] += 1
+        await pauses.take()
 
 
 class _Pauses:
-    """Pauses before the same request is made again: they grow, and vary so that not all users come at once."""
+    """Pauses before the same request is made again: each longer, and random so that not all users come at once."""
 
     def __init__(self) -> None:
         self._next_s = _PAUSES_S[0]
 
-    async def take(self, asked_for_s: float | None = None) -> None:
-        """One pause; `asked_for_s` is what the service asks for."""
-        pause_s = asked_for_s or self._next_s
+    async def take(self) -> None:
+        """Makes one pause."""
+        pause_s = self._next_s * random.uniform(0.5, 1.5)
         self._next_s = min(2 * self._next_s, _PAUSES_S[1])
-        await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))
+        await asyncio.sleep(pause_s)

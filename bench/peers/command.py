@@ -118,7 +118,7 @@ def other_checkout(root: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def measure(run: Run, redis: server.Server, sizes: Sizes, who: Field) -> None:
+def measure(run: Run, redis: server.BenchServer, sizes: Sizes, who: Field) -> None:
     """All rounds; adds the figures to `run`. Each round starts with another program. Raises BenchError."""
     run.waiting_jobs = sizes.waiting
     for number in range(run.rounds):

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.common import placement
-from bench.common.launch import free_port
 from bench.common.processes import BenchError, Process
+from bench.common.server import free_port
 from bench.peers.venvs import python
 
 if TYPE_CHECKING:
-    from bench.common.server import Server
+    from bench.common.server import BenchServer
     from bench.peers.contenders import Endpoint
 
 _START_PATIENCE_S = 30.0
@@ -31,7 +31,7 @@ class Pushes:
     load: float
 
 
-def pushes(endpoint: Endpoint, server: Server, seconds: float, connections: int) -> Pushes:
+def pushes(endpoint: Endpoint, server: BenchServer, seconds: float, connections: int) -> Pushes:
     """Loads an endpoint for `seconds`, behind a warm-up of a quarter of that.
 
     Raises BenchError too if the server holds fewer jobs behind it than the endpoint has acknowledged.
@@ -72,12 +72,12 @@ def settings(port: int, redis_url: str) -> dict[str, str]:
     }
 
 
-def _kept(endpoint: Endpoint, server: Server) -> float:
+def _kept(endpoint: Endpoint, server: BenchServer) -> float:
     match endpoint.keeps:
         case "keys":
-            return server.keys()
+            return float(server.client.dbsize())
         case "list":
-            return server.length("celery")
+            return float(server.client.llen("celery"))
         case "nothing":
             return math.inf
 

@@ -9,7 +9,7 @@ from bench.common import placement
 from bench.peers.workers import running
 
 if TYPE_CHECKING:
-    from bench.common.server import Server
+    from bench.common.server import BenchServer
     from bench.peers.contenders import Contender
 
 # A library that enqueues less than this per second has stopped.
@@ -18,7 +18,7 @@ _START_PATIENCE_S = 60.0
 _SETTLE_S = 2.0
 
 
-def waiting_bytes(contender: Contender, server: Server, jobs: int) -> float:
+def waiting_bytes(contender: Contender, server: BenchServer, jobs: int) -> float:
     """The server's memory for each of `jobs` waiting no-op jobs: the difference that they make to an empty server.
 
     All is in it that the library's client writes, its own functions and scripts too.
@@ -30,7 +30,7 @@ def waiting_bytes(contender: Contender, server: Server, jobs: int) -> float:
     return (server.used_bytes() - before) / jobs
 
 
-def resident_bytes(contender: Contender, server: Server) -> int:
+def resident_bytes(contender: Contender, server: BenchServer) -> int:
     """Memory of all processes of a worker that has run one job and waits; what they share counts once."""
     server.flush()
     with (

@@ -11,7 +11,7 @@ from bench.common.processes import BenchError, Process
 from bench.peers.venvs import python
 
 if TYPE_CHECKING:
-    from bench.common.server import Server
+    from bench.common.server import BenchServer
     from bench.peers.contenders import Contender
 
 # A library that does less than this per second has stopped.
@@ -20,7 +20,9 @@ _START_PATIENCE_S = 60.0
 _SETTLE_PATIENCE_S = 10.0
 
 
-def running(contender: Contender, server: Server, command: str, cores: frozenset[int], **variables: str) -> Process:
+def running(
+    contender: Contender, server: BenchServer, command: str, cores: frozenset[int], **variables: str
+) -> Process:
     """A library's module, told to `fill`, `work` or `trickle`, with further variables."""
     return Process(
         [python(contender.library), "-m", contender.module, command],
@@ -39,7 +41,7 @@ class Drain:
     server: float
 
 
-def throughput(contender: Contender, server: Server, jobs: int) -> Drain:
+def throughput(contender: Contender, server: BenchServer, jobs: int) -> Drain:
     """How fast one worker drains `jobs` no-op jobs, or its share of them.
 
     Raises BenchError too if it did not leave a result for each behind.
@@ -60,10 +62,10 @@ def throughput(contender: Contender, server: Server, jobs: int) -> Drain:
     return Drain(message["jobs"] / seconds, cpu_s / seconds, server_cpu_s / seconds)
 
 
-def _check_results(contender: Contender, server: Server, count: int) -> None:
+def _check_results(contender: Contender, server: BenchServer, count: int) -> None:
     # Each of the libraries keeps its results one key a job. Few acknowledge in the same step: Celery's last may wait.
     deadline = time.monotonic() + _SETTLE_PATIENCE_S
-    while (kept := server.keys()) < count:
+    while (kept := server.client.dbsize()) < count:
         if time.monotonic() > deadline:
             raise BenchError(
                 f"{contender.name}: {count} jobs ran, but only {kept} keys are left: where are the results?"
@@ -71,7 +73,7 @@ def _check_results(contender: Contender, server: Server, count: int) -> None:
         time.sleep(0.05)
 
 
-def latencies_s(contender: Contender, server: Server, jobs: int, rate: float) -> list[float]:
+def latencies_s(contender: Contender, server: BenchServer, jobs: int, rate: float) -> list[float]:
     """Seconds from just before each of `jobs` pushes, at `rate` a second, to the start of its function."""
     server.flush()
     told = {"JOBS": str(jobs), "RATE": f"{rate:g}"}

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.common.runs import OUTCOMES
-from bench.load.lateness import LATE_S
+from bench.common.runs import LATE_S, OUTCOMES
 from bench.reports.series import column, latencies, percentiles
 
 if TYPE_CHECKING:

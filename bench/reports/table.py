@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.common.runs import OUTCOMES
-from bench.load.lateness import LATE_S
+from bench.common.runs import LATE_S, OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,7 @@ from bench.experiments.alone import alone
 from bench.experiments.cell import make_generator
 from bench.experiments.kubectl import ClusterError
 from bench.experiments.matrix import Cell, Results, Setup, cells, only, run_all
-from bench.load.account import Job, columns
+from bench.load.account import UserJob, columns
 
 ROOT = Path(__file__).resolve().parents[3]
 SETUP = Setup(duration_s=60, time_scale=10)
@@ -42,7 +42,7 @@ class Runners:
         self.begun.append(cell.name)
         if cell.name in self.broken:
             raise ClusterAwayError("the API server is away")
-        return Run("load", cell.title, 6.0, jobs=columns([Job(1, 1.0, ended_s=2.0, outcome="finished")], 0.0))
+        return Run("load", cell.title, 6.0, jobs=columns([UserJob(1, 1.0, ended_s=2.0, outcome="finished")]))
 
     async def run_all(self, found: list[Cell], folder: Path, again: bool = False) -> list[Cell]:
         return await run_all(found, Results(folder), self.run, self.said.append, (ClusterAwayError,), again)

@@ -19,7 +19,7 @@ from bench.faults.run import endure
 from bench.faults.schedule import Planned, schedule
 from bench.faults.verdict import verdict
 from bench.load.generator import Generator
-from bench.load.plan import Plan
+from bench.load.plan import LoadPlan
 from tests.servers import valkey_binary
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def test_nothing_is_killed_where_nothing_is_to_be() -> None:
     assert schedule(1, 60, servers=0, gateways=0, rng=random.Random(1)) == []
 
 
-def plan(url: str, load: str = "constant:20") -> Plan:
-    return Plan(load, url, duration_s=4, process="deterministic", persist=True, timeout_s=PATIENCE_S)
+def plan(url: str, load: str = "constant:20") -> LoadPlan:
+    return LoadPlan(load, url, duration_s=4, process="deterministic", persist=True, timeout_s=PATIENCE_S)
 
 
 async def endured(layout: Layout, planned: Sequence[Planned], load: str = "constant:20") -> tuple[Generator, list[str]]:
@@ -92,7 +92,7 @@ async def test_what_does_not_come_back_ends_the_run(monkeypatch: pytest.MonkeyPa
 
 async def test_a_stream_that_is_in_use_is_left_alone() -> None:
     async with local(Layout(valkey_binary(), workers=0)) as place:
-        first = Generator(Plan("constant:5", place.url, duration_s=1, process="deterministic", push_only=True))
+        first = Generator(LoadPlan("constant:5", place.url, duration_s=1, process="deterministic", push_only=True))
         await first.run()
         with pytest.raises(PlaceError, match="jobs of somebody else are under way: length 5, lag 5, pending 0"):
             await endure(place, Generator(plan(place.url)), [], random.Random(1), PATIENCE_S)
@@ -100,7 +100,7 @@ async def test_a_stream_that_is_in_use_is_left_alone() -> None:
 
 async def test_jobs_that_do_not_end_are_wrong() -> None:
     async with local(Layout(valkey_binary(), workers=0)) as place:
-        generator = Generator(Plan("constant:5", place.url, duration_s=1, process="deterministic", timeout_s=0.5))
+        generator = Generator(LoadPlan("constant:5", place.url, duration_s=1, process="deterministic", timeout_s=0.5))
         found = verdict(await endure(place, generator, [], random.Random(1), 0.5))
     assert found.wrong[0].startswith("5 jobs: lost: ")
     assert found.wrong[1] == "the stream is not empty: length 5, lag 5, pending 0, deferred 0"

@@ -14,7 +14,7 @@ from bench.experiments.address import address
 from bench.experiments.kubectl import ClusterError, Kubectl
 from bench.faults.place import Queue
 from bench.faults.pods import Pods
-from bench.load.observer import Gateway
+from bench.load.observer import QueueSource
 from tests.serving import serving
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ async def place(kubectl: Kubectl) -> AsyncIterator[Pods]:
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(text=METRICS)
 
-    async with serving(web.get("/metrics", metrics)) as url, Gateway(url) as gateway:
+    async with serving(web.get("/metrics", metrics)) as url, QueueSource(url) as gateway:
         found = Pods(kubectl, url, gateway, gateway, concurrency=3)
         await found.open()
         yield found

@@ -10,9 +10,9 @@ from bench.common.runs import Run
 from bench.faults.place import Fault, Queue
 from bench.faults.run import Evidence, Inflicted
 from bench.faults.verdict import verdict
-from bench.load.account import Job
+from bench.load.account import UserJob
 from bench.load.generator import Generator
-from bench.load.plan import Plan
+from bench.load.plan import LoadPlan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,34 +26,34 @@ def after(entered: int | None = 2, lag: int = 0) -> Queue:
 
 
 def wrong(
-    jobs: Sequence[Job],
+    jobs: Sequence[UserJob],
     inflicted: Sequence[Inflicted] = (),
     queue: Queue | None = None,
     complaints: Sequence[str] = (),
     interrupted: bool = False,
 ) -> list[str]:
     """Of a run with these jobs."""
-    generator = Generator(Plan("constant:1", duration_s=1))
+    generator = Generator(LoadPlan("constant:1", duration_s=1))
     if interrupted:
         generator.interrupt()
     for job in jobs:
         outcome, job.outcome = job.outcome, ""
-        generator.account.open(job)
+        generator.account.jobs.append(job)
         if outcome:
             generator.account.end(job, outcome, job.ended_s)
     run = Run("load", "test", 1.0)
     return verdict(Evidence(generator, run, inflicted, EMPTY, queue or after(), complaints)).wrong
 
 
-def ended(number: int, attempts: int = 1, outcome: str = "finished") -> Job:
-    return Job(
+def ended(number: int, attempts: int = 1, outcome: str = "finished") -> UserJob:
+    return UserJob(
         number, number, sent_s=number, accepted_s=number, ended_s=number + 1, outcome=outcome, attempts=attempts,
         id=f"id-{number}",
     )  # fmt: skip
 
 
-def refused(code: int | None) -> Job:
-    return Job(2, 2, sent_s=2, ended_s=3, outcome="refused", status_code=code)
+def refused(code: int | None) -> UserJob:
+    return UserJob(2, 2, sent_s=2, ended_s=3, outcome="refused", status_code=code)
 
 
 def test_all_finished_at_once() -> None:

@@ -1,1 +1,0 @@
-"""What a call costs as the queue and the number of workers grow: `python -m bench growth`."""
