@@ -8,13 +8,17 @@ import shutil
 import socket
 from typing import TYPE_CHECKING
 
-from bench.common.server import program
-from bench.faults.server import DURABLE, Server
+from bench.common.server import command, program, wait
+from tests.processes import LoggedProcess
 
 if TYPE_CHECKING:
+    import signal
     from pathlib import Path
 
 __all__ = ["Server", "durable_server", "free_port", "server_binaries", "valkey_binary"]
+
+# What makes an acknowledged push survive a kill.
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
 
 def free_port(following: int = 0) -> int:
@@ -28,6 +32,48 @@ def free_port(following: int = 0) -> int:
                 one.bind(("127.0.0.1", first + n))
                 first = first or one.getsockname()[1]
             return first
+
+
+class Server:
+    """A server on a port of its own, that can be killed and started again on its data.
+
+    `options` are those of its command line.
+    """
+
+    def __init__(self, binary: str, data: Path, *options: str) -> None:
+        self.binary = binary
+        self.data = data
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._command = [*command(binary, self.port, data), *options]
+        self._process: LoggedProcess | None = None
+
+    def spawn(self) -> None:
+        """Starts it, without waiting until it answers."""
+        self._process = LoggedProcess(self._command, os.environ, self.data / "server.log")
+
+    def until_ready(self) -> None:
+        """Returns when it answers PING. Raises a redis error if it does not."""
+        process = self._process
+        assert process is not None
+        wait(self.port, lambda: process.running)
+
+    def start(self) -> None:
+        """Both."""
+        self.spawn()
+        self.until_ready()
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+        assert self._process is not None
+        self._process.send(number)
+
+    def kill(self) -> None:
+        """SIGKILL; returns when it is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.reap()
+            self._process = None
 
 
 def valkey_binary() -> str:

@@ -1,4 +1,4 @@
-"""Processes of a measurement: started on given cores, read line by line, and stopped whatever happens."""
+"""Processes that are measured: started on given cores, told and heard line by line, killed whatever happens."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psutil
 
 from bench.common import placement
+from deploy.local.processes import TetheredProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from types import TracebackType
 
 T = TypeVar("T")
 
@@ -36,8 +36,8 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
     return {**{name: os.environ[name] for name in _KEPT if name in os.environ}, **variables}
 
 
-class Process:
-    """A running program whose standard output is read line by line; as a context it ends with the block."""
+class MeasuredProcess(TetheredProcess):
+    """A program whose standard output is read line by line; as a context it ends with the block."""
 
     def __init__(
         self,
@@ -46,63 +46,54 @@ class Process:
         cores: frozenset[int] = placement.CORES,
         folder: Path = ROOT,
     ) -> None:
-        self.command = command
+        self._name = " ".join(command[1:])
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        self._buffer = b""
+        self._unread = b""
         with placement.on(cores):
-            self._process = subprocess.Popen(
+            super().__init__(
                 command,
-                env=environment(variables),
-                cwd=folder,
+                environment(variables),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                bufsize=0,
-                start_new_session=True,
+                cwd=folder,
             )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _type: type[BaseException] | None, _error: BaseException | None, _tb: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def running(self) -> bool:
-        """Whether it has not ended."""
-        return self._process.poll() is None
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
+            assert stream is not None
+            with contextlib.suppress(OSError):
+                stream.close()
 
     def error(self, what: str) -> BenchError:
         """With the end of what it wrote to its standard error."""
         self._errors.seek(0, os.SEEK_END)
         self._errors.seek(max(0, self._errors.tell() - _TAIL_BYTES))
         said = self._errors.read().decode(errors="replace").strip()
-        return BenchError(f"{' '.join(self.command[1:])}: {what}" + (f"\n{said}" if said else ""))
+        return BenchError(f"{self._name}: {what}" + (f"\n{said}" if said else ""))
 
     def message(self, timeout_s: float) -> dict[str, Any]:
         """The next line that is a JSON object. Raises BenchError if none comes in time."""
         deadline = time.monotonic() + timeout_s
         while True:
-            line = self._line(deadline)
             with contextlib.suppress(ValueError):
-                message = json.loads(line)
+                message = json.loads(self._line(deadline))
                 if isinstance(message, dict):
                     return message
 
     def _line(self, deadline: float) -> bytes:
         output = self._process.stdout
         assert output is not None
-        while b"\n" not in self._buffer:
+        while b"\n" not in self._unread:
             left_s = deadline - time.monotonic()
             if left_s <= 0 or not select.select([output], [], [], left_s)[0]:
                 raise self.error("no answer in time")
             data = os.read(output.fileno(), 1 << 16)
             if not data:
-                raise self.error(f"ended too early (exit code {self._process.wait()})")
-            self._buffer += data
-        line, _, self._buffer = self._buffer.partition(b"\n")
+                raise self.error(f"ended too early (exit code {self.reap()})")
+            self._unread += data
+        line, _, self._unread = self._unread.partition(b"\n")
         return line
 
     def go_on(self) -> None:
@@ -113,7 +104,7 @@ class Process:
     def finish(self, timeout_s: float) -> None:
         """Waits for its end. Raises BenchError if that is late or no success."""
         try:
-            code = self._process.wait(timeout_s)
+            code = self.reap(timeout_s)
         except subprocess.TimeoutExpired:
             raise self.error("did not end in time") from None
         if code:
@@ -131,17 +122,7 @@ class Process:
     def _each(self, ask: Callable[[psutil.Process], T]) -> list[T]:
         """What the process and its children answer. Raises BenchError if one of them is gone."""
         try:
-            process = psutil.Process(self._process.pid)
+            process = psutil.Process(self.pid)
             return [ask(one) for one in (process, *process.children(recursive=True))]
         except psutil.NoSuchProcess:
             raise self.error("ended too early") from None
-
-    def stop(self) -> None:
-        """SIGKILL, to its children too: nothing of it has to be kept."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, 9)
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._errors):
-            assert stream is not None
-            with contextlib.suppress(OSError):
-                stream.close()

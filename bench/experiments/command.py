@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING
 from bench.common.arguments import positive, url
 from bench.common.arrivals import PROCESSES, LoadError
 from bench.common.processes import ROOT
-from bench.experiments.address import address
 from bench.experiments.alone import alone
 from bench.experiments.cell import Runner, make_generator
 from bench.experiments.configurations import FOLDER, ConfigurationError, chosen, find
-from bench.experiments.kubectl import ClusterError, current
+from bench.experiments.kubectl import ClusterError, address, current
 from bench.experiments.matrix import Cell, Results, Setup, cells, only, run_all
 from bench.experiments.stage import Stage
 from bench.load.observer import ObserverError

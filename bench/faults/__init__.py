@@ -1,5 +1,4 @@
-"""`python -m bench faults`: load while parts of the service are killed, and an account in which nothing is unexplained.
+"""`python -m bench faults`: load while parts of the service are killed, and an account of every job.
 
-schedule.py says what is killed when; local.py and pods.py are the places where it happens, processes and pods;
-run.py sends the load meanwhile; verdict.py makes the account. fleet.py and server.py serve the fault tests, too.
+run.py sends both, verdict.py accounts. A place is what parts can be killed of: processes (local.py) or pods (pods.py).
 """

@@ -1,15 +1,17 @@
-"""Where faults happen: what run.py needs of it, whatever it consists of."""
+"""A place: a running service that parts can be killed of, whatever it consists of."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
-    from bench.faults.schedule import Kind
     from bench.load.observer import Source
+
+Kind: TypeAlias = Literal["worker", "server", "gateway"]
+KINDS: tuple[Kind, ...] = ("worker", "server", "gateway")
 
 
 class PlaceError(Exception):
@@ -17,15 +19,18 @@ class PlaceError(Exception):
 
 
 class Fault(NamedTuple):
-    """What was done. `attempts` is how many attempts it can have cost at most.
+    """What was killed, and from when to when it lasted: seconds since the run's begin.
 
-    A worker that is killed takes one with it for each job that it runs. A server that is killed may have delivered
-    a job to any worker without the worker hearing of it, and may be away for longer than a lease has left.
+    `attempts` is how many attempts it can have cost at most. A killed worker costs one for each job that it runs. A
+    killed server may have delivered a job to each worker without the worker hearing of it, and may be away for longer
+    than a lease has left.
     """
 
     kind: Kind
     what: str
     attempts: int = 0
+    began_s: float = 0.0
+    ended_s: float = 0.0
 
 
 class Queue(NamedTuple):
@@ -48,7 +53,7 @@ class Queue(NamedTuple):
 
 
 class Place(Protocol):
-    """A running service that parts can be killed of. Its methods raise PlaceError."""
+    """Its methods raise PlaceError."""
 
     url: str
     sources: Sequence[Source]

@@ -7,27 +7,34 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.faults.place import Fault, PlaceError, Queue
-from bench.faults.schedule import KINDS
+from bench.faults.place import KINDS, PlaceError
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
     from bench.common.runs import Run
-    from bench.faults.place import Place
-    from bench.faults.schedule import Planned
+    from bench.faults.place import Fault, Kind, Place, Queue
     from bench.load.generator import Generator
 
 _LOOK_S = 0.2
 
 
-class Inflicted(NamedTuple):
-    """A fault, and from when to when it lasted: seconds since the run's begin."""
+class Planned(NamedTuple):
+    """A kill, in seconds since the load's begin."""
 
-    began_s: float
-    ended_s: float
-    fault: Fault
+    at_s: float
+    kind: Kind
+
+
+def schedule(duration_s: float, every_s: float, servers: int, gateways: int, rng: random.Random) -> list[Planned]:
+    """A worker about every `every_s` seconds; the server and the gateway so many times, spread evenly. In order."""
+    planned = [Planned(duration_s * (i + 0.5) / servers, "server") for i in range(servers)]
+    planned += [Planned(duration_s * (i + 0.5) / gateways, "gateway") for i in range(gateways)]
+    at_s = 0.0
+    while (at_s := at_s + every_s * rng.uniform(0.5, 1.5)) < duration_s:
+        planned.append(Planned(at_s, "worker"))
+    return sorted(planned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class Evidence:
 
     generator: Generator
     run: Run
-    inflicted: Sequence[Inflicted]
+    faults: Sequence[Fault]
     before: Queue
     after: Queue | None
     complaints: Sequence[str]
@@ -45,52 +52,36 @@ class Evidence:
 async def endure(
     place: Place, generator: Generator, planned: Sequence[Planned], rng: random.Random, patience_s: float
 ) -> Evidence:
-    """The whole of it. The stream gets `patience_s` seconds to become empty. Raises PlaceError."""
+    """Makes the run. The stream gets `patience_s` seconds to become empty. Raises PlaceError."""
     before = await place.queue()
     if before is None or not before.is_empty:
         raise PlaceError(f"jobs of somebody else are under way: {before}" if before else "the stream can't be read")
-    inflicted: list[Inflicted] = []
+    faults: list[Fault] = []
 
-    async def inflict(own: Sequence[Planned]) -> None:
-        for one in own:
-            await _reached(generator, one.at_s)
+    async def inflict(kind: Kind) -> None:
+        for at_s in (one.at_s for one in planned if one.kind == kind):
+            # In short steps: the clock begins anew with the load, and an interrupt ends the kills.
+            while not generator.interrupted and (early_s := at_s - generator.clock()) > 0:  # noqa: ASYNC110
+                await asyncio.sleep(min(early_s, _LOOK_S))
             if generator.interrupted:
                 return
             began_s = generator.clock()
-            fault = await place.inflict(one.kind, rng)
-            if fault is not None:
-                inflicted.append(Inflicted(began_s, generator.clock(), fault))
+            if fault := await place.inflict(kind, rng):
+                faults.append(fault._replace(began_s=began_s, ended_s=generator.clock()))
                 generator.events.append({"t_s": round(began_s, 3), "what": fault.what})
 
-    # Kinds do not wait for each other: a worker may be killed while the server is away.
-    tasks = [asyncio.create_task(inflict([one for one in planned if one.kind == kind])) for kind in KINDS]
-    failed = asyncio.create_task(_stop_on_failure(tasks, generator))
     try:
-        run = await generator.run()
-        await asyncio.gather(*tasks)
-        run.events.sort(key=lambda event: float(event["t_s"]))
-    finally:
-        for task in (failed, *tasks):
-            task.cancel()
-        await asyncio.wait([failed, *tasks])
-    return Evidence(
-        generator, run, sorted(inflicted), before, await _emptied(place, patience_s), await place.complaints()
-    )
-
-
-async def _reached(generator: Generator, at_s: float) -> None:
-    """Returns at that time of the run, or at its interrupt."""
-    # In short steps: the clock begins anew with the load.
-    while not generator.interrupted and (early_s := at_s - generator.clock()) > 0:  # noqa: ASYNC110
-        await asyncio.sleep(min(early_s, _LOOK_S))
-
-
-async def _stop_on_failure(tasks: Sequence[asyncio.Task[None]], generator: Generator) -> None:
-    """Ends the load at once if something can't be killed or does not come back."""
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-    if any(task.done() and not task.cancelled() and task.exception() for task in tasks):
+        # Kinds do not wait for each other: a worker may be killed while the server is away.
+        async with asyncio.TaskGroup() as group:
+            for kind in KINDS:
+                group.create_task(inflict(kind))
+            run = await generator.run()
+    except ExceptionGroup as failed:
         generator.interrupt()
-        generator.interrupt()
+        raise failed.exceptions[0] from None
+    run.events.sort(key=lambda event: float(event["t_s"]))
+    faults.sort(key=lambda fault: fault.began_s)
+    return Evidence(generator, run, faults, before, await _emptied(place, patience_s), await place.complaints())
 
 
 async def _emptied(place: Place, patience_s: float) -> Queue | None:

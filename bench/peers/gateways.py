@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.common import placement
-from bench.common.processes import BenchError, Process
+from bench.common.processes import BenchError, MeasuredProcess
 from bench.common.server import free_port
 from bench.peers.venvs import python
 
@@ -42,10 +42,10 @@ def pushes(endpoint: Endpoint, server: BenchServer, seconds: float, connections:
     options += ["--seconds", f"{seconds:g}", "--warm-up", f"{seconds / 4:g}"]
     command = [python(endpoint.library), "-m", endpoint.module]
     told = {**settings(port, server.url), **endpoint.environment}
-    with Process(command, told, placement.MEASURED, endpoint.folder) as process:
+    with MeasuredProcess(command, told, placement.MEASURED, endpoint.folder) as process:
         # A bare endpoint knows no other path.
         wait(process, port, "POST", "/push?input=x", 202)
-        with Process([sys.executable, "-m", "bench.peers.hammer", *options], {}, placement.REST) as load:
+        with MeasuredProcess([sys.executable, "-m", "bench.peers.hammer", *options], {}, placement.REST) as load:
             load.message(_START_PATIENCE_S)  # the warm-up is over
             since_s, process_cpu_s, server_cpu_s = time.perf_counter(), process.cpu_s(), server.process.cpu_s()
             measured = load.message(_START_PATIENCE_S + 2 * seconds)
@@ -82,7 +82,7 @@ def _kept(endpoint: Endpoint, server: BenchServer) -> float:
             return math.inf
 
 
-def wait(process: Process, port: int, method: str, path: str, wanted: int) -> None:
+def wait(process: MeasuredProcess, port: int, method: str, path: str, wanted: int) -> None:
     """Returns when that request is answered with the status `wanted`. Raises BenchError if it is not in time."""
     deadline = time.monotonic() + _START_PATIENCE_S
     while True:

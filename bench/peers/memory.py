@@ -38,6 +38,6 @@ def resident_bytes(contender: Contender, server: BenchServer) -> int:
         running(contender, server, "trickle", placement.CORES, JOBS="1") as sender,
     ):
         worker.message(_START_PATIENCE_S)  # one job has run
-        sender.stop()
+        sender.kill()
         time.sleep(_SETTLE_S)
         return worker.resident_bytes()

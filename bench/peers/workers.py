@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.common import placement
-from bench.common.processes import BenchError, Process
+from bench.common.processes import BenchError, MeasuredProcess
 from bench.peers.venvs import python
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ _SETTLE_PATIENCE_S = 10.0
 
 def running(
     contender: Contender, server: BenchServer, command: str, cores: frozenset[int], **variables: str
-) -> Process:
+) -> MeasuredProcess:
     """A library's module, told to `fill`, `work` or `trickle`, with further variables."""
-    return Process(
+    return MeasuredProcess(
         [python(contender.library), "-m", contender.module, command],
         {**contender.environment, "REDIS_URL": server.url, **variables},
         cores,

@@ -1,4 +1,4 @@
-"""Child processes whose output is told apart by the name before each line."""
+"""Processes that die with the one that started them, and the output of several on one terminal."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import sys
+import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,14 +60,114 @@ async def copy_lines(reader: asyncio.StreamReader, printer: Printer, name: str) 
         printer.line(name, rest)
 
 
-class Child:
-    """A process in a session of its own (so a terminal's Ctrl-C does not reach it) that dies with this one."""
+class TetheredProcess:
+    """A process that dies with this one, however this one ends. Launcher, bench and tests start all of theirs so.
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, output: asyncio.Task[None]) -> None:
-        self.name = name
-        self._process = process
-        self._output = output
-        self._told = False
+    It has a session of its own, so a terminal's Ctrl-C does not reach it. As a context it is killed with the block.
+    On Linux the tether is bound to the thread that starts it: start none in a thread that ends before its process.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        death_signal: signal.Signals = signal.SIGKILL,
+        stdin: int | None = None,
+        stdout: int | IO[bytes] | None = None,
+        stderr: int | IO[bytes] | None = None,
+        cwd: Path | None = None,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        """Starts `command` (its first item is a path); it gets `death_signal` if this process dies."""
+        tether = [sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), str(int(death_signal))]
+        self._told_to_stop = False
+        self._process = subprocess.Popen(
+            [*tether, *command],
+            env=environment,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            bufsize=0,
+            cwd=cwd,
+            pass_fds=pass_fds,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self.reap()
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is also that of its process group."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """As in `subprocess`: None while it runs, -N if it was killed by signal N."""
+        return self._process.poll()
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self.exit_code is None
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends a signal to the process itself; does nothing once it has ended."""
+        self._process.send_signal(number)
+
+    def terminate(self) -> None:
+        """SIGTERM to the process itself, once: how its own children end is its business."""
+        if not self._told_to_stop:
+            self._told_to_stop = True
+            self.send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL to its whole process group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def reap(self, timeout_s: float | None = None) -> int:
+        """Blocks until it has ended, and returns its exit code. Raises subprocess.TimeoutExpired."""
+        return self._process.wait(timeout_s)
+
+    async def wait(self) -> int:
+        """Returns its exit code when it has ended; kills what it left behind in its process group."""
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+
+        def reap() -> None:
+            self.reap()
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(ended.set)
+
+        # A thread for each, as asyncio has for its own children: a pool could be full of those that do not end.
+        threading.Thread(target=reap, daemon=True).start()
+        await ended.wait()
+        self.kill()
+        return self.reap()
+
+    async def stop(self, patience_s: float) -> bool:
+        """SIGTERM, then SIGKILL after `patience_s` seconds. Returns whether the first was enough."""
+        self.terminate()
+        try:
+            await asyncio.wait_for(self.wait(), patience_s)
+        except TimeoutError:
+            self.kill()
+            await self.wait()
+            return False
+        return True
+
+
+class Child(TetheredProcess):
+    """A part of the service: what it writes is printed under its name."""
+
+    name: str
+    _output: asyncio.Task[None]
 
     @classmethod
     async def start(
@@ -80,65 +182,34 @@ class Child:
         cwd: Path | None = None,
         pass_fds: Sequence[int] = (),
     ) -> Child:
-        """Starts `command` (its first item is a path); it gets `death_signal` if this process dies."""
-        tether = [sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), str(int(death_signal))]
-        process = await asyncio.create_subprocess_exec(
-            *tether,
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=environment,
+        """Starts `command` with `standard_input` as its whole input."""
+        child = cls(
+            command,
+            environment,
+            death_signal=death_signal,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             cwd=cwd,
             pass_fds=pass_fds,
-            start_new_session=True,
         )
-        if process.stdin is None or process.stdout is None:
+        stdin, stdout = child._process.stdin, child._process.stdout
+        if stdin is None or stdout is None:
             raise RuntimeError("a child was started without pipes")
-        child = cls(name, process, asyncio.create_task(copy_lines(process.stdout, printer, name)))
-        process.stdin.write(standard_input)
-        process.stdin.close()
+        reader = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), stdout)
+        child.name = name
+        child._output = asyncio.create_task(copy_lines(reader, printer, name))
+        with contextlib.suppress(BrokenPipeError):
+            stdin.write(standard_input)
+        stdin.close()
         return child
-
-    @property
-    def pid(self) -> int:
-        """Its process id, which is also that of its process group."""
-        return self._process.pid
-
-    @property
-    def exit_code(self) -> int | None:
-        """As in `subprocess`: None while it runs, -N if it was killed by signal N."""
-        return self._process.returncode
 
     async def wait(self) -> int:
         """Returns its exit code when it has ended and what it wrote is printed."""
-        code = await self._process.wait()
-        self.kill()  # whatever it left behind in its process group
+        code = await super().wait()
         await asyncio.wait([self._output], timeout=1)
         return code
-
-    def terminate(self) -> None:
-        """SIGTERM to the process itself, once: how its own children end is its business."""
-        if self._process.returncode is None and not self._told:
-            self._told = True
-            with contextlib.suppress(ProcessLookupError):
-                self._process.terminate()
-
-    def kill(self) -> None:
-        """SIGKILL to its whole process group."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-
-    async def stop(self, patience_s: float) -> bool:
-        """SIGTERM, then SIGKILL after `patience_s` seconds. Returns whether the first was enough."""
-        self.terminate()
-        try:
-            await asyncio.wait_for(self.wait(), patience_s)
-        except TimeoutError:
-            self.kill()
-            await self.wait()
-            return False
-        return True
 
 
 def describe_exit(code: int) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from tests.faults.fleet import Fleet
+from tests.faults.fleet import RecordedFleet
 from tests.serving import serving
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 @contextlib.asynccontextmanager
-async def service(server: Server, folder: Path, workers: int = 1, **settings: str) -> AsyncIterator[Fleet]:
+async def service(server: Server, folder: Path, workers: int = 1, **settings: str) -> AsyncIterator[RecordedFleet]:
     """A gateway and workers whose model takes a millisecond."""
-    async with Fleet(server, folder, **{"MODEL_PREDICT_S": "0.001", **settings}) as fleet:
+    async with RecordedFleet(server, folder, **{"MODEL_PREDICT_S": "0.001", **settings}) as fleet:
         await fleet.start_gateway()
         await fleet.start_workers(workers)
         yield fleet

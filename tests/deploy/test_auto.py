@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.deploy.old_client import ask
-from tests.deploy.service import PATIENCE_S, Service
+from tests.deploy.service import RunCommand
+from tests.processes import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,26 +30,26 @@ QUICK = {
 }
 
 
-def workers(service: Service) -> list[psutil.Process]:
+def workers(service: RunCommand) -> list[psutil.Process]:
     """The processes that run `python -m workers`."""
     return [process for process in service.processes() if process.cmdline()[-2:] == ["-m", "workers"]]
 
 
-def until_workers(service: Service, count: int) -> None:
+def until_workers(service: RunCommand, count: int) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while len(workers(service)) != count:
         assert time.monotonic() < deadline, service.text
         time.sleep(0.05)
 
 
-def push_and_wait(service: Service, count: int) -> None:
+def push_and_wait(service: RunCommand, count: int) -> None:
     ids = [ask(f"{service.base}/push?input=hello{n}", "POST")["id"] for n in range(count)]
     for job_id in ids:
         assert ask(f"{service.base}/status/{job_id}?wait=60")["status"] == "finished"
 
 
 def test_workers_come_and_go_with_the_jobs(tmp_path: Path) -> None:
-    with Service(tmp_path, **QUICK) as service:
+    with RunCommand(tmp_path, **QUICK) as service:
         service.wait_for("leadtime | ready: ")
         assert workers(service) == []
         push_and_wait(service, 6)
@@ -59,47 +60,47 @@ def test_workers_come_and_go_with_the_jobs(tmp_path: Path) -> None:
         service.wait_for("worker-1 | ", "stopping on SIGTERM: 0 jobs running")
         # What has been learnt of starts survives a restart.
         push_and_wait(service, 1)
-        assert service.stop() == 0
+        assert service.interrupt() == 0
         assert "worker-3" not in service.text
         assert "Traceback" not in service.text
-    with Service(tmp_path, **QUICK) as service:
+    with RunCommand(tmp_path, **QUICK) as service:
         service.wait_for("leadtime | ready: ")
         push_and_wait(service, 1)
         assert "starting anew" not in service.text
-        assert service.stop() == 0
+        assert service.interrupt() == 0
 
 
 def test_busy_worker_ends_its_job_first(tmp_path: Path) -> None:
     """Of two, one of which is busy, the idle one goes."""
-    with Service(tmp_path, **QUICK | {"MODEL_PREDICT_S": "4", "MIN_REPLICAS": "1"}) as service:
+    with RunCommand(tmp_path, **QUICK | {"MODEL_PREDICT_S": "4", "MIN_REPLICAS": "1"}) as service:
         service.wait_for("leadtime | ready: ")
         until_workers(service, 1)
         push_and_wait(service, 4)
         until_workers(service, 1)
         push_and_wait(service, 1)
-        assert service.stop() == 0
+        assert service.interrupt() == 0
         assert "1 jobs running" not in service.text
         assert "handed back" not in service.text
 
 
 def test_dead_worker_is_replaced(tmp_path: Path) -> None:
-    with Service(tmp_path, **QUICK | {"MIN_REPLICAS": "1", "MAX_REPLICAS": "1"}) as service:
+    with RunCommand(tmp_path, **QUICK | {"MIN_REPLICAS": "1", "MAX_REPLICAS": "1"}) as service:
         service.wait_for("worker-1 | ", "ready: predict")
         workers(service)[0].kill()
         service.wait_for("leadtime | worker-1 ended (killed by SIGKILL), no other starts for 0.5 s")
         push_and_wait(service, 1)
-        assert service.stop() == 0
+        assert service.interrupt() == 0
 
 
 def test_model_that_is_not_there_stops_all(tmp_path: Path) -> None:
-    with Service(tmp_path, **QUICK | {"MODEL": "nowhere:Model", "MIN_REPLICAS": "1"}) as service:
-        assert service.wait() == 1
+    with RunCommand(tmp_path, **QUICK | {"MODEL": "nowhere:Model", "MIN_REPLICAS": "1"}) as service:
+        assert service.reap(PATIENCE_S) == 1
         assert "error: worker-1 can't start (exit code 2)" in service.text
 
 
 @pytest.mark.parametrize(("name", "value"), [("WORKERS", "many"), ("MAX_REPLICAS", "0"), ("LATE_COST", "0")])
 def test_bad_setting(tmp_path: Path, name: str, value: str) -> None:
-    with Service(tmp_path, **QUICK | {name: value}) as service:
-        assert service.wait() == 2
+    with RunCommand(tmp_path, **QUICK | {name: value}) as service:
+        assert service.reap(PATIENCE_S) == 2
         assert service.text.startswith(f"bad setting {name}={value!r}: ")
         assert service.text.count("\n") == 1

@@ -17,7 +17,8 @@ import redis
 import trustme
 
 from tests.deploy.old_client import ask, run
-from tests.deploy.service import PATIENCE_S, Service, gone
+from tests.deploy.service import RunCommand, gone
+from tests.processes import PATIENCE_S
 from tests.servers import free_port
 
 if TYPE_CHECKING:
@@ -32,20 +33,20 @@ pytestmark = pytest.mark.fault
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
+def service(tmp_path: Path) -> Iterator[RunCommand]:
     """A running service with one worker, ready for requests."""
-    with Service(tmp_path) as service:
+    with RunCommand(tmp_path) as service:
         service.wait_for("leadtime | ready: ")
         yield service
 
 
-def part(service: Service, module: str) -> psutil.Process:
+def part(service: RunCommand, module: str) -> psutil.Process:
     """The process that runs `python -m MODULE`."""
     [found] = [process for process in service.processes() if process.cmdline()[-2:] == ["-m", module]]
     return found
 
 
-def test_old_client(service: Service) -> None:
+def test_old_client(service: RunCommand) -> None:
     texts = [f"text {n} äöü" for n in range(10)]
     answers = run(service.base, texts)
     assert [answer["input"] for answer in answers] == texts
@@ -53,13 +54,13 @@ def test_old_client(service: Service) -> None:
         assert set(answer) == {"output", "input", "latency", "id"}
         assert text in answer["output"]
         assert 0.05 <= answer["latency"] < PATIENCE_S
-    assert service.stop() == 0
+    assert service.interrupt() == 0
     assert "worker-1 | " in service.text
     assert "gateway  | " in service.text
     assert "Traceback" not in service.text
 
 
-def test_data_is_for_its_owner_only(service: Service, tmp_path: Path) -> None:
+def test_data_is_for_its_owner_only(service: RunCommand, tmp_path: Path) -> None:
     """The folder holds inputs and results, and how to reach the server."""
     data = tmp_path / "data"
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
@@ -69,7 +70,7 @@ def test_data_is_for_its_owner_only(service: Service, tmp_path: Path) -> None:
         assert client.ping()
         with pytest.raises(redis.AuthenticationError):
             stranger.ping()
-    assert service.stop() == 0
+    assert service.interrupt() == 0
     assert not (data / "redis-url").exists()
 
 
@@ -82,7 +83,7 @@ def test_other_server_tls_and_keys(tmp_path: Path, valkey: Server) -> None:
     tls = {"TLS_CERT_FILE": str(tmp_path / "cert.pem"), "TLS_KEY_FILE": str(tmp_path / "key.pem")}
     queue = {"REDIS_URL": valkey.url, "QUEUE_NAME": f"up-{uuid.uuid4().hex}"}
     key = "0123456789abcdef"
-    with Service(tmp_path, WORKERS="0", API_KEYS=key, **tls, **queue) as service:
+    with RunCommand(tmp_path, WORKERS="0", API_KEYS=key, **tls, **queue) as service:
         service.wait_for("leadtime | ready: ")
         url = f"https://127.0.0.1:{service.port}"
         assert f"(curl -k -H 'Authorization: Bearer KEY' -X POST '{url}/push?input=hello')" in service.text
@@ -92,68 +93,68 @@ def test_other_server_tls_and_keys(tmp_path: Path, valkey: Server) -> None:
         with urlopen(request, timeout=PATIENCE_S, context=context) as response:  # noqa: S310
             assert response.status == 202
         assert "valkey" not in service.text
-        assert service.stop() == 0
+        assert service.interrupt() == 0
     assert not (tmp_path / "data").exists()
 
 
 def test_several_workers_have_probes_of_their_own(tmp_path: Path) -> None:
     port, ready = free_port(following=1), tmp_path / "ready"
-    with Service(tmp_path, WORKERS="2", PROBE_PORT=str(port), READY_FILE=str(ready)) as service:
+    with RunCommand(tmp_path, WORKERS="2", PROBE_PORT=str(port), READY_FILE=str(ready)) as service:
         service.wait_for("worker-1 | ", "ready: predict")
         service.wait_for("worker-2 | ", "ready: predict")
         assert sorted(file.name for file in tmp_path.glob("ready*")) == ["ready-1", "ready-2"]
         for number in range(2):
             with urlopen(f"http://127.0.0.1:{port + number}/readyz", timeout=PATIENCE_S) as response:
                 assert response.status == 200
-        assert service.stop() == 0
+        assert service.interrupt() == 0
 
 
 def test_hang_up(tmp_path: Path) -> None:
     """A closed terminal stops the service, unless it was started with nohup."""
     ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        service = Service(tmp_path, WORKERS="0")
+        service = RunCommand(tmp_path, WORKERS="0")
     finally:
         signal.signal(signal.SIGHUP, ignored)
     with service:
         service.wait_for("leadtime | ready: ")
-        service.process.send_signal(signal.SIGHUP)
+        service.send(signal.SIGHUP)
         assert ask(f"{service.base}/push?input=hello", "POST")["id"]
-        assert service.stop() == 0
-    with Service(tmp_path, WORKERS="0") as service:
+        assert service.interrupt() == 0
+    with RunCommand(tmp_path, WORKERS="0") as service:
         service.wait_for("leadtime | ready: ")
-        assert service.stop(signal.SIGHUP) == 0
+        assert service.interrupt(signal.SIGHUP) == 0
 
 
 def test_jobs_survive_a_restart(tmp_path: Path) -> None:
-    with Service(tmp_path, WORKERS="0") as service:
+    with RunCommand(tmp_path, WORKERS="0") as service:
         service.wait_for("leadtime | ready: ")
         ids = [ask(f"{service.base}/push?input=hello{n}", "POST")["id"] for n in range(3)]
-        assert service.stop() == 0
-    with Service(tmp_path, WORKERS="2") as service:
+        assert service.interrupt() == 0
+    with RunCommand(tmp_path, WORKERS="2") as service:
         service.wait_for("leadtime | ready: ")
         for job_id in ids:
             assert ask(f"{service.base}/status/{job_id}?wait=30")["status"] == "finished"
-        assert service.stop(signal.SIGTERM) == 0
+        assert service.interrupt(signal.SIGTERM) == 0
 
 
 def test_jobs_survive_sigkill(tmp_path: Path) -> None:
-    with Service(tmp_path, WORKERS="0") as service:
+    with RunCommand(tmp_path, WORKERS="0") as service:
         service.wait_for("leadtime | ready: ")
         job_id = ask(f"{service.base}/push?input=hello", "POST")["id"]
         below = service.processes()[1:]
         assert len(below) >= 2
-        service.process.kill()
-        service.process.wait()
+        service.send(signal.SIGKILL)
+        service.reap(PATIENCE_S)
         assert gone(below) == []
-    with Service(tmp_path) as service:
+    with RunCommand(tmp_path) as service:
         service.wait_for("leadtime | ready: ")
         assert ask(f"{service.base}/status/{job_id}?wait=30")["status"] == "finished"
-        assert service.stop() == 0
+        assert service.interrupt() == 0
 
 
 def test_second_signal_stops_at_once(tmp_path: Path) -> None:
-    with Service(tmp_path, MODEL_PREDICT_S="1000", GRACE_S="1000") as service:
+    with RunCommand(tmp_path, MODEL_PREDICT_S="1000", GRACE_S="1000") as service:
         service.wait_for("leadtime | ready: ")
         job_id = ask(f"{service.base}/push?input=hello", "POST")["id"]
         deadline = time.monotonic() + PATIENCE_S
@@ -161,38 +162,38 @@ def test_second_signal_stops_at_once(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         below = service.processes()[1:]
-        service.process.send_signal(signal.SIGINT)
+        service.send(signal.SIGINT)
         service.wait_for("stopping")
-        service.process.send_signal(signal.SIGINT)
-        assert service.wait() == 130
+        service.send(signal.SIGINT)
+        assert service.reap(PATIENCE_S) == 130
         assert gone(below) == []
 
 
-def test_dead_worker_is_replaced(service: Service) -> None:
+def test_dead_worker_is_replaced(service: RunCommand) -> None:
     part(service, "workers").kill()
     service.wait_for("worker-1 ended (killed by SIGKILL)")
     job_id = ask(f"{service.base}/push?input=hello", "POST")["id"]
     assert ask(f"{service.base}/status/{job_id}?wait=30")["status"] == "finished"
-    assert service.stop() == 0
+    assert service.interrupt() == 0
 
 
 @pytest.mark.parametrize(("word", "name"), [("gateway", "gateway"), ("valkey-server", "valkey")])
-def test_dead_part_stops_all(service: Service, word: str, name: str) -> None:
+def test_dead_part_stops_all(service: RunCommand, word: str, name: str) -> None:
     below = service.processes()[1:]
     found = [process for process in below if word in " ".join(process.cmdline())]
     assert len(found) == 1, found
     found[0].kill()
-    assert service.wait() == 1
+    assert service.reap(PATIENCE_S) == 1
     assert service.text.endswith(f"error: {name} ended unexpectedly (killed by SIGKILL)\n")
     assert gone(below) == []
 
 
-def test_second_run_in_the_same_folder_is_refused(service: Service, tmp_path: Path) -> None:
+def test_second_run_in_the_same_folder_is_refused(service: RunCommand, tmp_path: Path) -> None:
     second = tmp_path / "second"
     second.mkdir()
-    with Service(second, DATA_DIR=str(tmp_path / "data")) as other:
-        assert other.wait() == 1
-        assert f"error: the service runs already (process {service.process.pid} uses " in other.text
+    with RunCommand(second, DATA_DIR=str(tmp_path / "data")) as other:
+        assert other.reap(PATIENCE_S) == 1
+        assert f"error: the service runs already (process {service.pid} uses " in other.text
     with pytest.raises(HTTPError, match="404"):
         ask(f"{service.base}/status/{'0' * 32}")
 
@@ -200,8 +201,8 @@ def test_second_run_in_the_same_folder_is_refused(service: Service, tmp_path: Pa
 def test_taken_port(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with Service(tmp_path, PORT=str(port)) as service:
-            assert service.wait() == 1
+        with RunCommand(tmp_path, PORT=str(port)) as service:
+            assert service.reap(PATIENCE_S) == 1
             assert f"error: port {port} is taken by another program: set PORT to a free one\n" in service.text
             assert "Traceback" not in service.text
 
@@ -211,7 +212,7 @@ def test_taken_port(tmp_path: Path) -> None:
     [("PORT", "x"), ("WORKERS", "-1"), ("APPENDFSYNC", "never"), ("MAX_ATTEMPTS", "0"), ("LEASE_S", "nan")],
 )
 def test_bad_setting(tmp_path: Path, name: str, value: str) -> None:
-    with Service(tmp_path, **{name: value}) as service:
-        assert service.wait() == 2
+    with RunCommand(tmp_path, **{name: value}) as service:
+        assert service.reap(PATIENCE_S) == 2
         assert service.text.startswith(f"bad setting {name}={value!r}: ")
         assert service.text.count("\n") == 1

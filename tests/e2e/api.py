@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.faults.client import Client
+from tests.faults.client import PersistentClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ _SERVICE = "/api/v1/namespaces/leadtime/services/gateway:8002/proxy"
 _FIGURE = re.compile(r"^(leadtime_\w+) (\S+)$", re.MULTILINE)
 
 
-class Api(Client):
+class Api(PersistentClient):
     """A client that does not give up, of an API below a path."""
 
     def __init__(self, base: str, prefix: str) -> None:

@@ -15,7 +15,7 @@ WAIT_S = 10
 PATIENCE_S = 90.0
 
 
-class Client:
+class PersistentClient:
     """Errors are counted in `trouble` and answered by trying again; an answer that must never come is raised."""
 
     def __init__(self, base: str, patience_s: float = PATIENCE_S) -> None:

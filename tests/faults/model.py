@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Run(NamedTuple):
+class ModelRun(NamedTuple):
     """One start of `predict`: its random id, and its input."""
 
     id: str
@@ -34,7 +34,7 @@ class Recorded(Model):
         return {**result, "output": f"{run} {result['output']}"}
 
 
-def read_runs(file: Path) -> list[Run]:
+def read_runs(file: Path) -> list[ModelRun]:
     """All runs that were started, by whichever process."""
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return [Run(*line.split(" ", 1)) for line in lines]
+    return [ModelRun(*line.split(" ", 1)) for line in lines]

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from tests.faults.client import Client
-from tests.faults.fleet import PATIENCE_S, Fleet
+from tests.faults.client import PersistentClient
+from tests.faults.fleet import RecordedFleet
+from tests.processes import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,14 +25,14 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(180)]
 ANSWER_S = 10.0
 
 
-async def answer(fleet: Fleet, method: str, path: str, **options: Any) -> tuple[int, Any, str]:
+async def answer(fleet: RecordedFleet, method: str, path: str, **options: Any) -> tuple[int, Any, str]:
     """Status, document and Retry-After of one request, which must be answered."""
     timeout = aiohttp.ClientTimeout(total=ANSWER_S)
     async with aiohttp.request(method, f"{fleet.base}{path}", timeout=timeout, **options) as response:
         return response.status, await response.json(content_type=None), response.headers.get("Retry-After", "")
 
 
-async def check_unavailable(fleet: Fleet, job_id: str) -> None:
+async def check_unavailable(fleet: RecordedFleet, job_id: str) -> None:
     """Every endpoint that needs the server says 503, all at once and within some seconds; liveness stays."""
     requests = [
         ("GET", "/readyz"), ("POST", "/push?input=x"), ("GET", f"/status/{job_id}"), ("GET", f"/data/{job_id}"),
@@ -46,7 +47,7 @@ async def check_unavailable(fleet: Fleet, job_id: str) -> None:
     assert (await answer(fleet, "GET", "/healthz"))[0] == 200
 
 
-async def until_ready(fleet: Fleet) -> None:
+async def until_ready(fleet: RecordedFleet) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while (await answer(fleet, "GET", "/readyz"))[0] != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
@@ -54,7 +55,7 @@ async def until_ready(fleet: Fleet) -> None:
 
 async def test_gateway_starts_before_the_server(durable: Server, tmp_path: Path) -> None:
     durable.kill()
-    async with Fleet(durable, tmp_path) as fleet, Client(fleet.base) as client:
+    async with RecordedFleet(durable, tmp_path) as fleet, PersistentClient(fleet.base) as client:
         await fleet.start_gateway()
         await check_unavailable(fleet, "0" * 32)
         await asyncio.to_thread(durable.start)
@@ -74,18 +75,16 @@ async def test_gateway_starts_before_the_server(durable: Server, tmp_path: Path)
 
 async def test_hanging_server(durable: Server, tmp_path: Path) -> None:
     """Its connections stay open, and take what is sent; nothing comes back."""
-    async with Fleet(durable, tmp_path) as fleet, Client(fleet.base) as client:
+    async with RecordedFleet(durable, tmp_path) as fleet, PersistentClient(fleet.base) as client:
         await fleet.start_gateway()
         job_id = await client.push("hello")
-        process = durable._process
-        assert process is not None
-        process.send_signal(signal.SIGSTOP)
+        durable.send(signal.SIGSTOP)
         key = {"Idempotency-Key": "the same"}
         try:
             await check_unavailable(fleet, job_id)
             assert (await answer(fleet, "POST", "/push?input=again", headers=key))[0] == 503
         finally:
-            process.send_signal(signal.SIGCONT)
+            durable.send(signal.SIGCONT)
         await until_ready(fleet)
         # The server may have taken pushes that were answered with 503: with a key a client can repeat them.
         before = (await fleet.stream.counts()).length
@@ -99,7 +98,7 @@ async def test_hanging_server(durable: Server, tmp_path: Path) -> None:
 
 async def test_waiters_are_woken_across_a_restart_of_the_server(durable: Server, tmp_path: Path) -> None:
     """A message that was sent while the gateway's subscription was down does not leave a waiter waiting."""
-    async with Fleet(durable, tmp_path, MODEL_PREDICT_S="0") as fleet, Client(fleet.base) as client:
+    async with RecordedFleet(durable, tmp_path, MODEL_PREDICT_S="0") as fleet, PersistentClient(fleet.base) as client:
         await fleet.start_gateway()
         ids = [await client.push(f"text {n}") for n in range(5)]
         waiting = [asyncio.create_task(client.ask("GET", f"/status/{job_id}?wait=25")) for job_id in ids]
@@ -118,7 +117,7 @@ async def test_waiters_are_woken_across_a_restart_of_the_server(durable: Server,
 async def test_job_at_hand_runs_once(durable: Server, tmp_path: Path, how: str) -> None:
     """The worker finishes its job though the server went away under it, and nobody else runs it."""
     settings = {"MODEL_PREDICT_S": "1", "LEASE_S": "60"}
-    async with Fleet(durable, tmp_path, **settings) as fleet, Client(fleet.base) as client:
+    async with RecordedFleet(durable, tmp_path, **settings) as fleet, PersistentClient(fleet.base) as client:
         await fleet.start_gateway()
         await fleet.start_workers(2)
         job_id = await client.push("hello")
@@ -128,11 +127,9 @@ async def test_job_at_hand_runs_once(durable: Server, tmp_path: Path, how: str) 
         if how == "restart":
             await fleet.restart_server(1.5)  # the job ends meanwhile
         else:
-            process = durable._process
-            assert process is not None
-            process.send_signal(signal.SIGSTOP)
+            durable.send(signal.SIGSTOP)
             await asyncio.sleep(3)  # past the job's end, and past the time that a command may take
-            process.send_signal(signal.SIGCONT)
+            durable.send(signal.SIGCONT)
         result = await client.result(job_id)
         assert [run.id for run in fleet.runs] == [result["output"].partition(" ")[0]]
         view = await fleet.stream.view(job_id)
@@ -146,8 +143,8 @@ async def test_server_that_says_nothing(valkey: Server, tmp_path: Path) -> None:
     """A host that takes connections and says nothing at all."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
-        async with Fleet(valkey, tmp_path, REDIS_URL=url) as fleet:
+        async with RecordedFleet(valkey, tmp_path, REDIS_URL=url) as fleet:
             await fleet.start_gateway()
             await check_unavailable(fleet, "0" * 32)
             assert fleet.gateway is not None
-            assert await fleet.gateway.stop() == 0
+            assert await fleet.gateway.stopped() == 0

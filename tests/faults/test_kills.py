@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.faults.client import Client
-from tests.faults.fleet import Fleet, surviving
+from tests.faults.client import PersistentClient
+from tests.faults.fleet import RecordedFleet, surviving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,14 +32,14 @@ DEADLINE_S = 300.0
 
 
 @dataclass
-class Load:
+class KillLoad:
     """What the clients did: ids by input as acknowledged, and what `/data` first showed by id."""
 
     acknowledged: dict[str, str] = field(default_factory=dict)
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     progress: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    async def client(self, client: Client, texts: Iterator[str]) -> None:
+    async def client(self, client: PersistentClient, texts: Iterator[str]) -> None:
         for text in texts:
             job_id = self.acknowledged[text] = await client.push(text)
             self.results[job_id] = await client.result(job_id)
@@ -52,7 +52,7 @@ class Load:
             await self.progress.wait_for(lambda: len(self.results) >= share * JOBS)
 
 
-async def kill_workers(fleet: Fleet, rng: random.Random) -> None:
+async def kill_workers(fleet: RecordedFleet, rng: random.Random) -> None:
     """Kills one of the workers at random about every second, and starts another; never ends."""
     while True:
         await asyncio.sleep(rng.uniform(0.5, 1.5))
@@ -62,7 +62,7 @@ async def kill_workers(fleet: Fleet, rng: random.Random) -> None:
         fleet.start_worker()
 
 
-async def kill_the_rest(fleet: Fleet, load: Load, rng: random.Random) -> None:
+async def kill_the_rest(fleet: RecordedFleet, load: KillLoad, rng: random.Random) -> None:
     """In the midst of the load: the server, the gateway, and the server again, each back after a moment."""
     await load.reached(0.25)
     await fleet.restart_server(rng.uniform(0.3, 1.2))
@@ -72,7 +72,7 @@ async def kill_the_rest(fleet: Fleet, load: Load, rng: random.Random) -> None:
     await fleet.restart_server(rng.uniform(0.3, 1.2))
 
 
-async def read_all(client: Client, ids: list[str]) -> dict[str, dict[str, Any]]:
+async def read_all(client: PersistentClient, ids: list[str]) -> dict[str, dict[str, Any]]:
     """What `/data` shows of each."""
     results: dict[str, dict[str, Any]] = {}
     for start in range(0, len(ids), CLIENTS):
@@ -81,7 +81,7 @@ async def read_all(client: Client, ids: list[str]) -> dict[str, dict[str, Any]]:
     return results
 
 
-async def unexplained(fleet: Fleet, load: Load) -> str:
+async def unexplained(fleet: RecordedFleet, load: KillLoad) -> str:
     """An account of the jobs without a result, for when a test fails."""
     missing = [job_id for job_id in load.acknowledged.values() if job_id not in load.results]
     lines = [f"seed {SEED}; {len(load.acknowledged)} pushes acknowledged, {len(load.results)} results"]
@@ -97,10 +97,13 @@ async def unexplained(fleet: Fleet, load: Load) -> str:
 async def test_every_acknowledged_push_finishes_once(durable: Server, tmp_path: Path) -> None:
     rng = random.Random(SEED)
     settings = {"LEASE_S": str(LEASE_S), "MODEL_PREDICT_S": "0.01"}
-    async with Fleet(durable, tmp_path, **settings) as fleet, Client(fleet.base, DEADLINE_S) as client:
+    async with (
+        RecordedFleet(durable, tmp_path, **settings) as fleet,
+        PersistentClient(fleet.base, DEADLINE_S) as client,
+    ):
         await fleet.start_gateway()
         await fleet.start_workers(WORKERS)
-        load = Load()
+        load = KillLoad()
         texts = iter([f"text {n}" for n in range(JOBS)])
         killing = asyncio.create_task(kill_workers(fleet, rng))
         try:

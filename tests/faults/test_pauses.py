@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.client import Client
-from tests.faults.fleet import PATIENCE_S, Fleet
+from tests.faults.client import PersistentClient
+from tests.faults.fleet import RecordedFleet
+from tests.processes import PATIENCE_S
 from workers.stream import Finish, NewJob, Stream, StreamSettings
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(180)]
 async def test_worker_that_lost_its_lease_changes_nothing(valkey: Server, tmp_path: Path) -> None:
     """Paused like a machine that sleeps, it wakes up with a job that another worker has finished meanwhile."""
     settings = {"MODEL_PREDICT_S": "0.5", "LEASE_S": "1"}
-    async with Fleet(valkey, tmp_path, **settings) as fleet, Client(fleet.base) as client:
+    async with RecordedFleet(valkey, tmp_path, **settings) as fleet, PersistentClient(fleet.base) as client:
         await fleet.start_gateway()
         [paused] = await fleet.start_workers(1)
         job_id = await client.push("hello")
@@ -37,7 +38,7 @@ async def test_worker_that_lost_its_lease_changes_nothing(valkey: Server, tmp_pa
         first, second = (run.id for run in fleet.runs)
         assert result["output"].partition(" ")[0] == second
         other = next(worker for worker in fleet.workers if worker is not paused)
-        assert await other.stop() == 0
+        assert await other.stopped() == 0
         paused.send(signal.SIGCONT)
 
         # It runs one job at a time, so that once it runs another it is done with the one that it lost.
@@ -45,7 +46,7 @@ async def test_worker_that_lost_its_lease_changes_nothing(valkey: Server, tmp_pa
         assert again["output"].partition(" ")[0] not in (first, second)
         assert await client.result(job_id) == result
         await fleet.drained()
-        assert await paused.stop() == 0
+        assert await paused.stopped() == 0
         assert fleet.complaints() == []
 
 

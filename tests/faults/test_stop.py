@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.client import Client
-from tests.faults.fleet import PATIENCE_S, Fleet
+from tests.faults.client import PersistentClient
+from tests.faults.fleet import RecordedFleet
+from tests.processes import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ LEASE_S = "600"
 CLIENTS = 12
 
 
-async def load(client: Client, texts: Iterator[int], ids: list[str], stopped: asyncio.Event) -> None:
+async def load(client: PersistentClient, texts: Iterator[int], ids: list[str], stopped: asyncio.Event) -> None:
     """Pushes one job after another, each when the last has its result, until told to stop."""
     while not stopped.is_set():
         job_id = await client.push(f"text {next(texts)}")
@@ -37,7 +38,7 @@ async def load(client: Client, texts: Iterator[int], ids: list[str], stopped: as
 async def test_rolling_restart_of_workers(valkey: Server, tmp_path: Path, grace_s: str) -> None:
     """With grace every job at hand is finished; without, it is handed back, uncounted, and runs elsewhere at once."""
     settings = {"LEASE_S": LEASE_S, "GRACE_S": grace_s, "MODEL_PREDICT_S": "0.2", "CONCURRENCY": "2"}
-    async with Fleet(valkey, tmp_path, **settings) as fleet, Client(fleet.base) as client:
+    async with RecordedFleet(valkey, tmp_path, **settings) as fleet, PersistentClient(fleet.base) as client:
         await fleet.start_gateway()
         await fleet.start_workers(2)
         ids: list[str] = []
@@ -51,7 +52,7 @@ async def test_rolling_restart_of_workers(valkey: Server, tmp_path: Path, grace_
                 await fleet.start_workers(1)
                 victim = old if old in fleet.workers else fleet.workers[0]
                 fleet.workers.remove(victim)
-                codes.append(await victim.stop())
+                codes.append(await victim.stopped())
             stopped.set()
         assert codes == [0] * 4
         await fleet.drained()
@@ -66,7 +67,7 @@ async def test_rolling_restart_of_workers(valkey: Server, tmp_path: Path, grace_
 async def test_all_workers_stop_and_others_take_over(valkey: Server, tmp_path: Path) -> None:
     """What the old workers had at hand is the first that a new one runs."""
     settings = {"LEASE_S": LEASE_S, "GRACE_S": "0", "MODEL_PREDICT_S": "1", "CONCURRENCY": "2"}
-    async with Fleet(valkey, tmp_path, **settings) as fleet, Client(fleet.base) as client:
+    async with RecordedFleet(valkey, tmp_path, **settings) as fleet, PersistentClient(fleet.base) as client:
         await fleet.start_gateway()
         old = await fleet.start_workers(2)
         texts = [f"text {n}" for n in range(8)]
@@ -74,7 +75,7 @@ async def test_all_workers_stop_and_others_take_over(valkey: Server, tmp_path: P
         async with asyncio.timeout(PATIENCE_S):
             while (await fleet.stream.counts()).pending < 4 or len(fleet.runs) < 4:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
-        assert await asyncio.gather(*(worker.stop() for worker in old)) == [0, 0]
+        assert await asyncio.gather(*(worker.stopped() for worker in old)) == [0, 0]
         counts = await fleet.stream.counts()
         assert (counts.released, counts.workers) == (counts.pending, 0), counts
         assert counts.released > 0
@@ -91,7 +92,10 @@ async def test_all_workers_stop_and_others_take_over(valkey: Server, tmp_path: P
 
 async def test_gateway_stops_under_load(valkey: Server, tmp_path: Path) -> None:
     """Whatever it has acknowledged is there afterwards, and it is gone with exit code 0."""
-    async with Fleet(valkey, tmp_path, LEASE_S=LEASE_S, MODEL_PREDICT_S="0") as fleet, Client(fleet.base) as client:
+    async with (
+        RecordedFleet(valkey, tmp_path, LEASE_S=LEASE_S, MODEL_PREDICT_S="0") as fleet,
+        PersistentClient(fleet.base) as client,
+    ):
         gateway = await fleet.start_gateway()
         acknowledged: dict[str, str] = {}
 
@@ -110,7 +114,7 @@ async def test_gateway_stops_under_load(valkey: Server, tmp_path: Path) -> None:
                 group.create_task(push(f"client {name}"))
             while len(acknowledged) < 300:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
-            assert await gateway.stop() == 0
+            assert await gateway.stopped() == 0
         views = await fleet.stream.view_many([(job_id, False) for job_id in acknowledged.values()])
         lost = [text for text, view in zip(acknowledged, views, strict=True) if view is None]
         assert not lost, f"{len(lost)} of {len(acknowledged)} acknowledged pushes are lost: {lost[:5]}"
@@ -119,7 +123,7 @@ async def test_gateway_stops_under_load(valkey: Server, tmp_path: Path) -> None:
 
 async def test_gateway_answers_what_it_has_begun(valkey: Server, tmp_path: Path) -> None:
     """A push whose body is still on its way, and a waiter, both get their answers."""
-    async with Fleet(valkey, tmp_path, LEASE_S=LEASE_S) as fleet, Client(fleet.base) as client:
+    async with RecordedFleet(valkey, tmp_path, LEASE_S=LEASE_S) as fleet, PersistentClient(fleet.base) as client:
         gateway = await fleet.start_gateway()
         job_id = await client.push("hello")
         pushing = await asyncio.open_connection("127.0.0.1", fleet.port)
@@ -134,14 +138,14 @@ async def test_gateway_answers_what_it_has_begun(valkey: Server, tmp_path: Path)
             # The waiter was sent before this request, on a connection that was opened before.
             assert (await client.ask("GET", "/healthz"))[0] == 200
             gateway.send(signal.SIGTERM)
-            await gateway.wait_for("Shutting down")
+            await gateway.says("Shutting down")
             pushing[1].write(b'"end"')
             pushed = await pushing[0].read()
             waited = await waiting[0].read()
         assert pushed.startswith(b"HTTP/1.1 202 "), pushed
         assert waited.startswith(b"HTTP/1.1 200 "), waited
         assert b'"queued"' in waited
-        assert await asyncio.to_thread(gateway.process.wait, PATIENCE_S) == 0
+        assert await gateway.code() == 0
         assert (await fleet.stream.counts()).waiting == 2
         pushing[1].close()
         waiting[1].close()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.local.processes import TetheredProcess
+from tests.processes import ROOT, module
 from tests.servers import free_port
 
 if TYPE_CHECKING:
@@ -39,17 +38,17 @@ class GatewayProcess:
             "PORT": str(self.port),
             **more,
         }
-        self.process: subprocess.Popen[bytes]
+        self.process: TetheredProcess
         self.http: aiohttp.ClientSession
 
     def start(self) -> None:
         """Starts the process."""
-        self.process = subprocess.Popen([sys.executable, "-m", "gateway"], env=self._environment)
+        self.process = TetheredProcess(module("gateway"), self._environment, cwd=ROOT)
 
     def stop(self) -> int:
         """SIGTERM; its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE_S)
+        self.process.terminate()
+        return self.process.reap(PATIENCE_S)
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[None]:
@@ -61,7 +60,7 @@ class GatewayProcess:
             yield
 
     async def _answers(self) -> bool:
-        assert self.process.poll() is None, "the gateway ended"
+        assert self.process.running, "the gateway ended"
         try:
             async with self.http.get("/healthz", ssl=False) as response:
                 return response.status == 200
@@ -76,7 +75,7 @@ class GatewayProcess:
 
     async def __aexit__(self, *_: object) -> None:
         await self._client.__aexit__(None, None, None)
-        if self.process.poll() is None:
+        if self.process.running:
             assert await asyncio.to_thread(self.stop) == 0
 
 

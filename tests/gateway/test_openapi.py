@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
-import sys
 import time
 import urllib.request
 import uuid
@@ -19,9 +17,11 @@ from pydantic import SecretStr
 from redis import Redis
 from schemathesis.core import NotSet
 
+from deploy.local.processes import TetheredProcess
 from gateway.openapi import describe
 from gateway.settings import GatewaySettings
 from tests.gateway.service import PATIENCE_S
+from tests.processes import ROOT, module
 from tests.servers import free_port
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def serving(server: Server, key: str, *others: str) -> Iterator[tuple[str, str]]
         "MODEL_SETUP_S": "0",
         "MODEL_PREDICT_S": "0.01",
     }
-    processes = [subprocess.Popen([sys.executable, "-m", part], env=environment) for part in ("gateway", *others)]
+    processes = [TetheredProcess(module(part), environment, cwd=ROOT) for part in ("gateway", *others)]
     base = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + PATIENCE_S
@@ -74,7 +74,7 @@ def serving(server: Server, key: str, *others: str) -> Iterator[tuple[str, str]]
     finally:
         for process in processes:
             process.terminate()
-        assert [process.wait(PATIENCE_S) for process in processes] == [0] * len(processes)
+        assert [process.reap(PATIENCE_S) for process in processes] == [0] * len(processes)
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,10 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import uuid
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
+from tests.processes import LoggedProcess, module
 from workers.stream import JobView, NewJob, Stream
 from workers.worker import Worker
 
@@ -76,11 +75,10 @@ async def until(condition: Callable[[], bool] | Callable[[], Awaitable[bool]]) -
             await asyncio.sleep(0.02)
 
 
-class WorkerProcess:
+class WorkerProcess(LoggedProcess):
     """`python -m workers`, with a model that loads and answers at once. Other settings by name."""
 
     def __init__(self, folder: Path, settings: WorkerSettings, **environment: str) -> None:
-        self.log = folder / f"worker-{uuid.uuid4().hex[:6]}.log"
         self.environment = {
             **{name: value for name, value in os.environ.items() if name != "READY_FILE"},
             "REDIS_URL": settings.redis_url,
@@ -92,37 +90,4 @@ class WorkerProcess:
             "MODEL_PREDICT_S": "0",
             **environment,
         }
-        with self.log.open("wb") as log:
-            command = [sys.executable, "-m", "workers"]
-            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    @property
-    def text(self) -> str:
-        """What it has logged."""
-        return self.log.read_text(encoding="utf-8", errors="replace")
-
-    async def says(self, text: str) -> None:
-        """Returns once it has logged `text`."""
-        try:
-            await until(lambda: text in self.text or self.process.poll() is not None)
-        except TimeoutError:
-            raise AssertionError(f"no {text!r} in:\n{self.text}") from None
-        assert text in self.text, self.text
-
-    def stop(self) -> None:
-        """SIGTERM."""
-        self.process.send_signal(signal.SIGTERM)
-
-    async def code(self) -> int:
-        """Its exit code, when it has ended by itself."""
-        try:
-            return await asyncio.to_thread(self.process.wait, PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"it still runs:\n{self.text}") from None
+        super().__init__(module("workers"), self.environment, folder / f"worker-{uuid.uuid4().hex[:6]}.log")

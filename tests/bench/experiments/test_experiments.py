@@ -13,10 +13,9 @@ import pytest
 
 from bench.common.arrivals import arrivals, parse
 from bench.common.runs import Run, read
-from bench.experiments.address import candidates
 from bench.experiments.alone import alone
 from bench.experiments.cell import make_generator
-from bench.experiments.kubectl import ClusterError
+from bench.experiments.kubectl import ClusterError, candidates
 from bench.experiments.matrix import Cell, Results, Setup, cells, only, run_all
 from bench.load.account import UserJob, columns
 

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
-from bench.experiments.address import address
-from bench.experiments.kubectl import ClusterError, Kubectl
+from bench.experiments.kubectl import ClusterError, Kubectl, address
 from bench.faults.place import Queue
-from bench.faults.pods import Pods
+from bench.faults.pods import PodsPlace
 from bench.load.observer import QueueSource
 from tests.serving import serving
 
@@ -35,7 +34,7 @@ def pod(component: str, number: int, ready: bool = True, restarts: int = 0) -> d
     }
 
 
-class Told(Kubectl):
+class ToldOfPods(Kubectl):
     """A cluster in which a deleted server or gateway is replaced: by a pod that is ready at the second look."""
 
     def __init__(self) -> None:
@@ -75,18 +74,18 @@ class Told(Kubectl):
 
 
 @contextlib.asynccontextmanager
-async def place(kubectl: Kubectl) -> AsyncIterator[Pods]:
+async def place(kubectl: Kubectl) -> AsyncIterator[PodsPlace]:
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(text=METRICS)
 
     async with serving(web.get("/metrics", metrics)) as url, QueueSource(url) as gateway:
-        found = Pods(kubectl, url, gateway, gateway, concurrency=3)
+        found = PodsPlace(kubectl, url, gateway, gateway, concurrency=3)
         await found.open()
         yield found
 
 
 async def test_workers_are_deleted_with_and_without_grace() -> None:
-    kubectl, rng = Told(), random.Random(0)
+    kubectl, rng = ToldOfPods(), random.Random(0)
     async with place(kubectl) as pods:
         faults = [await pods.inflict("worker", rng) for _ in range(2)]
         assert await pods.inflict("worker", rng) is None, "none is left"
@@ -101,7 +100,7 @@ async def test_workers_are_deleted_with_and_without_grace() -> None:
 @pytest.mark.parametrize("seed", range(4))
 async def test_the_server_is_never_deleted_by_force(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.faults.pods.LOOK_S", 0.01)
-    kubectl = Told()
+    kubectl = ToldOfPods()
     async with place(kubectl) as pods:
         fault = await pods.inflict("server", random.Random(seed))
     assert fault is not None
@@ -112,14 +111,14 @@ async def test_the_server_is_never_deleted_by_force(seed: int, monkeypatch: pyte
 
 async def test_the_gateway_costs_no_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.faults.pods.LOOK_S", 0.01)
-    async with place(Told()) as pods:
+    async with place(ToldOfPods()) as pods:
         fault = await pods.inflict("gateway", random.Random(1))
     assert fault is not None
     assert fault.attempts == 0
 
 
 async def test_the_queue() -> None:
-    kubectl = Told()
+    kubectl = ToldOfPods()
     async with place(kubectl) as pods:
         assert await pods.queue() == Queue(length=3, lag=1, pending=2, deferred=0, entered=41)
         kubectl.pods = [one for one in kubectl.pods if one["metadata"]["component"] != "valkey"]
@@ -127,7 +126,7 @@ async def test_the_queue() -> None:
 
 
 async def test_containers_that_restart_by_themselves_are_told() -> None:
-    kubectl = Told()
+    kubectl = ToldOfPods()
     kubectl.pods[0]["status"]["containerStatuses"][0]["restartCount"] = 4
     async with place(kubectl) as pods:
         assert await pods.complaints() == [], "that was before"
@@ -142,7 +141,7 @@ async def test_the_address_is_one_that_answers() -> None:
     async def health(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
 
-    kubectl = Told()
+    kubectl = ToldOfPods()
     async with serving(web.get("/healthz", health)) as url:
         port = int(url.rpartition(":")[2])
         kubectl.service = {

@@ -8,7 +8,7 @@ import pytest
 
 from bench.common.runs import Run
 from bench.faults.place import Fault, Queue
-from bench.faults.run import Evidence, Inflicted
+from bench.faults.run import Evidence
 from bench.faults.verdict import verdict
 from bench.load.account import UserJob
 from bench.load.generator import Generator
@@ -27,7 +27,7 @@ def after(entered: int | None = 2, lag: int = 0) -> Queue:
 
 def wrong(
     jobs: Sequence[UserJob],
-    inflicted: Sequence[Inflicted] = (),
+    faults: Sequence[Fault] = (),
     queue: Queue | None = None,
     complaints: Sequence[str] = (),
     interrupted: bool = False,
@@ -42,7 +42,7 @@ def wrong(
         if outcome:
             generator.account.end(job, outcome, job.ended_s)
     run = Run("load", "test", 1.0)
-    return verdict(Evidence(generator, run, inflicted, EMPTY, queue or after(), complaints)).wrong
+    return verdict(Evidence(generator, run, faults, EMPTY, queue or after(), complaints)).wrong
 
 
 def ended(number: int, attempts: int = 1, outcome: str = "finished") -> UserJob:
@@ -62,8 +62,8 @@ def test_all_finished_at_once() -> None:
 
 def test_a_kill_explains_another_attempt() -> None:
     jobs = [ended(1), ended(2, attempts=2)]
-    assert wrong(jobs, [Inflicted(2.5, 2.6, WORKER)]) == []
-    assert wrong(jobs, [Inflicted(2.5, 2.6, Fault("gateway", "", 0))]) == [
+    assert wrong(jobs, [WORKER._replace(began_s=2.5, ended_s=2.6)]) == []
+    assert wrong(jobs, [Fault("gateway", "", 0, 2.5, 2.6)]) == [
         "1 attempts more than the kills can have cost",
         "job id-2 took 2 attempts, with 0 kills in its life that could cost one",
     ]
@@ -72,8 +72,8 @@ def test_a_kill_explains_another_attempt() -> None:
 def test_a_kill_at_another_time_explains_nothing() -> None:
     jobs = [ended(1), ended(2, attempts=2)]
     told = ["job id-2 took 2 attempts, with 0 kills in its life that could cost one"]
-    assert wrong(jobs, [Inflicted(1.0, 1.5, WORKER)]) == told
-    assert wrong(jobs, [Inflicted(3.5, 4.0, WORKER)]) == told
+    assert wrong(jobs, [WORKER._replace(began_s=1.0, ended_s=1.5)]) == told
+    assert wrong(jobs, [WORKER._replace(began_s=3.5, ended_s=4.0)]) == told
 
 
 @pytest.mark.parametrize("outcome", ["lost", "duplicated", "failed", "cancelled", "given up"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.common import placement, server
-from bench.common.processes import ROOT, BenchError, Process
+from bench.common.processes import ROOT, BenchError, MeasuredProcess
 from bench.peers import command, memory, venvs, workers
 from bench.peers.contenders import BARE, GATEWAY, OURS, Contender
 from bench.peers.report import Run
@@ -56,7 +56,7 @@ def test_memory_of_a_worker_is_that_of_all_its_processes(redis: server.BenchServ
         "'kept = bytearray(50_000_000); print(flush=True); import time; time.sleep(600)'], stdout=subprocess.PIPE); "
         "child.stdout.readline(); print(json.dumps({'child': child.pid}), flush=True); sys.stdin.read()"
     )
-    with Process([sys.executable, "-c", program], {}) as process:
+    with MeasuredProcess([sys.executable, "-c", program], {}) as process:
         process.message(60)
         assert process.resident_bytes() > 50e6
 
@@ -69,14 +69,14 @@ def test_worker_that_ends_is_an_error(redis: server.BenchServer) -> None:
 def test_error_shows_what_the_process_said() -> None:
     program = "import sys; print('no message'); sys.exit('out of luck')"
     with (
-        Process([sys.executable, "-c", program], {}) as process,
+        MeasuredProcess([sys.executable, "-c", program], {}) as process,
         pytest.raises(BenchError, match=r"(?s)exit code 1.*out of luck"),
     ):
         process.message(60)
 
 
 def test_process_that_says_nothing_is_stopped() -> None:
-    with Process([sys.executable, "-c", "import time; time.sleep(600)"], {}) as process:
+    with MeasuredProcess([sys.executable, "-c", "import time; time.sleep(600)"], {}) as process:
         with pytest.raises(BenchError, match="no answer in time"):
             process.message(0.1)
         assert process.running
@@ -85,14 +85,14 @@ def test_process_that_says_nothing_is_stopped() -> None:
 
 def test_process_runs_where_it_is_placed() -> None:
     program = "import json, os; print(json.dumps({'cores': sorted(os.sched_getaffinity(0))}))"
-    with Process([sys.executable, "-c", program], {}, placement.MEASURED) as process:
+    with MeasuredProcess([sys.executable, "-c", program], {}, placement.MEASURED) as process:
         assert process.message(60)["cores"] == sorted(placement.MEASURED)
 
 
 def test_settings_of_the_user_do_not_reach_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUEUE_NAME", "users")
     program = "import json, os; print(json.dumps({'seen': 'QUEUE_NAME' in os.environ}))"
-    with Process([sys.executable, "-c", program], {}) as process:
+    with MeasuredProcess([sys.executable, "-c", program], {}) as process:
         assert process.message(60)["seen"] is False
 
 

@@ -75,8 +75,8 @@ async def test_worker_goes_on_without_an_api_server(
     with WorkerProcess(tmp_path, one_settings, POD_NAME="workers-1", POD_NAMESPACE="leadtime") as worker:
         await worker.says("the pod's deletion cost is not kept")
         await worker.says("ready")
-        assert worker.process.poll() is None
-        worker.stop()
+        assert worker.exit_code is None
+        worker.terminate()
         assert await worker.code() == 0
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import socket
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -16,6 +13,7 @@ import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.processes import LoggedProcess, module
 from tests.servers import free_port
 from tests.workers.scaler.cluster.test_keda import REFERENCE, Keda
 from tests.workers.scaler.kubernetes import NAMESPACE, ApiServer
@@ -219,30 +217,16 @@ async def test_refused_patch_is_said_and_tried_again(
 # as a process
 
 
-class Process:
+def scaler_process(folder: Path, **environment: str) -> LoggedProcess:
     """`python -m workers.scaler` with settings by name."""
-
-    def __init__(self, folder: Path, **environment: str) -> None:
-        self.log = folder / "scaler.log"
-        with self.log.open("wb") as log:
-            command = [sys.executable, "-m", "workers.scaler"]
-            self.process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log)
-
-    @property
-    def text(self) -> str:
-        """What it has logged."""
-        return self.log.read_text(encoding="utf-8")
-
-    async def code(self) -> int:
-        """Its exit code, when it has ended."""
-        return await asyncio.to_thread(self.process.wait, PATIENCE_S)
+    return LoggedProcess(module("workers.scaler"), {**os.environ, **environment}, folder / "scaler.log")
 
 
 @pytest.mark.fault
 async def test_process_scales_until_it_is_told_to_stop(
     one_stream: Stream, one_settings: StreamSettings, api: ApiServer, tmp_path: Path
 ) -> None:
-    process = Process(
+    process = scaler_process(
         tmp_path,
         REDIS_URL=one_settings.redis_url,
         QUEUE_NAME=one_settings.queue_name,
@@ -254,10 +238,9 @@ async def test_process_scales_until_it_is_told_to_stop(
     try:
         await accept(one_stream)
         await until(lambda: api.replicas >= 1)
-        process.process.send_signal(signal.SIGTERM)
-        assert await process.code() == 0
+        assert await process.stopped() == 0
     finally:
-        process.process.kill()
+        process.kill()
         await process.code()
     assert "INFO workers.scaler.loop: " in process.text
     assert " replicas: " in process.text
@@ -280,7 +263,7 @@ async def test_process_scales_until_it_is_told_to_stop(
     ],
 )
 async def test_bad_settings(tmp_path: Path, environment: dict[str, str], says: str) -> None:
-    process = Process(tmp_path, **environment)
+    process = scaler_process(tmp_path, **environment)
     assert await process.code() == 2
     assert process.text.startswith(says)
     assert process.text.count("\n") == 1
@@ -288,7 +271,7 @@ async def test_bad_settings(tmp_path: Path, environment: dict[str, str], says: s
 
 @pytest.mark.fault
 async def test_outside_of_a_cluster(tmp_path: Path) -> None:
-    process = Process(tmp_path)
+    process = scaler_process(tmp_path)
     assert await process.code() == 1
     assert "this is no pod of a cluster, or it has no token" in process.text
     assert "Traceback" not in process.text

@@ -53,7 +53,7 @@ async def test_a_model_that_misbehaves(
         assert (view.status, view.attempts) == (Status.FAILED, 2)
         assert view.error == {"type": error, "message": f"{message} (attempt 2 of 2)"}
         assert f"job {bad}: {error}: {message} (attempt 1 of 2), again in" in worker.text
-        worker.stop()
+        worker.terminate()
         assert await worker.code() == 0
     (letter,) = await one_stream.dead_letters()
     assert (letter.id, letter.attempts, letter.error) == (bad, 2, view.error)

@@ -84,7 +84,7 @@ async def test_nothing_is_claimed_before_the_model_is_loaded(
         # It stops: no longer ready, while the job at hand goes on.
         hanging = await push(one_stream, "predict", orjson.dumps([["hang", str(tmp_path / "pid")]]))
         await until((tmp_path / "pid").exists)
-        worker.stop()
+        worker.terminate()
         await until(lambda: not ready.exists())
         assert await get(port, "/readyz") == (503, '{"status": 503, "detail": "stopping"}')
         assert (await get(port, "/healthz"))[0] == 200
@@ -101,7 +101,7 @@ async def test_sigterm_finishes_the_job_at_hand_and_claims_no_more(
     with WorkerProcess(tmp_path, one_settings, MODEL_PREDICT_S="1.5") as worker:
         first, second = [await push(one_stream, "predict", b'["x"]') for _ in range(2)]
         await worker.says(f"job {first}: attempt 1 starts")
-        worker.stop()
+        worker.terminate()
         assert await worker.code() == 0, worker.text
     view = await one_stream.view(first)
     assert view is not None
@@ -123,11 +123,11 @@ async def test_sigterm_hands_the_rest_back(
     with WorkerProcess(tmp_path, settings, MODEL_PREDICT_S="600", GRACE_S=grace_s) as worker:
         job_id = await push(one_stream, "predict", b'["x"]')
         await worker.says(f"job {job_id}: attempt 1 starts")
-        model = psutil.Process(worker.process.pid).children()
-        worker.stop()
+        model = psutil.Process(worker.pid).children()
+        worker.terminate()
         if how == "a second signal":
             await worker.says("stopping on SIGTERM")
-            worker.stop()
+            worker.send(signal.SIGTERM)
         assert await worker.code() == 0, worker.text
         assert not any(process.is_running() for process in model)
     counts = await one_stream.counts()
@@ -141,8 +141,8 @@ async def test_sigterm_while_loading(one_stream: Stream, one_settings: WorkerSet
     load = tmp_path / "load"
     with WorkerProcess(tmp_path, one_settings, MODEL=f"{MODELS}:Waits", LOAD_FILE=str(load)) as worker:
         await until(load.with_suffix(".began").exists)
-        model = psutil.Process(worker.process.pid).children()
-        worker.stop()
+        model = psutil.Process(worker.pid).children()
+        worker.terminate()
         assert await worker.code() == 0, worker.text
         assert not any(process.is_running() for process in model)
     assert await one_stream.workers() == []
@@ -155,7 +155,7 @@ async def test_a_killed_workers_registration_expires_and_its_job_runs_elsewhere(
         job_id = await push(one_stream, "predict", b'["x"]')
         await worker.says(f"job {job_id}: attempt 1 starts")
         assert len(await one_stream.workers()) == 1
-        worker.process.kill()
+        worker.send(signal.SIGKILL)
 
         async def is_forgotten() -> bool:
             return await one_stream.workers() == []
@@ -225,7 +225,7 @@ async def test_a_bad_setting_ends_it_with_one_sentence(
 async def test_sigint_stops_it_too(one_settings: WorkerSettings, tmp_path: Path) -> None:
     with WorkerProcess(tmp_path, one_settings) as worker:
         await worker.says("ready: predict")
-        worker.process.send_signal(signal.SIGINT)
+        worker.send(signal.SIGINT)
         assert await worker.code() == 0, worker.text
     assert worker.text.splitlines()[-1].endswith("INFO workers: stopped")
     await asyncio.sleep(0)

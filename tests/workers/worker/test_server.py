@@ -128,7 +128,7 @@ async def test_sigterm_while_the_server_is_away(
                 await worker.says(f"job {job_id}: attempt 1 starts")
         own.kill()
         await worker.says("the server is unavailable")
-        worker.stop()
+        worker.terminate()
         assert await worker.code() == 0, worker.text
     assert "Traceback" not in worker.text
     if not busy:
@@ -144,7 +144,7 @@ async def test_sigterm_while_the_server_is_away(
 async def test_sigterm_before_the_server_is_there(own_settings: WorkerSettings, tmp_path: Path) -> None:
     with WorkerProcess(tmp_path, own_settings) as worker:
         await worker.says("the server is unavailable")
-        worker.stop()
+        worker.terminate()
         assert await worker.code() == 0, worker.text
 
 

@@ -9,24 +9,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import redis.exceptions
+from redis.exceptions import RedisError
 
 from bench.common.processes import environment
-from bench.faults.fleet import Fleet, FleetError, surviving
 from bench.faults.place import Fault, PlaceError, Queue
-from bench.faults.server import DURABLE, Server
 from bench.load.observer import QueueSource
+from tests.faults.fleet import ProcessFleet, surviving
+from tests.processes import ProcessError
+from tests.servers import DURABLE, Server
 
 if TYPE_CHECKING:
     import random
     from collections.abc import AsyncIterator, Sequence
 
-    from bench.faults.schedule import Kind
+    from bench.faults.place import Kind
     from bench.load.observer import Source
 
 _AWAY_S = (0.3, 1.2)
 _LOOK_S = 0.1
 _PATIENCE_S = 60.0
+_FAILURES = (ProcessError, OSError, RedisError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +42,15 @@ class Layout:
     options: Sequence[str] = DURABLE
 
 
-class Local:
-    """Processes; every worker runs one job at a time."""
+class LocalPlace:
+    """Processes, with their logs in `folder`; every worker runs one job at a time."""
 
-    def __init__(self, fleet: Fleet, layout: Layout, sources: Sequence[Source]) -> None:
+    def __init__(self, fleet: ProcessFleet, workers: int, sources: Sequence[Source]) -> None:
         self.url = fleet.base
+        self.folder = fleet.folder
         self.sources = sources
         self._fleet = fleet
-        self._layout = layout
+        self._workers = workers
 
     async def inflict(self, kind: Kind, rng: random.Random) -> Fault:
         """A worker is replaced at once; the server and the gateway are back when this returns."""
@@ -58,11 +61,11 @@ class Local:
                 case "server":
                     away_s = rng.uniform(*_AWAY_S)
                     await self._fleet.restart_server(away_s)
-                    return Fault(kind, f"the server was killed, and away for {away_s:.1f} s", self._layout.workers)
+                    return Fault(kind, f"the server was killed, and away for {away_s:.1f} s", self._workers)
                 case "gateway":
                     await self._fleet.restart_gateway()
                     return Fault(kind, "the gateway was killed, and another started")
-        except (FleetError, OSError, redis.exceptions.RedisError) as error:
+        except _FAILURES as error:
             raise PlaceError(f"the {kind} did not come back: {error}") from error
 
     async def _kill_worker(self, rng: random.Random) -> Fault:
@@ -81,7 +84,7 @@ class Local:
         try:
             counts = await stream.counts()
             entered = await stream.redis.xinfo_stream(f"{stream.prefix}:stream")
-        except (redis.exceptions.RedisError, OSError):
+        except (RedisError, OSError):
             return None
         return Queue(counts.length, counts.waiting, counts.pending, counts.deferred, entered["entries-added"])
 
@@ -90,16 +93,9 @@ class Local:
         orphans = await asyncio.to_thread(surviving, self._fleet.orphans)
         return self._fleet.complaints() + [f"the model process {one.pid} outlived its worker" for one in orphans]
 
-    def logs(self) -> dict[str, str]:
-        """What each part has logged, by its name."""
-        return {file.stem: file.read_text(encoding="utf-8", errors="replace") for file in self._files()}
-
-    def _files(self) -> list[Path]:
-        return sorted(self._fleet.folder.rglob("*.log"))
-
 
 @contextlib.asynccontextmanager
-async def local(layout: Layout) -> AsyncIterator[Local]:
+async def local(layout: Layout) -> AsyncIterator[LocalPlace]:
     """All parts are up for the block's time, and nothing of them is left behind. Raises PlaceError."""
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadtime-faults-")))
@@ -108,11 +104,11 @@ async def local(layout: Layout) -> AsyncIterator[Local]:
         stack.callback(server.kill)
         settings = {"LEASE_S": f"{layout.lease_s:g}", "MODEL_PREDICT_S": f"{layout.service_s:g}"}
         try:
-            await asyncio.to_thread(server.start)
-            fleet = await stack.enter_async_context(Fleet(server, folder, environment({}), **settings))
+            server.start()
+            fleet = await stack.enter_async_context(ProcessFleet(server, folder, environment({}), **settings))
+            await fleet.stream.open()
             await fleet.start_gateway()
             await fleet.start_workers(layout.workers)
-        except (FleetError, OSError, redis.exceptions.RedisError) as error:
+        except _FAILURES as error:
             raise PlaceError(f"the service did not start: {error}") from error
-        gateway = await stack.enter_async_context(QueueSource(fleet.base))
-        yield Local(fleet, layout, [gateway])
+        yield LocalPlace(fleet, layout.workers, [await stack.enter_async_context(QueueSource(fleet.base))])
