@@ -1,1 +1,4 @@
-"""How many jobs will come: pure functions of those that came."""
+"""How many jobs will come: pure functions of how many came, and when.
+
+`workers/scaler/policy/__init__.py` says what *judged by simulation* and *design* mean beside a constant.
+"""
