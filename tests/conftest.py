@@ -62,9 +62,16 @@ def start_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cal
 
 
 @pytest.fixture
-def settings(server: Server) -> StreamSettings:
-    """A queue of the test's own, with a short lease."""
-    return StreamSettings(redis_url=server.url, queue_name=queue_name(), lease_s=1.5, redis_timeout_s=10)
+def lease_s(request: pytest.FixtureRequest) -> float:
+    """The lease of the test's queue: it never runs out, unless the mark `lease_s` makes it short."""
+    mark = request.node.get_closest_marker("lease_s")
+    return float(mark.args[0]) if mark else 60.0
+
+
+@pytest.fixture
+def settings(server: Server, lease_s: float) -> StreamSettings:
+    """A queue of the test's own."""
+    return StreamSettings(redis_url=server.url, queue_name=queue_name(), lease_s=lease_s, redis_timeout_s=10)
 
 
 @pytest.fixture

@@ -9,9 +9,12 @@ import urllib.request
 from typing import Any
 
 
-def ask(url: str, method: str = "GET") -> Any:
+def ask(url: str, method: str = "GET", body: object = None) -> Any:
     """The JSON document that `url` answers with. Raises HTTPError."""
     request = urllib.request.Request(url, method=method)  # noqa: S310
+    if body is not None:
+        request.data = json.dumps(body).encode()
+        request.add_header("Content-Type", "application/json")
     with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
         return json.load(response)
 

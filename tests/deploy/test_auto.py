@@ -70,17 +70,17 @@ def test_workers_come_and_go_with_the_jobs(tmp_path: Path) -> None:
         assert service.interrupt() == 0
 
 
-def test_busy_worker_ends_its_job_first(tmp_path: Path) -> None:
-    """Of two, one of which is busy, the idle one goes."""
-    with RunCommand(tmp_path, **QUICK | {"MODEL_PREDICT_S": "4", "MIN_REPLICAS": "1"}) as service:
-        service.wait_for("leadtime | ready: ")
-        until_workers(service, 1)
+def test_busy_worker_stays_and_the_idle_one_goes(tmp_path: Path) -> None:
+    with RunCommand(tmp_path, **QUICK | {"MIN_REPLICAS": "1", "SERVICE_GUESS_S": "5"}) as service:
+        service.wait_for("worker-1 | ", "ready: predict")
+        long = ask(f"{service.base}/push", "POST", {"service_s": 600})["id"]
+        while ask(f"{service.base}/status/{long}")["status"] == "queued":
+            time.sleep(0.05)
         push_and_wait(service, 4)
+        service.wait_for("worker-2 | ", "stopping on SIGTERM: 0 jobs running")
         until_workers(service, 1)
-        push_and_wait(service, 1)
-        assert service.interrupt() == 0
-        assert "1 jobs running" not in service.text
-        assert "handed back" not in service.text
+        assert ask(f"{service.base}/status/{long}")["status"] == "processing"
+        assert "worker-1 | stopping" not in service.text
 
 
 def test_dead_worker_is_replaced(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def server(valkey: Server) -> Server:
 @pytest.fixture(scope="session")
 def settings(server: Server) -> StreamSettings:
     """The queue of all tests here."""
-    return StreamSettings(redis_url=server.url, queue_name=queue_name(), lease_s=1.5)
+    return StreamSettings(redis_url=server.url, queue_name=queue_name(), lease_s=60)
 
 
 @pytest.fixture

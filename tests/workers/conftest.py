@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def worker_settings(settings: StreamSettings) -> WorkerSettings:
+def worker_settings(settings: StreamSettings, lease_s: float) -> WorkerSettings:
     """Settings of a worker on the queue of `stream`."""
-    return WorkerSettings(redis_url=settings.redis_url, queue_name=settings.queue_name, lease_s=1.5, grace_s=5)
+    return WorkerSettings(redis_url=settings.redis_url, queue_name=settings.queue_name, lease_s=lease_s, grace_s=5)
 
 
 @pytest.fixture
-def one_settings(valkey: Server) -> WorkerSettings:
+def one_settings(valkey: Server, lease_s: float) -> WorkerSettings:
     """Settings of a worker on a queue of the test's own, for tests of which one kind of server is enough."""
-    return WorkerSettings(redis_url=valkey.url, queue_name=queue_name(), lease_s=1.5, grace_s=5)
+    return WorkerSettings(redis_url=valkey.url, queue_name=queue_name(), lease_s=lease_s, grace_s=5)
 
 
 @pytest.fixture

@@ -39,6 +39,6 @@ async def api_client(api: FakeApiServer) -> AsyncIterator[KubernetesApi]:
 
 
 @pytest.fixture
-def one_settings(valkey: Server) -> StreamSettings:
+def one_settings(valkey: Server, lease_s: float) -> StreamSettings:
     """Settings of `one_stream`, in place of a worker's."""
-    return StreamSettings(redis_url=valkey.url, queue_name=queue_name(), lease_s=1.5, redis_timeout_s=10)
+    return StreamSettings(redis_url=valkey.url, queue_name=queue_name(), lease_s=lease_s, redis_timeout_s=10)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from tests.workers.stream.actions import (
     EMPTY,
     accept,
@@ -89,6 +91,7 @@ async def test_a_worker_that_claims_its_own_lost_job_again_can_not_finish_the_fi
     assert await stream.renew("w", [(job_id, 2)]) == []
 
 
+@pytest.mark.lease_s(1)
 async def test_a_lease_expires_by_the_clock_and_not_before(stream: Stream) -> None:
     """Without any trick: claimable again within one lease, once a worker stops renewing."""
     await accept(stream)
@@ -312,6 +315,7 @@ async def test_a_registration_shows_what_the_worker_does_and_expires(stream: Str
     assert (await stream.counts()).workers == 0
 
 
+@pytest.mark.lease_s(1)
 async def test_dead_workers_leave_the_group_once_they_hold_nothing(stream: Stream) -> None:
     async def names() -> set[bytes]:
         return {c[1] for c in await command(stream, "XINFO", "CONSUMERS", key(stream, "stream"), "workers")}

@@ -48,6 +48,7 @@ async def sweep_until(stream: Stream, *left: bytes) -> None:
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.lease_s(1)
 async def test_dead_worker_leaves_the_group_once_its_registration_is_over(stream: Stream) -> None:
     for worker in ("live", "dead", "never registered"):
         await work(stream, worker)
@@ -58,6 +59,7 @@ async def test_dead_worker_leaves_the_group_once_its_registration_is_over(stream
     assert (await stream.counts()).workers == 2
 
 
+@pytest.mark.lease_s(1)
 async def test_dead_worker_that_a_starting_one_makes_up_for_leaves_later(stream: Stream) -> None:
     await work(stream, "dead")
     await stream.register("starting", 60, {"state": "starting"})

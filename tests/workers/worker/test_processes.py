@@ -148,6 +148,7 @@ async def test_sigterm_while_loading(one_stream: Stream, one_settings: WorkerSet
     assert await one_stream.workers() == []
 
 
+@pytest.mark.lease_s(1.5)
 async def test_a_killed_workers_registration_expires_and_its_job_runs_elsewhere(
     one_stream: Stream, one_settings: WorkerSettings, tmp_path: Path
 ) -> None:

@@ -176,6 +176,7 @@ async def test_a_claim_whose_reply_is_lost(one_stream: Stream, one_settings: Wor
     assert (view.status, tries, losses) == (Status.FINISHED, [1], 0)
 
 
+@pytest.mark.lease_s(1.5)
 async def test_a_job_that_was_lost_is_stopped(one_stream: Stream, one_settings: WorkerSettings) -> None:
     """A worker that could not renew its lease in time stops what is another's by then."""
     tries: list[tuple[str, int]] = []
@@ -213,6 +214,7 @@ async def test_a_job_that_was_lost_is_stopped(one_stream: Stream, one_settings: 
     assert tries == [("slow", 1), ("other", 2)]
 
 
+@pytest.mark.lease_s(1.5)
 async def test_a_worker_that_gets_back_what_it_lost_runs_it_once_at_a_time(
     one_stream: Stream, one_settings: WorkerSettings
 ) -> None:
