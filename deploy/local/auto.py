@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from deploy.local.processes import describe_exit
 from deploy.local.server import StartError
-from workers.scaler.loop import Alone, Scaler
-from workers.scaler.observer import Replicas, Unseen
+from workers.scaler.loop import Scaler
 from workers.scaler.settings import ACTUATION_S
+from workers.scaler.surroundings import ObservationError, ReplicasSeen, SoleLeader
 from workers.settings import BAD_SETTING
 from workers.stream import is_unavailable
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from deploy.local.processes import Child
-    from workers.scaler.memory import Verdict
+    from workers.scaler.policy import Decision
     from workers.scaler.settings import PolicySettings
     from workers.stream import Stream, WorkerView
 
@@ -70,7 +70,7 @@ class Fleet:
         self._pause_s = 0.0
         self._not_before_s = 0.0
         options = settings.options(concurrency, ACTUATION_S["direct"])
-        self._scaler = Scaler(stream, options, self, Alone(), self._act)
+        self._scaler = Scaler(stream, options, self, SoleLeader(), self._act)
         self._group = asyncio.TaskGroup()
 
     async def run(self) -> NoReturn:
@@ -97,14 +97,14 @@ class Fleet:
 
     # what there is
 
-    async def look(self) -> Replicas:
-        """Raises Unseen."""
+    async def observe(self) -> ReplicasSeen:
+        """Returns the workers now. Raises ObservationError."""
         try:
             views = await self._stream.workers()
         except Exception as error:
             if not is_unavailable(error):
                 raise
-            raise Unseen(f"the workers' registrations can't be read ({error})") from error
+            raise ObservationError(f"the workers' registrations can't be read ({error})") from error
         host = socket.gethostname()
         by_pid = {view.fields.get("pid"): view for view in views if view.fields.get("host") == host}
         for worker in self._there:
@@ -113,7 +113,7 @@ class Fleet:
         now_s = time.time()
         ages_s = sorted((max(0.0, now_s - _began_s(worker)) for worker in starting), reverse=True)
         startups_s, self._startups_s = tuple(self._startups_s), []
-        return Replicas(len(self._there), len(self._there) - len(starting), tuple(ages_s), startups_s)
+        return ReplicasSeen(len(self._there), len(self._there) - len(starting), tuple(ages_s), startups_s)
 
     def _read(self, worker: _Worker, view: WorkerView | None) -> None:
         if view is None:
@@ -128,11 +128,11 @@ class Fleet:
 
     # what there shall be
 
-    async def _act(self, verdict: Verdict) -> None:
-        if verdict.replicas != self._wanted:
-            self._say(f"workers {self._wanted} -> {verdict.replicas}: {verdict.reason}")
-            self._wanted = verdict.replicas
-        missing = verdict.replicas - len(self._there)
+    async def _act(self, decision: Decision) -> None:
+        if decision.replicas != self._wanted:
+            self._say(f"workers {self._wanted} -> {decision.replicas}: {decision.reason}")
+            self._wanted = decision.replicas
+        missing = decision.replicas - len(self._there)
         for worker in sorted(self._there, key=_cost)[: max(0, -missing)]:
             worker.stopping = True
             self._group.create_task(self._stop(worker))

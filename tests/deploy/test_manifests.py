@@ -22,15 +22,15 @@ from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings
 from workers.kubernetes.deletion_cost import DELETION_COST, HAND_BACK_S, PodSettings
 from workers.predict import predict
-from workers.scaler.__main__ import LEASE
-from workers.scaler.decider import Brain
+from workers.scaler.__main__ import LEASE_OBJECT
+from workers.scaler.decider import Decider
 from workers.scaler.jobs import JobsSeen
-from workers.scaler.loop import Alone, Scaler
 from workers.scaler.metrics import ScalerMetrics
-from workers.scaler.observer import Replicas
 from workers.scaler.settings import ScalerSettings
+from workers.scaler.status import ScalerStatus
+from workers.scaler.surroundings import ReplicasSeen, SoleLeader
 from workers.settings import WorkerSettings
-from workers.stream import Counts, Stream
+from workers.stream import Counts
 from workers.telemetry.metrics import WorkerMetrics
 from workers.worker import Worker
 from workers.worker.probe import Probe
@@ -166,7 +166,7 @@ def test_only_workers_and_scaler_have_a_token_and_it_lets_them_do_little(rendere
         verbs = ["get"] if rendered.of_kind("ScaledObject") else ["get", "patch"]
         assert (scale["resources"], scale["resourceNames"]) == (["deployments/scale"], ["workers"])
         assert scale["verbs"] == verbs
-        assert (lease["resources"], lease["resourceNames"]) == (["leases"], [LEASE])
+        assert (lease["resources"], lease["resourceNames"]) == (["leases"], [LEASE_OBJECT])
         assert lease["verbs"] == ["get", "update"]
         assert (leases["resources"], leases["verbs"]) == (["leases"], ["create"])
     assert rendered.of_kind("ClusterRole") == rendered.of_kind("ClusterRoleBinding") == []
@@ -416,7 +416,7 @@ async def test_dashboard_asks_for_metrics_that_exist() -> None:
     Probe(worker.session, worker.heartbeat, lambda: 0)
     text = worker.metrics.text() + GatewayMetrics().text(Counts(*[0] * len(Counts._fields)), 0)
     await worker.close()
-    scaler = await scaler_metrics()
+    scaler = scaler_metrics()
     text += scaler
     known = {sample.name for family in text_string_to_metric_families(text.decode()) for sample in family.samples}
     # Metrics with labels have no sample before their first use.
@@ -438,21 +438,13 @@ async def test_dashboard_asks_for_metrics_that_exist() -> None:
     assert len(set(ids)) == len(ids)
 
 
-async def scaler_metrics() -> bytes:
+def scaler_metrics() -> bytes:
     """Of a scaler that has decided."""
-    settings = ScalerSettings()
-    scaler = Scaler(Stream(settings), settings.policy_options, Nowhere(), Alone())
-    scaler.brain = Brain(settings.policy_options)
-    scaler.replicas, scaler.outstanding = await Nowhere().look(), 1
-    scaler.verdict = scaler.brain.see(JobsSeen(1.0, 1000, 1, 1, 0, ()), scaler.replicas)
-    return ScalerMetrics(scaler).text()
-
-
-class Nowhere:
-    """Workers that are none."""
-
-    async def look(self) -> Replicas:
-        return Replicas(0, 0)
+    decider, status = Decider(ScalerSettings().policy_options), ScalerStatus(SoleLeader())
+    status.replicas, status.outstanding = ReplicasSeen(0, 0), 1
+    status.decision = decider.decide(JobsSeen(1.0, 1000, 1, 1, 0, ()), status.replicas)
+    status.learnt = decider.state
+    return ScalerMetrics(status).text()
 
 
 def test_deploy_says_what_is_missing(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ import uuid
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
-from workers.scaler.cluster.api import ApiError, Cluster
-from workers.scaler.cluster.deployment import Direct
-from workers.scaler.cluster.election import Lease
-from workers.scaler.cluster.keda import CannotListen, External
-from workers.scaler.cluster.pods import Pods
+from workers.scaler.cluster.api import ApiError, KubernetesApi
+from workers.scaler.cluster.deployment import DeploymentScaler
+from workers.scaler.cluster.election import LeaderElection
+from workers.scaler.cluster.keda import CannotListen, KedaScaler
+from workers.scaler.cluster.pods import PodObserver
 from workers.scaler.loop import Scaler
 from workers.scaler.probe import ScalerProbe
 from workers.scaler.settings import ScalerSettings
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("workers.scaler")
 
-LEASE = "scaler"
+LEASE_OBJECT = "scaler"  # the name of the one by which a leader is elected
 
 
 async def run(settings: ScalerSettings, stopping: asyncio.Event) -> int:
@@ -41,10 +41,10 @@ async def run(settings: ScalerSettings, stopping: asyncio.Event) -> int:
         async with AsyncExitStack() as stack:
             stream = Stream(settings)
             stack.push_async_callback(stream.close)
-            cluster = await stack.enter_async_context(
-                Cluster(settings.pod_namespace, settings.deployment, settings.kubernetes_url or None)
+            api = await stack.enter_async_context(
+                KubernetesApi(settings.pod_namespace, settings.deployment, settings.kubernetes_url or None)
             )
-            await _serve(settings, cluster, stream, stack, stopping)
+            await _serve(settings, api, stream, stack, stopping)
     except (CannotListen, ProbeFailed) as error:
         logger.error("%s", error)
         return BAD_SETTING
@@ -59,36 +59,31 @@ async def run(settings: ScalerSettings, stopping: asyncio.Event) -> int:
 
 
 async def _serve(
-    settings: ScalerSettings, cluster: Cluster, stream: Stream, stack: AsyncExitStack, stopping: asyncio.Event
+    settings: ScalerSettings, api: KubernetesApi, stream: Stream, stack: AsyncExitStack, stopping: asyncio.Event
 ) -> None:
     identity = f"{settings.pod_name or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
     direct = settings.scaler_mode == "direct"
-    pods, lease = Pods(cluster), Lease(cluster, LEASE, identity)
-    scaler = Scaler(
-        stream,
-        settings.policy_options,
-        pods,
-        lease,
-        Direct(cluster, pods, lease) if direct else None,
-    )
-    # Closed in this order, the last one first: the state is written while the Lease is still held.
-    stack.push_async_callback(lease.close)
+    pods, election = PodObserver(api), LeaderElection(api, LEASE_OBJECT, identity)
+    actuator = DeploymentScaler(api, pods, election) if direct else None
+    scaler = Scaler(stream, settings.policy_options, pods, election, actuator)
+    # Closed in this order, the last one first: the memory is written while this scaler still leads.
+    stack.push_async_callback(election.close)
     stack.push_async_callback(scaler.close)
-    parts: dict[str, Callable[[], Coroutine[Any, Any, Any]]]
-    parts = {"pods": pods.run, "lease": lease.run, "scaler": scaler.run, "signals": stopping.wait}
+    runs: dict[str, Callable[[], Coroutine[Any, Any, Any]]]
+    runs = {"pods": pods.run, "election": election.run, "scaler": scaler.run, "signals": stopping.wait}
     if settings.probe_port:
-        probe = ScalerProbe(scaler)
+        probe = ScalerProbe(scaler.status)
         await probe.open(settings.probe_port)
         stack.push_async_callback(probe.close)
     if not direct:
-        external = External(scaler)
-        stack.push_async_callback(external.close)
-        await external.open(
+        keda = KedaScaler(scaler.status)
+        stack.push_async_callback(keda.close)
+        await keda.open(
             settings.scaler_port, settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file
         )
-        parts["external"] = external.run
-    logger.info("%s scales %s/%s (%s)", identity, cluster.namespace, cluster.deployment, settings.scaler_mode)
-    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(part(), name=name) for name, part in parts.items()]
+        runs["keda"] = keda.run
+    logger.info("%s scales %s/%s (%s)", identity, api.namespace, api.deployment, settings.scaler_mode)
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(run_it(), name=name) for name, run_it in runs.items()]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:

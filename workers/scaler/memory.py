@@ -1,35 +1,34 @@
-"""What a scaler keeps in Redis, so that it goes on after a restart."""
+"""What a scaler keeps in Redis, as JSON: its decision for the scalers that follow, and its memory for a restart.
+
+During a rolling update two releases read each other's. A decision may have more or fewer fields than this release
+knows: unknown ones are ignored, missing ones have their defaults. A memory of another shape is no memory.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from workers.scaler.policy import State  # noqa: TC001 - pydantic reads it
+from workers.scaler.policy import Decision, State
 
 logger = logging.getLogger(__name__)
 
 _VERSION = 1
 
 
-class Verdict(BaseModel):
-    """A decision as it is told to others: `at_ms` is when what it is based on was seen, by the server's clock.
+def _not_negative(decision: Decision) -> Decision:
+    if decision.replicas < 0:
+        raise ValueError("a number of replicas is not negative")
+    return decision
 
-    `rate` is in jobs per second. `held` says that it is an older decision, for want of anything newer to go by.
-    """
 
-    model_config = ConfigDict(frozen=True)
-
-    replicas: int = Field(ge=0)
-    reason: str
-    rate: float = 0.0
-    at_ms: int = 0
-    held: bool = False
+_Decision: TypeAlias = Annotated[Decision, AfterValidator(_not_negative)]
+_DECISION: TypeAdapter[Decision] = TypeAdapter(_Decision)
 
 
 class Memory(BaseModel):
@@ -39,14 +38,13 @@ class Memory(BaseModel):
 
     now_s: float
     state: State
-    verdict: Verdict
+    decision: _Decision
     count: int
     arrived: int
     services_seen: dict[str, int]
 
 
 def _version() -> str:
-    # A state of another shape, another release's, is no state.
     schema = orjson.dumps(Memory.model_json_schema(), option=orjson.OPT_SORT_KEYS)
     return f"{_VERSION}-{hashlib.sha256(schema).hexdigest()[:12]}"
 
@@ -55,7 +53,7 @@ VERSION = _version()
 
 
 def dump(memory: Memory) -> bytes:
-    """JSON: {"version", "memory"}. Raises ValueError if the state is not of the types that it says it is of."""
+    """Returns JSON: {"version", "memory"}. Raises ValueError if the state is not of its declared types."""
     try:
         return b'{"version":"%b","memory":%b}' % (VERSION.encode(), memory.model_dump_json(warnings="error").encode())
     except PydanticSerializationError as error:
@@ -63,7 +61,7 @@ def dump(memory: Memory) -> bytes:
 
 
 def load(data: bytes) -> Memory | None:
-    """What `dump` wrote; None, and a line in the log, for what is of another release or damaged."""
+    """Returns what `dump` wrote; None, and a line in the log, for what is of another release or damaged."""
     if not data:
         return None
     try:
@@ -78,9 +76,14 @@ def load(data: bytes) -> Memory | None:
         return None
 
 
-def verdict_of(data: bytes) -> Verdict | None:
-    """A decision that was told; None for none, or what is none."""
+def dump_decision(decision: Decision) -> bytes:
+    """Returns JSON: an object of the decision's fields."""
+    return _DECISION.dump_json(decision)
+
+
+def load_decision(data: bytes) -> Decision | None:
+    """Returns what `dump_decision` of this or another release wrote; None for anything else."""
     try:
-        return Verdict.model_validate_json(data) if data else None
+        return _DECISION.validate_json(data) if data else None
     except ValidationError:
         return None

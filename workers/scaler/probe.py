@@ -1,4 +1,4 @@
-"""What Kubernetes asks a scaler.
+"""The pages by which Kubernetes probes a scaler.
 
 | path | 200 means | 503 means |
 | --- | --- | --- |
@@ -6,8 +6,8 @@
 | `/readyz` | it has a decision to tell, its own or the leader's | it has seen nothing yet |
 | `/metrics` | Prometheus' text format | - |
 
-One that holds its last decision because Redis or the API server is away is alive and ready: a restart would help
-nobody, and KEDA must be able to ask it.
+A scaler that holds its last decision because Redis or the API server is away is alive and ready: a restart would not
+help, and KEDA must be able to ask it.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from workers.scaler.metrics import ScalerMetrics
 from workers.telemetry.probe_site import ProbeAnswer, ProbeSite
 
 if TYPE_CHECKING:
-    from workers.scaler.loop import Scaler
+    from workers.scaler.status import ScalerStatus
 
-# A round waits for Redis and for the API server, each with a timeout of its own.
+# Seconds after which a round is stuck: longer than its waits for Redis and the API server, which have timeouts.
 STUCK_S = 30.0
 
 
 class ScalerProbe(ProbeSite):
-    """The site of one scaler, on PROBE_PORT."""
+    """The probe pages of one scaler, on PROBE_PORT."""
 
-    def __init__(self, scaler: Scaler) -> None:
-        super().__init__(self._healthy, self._ready, ScalerMetrics(scaler).text)
-        self._scaler = scaler
+    def __init__(self, status: ScalerStatus) -> None:
+        super().__init__(self._healthy, self._ready, ScalerMetrics(status).text)
+        self._status = status
 
     def _healthy(self) -> ProbeAnswer:
-        age_s = self._scaler.age_s
+        age_s = self._status.age_s
         if age_s > STUCK_S:
             return ProbeAnswer(False, f"the last round began {age_s:.0f} s ago, {STUCK_S:g} s are allowed")
         return ProbeAnswer(True, "alive")
 
     def _ready(self) -> ProbeAnswer:
-        verdict = self._scaler.verdict
-        if verdict is None:
+        decision = self._status.decision
+        if decision is None:
             return ProbeAnswer(False, "nothing has been decided yet")
-        return ProbeAnswer(True, f"{verdict.replicas} replicas: {verdict.reason}")
+        return ProbeAnswer(True, f"{decision.replicas} replicas: {decision.reason}")

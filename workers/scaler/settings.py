@@ -11,12 +11,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from workers.scaler.policy import Options
 from workers.settings import LogLevel, NotNegative, Positive, StreamSettings, check_certificate
 
-# What lies between a decision and the order for pods: one tick of the HPA, by its default, or one look of our own.
+# Seconds from a decision to the order for pods, by SCALER_MODE: a tick of the HPA (its default), or a round of ours.
 ACTUATION_S = {"keda": 15.0, "direct": 1.0}
 
 
 class PolicySettings(BaseSettings):
-    """What a user wants of any scaler: in a cluster, or of `WORKERS=auto` on a laptop."""
+    """Settings of every scaler: of one in a cluster, and of `WORKERS=auto` on a laptop."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
@@ -38,7 +38,7 @@ class PolicySettings(BaseSettings):
         return self
 
     def options(self, concurrency: int, actuation_s: float) -> Options:
-        """The same as the policy takes it."""
+        """Returns them as the policy takes them."""
         return Options(
             max_replicas=self.max_replicas,
             min_replicas=self.min_replicas,
@@ -84,7 +84,7 @@ class ScalerSettings(PolicySettings, StreamSettings):
 
     @property
     def policy_options(self) -> Options:
-        """All that the policy is told."""
+        """The policy's options."""
         return self.options(self.concurrency, self.actuation_s or ACTUATION_S[self.scaler_mode])
 
     @model_validator(mode="after")

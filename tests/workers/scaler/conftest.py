@@ -1,4 +1,4 @@
-"""Fixtures: an API server, a cluster's client, and settings of a stream."""
+"""Fixtures: a Kubernetes API server, its client, and settings of a stream."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.queues import queue_name
-from tests.workers.scaler.kubernetes import NAMESPACE, ApiServer, api_server
-from workers.scaler.cluster.api import Cluster
+from tests.workers.scaler.fake_kubernetes import NAMESPACE, FakeApiServer, api_server
+from workers.scaler.cluster.api import KubernetesApi
 from workers.stream import StreamSettings
 
 if TYPE_CHECKING:
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[ApiServer]:
+async def api() -> AsyncIterator[FakeApiServer]:
     """An API server whose Deployment has pods as its scale says."""
     async with api_server() as server:
         yield server
 
 
 @pytest.fixture
-async def pods_api() -> AsyncIterator[ApiServer]:
+async def pods_api() -> AsyncIterator[FakeApiServer]:
     """An API server whose pods are the test's own affair."""
     async with api_server(controller=False) as server:
         yield server
 
 
 @pytest.fixture
-async def cluster(api: ApiServer) -> AsyncIterator[Cluster]:
+async def api_client(api: FakeApiServer) -> AsyncIterator[KubernetesApi]:
     """A client of `api`."""
-    async with Cluster(NAMESPACE, "workers", api.url) as cluster:
-        yield cluster
+    async with KubernetesApi(NAMESPACE, "workers", api.url) as client:
+        yield client
 
 
 @pytest.fixture

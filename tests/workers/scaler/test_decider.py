@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.scaler.decider import Brain
+from workers.scaler.decider import Decider
 from workers.scaler.jobs import JobsSeen
-from workers.scaler.memory import VERSION, Memory, Verdict, dump, load, verdict_of
-from workers.scaler.observer import Replicas
+from workers.scaler.memory import VERSION, Memory, dump, dump_decision, load, load_decision
 from workers.scaler.policy import Decision, Options
+from workers.scaler.surroundings import ReplicasSeen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,18 +27,18 @@ def jobs(now_s: float, arrived: int = 0, waiting: int = 0, running: int = 0) -> 
     return JobsSeen(now_s, round(now_s * 1000), arrived, waiting, running, ())
 
 
-def busy(brain: Brain, rounds: int = 60) -> Verdict:
+def busy(decider: Decider, rounds: int = 60) -> Decision:
     """Has seen a job every other second for so many seconds."""
-    verdict = None
+    decision = None
     for now_s in range(1, rounds + 1):
-        brain.learn(services_s=(5.0, 5.5), startups_s=(30.0,))
-        verdict = brain.see(jobs(float(now_s), now_s // 2, 1, 2), Replicas(3, 2, (4.0,)))
-    assert verdict is not None
-    return verdict
+        decider.learn(services_s=(5.0, 5.5), startups_s=(30.0,))
+        decision = decider.decide(jobs(float(now_s), now_s // 2, 1, 2), ReplicasSeen(3, 2, (4.0,)))
+    assert decision is not None
+    return decision
 
 
-def remember(brain: Brain) -> Memory:
-    memory = brain.memory(7, 9, {"w1": 3})
+def remember(decider: Decider) -> Memory:
+    memory = decider.memory(7, 9, {"w1": 3})
     assert memory is not None
     return memory
 
@@ -48,43 +48,43 @@ def policy(monkeypatch: pytest.MonkeyPatch, decide: Callable[..., Any]) -> None:
 
 
 def test_nothing_is_decided_before_anything_is_seen() -> None:
-    brain = Brain(OPTIONS)
-    assert brain.hold("the stream can't be read") is None
-    assert brain.memory(0, 0, {}) is None
-    verdict = brain.see(jobs(1.0, 1, 1), Replicas(0, 0))
-    assert verdict is not None
-    assert verdict.replicas >= 1
-    assert not verdict.held
+    decider = Decider(OPTIONS)
+    assert decider.hold("the stream can't be read") is None
+    assert decider.memory(0, 0, {}) is None
+    decision = decider.decide(jobs(1.0, 1, 1), ReplicasSeen(0, 0))
+    assert decision is not None
+    assert decision.replicas >= 1
+    assert not decision.held
 
 
 def test_last_decision_holds_and_says_why() -> None:
-    brain = Brain(OPTIONS)
-    before = busy(brain)
-    verdict = brain.hold("the stream can't be read (timed out)")
-    assert verdict is not None
-    assert (verdict.replicas, verdict.held, verdict.at_ms) == (before.replicas, True, before.at_ms)
-    assert verdict.reason == f"the stream can't be read (timed out), for 0 s now: hold {before.replicas}"
+    decider = Decider(OPTIONS)
+    before = busy(decider)
+    decision = decider.hold("the stream can't be read (timed out)")
+    assert decision is not None
+    assert (decision.replicas, decision.held, decision.at_ms) == (before.replicas, True, before.at_ms)
+    assert decision.reason == f"the stream can't be read (timed out), for 0 s now: hold {before.replicas}"
 
 
 def test_last_decision_holds_within_the_limits() -> None:
-    brain = Brain(OPTIONS)
-    wanted = busy(brain).replicas
-    narrow = Brain(Options(min_replicas=wanted + 1, max_replicas=wanted + 1), remember(brain))
-    verdict = narrow.hold("the pods can't be watched")
-    assert verdict is not None
-    assert verdict.replicas == wanted + 1
+    decider = Decider(OPTIONS)
+    wanted = busy(decider).replicas
+    narrow = Decider(Options(min_replicas=wanted + 1, max_replicas=wanted + 1), remember(decider))
+    decision = narrow.hold("the pods can't be watched")
+    assert decision is not None
+    assert decision.replicas == wanted + 1
 
 
 def test_restarted_scaler_decides_as_if_it_had_gone_on() -> None:
-    brain = Brain(OPTIONS)
-    busy(brain)
-    memory = load(dump(remember(brain)))
-    assert memory == remember(brain)
-    again = Brain(OPTIONS, memory)
+    decider = Decider(OPTIONS)
+    busy(decider)
+    memory = load(dump(remember(decider)))
+    assert memory == remember(decider)
+    again = Decider(OPTIONS, memory)
     for now_s in (61.0, 62.0, 90.0):
-        seen = jobs(now_s, int(now_s) // 2, 3, 2), Replicas(3, 3)
-        assert again.see(*seen) == brain.see(*seen)
-    assert again.state == brain.state
+        seen = jobs(now_s, int(now_s) // 2, 3, 2), ReplicasSeen(3, 3)
+        assert again.decide(*seen) == decider.decide(*seen)
+    assert again.state == decider.state
 
 
 @pytest.mark.parametrize(
@@ -103,57 +103,56 @@ def test_other_state_is_no_state(data: bytes, caplog: pytest.LogCaptureFixture) 
 
 
 def test_state_of_the_wrong_types_is_not_written() -> None:
-    brain = Brain(OPTIONS)
-    busy(brain)
-    memory = remember(brain)
+    decider = Decider(OPTIONS)
+    busy(decider)
+    memory = remember(decider)
     wrong = memory.model_copy(update={"services_seen": {"w1": "many"}})
     with pytest.raises(ValueError, match="the state can't be written"):
         dump(wrong)
 
 
 def test_verdicts_of_others_are_checked() -> None:
-    assert verdict_of(Verdict(replicas=3, reason="because").model_dump_json().encode()) == Verdict(
-        replicas=3, reason="because"
-    )
+    decision = Decision(3, "because", 1.5, 31.0, 1_700_000_000_000, held=True)
+    assert load_decision(dump_decision(decision)) == decision
     for data in (b"", b"3", b'{"replicas":-1,"reason":""}', b'{"replicas":"x"}'):
-        assert verdict_of(data) is None
+        assert load_decision(data) is None
 
 
 def test_policy_that_fails_costs_nobody_a_worker(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    brain = Brain(OPTIONS)
-    before = busy(brain)
+    decider = Decider(OPTIONS)
+    before = busy(decider)
 
     def fail(*_: Any) -> None:
         raise ZeroDivisionError
 
     policy(monkeypatch, fail)
-    brain.learn(services_s=(7.0,))
+    decider.learn(services_s=(7.0,))
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
-            verdict = brain.see(jobs(61.0, 30), Replicas(2, 2))
-            assert verdict is not None
-            assert (verdict.replicas, verdict.held) == (before.replicas, True)
+            decision = decider.decide(jobs(61.0, 30), ReplicasSeen(2, 2))
+            assert decision is not None
+            assert (decision.replicas, decision.held) == (before.replicas, True)
     assert caplog.text.count("Traceback") == 1
     monkeypatch.undo()
-    after = brain.see(jobs(62.0, 30), Replicas(2, 2))
+    after = decider.decide(jobs(62.0, 30), ReplicasSeen(2, 2))
     assert after is not None
     assert not after.held
-    assert brain.snapshot is not None
-    assert brain.snapshot.services_s == (7.0,)
+    assert decider.snapshot is not None
+    assert decider.snapshot.services_s == (7.0,)
 
 
 @pytest.mark.parametrize("wanted", [-3, 10**9, float("nan"), float("inf"), None, "many"])
 def test_absurd_decision_is_none(monkeypatch: pytest.MonkeyPatch, wanted: Any) -> None:
-    brain = Brain(OPTIONS)
-    busy(brain)
-    state = brain.state
+    decider = Decider(OPTIONS)
+    busy(decider)
+    state = decider.state
     policy(monkeypatch, lambda *_: (Decision(wanted, "absurd", float("nan")), state))
-    verdict = brain.see(jobs(61.0), Replicas(2, 2))
-    assert verdict is not None
-    assert 0 <= verdict.replicas <= 5
-    assert orjson.loads(verdict.model_dump_json())["rate"] is not None
+    decision = decider.decide(jobs(61.0), ReplicasSeen(2, 2))
+    assert decision is not None
+    assert 0 <= decision.replicas <= 5
+    assert orjson.loads(dump_decision(decision))["rate"] is not None
 
 
 @settings(max_examples=50, deadline=None)
@@ -173,13 +172,13 @@ def test_absurd_decision_is_none(monkeypatch: pytest.MonkeyPatch, wanted: Any) -
     )
 )
 def test_whatever_is_seen_the_decision_is_within_the_limits(looks: list[Any]) -> None:
-    brain = Brain(Options(min_replicas=1, max_replicas=7))
+    decider = Decider(Options(min_replicas=1, max_replicas=7))
     now_s, arrived = time.time(), 0
     for passed_s, came, waiting, running, ready, ages_s, durations_s in looks:
         now_s, arrived = now_s + passed_s, arrived + came
-        brain.learn(tuple(durations_s), tuple(durations_s))
-        verdict = brain.see(jobs(now_s, arrived, waiting, running), Replicas(ready, ready, tuple(ages_s)))
-        assert verdict is None or 1 <= verdict.replicas <= 7
-    memory = brain.memory(1, 1, {})
+        decider.learn(tuple(durations_s), tuple(durations_s))
+        decision = decider.decide(jobs(now_s, arrived, waiting, running), ReplicasSeen(ready, ready, tuple(ages_s)))
+        assert decision is None or 1 <= decision.replicas <= 7
+    memory = decider.memory(1, 1, {})
     if memory is not None:
         assert load(dump(memory)) == memory

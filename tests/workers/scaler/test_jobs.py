@@ -9,13 +9,12 @@ import pytest
 from arq.worker import Retry, func
 
 from tests.servers import free_port
-from tests.workers.scaler.policy.tools import until
+from tests.workers.scaler.tasks import until
 from tests.workers.service import push, running, until_ended
 from tests.workers.stream.actions import accept, command, finish, key, listening, make_due, new, sweep
 from tests.workers.stream.actions import until as until_heard
-from workers.scaler.jobs import Jobs
-from workers.scaler.observer import Unseen
-from workers.scaler.services import Services
+from workers.scaler.jobs import JobObserver, ServiceTimes
+from workers.scaler.surroundings import ObservationError
 from workers.settings import WorkerSettings
 from workers.stream import Stream, StreamSettings, WorkerView
 
@@ -28,66 +27,66 @@ def counted(seen: JobsSeen) -> tuple[int, int, int]:
 
 
 async def test_waiting_running_and_arrived(stream: Stream) -> None:
-    jobs = Jobs(stream)
-    assert counted(await jobs.look()) == (0, 0, 0)
+    jobs = JobObserver(stream)
+    assert counted(await jobs.observe()) == (0, 0, 0)
     await accept(stream, 3)
-    assert counted(await jobs.look()) == (3, 3, 0)
+    assert counted(await jobs.observe()) == (3, 3, 0)
     claimed = await stream.claim("w1", 2)
-    assert counted(await jobs.look()) == (3, 1, 2)
+    assert counted(await jobs.observe()) == (3, 1, 2)
     # A job that was handed back waits, but has not come anew.
     await stream.release("w1", [(claimed[0].id, 1)])
-    assert counted(await jobs.look()) == (3, 2, 1)
+    assert counted(await jobs.observe()) == (3, 2, 1)
     await finish(stream, "w1", claimed[1:])
-    assert counted(await jobs.look()) == (3, 2, 0)
+    assert counted(await jobs.observe()) == (3, 2, 0)
 
 
 async def test_deferred_and_retried_jobs_come_when_they_are_due(stream: Stream) -> None:
-    jobs = Jobs(stream)
+    jobs = JobObserver(stream)
     [job_id] = await accept(stream, defer_ms=60_000)
-    assert counted(await jobs.look()) == (0, 0, 0)
+    assert counted(await jobs.observe()) == (0, 0, 0)
     await make_due(stream, job_id)
     await sweep(stream)
-    assert counted(await jobs.look()) == (1, 1, 0)
+    assert counted(await jobs.observe()) == (1, 1, 0)
     [job] = await stream.claim("w1", 1)
     await stream.defer("w1", job.id, job.attempt, 60_000)
-    assert counted(await jobs.look()) == (1, 0, 0)
+    assert counted(await jobs.observe()) == (1, 0, 0)
     await make_due(stream, job_id)
     await sweep(stream)
-    assert counted(await jobs.look()) == (2, 1, 0)
+    assert counted(await jobs.observe()) == (2, 1, 0)
 
 
 async def test_arrivals_never_go_back(stream: Stream) -> None:
     """Not when waiting jobs are cancelled, nor when the stream is lost with all that was counted."""
-    jobs = Jobs(stream)
+    jobs = JobObserver(stream)
     ids = await accept(stream, 3)
-    assert (await jobs.look()).arrived == 3
+    assert (await jobs.observe()).arrived == 3
     for job_id in ids[:2]:
         await stream.cancel(job_id)
-    assert counted(await jobs.look()) == (3, 1, 0)
+    assert counted(await jobs.observe()) == (3, 1, 0)
     await accept(stream, 1)
-    assert counted(await jobs.look()) == (4, 2, 0)
+    assert counted(await jobs.observe()) == (4, 2, 0)
     await stream.redis.delete(key(stream, "stream"))
-    assert counted(await jobs.look()) == (4, 0, 0)
+    assert counted(await jobs.observe()) == (4, 0, 0)
     await accept(stream, 2)
-    assert counted(await jobs.look()) == (6, 2, 0)
+    assert counted(await jobs.observe()) == (6, 2, 0)
 
 
 async def test_a_stream_that_others_touched_is_put_right(stream: Stream) -> None:
-    jobs = Jobs(stream)
+    jobs = JobObserver(stream)
     await accept(stream, 3)
     await stream.claim("w1", 1)
     entry = await command(stream, "XRANGE", key(stream, "stream"), "-", "+")
     await command(stream, "XDEL", key(stream, "stream"), entry[2][0])
-    seen = await jobs.look()
+    seen = await jobs.observe()
     assert (seen.waiting, seen.running) == (1, 1)
 
 
 async def test_clock_is_the_servers_and_goes_on(stream: Stream) -> None:
-    jobs = Jobs(stream)
-    first = await jobs.look()
+    jobs = JobObserver(stream)
+    first = await jobs.observe()
     assert first.now_s == first.at_ms / 1000
     await asyncio.sleep(0.01)
-    second = await jobs.look()
+    second = await jobs.observe()
     assert second.now_s > first.now_s
 
 
@@ -107,11 +106,11 @@ async def test_service_times_come_with_the_heartbeats(
             await go_on.wait()
 
     settings = WorkerSettings(redis_url=one_settings.redis_url, queue_name=one_settings.queue_name, lease_s=1.5)
-    jobs = Jobs(one_stream)
+    jobs = JobObserver(one_stream)
     found: list[float] = []
 
     async def see(count: int) -> bool:
-        found.extend((await jobs.look()).services_s)
+        found.extend((await jobs.observe()).services_s)
         return len(found) >= count
 
     async with running(settings, [func(work, name="work")]):
@@ -131,7 +130,7 @@ async def test_service_times_come_with_the_heartbeats(
 
 
 def test_only_new_service_times_are_taken() -> None:
-    services = Services()
+    services = ServiceTimes()
 
     def worker(name: str, served: str, served_s: str) -> WorkerView:
         return WorkerView(name, {"served": served, "served_s": served_s})
@@ -141,7 +140,7 @@ def test_only_new_service_times_are_taken() -> None:
     # More than the worker keeps.
     assert services.new([worker("a", "1000", "3 4")]) == (3, 4)
     # One that comes with a memory has counted before.
-    assert Services(services.seen).new([worker("a", "1001", "4 5")]) == (5,)
+    assert ServiceTimes(services.seen).new([worker("a", "1001", "4 5")]) == (5,)
     # Strange things in a registration are no news, and no error.
     strange = [
         WorkerView("c", {"state": "busy"}),
@@ -170,8 +169,8 @@ async def test_scaler_hears_of_jobs_that_nobody_is_free_for(stream: Stream) -> N
 
 async def test_server_that_is_away_is_not_seen() -> None:
     stream = Stream(StreamSettings(redis_url=f"redis://127.0.0.1:{free_port()}/0"))
-    with pytest.raises(Unseen, match="the stream can't be read"):
-        await Jobs(stream).look()
+    with pytest.raises(ObservationError, match="the stream can't be read"):
+        await JobObserver(stream).observe()
     await stream.close()
 
 

@@ -1,1 +1,1 @@
-"""The cluster: what a scaler sees of it, and how its decisions reach it."""
+"""Kubernetes: the pods are observed, one scaler is elected, and decisions reach the Deployment by KEDA or directly."""

@@ -1,4 +1,4 @@
-"""What a scaler asks of the Kubernetes API: one Deployment's scale, its pods, and a Lease. Documents are JSON."""
+"""The requests to the Kubernetes API: one Deployment's scale, its pods, and Lease objects. Documents are JSON."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-# Well below what a Lease leaves between its holder's end and the next one's beginning (lease.py).
+# Seconds that a request may take: less than the time between one leader's end and the next one's beginning
+# (election.py).
 TIMEOUT_S = 3.0
-# A watch is asked anew this often; one that says nothing for longer than that is dead.
+# Seconds after which the server ends a watch, and a new one begins; one that is silent for longer is dead.
 WATCH_S = 30
 _WATCH_SLACK_S = 10.0
 
@@ -39,11 +40,11 @@ class Scale(NamedTuple):
     selector: str
 
 
-class Cluster:
+class KubernetesApi:
     """One namespace and one Deployment in it. Every method raises ApiError."""
 
     def __init__(self, namespace: str, deployment: str, api_server: str | None = None) -> None:
-        """`api_server`, a URL, is that of the cluster this runs in, by default. Raises ApiError outside of one."""
+        """Takes the API server's URL; by default that of this pod's cluster. Raises ApiError outside of one."""
         try:
             self._api = client.ApiClient(configuration(api_server))
         except config.ConfigException as error:
@@ -62,7 +63,7 @@ class Cluster:
         await self._api.close()
 
     async def scale(self) -> Scale:
-        """The Deployment's scale now."""
+        """Returns the Deployment's scale now."""
         found = await _document(
             self._apps.read_namespaced_deployment_scale(self.deployment, self.namespace, **_OPTIONS)
         )
@@ -70,7 +71,7 @@ class Cluster:
         return Scale(int(spec.get("replicas", 0)), int(status.get("replicas", 0)), str(status.get("selector", "")))
 
     async def set_replicas(self, replicas: int) -> None:
-        """Changes the Deployment's scale, whatever it is."""
+        """Patches the Deployment's scale."""
         await _document(
             self._apps.patch_namespaced_deployment_scale(
                 self.deployment, self.namespace, {"spec": {"replicas": replicas}}, **_OPTIONS
@@ -78,13 +79,13 @@ class Cluster:
         )
 
     async def pods(self, selector: str) -> tuple[list[Document], str]:
-        """All pods, and the version that a watch goes on from."""
+        """Returns all pods, and the version from which a watch goes on."""
         found = await _document(self._core.list_namespaced_pod(self.namespace, label_selector=selector, **_OPTIONS))
         return list(found.get("items") or []), str(found["metadata"]["resourceVersion"])
 
     @contextlib.asynccontextmanager
     async def watch(self, selector: str, version: str) -> AsyncIterator[AsyncIterator[Document]]:
-        """Changes of pods since `version`, as watch events. They end by themselves now and then."""
+        """Yields the changes of pods since `version`, as watch events, which end by themselves now and then."""
         response = await _response(
             self._core.list_namespaced_pod(
                 self.namespace,
@@ -100,8 +101,8 @@ class Cluster:
         async with response:
             yield _events(response)
 
-    async def lease(self, name: str) -> Document | None:
-        """A Lease, or None."""
+    async def lease_object(self, name: str) -> Document | None:
+        """Returns a Lease object, or None if there is none."""
         try:
             return await _document(self._leases.read_namespaced_lease(name, self.namespace, **_OPTIONS))
         except ApiError as error:
@@ -109,12 +110,12 @@ class Cluster:
                 raise
             return None
 
-    async def create_lease(self, lease: Document) -> Document:
-        """Refused (409) if there is one."""
+    async def create_lease_object(self, lease: Document) -> Document:
+        """Creates a Lease object. Refused (409) if there is one."""
         return await _document(self._leases.create_namespaced_lease(self.namespace, lease, **_OPTIONS))
 
-    async def replace_lease(self, name: str, lease: Document) -> Document:
-        """Refused (409) if it is not the version in `lease` any more."""
+    async def replace_lease_object(self, name: str, lease: Document) -> Document:
+        """Replaces a Lease object. Refused (409) if it is not of the version in `lease` any more."""
         return await _document(self._leases.replace_namespaced_lease(name, self.namespace, lease, **_OPTIONS))
 
 

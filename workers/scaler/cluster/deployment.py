@@ -1,4 +1,4 @@
-"""Carries decisions out: writes them into the Deployment's scale."""
+"""Carries decisions out without KEDA: patches the Deployment's scale."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import logging
 from typing import TYPE_CHECKING
 
 from workers.scaler.cluster.api import ApiError
-from workers.scaler.observer import Unseen
+from workers.scaler.surroundings import ActuationError
 
 if TYPE_CHECKING:
-    from workers.scaler.cluster.api import Cluster
-    from workers.scaler.cluster.pods import Pods
-    from workers.scaler.loop import Leadership
-    from workers.scaler.memory import Verdict
+    from workers.scaler.cluster.api import KubernetesApi
+    from workers.scaler.cluster.pods import PodObserver
+    from workers.scaler.policy import Decision
+    from workers.scaler.surroundings import Leadership
 
 logger = logging.getLogger(__name__)
 
 
-class Direct:
-    """An `act` of a scaler's: patches the scale that `pods` has just seen, if it is another."""
+class DeploymentScaler:
+    """An actuator: patches the scale that `pods` has just seen, if another is wanted."""
 
-    def __init__(self, cluster: Cluster, pods: Pods, leadership: Leadership) -> None:
-        self._cluster = cluster
+    def __init__(self, api: KubernetesApi, pods: PodObserver, leadership: Leadership) -> None:
+        self._api = api
         self._pods = pods
         self._leadership = leadership
         self.patches = 0
 
-    async def __call__(self, verdict: Verdict) -> None:
-        """Raises Unseen if the API server refuses. Only for a leader that still is one."""
+    async def __call__(self, decision: Decision) -> None:
+        """Patches the scale if this scaler still leads. Raises ActuationError if the API server refuses."""
         scale = self._pods.scale
-        if scale is None or scale.wanted == verdict.replicas or not self._leadership.leads:
+        if scale is None or scale.wanted == decision.replicas or not self._leadership.leads:
             return
         try:
-            await self._cluster.set_replicas(verdict.replicas)
+            await self._api.set_replicas(decision.replicas)
         except ApiError as error:
-            raise Unseen(f"the Deployment {self._cluster.deployment} can't be scaled ({error})") from error
+            raise ActuationError(f"the Deployment {self._api.deployment} can't be scaled ({error})") from error
         self.patches += 1

@@ -1,9 +1,9 @@
-"""One leader among several scalers: who holds a Lease (coordination.k8s.io), renewed while it lives.
+"""Elects one leader among several scalers: the holder of a Lease object (coordination.k8s.io), which it keeps renewing.
 
-After client-go's leaderelection: a Lease is free once its holder has not renewed it for `LEASE_S`, by the clock of
-the one who waits, since it saw the last change. Its holder stops leading `RENEW_S` after the last renewal that
-succeeded, by its own clock, counted from before that was sent. The time between is longer than any request of the
-holder's may take (cluster.py), so that its last deed has ended before another begins. No clocks are compared.
+As in client-go's leaderelection, and with its terms. A Lease object is free once a candidate has not seen it change for
+`LEASE_DURATION_S`, by the candidate's own clock. Its holder stops leading `RENEW_DEADLINE_S` after it sent the last
+renewal that succeeded, by its own clock. The time between the two is longer than any request may take (api.py), so the
+last request of one leader has ended before the next leads. No clocks are compared.
 """
 
 from __future__ import annotations
@@ -17,28 +17,33 @@ from typing import TYPE_CHECKING, NoReturn
 from workers.scaler.cluster.api import TIMEOUT_S, ApiError
 
 if TYPE_CHECKING:
-    from workers.scaler.cluster.api import Cluster, Document
+    from workers.scaler.cluster.api import Document, KubernetesApi
 
 logger = logging.getLogger(__name__)
 
-LEASE_S = 15.0
-RENEW_S = 10.0
-RETRY_S = 2.0
+LEASE_DURATION_S = 15.0
+RENEW_DEADLINE_S = 10.0
+RETRY_PERIOD_S = 2.0
 
 
-class Lease:
-    """The Lease `name`, as the candidate `identity` sees it; `run` must run beside it."""
+class LeaderElection:
+    """The election by the Lease object `name`, for the candidate `identity`; `run` must run beside it."""
 
     def __init__(
-        self, cluster: Cluster, name: str, identity: str, lease_s: float = LEASE_S, renew_s: float = RENEW_S
+        self,
+        api: KubernetesApi,
+        name: str,
+        identity: str,
+        duration_s: float = LEASE_DURATION_S,
+        deadline_s: float = RENEW_DEADLINE_S,
     ) -> None:
-        if lease_s - renew_s < TIMEOUT_S:
+        if duration_s - deadline_s < TIMEOUT_S:
             raise ValueError("a request of an old leader must end before another one leads")
-        self._cluster = cluster
+        self._api = api
         self._name = name
         self._identity = identity
-        self._lease_s = lease_s
-        self._renew_s = renew_s
+        self._duration_s = duration_s
+        self._deadline_s = deadline_s
         self._until_s = 0.0
         self._seen: tuple[str, str] | None = None  # the last holder and renewal that were seen
         self._seen_s = 0.0
@@ -47,7 +52,7 @@ class Lease:
 
     @property
     def leads(self) -> bool:
-        """Whether this candidate may act, just now."""
+        """Whether this candidate is the leader, just now."""
         return time.monotonic() < self._until_s
 
     async def run(self) -> NoReturn:
@@ -55,10 +60,10 @@ class Lease:
         while True:
             await self._try()
             self._tell()
-            await asyncio.sleep(min(RETRY_S, self._renew_s / 5))
+            await asyncio.sleep(min(RETRY_PERIOD_S, self._deadline_s / 5))
 
     async def close(self) -> None:
-        """Once `run` has ended: gives the Lease back, if it has it."""
+        """Gives the Lease object back, if it holds it; to be called once `run` has ended."""
         if self.leads:
             self._until_s = 0.0
             await self._release()
@@ -69,22 +74,24 @@ class Lease:
             held = await self._take()
         except ApiError as error:
             if not self._warned:
-                logger.warning("the Lease %s can't be read or written (%s), trying again", self._name, error)
+                logger.warning("the Lease object %s can't be read or written (%s), trying again", self._name, error)
             self._warned = True
             return
         self._warned = False
-        self._until_s = before_s + self._renew_s if held else 0.0
+        self._until_s = before_s + self._deadline_s if held else 0.0
         if held:
             self.holder = self._identity
 
     def _tell(self) -> None:
         if self.leads != self._led:
             self._led = self.leads
-            logger.info("%s: %s has the Lease %s", "leading" if self._led else "not leading", self.holder, self._name)
+            logger.info(
+                "%s: %s has the Lease object %s", "leading" if self._led else "not leading", self.holder, self._name
+            )
 
     async def _take(self) -> bool:
-        """Takes or renews the Lease if it may. False: it is another's. Raises ApiError."""
-        found = await self._cluster.lease(self._name)
+        """Takes or renews the Lease object; returns False if it is another's. Raises ApiError."""
+        found = await self._api.lease_object(self._name)
         if found is None:
             return await self._write(None, 0)
         spec = found.get("spec") or {}
@@ -95,7 +102,7 @@ class Lease:
         seen = (self.holder, str(spec.get("renewTime")))
         if seen != self._seen:
             self._seen, self._seen_s = seen, time.monotonic()
-        if self.holder and time.monotonic() - self._seen_s < max(self._lease_s, _duration_s(spec)):
+        if self.holder and time.monotonic() - self._seen_s < max(self._duration_s, _duration_s(spec)):
             return False
         return await self._write(found, transitions + 1)
 
@@ -109,7 +116,7 @@ class Lease:
             "metadata": (found or {}).get("metadata") or {"name": self._name},
             "spec": {
                 "holderIdentity": self._identity,
-                "leaseDurationSeconds": max(1, round(self._lease_s)),
+                "leaseDurationSeconds": max(1, round(self._duration_s)),
                 "acquireTime": acquired or now,
                 "renewTime": now,
                 "leaseTransitions": transitions,
@@ -117,23 +124,23 @@ class Lease:
         }
         try:
             if found is None:
-                await self._cluster.create_lease(lease)
+                await self._api.create_lease_object(lease)
             else:
-                await self._cluster.replace_lease(self._name, lease)
+                await self._api.replace_lease_object(self._name, lease)
         except ApiError as error:
             if error.status != 409:
                 raise
-            return False  # another was quicker
+            return False  # another candidate was quicker
         return True
 
     async def _release(self) -> None:
         try:
-            found = await self._cluster.lease(self._name)
+            found = await self._api.lease_object(self._name)
             if found is not None and found["spec"].get("holderIdentity") == self._identity:
                 found["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
-                await self._cluster.replace_lease(self._name, found)
+                await self._api.replace_lease_object(self._name, found)
         except ApiError as error:
-            logger.warning("the Lease %s could not be given back (%s): it runs out", self._name, error)
+            logger.warning("the Lease object %s could not be given back (%s): it runs out", self._name, error)
 
 
 def _duration_s(spec: Document) -> float:

@@ -1,10 +1,10 @@
-"""The metric that makes a HorizontalPodAutoscaler do what was decided.
+"""The HPA's arithmetic: the metric that makes a HorizontalPodAutoscaler do what was decided.
 
-With s the replicas there are (the scale's status, terminating pods left out), x the metric and 1 its AverageValue
-target, the HPA leaves s as it is if 1 - t <= x / s <= 1 + t, and goes to ceil(x) otherwise, within its limits
+Let s be the replicas that there are (the scale's status, without terminating pods), x the metric, and 1 its
+AverageValue target. The HPA leaves s as it is if 1 - t <= x / s <= 1 + t, and goes to ceil(x) otherwise, in its limits
 (`GetExternalPerPodMetricReplicas` in pkg/controller/podautoscaler/replica_calculator.go of Kubernetes 1.34). t is its
-tolerance, 0.1 unless the cluster says otherwise. So x must have n for its ceiling, n being the decision, and lie as
-far from s as it can:
+tolerance, 0.1 unless the cluster says otherwise. With n the decision, x must have the ceiling n, and lie as far from s
+as it can:
 
 | wanted | x | ceil(x) | the HPA goes to n |
 | --- | --- | --- | --- |
@@ -13,24 +13,24 @@ far from s as it can:
 | n < s | n - 0.99 | n | if n < 0.9 s + 0.99: by one replica for s < 20, by two for s < 30 |
 | 0 | 0 | 0 | always: to its minimum, 1, and KEDA goes from there to 0 |
 
-No metric does more: what is between s and 1.1 s is ignored whatever its ceiling is. A change that is ignored is less
-than a tenth of the replicas there are; it is carried out as soon as more than that is wanted. Where that is too much,
-`tolerance: 0` in the HPA's behavior makes t = 0 (deploy/scaler/keda.yaml has it; the feature HPAConfigurableTolerance
-is on from Kubernetes 1.35, and an older API server drops the field): then every change is carried out, as x is s only
-if n is. Or the scaler patches the Deployment itself (SCALER_MODE=direct).
+No metric does better: the HPA ignores everything between s and 1.1 s. A change that it ignores is less than a tenth of
+the replicas that there are, and it is carried out as soon as more than that is wanted. Two ways are exact. In the HPA's
+behavior `tolerance: 0` makes t = 0, so that every change is carried out (deploy/scaler/keda/scaling.yaml has it; it
+works from Kubernetes 1.35 on, as an older API server drops the field). Or the scaler patches the Deployment itself
+(SCALER_MODE=direct).
 
-Should s change between the answer and its use, the HPA may stay at s until it asks again, 15 s later. It never goes
-to another number than n.
+If s changes between the answer and its use, the HPA may stay at s until it asks again, 15 s later. It never goes to
+another number than n.
 """
 
 from __future__ import annotations
 
-# KEDA rounds metrics to thousandths: this is the most that still has n for its ceiling, with room for a rounding.
+# The most that can be taken off n without changing its ceiling, less a margin: KEDA rounds metrics to thousandths.
 _BELOW = 0.99
 
 
 def metric_for(wanted: int, current: int) -> float:
-    """The metric x for `wanted` replicas, n, where there are `current`, s."""
+    """Returns the metric x for `wanted` replicas (n), if there are `current` (s)."""
     if 0 < wanted < current:
         return wanted - _BELOW
     return float(wanted)

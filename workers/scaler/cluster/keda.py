@@ -1,10 +1,12 @@
-"""KEDA's external scaler (gRPC): the decision, as a metric whose target is 1 for each replica.
+"""Answers KEDA, as an external scaler (gRPC): the decision is a metric whose target is 1 for each replica.
 
-How KEDA 2.21 asks (its pkg/scalers/external_scaler.go and pkg/scaling/scale_handler.go): `GetMetrics` and then
-`IsActive` with each of its own polls and each tick of the HPA; `StreamIsActive` stays open and takes the first worker
-from 0 at once, and only that: what else it says is left to the next poll. `StreamMetricSpec` lets KEDA know the
-metric when this scaler is gone: without it an unreachable scaler has no metric for `fallback` to stand in for
-(KEDA issues 5525 and 8056).
+What KEDA 2.21 calls (its pkg/scalers/external_scaler.go and pkg/scaling/scale_handler.go):
+
+- `GetMetrics` and then `IsActive`, with each of its own polls and each tick of the HPA;
+- `StreamIsActive`, which stays open. If it says that there is work, KEDA starts the first worker at once; everything
+  else that it says waits for the next poll;
+- `StreamMetricSpec`, by which KEDA still knows the metric when this scaler is gone. Without it `fallback` has no metric
+  to stand in for (KEDA issues 5525 and 8056).
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from workers.scaler.loop import Scaler
+    from workers.scaler.status import ScalerStatus
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +38,7 @@ _MAX_CALLS = 200
 _OPTIONS = [
     ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
     ("grpc.max_metadata_size", _MAX_MESSAGE_BYTES),
-    ("grpc.so_reuseport", 0),  # or a second process would share the port without a word
+    ("grpc.so_reuseport", 0),  # otherwise a second process would share the port without an error
     ("grpc.keepalive_time_ms", 60_000),
 ]
 _STOP_S = 2.0
@@ -48,11 +50,11 @@ class CannotListen(RuntimeError):  # noqa: N818
     """The port can't be listened on. The message is one sentence on why."""
 
 
-class External:
-    """Answers KEDA with what a scaler has decided."""
+class KedaScaler:
+    """KEDA's external scaler: answers with what is in the status of a scaler."""
 
-    def __init__(self, scaler: Scaler) -> None:
-        self._scaler = scaler
+    def __init__(self, status: ScalerStatus) -> None:
+        self._status = status
         self._closing = False
         self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]
         self._server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=_MAX_CALLS)
@@ -85,46 +87,46 @@ class External:
     # the protocol
 
     async def is_active(self, _request: pb.ScaledObjectRef, context: Context) -> pb.IsActiveResponse:
-        """UNAVAILABLE while nothing is known."""
-        if self._scaler.verdict is None and self._scaler.outstanding is None:
+        """Whether there is to be a worker. UNAVAILABLE while nothing is known."""
+        if self._status.decision is None and self._status.outstanding is None:
             await self._abort_undecided(context)
-        return pb.IsActiveResponse(result=self._scaler.active)
+        return pb.IsActiveResponse(result=self._status.active)
 
     async def stream_is_active(
         self, _request: pb.ScaledObjectRef, _context: Context
     ) -> AsyncIterator[pb.IsActiveResponse]:
-        """At once, and whenever it changes. Ends, without an error, when the scaler stops: KEDA comes back then."""
+        """The same, at once and whenever it changes. Ends without an error when the scaler stops: KEDA calls again."""
         told = None
         while not self._closing:
-            if (active := self._scaler.active) is not told:
+            if (active := self._status.active) is not told:
                 yield pb.IsActiveResponse(result=active)
                 told = active
             await self._next_round()
 
     async def get_metric_spec(self, _request: pb.ScaledObjectRef, _context: Context) -> pb.GetMetricSpecResponse:
-        """The metric there is. It never changes."""
+        """The one metric. It never changes."""
         spec = pb.MetricSpec(metricName=METRIC, targetSize=TARGET, targetSizeFloat=float(TARGET))
         return pb.GetMetricSpecResponse(metricSpecs=[spec])
 
     async def stream_metric_spec(
         self, request: pb.ScaledObjectRef, context: Context
     ) -> AsyncIterator[pb.GetMetricSpecResponse]:
-        """Once, as it never changes."""
+        """The same, once, as it never changes."""
         yield await self.get_metric_spec(request, context)
         while not self._closing:
             await self._next_round()
 
     async def get_metrics(self, request: pb.GetMetricsRequest, context: Context) -> pb.GetMetricsResponse:
-        """UNAVAILABLE while nothing has been decided, NOT_FOUND for another metric."""
+        """The metric's value. UNAVAILABLE while nothing has been decided, NOT_FOUND for another metric."""
         if request.metricName != METRIC:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no such metric; there is {METRIC}")
-        scaler = self._scaler
-        if scaler.verdict is None:
+        status = self._status
+        if status.decision is None:
             await self._abort_undecided(context)
             raise AssertionError
         # A job may have come since the decision.
-        wanted = max(scaler.verdict.replicas, int(scaler.active))
-        current = wanted if scaler.replicas is None else scaler.replicas.total
+        wanted = max(status.decision.replicas, int(status.active))
+        current = wanted if status.replicas is None else status.replicas.total
         value = pb.MetricValue(metricName=METRIC, metricValue=wanted, metricValueFloat=metric_for(wanted, current))
         return pb.GetMetricsResponse(metricValues=[value])
 
@@ -132,16 +134,16 @@ class External:
         await context.abort(grpc.StatusCode.UNAVAILABLE, "nothing has been decided yet")
 
     async def _next_round(self) -> None:
-        async with self._scaler.changed:
+        async with self._status.changed:
             if not self._closing:
-                await self._scaler.changed.wait()
+                await self._status.changed.wait()
 
     # the server
 
     async def open(
         self, port: int, cert_file: Path | None = None, key_file: Path | None = None, client_ca_file: Path | None = None
     ) -> int:
-        """Listens, with TLS if there is a certificate. Returns the port (of 0: a free one). Raises CannotListen."""
+        """Listens, with TLS if there is a certificate. Returns the port: a free one for 0. Raises CannotListen."""
         address = f"{_HOST}:{port}"
         try:
             if cert_file and key_file:
@@ -157,28 +159,28 @@ class External:
         return int(bound)
 
     async def run(self) -> NoReturn:
-        """Keeps the health service true; never returns."""
+        """Keeps the health service up to date; never returns."""
         while True:
             await self._next_round()
             await self._tell_health()
 
     async def close(self) -> None:
-        """Ends what is open in order, and serves no more."""
+        """Ends open streams without errors, and serves no more."""
         self._closing = True
         await self._health.enter_graceful_shutdown()
-        async with self._scaler.changed:
-            self._scaler.changed.notify_all()
+        async with self._status.changed:
+            self._status.changed.notify_all()
         await self._server.stop(_STOP_S)
 
     async def _tell_health(self) -> None:
         statuses = health_pb2.HealthCheckResponse
-        status = statuses.NOT_SERVING if self._scaler.verdict is None else statuses.SERVING
+        status = statuses.NOT_SERVING if self._status.decision is None else statuses.SERVING
         for service in ("", SERVICE):
             await self._health.set(service, status)
 
 
 def _credentials(cert_file: Path, key_file: Path, client_ca_file: Path | None) -> grpc.ServerCredentials:
-    """Read again for each handshake: certificates are renewed while this runs."""
+    """Returns credentials that are read again for each handshake: certificates are renewed while this runs."""
 
     def read() -> grpc.ServerCertificateConfiguration:
         authorities = client_ca_file.read_bytes() if client_ca_file else None

@@ -1,7 +1,7 @@
-"""The workers' pods, by a watch: which are ready, which start and since when, and how long a start takes.
+"""Watches the workers' pods: which are ready, which start and since when, and how long a start takes.
 
-What counts is what the Deployment is to have. Pods above that (a rolling update's, which replace others) are no
-capacity to count on, and those below it that have not been created yet are starting.
+As many pods count as the Deployment wants. Pods beyond that do not: during a rolling update, for example, they replace
+others. If there are fewer, the missing ones count as starting, though they have not been created yet.
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NoReturn
 
 from workers.scaler.cluster.api import ApiError
-from workers.scaler.observer import Replicas, Unseen
+from workers.scaler.surroundings import ObservationError, ReplicasSeen
 from workers.stream import backoff_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from workers.scaler.cluster.api import Cluster, Document, Scale
+    from workers.scaler.cluster.api import Document, KubernetesApi, Scale
 
 logger = logging.getLogger(__name__)
 
-# A watch that breaks is soon there again. For so long what it said last is taken for what is.
+# Seconds for which the last known pods count after the watch broke: usually it is there again by then.
 _BROKEN_S = 5.0
-# A worker that can't reach Redis is not ready, but its model is loaded: it will be as soon as Redis is back.
+# Seconds for which a pod that was ready, and is not any more, counts as ready: its worker may have lost Redis, but its
+# model is loaded, and it is ready again as soon as Redis is back.
 _UNREADY_S = 15.0
 _PAUSE_S = 0.1
-# Times in pods are whole seconds: a start that takes none is none.
+# Seconds that a start takes at least: the API's times are whole seconds, so that a start could take 0.
 _LEAST_STARTUP_S = 0.5
 
 
@@ -43,11 +44,11 @@ class _Pod:
     was_starting: bool = False
 
 
-class Pods:
-    """An observer of one Deployment's pods; `run` must run beside it."""
+class PodObserver:
+    """Observes one Deployment's pods; `run` must run beside it."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    def __init__(self, api: KubernetesApi) -> None:
+        self._api = api
         self._pods: dict[str, _Pod] = {}
         self._startups_s: list[float] = []
         self._synced = False
@@ -60,15 +61,15 @@ class Pods:
         """Seconds since the watch broke; 0 while it is there."""
         return 0.0 if self._broken_s is None else time.monotonic() - self._broken_s
 
-    async def look(self) -> Replicas:
-        """Raises Unseen."""
+    async def observe(self) -> ReplicasSeen:
+        """Returns the pods now. Raises ObservationError."""
         self.scale = None
         try:
-            scale = await self._cluster.scale()
+            scale = await self._api.scale()
         except ApiError as error:
-            raise Unseen(f"the Deployment {self._cluster.deployment} can't be read ({error})") from error
+            raise ObservationError(f"the Deployment {self._api.deployment} can't be read ({error})") from error
         if not self._synced or self.age_s > _BROKEN_S:
-            raise Unseen(f"the pods can't be watched ({self._error})")
+            raise ObservationError(f"the pods can't be watched ({self._error})")
         self.scale = scale
         startups_s, self._startups_s = tuple(self._startups_s), []
         ready, ages_s = self._count(time.time())
@@ -77,7 +78,7 @@ class Pods:
             ages_s = ages_s[: max(0, len(ages_s) - surplus)]  # the youngest first
             ready = min(ready, scale.wanted)
         ages_s += [0.0] * -surplus
-        return Replicas(scale.current, ready, tuple(ages_s), startups_s)
+        return ReplicasSeen(scale.current, ready, tuple(ages_s), startups_s)
 
     def _count(self, now_s: float) -> tuple[int, list[float]]:
         ready, ages_s = 0, []
@@ -95,8 +96,8 @@ class Pods:
         waits = backoff_s(0.2, 5.0)
         while True:
             try:
-                selector = (await self._cluster.scale()).selector
-                pods, version = await self._cluster.pods(selector)
+                selector = (await self._api.scale()).selector
+                pods, version = await self._api.pods(selector)
                 self._take_all(pods)
                 waits = backoff_s(0.2, 5.0)
                 while True:
@@ -106,13 +107,13 @@ class Pods:
                 self._error = str(error)
                 if self._broken_s is None:
                     self._broken_s = time.monotonic()
-                    # 410: too much has happened since. That is part of a watch's life.
+                    # 410: the watch's version is too old by now, which happens to every watch.
                     if getattr(error, "status", 0) != 410:
                         logger.warning("the pods' watch broke (%s), trying again", error)
             await asyncio.sleep(next(waits))
 
     async def _watch(self, selector: str, version: str) -> str:
-        async with self._cluster.watch(selector, version) as events:
+        async with self._api.watch(selector, version) as events:
             self._connected()
             async for event in events:
                 pod = event["object"]
@@ -160,7 +161,7 @@ class Pods:
             if ready:
                 pod.unready_since_s = None
             elif restarts > before.restarts:
-                # Its model is gone: it starts once more, from now on.
+                # The container restarted without its model: it starts once more, from now on.
                 pod.unready_since_s, pod.created_s, pod.was_starting = None, time.time(), False
             elif pod.unready_since_s is None:
                 pod.created_s = before.created_s

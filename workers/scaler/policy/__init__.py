@@ -1,5 +1,13 @@
-"""How many replicas there should be: pure functions, without clock and without I/O."""
+"""How many replicas there should be: pure functions, without clock and without I/O. `policy.py` begins with `decide`.
 
-from workers.scaler.policy.policy import Decision, Options, Snapshot, State, decide, start
+Every constant here says what it means, its unit, where it comes from, and an example. *Judged by simulation* means: no
+paper and no law gives it; change it, run `python -m bench simulate --load LOAD --process poisson --rule leadtime` with
+the load that is named beside it, and compare the jobs in time with the cost. *Design* means: it keeps the arithmetic
+finite, the memory small or the time short.
+"""
+
+from workers.scaler.policy.interface import Decision, Options, Snapshot
+from workers.scaler.policy.policy import decide
+from workers.scaler.policy.state import State, start
 
 __all__ = ["Decision", "Options", "Snapshot", "State", "decide", "start"]

@@ -1,173 +1,207 @@
-"""For how long pods that are idle are worth holding, learnt from how soon they were needed again.
+"""For how long idle pods are worth keeping, learnt from how soon they were needed again.
 
-Some times are tried in thought, from one start-up on: which pods would be there if each had been held for so long, how
-many jobs would have been late, and what the pods' idling would have cost. The time that would have been the cheapest is
-followed, if it is clearly cheaper than the shortest one. Of what is held only as many are counted as were busy at once,
-not what was ordered beyond to work off those that had to wait for a start.
+For each candidate keep-alive time (1, 2, 4, 8 and 14 start-ups) the past is replayed as it goes on: how many pods it
+would have kept, how many jobs would have been late, and what both would have cost. The cheapest candidate is followed
+if it is clearly cheaper than the shortest. Kept pods are counted up to the number that was busy at once; pods that were
+ordered beyond that, to work off a backlog, are not.
 
-Nobody has to say so that there are bursts, nor when: what pays is what has paid. It is the question that keep-alive
-times are answers to (Shahrad et al., "Serverless in the wild", 2020: from a histogram of the times between two calls),
-asked for numbers of pods, and answered with the policy's own price of a late job.
+So nobody has to say that there are bursts, or when. Keep-alive times of serverless functions are learnt in the same
+way, from a histogram of the times between two calls (Shahrad et al., "Serverless in the wild", 2020); here it is done
+for a number of pods, and by the policy's own price of a late job.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Steps: TypeAlias = tuple[tuple[float, int], ...]
-
-# In start-ups. For longer than a late job's price, in service times, it is cheaper to be late.
-TIMES = (1.0, 2.0, 4.0, 8.0, 14.0)
-# Another than the shortest has to be cheaper by this share, and by so many start-ups of each pod that it would hold.
+# Candidate keep-alive times in start-up times. Judged by simulation: `--load burst:0.1,2,300,60`.
+# Example: start-up 30 s: 30 s, 1, 2, 4 and 7 minutes. The pods of a burst every 5 minutes are there for the next one
+# with 7 minutes.
+CANDIDATES = (1.0, 2.0, 4.0, 8.0, 14.0)
+# How much cheaper than the shortest candidate another must be to be followed: by this share of its own cost, and by so
+# many start-up times of each pod that it keeps. Judged by simulation: `--load constant:0.8`,
+# `--load burst:0.1,2,300,60`.
+# Example: start-up 30 s, 10 pods, the shortest costs 3000 pod-seconds: another is followed at 1300 (1300 * 1.3 +
+# 4 * 30 * 10 = 2890), but not at 1400 (3020).
 MARGIN = 0.3
 PRIOR_STARTUPS = 4.0
-# Costs fade in so many start-ups.
+# Start-up times in which a cost fades to 1/e of itself. Judged by simulation: `--load burst:0.1,2,300,60`.
+# Example: start-up 30 s: costs of 50 minutes ago count 0.37.
 MEMORY_STARTUPS = 100.0
-# What is remembered of the last lead: looks are joined until there are about so few.
-_LOOKS = 32
+# Number of observations that are kept of the last lead. Design: two are merged if they are closer together than this
+# share of it.
+# Example: with a lead of 32 s all are kept that are a second apart.
+_KEPT = 32
 
 
-def held(steps: Steps, now_s: float, n: int, hold_s: float) -> Steps:
-    """When how many were needed, for `hold_s`: rising times and falling numbers, so that the first is the largest."""
-    return (*[step for step in steps if step[0] > now_s - hold_s and step[1] > n], (now_s, n))
+@dataclass(frozen=True, slots=True)
+class SlidingMaximum:
+    """The largest number within a window of time.
+
+    `steps` are pairs of a time in seconds and a number: rising times and falling numbers, so that the first number is
+    the largest. A number is forgotten as soon as a later one is as large (the monotonic queue).
+    """
+
+    steps: tuple[tuple[float, int], ...] = ()
+
+    @property
+    def value(self) -> int:
+        """The largest number; 0 before the first."""
+        return self.steps[0][1] if self.steps else 0
+
+    def observe(self, now_s: float, number: int, window_s: float) -> SlidingMaximum:
+        """Returns it with one more number, and without those from `window_s` ago or longer."""
+        left = [step for step in self.steps if step[0] > now_s - window_s and step[1] > number]
+        return SlidingMaximum((*left, (now_s, number)))
 
 
-class Terms(NamedTuple):
-    """What is thought of pods and jobs at present; `late_cost` is the price of a late job, in its service times."""
+class KeepAliveTerms(NamedTuple):
+    """What is known of pods and jobs at present; times are in seconds."""
 
     lead_s: float
     startup_s: float
     wait_s: float  # the objective
-    late_cost: float
+    late_cost: float  # price of a late job, in mean service times of a pod
     slots: int  # jobs that a pod runs at once
     least: int  # pods that are always there
 
 
-class Look(NamedTuple):
-    """How many pods the jobs needed that ought to have run, and how many the policy ordered, whatever it held."""
+class PodNeed(NamedTuple):
+    """How many pods the jobs needed that ought to have run, and how many the policy ordered, without those it kept."""
 
     at_s: float
     needed: int
     ordered: int
 
 
-class Gap(NamedTuple):
-    """So many pods that were idle for `idle_s`, until they were needed again; inf if that was too long to wait.
+class IdleGap(NamedTuple):
+    """So many pods were idle for `idle_s` until they were needed again; inf if that took longer than any candidate.
 
-    It is judged at `at_s`, when those who did not hold them have been without them for as long as a start takes.
+    It is charged at `at_s`: a lead after the gap, when those who did not keep the pods would have had new ones.
     """
 
     at_s: float
     pods: int
     idle_s: float
 
-    def cost_s(self, hold_s: float, startup_s: float) -> float:
-        """Pod-seconds, for who holds a pod for `hold_s`: its idling, and its start if it is needed after that."""
-        restart_s = startup_s if hold_s < self.idle_s < math.inf else 0.0
-        return self.pods * (min(self.idle_s, hold_s) + restart_s)
+    def cost_s(self, keep_s: float, startup_s: float) -> float:
+        """Returns the pod-seconds of a keep-alive time: of being idle, and of a new start if it was too short.
+
+        Example: 3 pods, idle for 100 s, start-up 30 s: kept for 120 s they cost 3 * 100, for 60 s 3 * (60 + 30).
+        """
+        restart_s = startup_s if keep_s < self.idle_s < math.inf else 0.0
+        return self.pods * (min(self.idle_s, keep_s) + restart_s)
 
 
-class Trial(NamedTuple):
-    """One of `TIMES`: which pods would be held, the work (pod-seconds) that would wait, and the cost (pod-seconds)."""
+class ReplayStep(NamedTuple):
+    """What happened between two observations; it is the same for each candidate."""
 
-    pool: Steps = ()
+    passed_s: float
+    demand: float  # jobs that ought to run
+    now: PodNeed
+    ready: PodNeed  # as of a lead ago: pods that were ordered then are ready now
+    in_time: PodNeed  # as of a lead less the objective ago: pods that were ordered then are in time for jobs of now
+    gaps: Sequence[IdleGap]  # those to be charged now
+
+
+class Replay(NamedTuple):
+    """The past with one candidate: its pods, the work that would wait, and its cost (both in pod-seconds)."""
+
+    pool: SlidingMaximum = SlidingMaximum()
     backlog_s: float = 0.0
     cost_s: float = 0.0
 
-    def later(
-        self,
-        hold_s: float,
-        passed_s: float,
-        demand: float,
-        look: Look,
-        come: Look,
-        due: Look,
-        over: Sequence[Gap],
-        terms: Terms,
-    ) -> Trial:
-        """At `look`, some time after. What was ordered at `come` is there; what was ordered at `due` will be in time.
-
-        `over` are the gaps that are to be judged.
-        """
-        there = max(self.pool[0][1] if self.pool else 0, terms.least)
-        # What was foreseen is there, too, whoever held what.
-        able = terms.slots * max(there, come.ordered)
-        backlog_s = max(0.0, self.backlog_s + (demand - able) * passed_s)
-        late = demand if backlog_s > terms.wait_s * terms.slots * max(there, due.ordered) else 0.0
-        fade = math.exp(-passed_s / (MEMORY_STARTUPS * terms.startup_s))
-        idle_s = sum(gap.cost_s(hold_s, terms.startup_s) for gap in over)
-        pool = held(self.pool, look.at_s, max(come.needed, min(look.needed, there)), hold_s)
-        return Trial(pool, backlog_s, fade * self.cost_s + terms.late_cost * late * passed_s + idle_s)
+    def observe(self, keep_s: float, step: ReplayStep, terms: KeepAliveTerms) -> Replay:
+        """Returns it one step later, if pods are kept for `keep_s`."""
+        kept = max(self.pool.value, terms.least)
+        # Pods that were ordered by forecast are there whatever is kept.
+        able = terms.slots * max(kept, step.ready.ordered)
+        backlog_s = max(0.0, self.backlog_s + (step.demand - able) * step.passed_s)
+        in_time_s = terms.wait_s * terms.slots * max(kept, step.in_time.ordered)
+        late = step.demand if backlog_s > in_time_s else 0.0
+        fade = math.exp(-step.passed_s / (MEMORY_STARTUPS * terms.startup_s))
+        idle_s = sum(gap.cost_s(keep_s, terms.startup_s) for gap in step.gaps)
+        # Pods that were needed are kept from when they were ready: a lead later, or at once if they had been kept.
+        pool = self.pool.observe(step.now.at_s, max(step.ready.needed, min(step.now.needed, kept)), keep_s)
+        return Replay(pool, backlog_s, fade * self.cost_s + terms.late_cost * late * step.passed_s + idle_s)
 
 
 @dataclass(frozen=True, slots=True)
-class Holds:
-    """What has been seen; times in seconds."""
+class KeepAlive:
+    """What has been learnt of keep-alive times."""
 
-    trials: tuple[Trial, ...] = (Trial(),) * len(TIMES)
-    looks: tuple[Look, ...] = ()  # of the last lead, oldest first
-    needed: Steps = ()
-    gaps: tuple[Gap, ...] = ()  # those that have yet to be judged
+    replays: tuple[Replay, ...] = (Replay(),) * len(CANDIDATES)
+    needs: tuple[PodNeed, ...] = ()  # of the last lead, oldest first
+    needed: SlidingMaximum = SlidingMaximum()  # pods, within the longest candidate
+    gaps: tuple[IdleGap, ...] = ()  # those that have yet to be charged
 
-    def seen(self, now_s: float, demand: float, order: int, terms: Terms) -> Holds:
-        """With one more look: `demand` is the number of jobs that ought to run now, whether they do or not.
+    def observe(self, now_s: float, demand: float, order: int, terms: KeepAliveTerms) -> KeepAlive:
+        """Returns it with one more observation.
 
-        `order` is how many pods the policy wants, whatever it holds.
+        `demand` is the number of jobs that ought to run now, whether they do or not; `order` is how many pods the
+        policy wants, not counting those that it only keeps.
         """
-        passed_s = now_s - self.needed[-1][0] if self.needed else 0.0
-        look = Look(now_s, max(terms.least, math.ceil(demand / terms.slots - 1e-9)), order)
-        looks = _joined(self.looks, look, terms.lead_s)
-        come, due = _at(looks, now_s - terms.lead_s), _at(looks, now_s - max(0.0, terms.lead_s - terms.wait_s))
-        gaps = (*self.gaps, *_gaps(self.needed, look, terms))
-        over = [gap for gap in gaps if gap.at_s <= now_s]
-        trials = [
-            trial.later(time * terms.startup_s, passed_s, demand, look, come, due, over, terms)
-            for time, trial in zip(TIMES, self.trials, strict=True)
+        passed_s = now_s - self.needed.steps[-1][0] if self.needed.steps else 0.0
+        now = PodNeed(now_s, max(terms.least, math.ceil(demand / terms.slots - 1e-9)), order)
+        needs = _merged(self.needs, now, terms.lead_s)
+        gaps = (*self.gaps, *_gaps(self.needed, now, terms))
+        step = ReplayStep(
+            passed_s,
+            demand,
+            now,
+            _as_of(needs, now_s - terms.lead_s),
+            _as_of(needs, now_s - max(0.0, terms.lead_s - terms.wait_s)),
+            [gap for gap in gaps if gap.at_s <= now_s],
+        )
+        replays = [
+            replay.observe(candidate * terms.startup_s, step, terms)
+            for candidate, replay in zip(CANDIDATES, self.replays, strict=True)
         ]
-        needed = held(self.needed, now_s, look.needed, TIMES[-1] * terms.startup_s)
-        return Holds(tuple(trials), looks, needed, tuple([gap for gap in gaps if gap.at_s > now_s]))
+        needed = self.needed.observe(now_s, now.needed, CANDIDATES[-1] * terms.startup_s)
+        return KeepAlive(tuple(replays), needs, needed, tuple([gap for gap in gaps if gap.at_s > now_s]))
 
     def worth(self, startup_s: float) -> tuple[int, float]:
-        """How many pods are worth holding by what has been seen, and for how long; none, for 0 s, where none are."""
-        best = min(range(len(TIMES)), key=lambda n: self.trials[n].cost_s)
-        pods = self.trials[best].pool[0][1] if self.trials[best].pool else 0
-        if self.trials[best].cost_s * (1 + MARGIN) + PRIOR_STARTUPS * startup_s * pods >= self.trials[0].cost_s:
+        """Returns how many pods are worth keeping, and for how many seconds; (0, 0.0) if none are."""
+        best = min(range(len(CANDIDATES)), key=lambda n: self.replays[n].cost_s)
+        pods, cost_s = self.replays[best].pool.value, self.replays[best].cost_s
+        if cost_s * (1 + MARGIN) + PRIOR_STARTUPS * startup_s * pods >= self.replays[0].cost_s:
             return 0, 0.0
-        return pods, TIMES[best] * startup_s
+        return pods, CANDIDATES[best] * startup_s
 
 
-def _joined(looks: tuple[Look, ...], new: Look, lead_s: float) -> tuple[Look, ...]:
-    """The looks of the last lead, and the last one before it."""
-    if looks and new.at_s - looks[-1].at_s < lead_s / _LOOKS:
-        *before, last = looks
-        looks = (*before, Look(last.at_s, max(last.needed, new.needed), max(last.ordered, new.ordered)))
+def _merged(needs: tuple[PodNeed, ...], new: PodNeed, lead_s: float) -> tuple[PodNeed, ...]:
+    """Returns those of the last lead, the last one before it, and the new one; two that are close together are one."""
+    if needs and new.at_s - needs[-1].at_s < lead_s / _KEPT:
+        *before, last = needs
+        needs = (*before, PodNeed(last.at_s, max(last.needed, new.needed), max(last.ordered, new.ordered)))
     else:
-        looks = (*looks, new)
-    old = sum(look.at_s <= new.at_s - lead_s for look in looks)
-    return looks[max(0, old - 1) :]
+        needs = (*needs, new)
+    old = sum(need.at_s <= new.at_s - lead_s for need in needs)
+    return needs[max(0, old - 1) :]
 
 
-def _at(looks: Sequence[Look], time_s: float) -> Look:
-    """The last one until then."""
-    return next((look for look in reversed(looks) if look.at_s <= time_s), Look(time_s, 0, 0))
+def _as_of(needs: Sequence[PodNeed], time_s: float) -> PodNeed:
+    """Returns the last one until then."""
+    return next((need for need in reversed(needs) if need.at_s <= time_s), PodNeed(time_s, 0, 0))
 
 
-def _gaps(needed: Steps, look: Look, terms: Terms) -> list[Gap]:
-    """Of the pods that are needed again now, and of those that have been idle for longer than anybody holds them.
+def _gaps(needed: SlidingMaximum, now: PodNeed, terms: KeepAliveTerms) -> list[IdleGap]:
+    """Returns the gaps that end now: of pods that are needed again, and of those that no candidate keeps any longer.
 
-    What is shorter than the shortest time costs all the same: it is left out.
+    Gaps shorter than the shortest candidate cost the same whichever is followed, and are left out.
+    Example: 10 pods were needed 200 s ago, 2 since, and now 6: a gap of 200 s for 4 pods ends.
     """
     found, below = [], 0
-    for at_s, n in reversed(needed):
-        again, idle_s = min(n, look.needed) - below, look.at_s - at_s
-        if again > 0 and idle_s > TIMES[0] * terms.startup_s:
-            found.append(Gap(look.at_s + terms.lead_s, again, idle_s))
-        if idle_s >= TIMES[-1] * terms.startup_s and n > max(below, look.needed):
-            found.append(Gap(look.at_s, n - max(below, look.needed), math.inf))
-        below = n
+    for at_s, number in reversed(needed.steps):
+        again, idle_s = min(number, now.needed) - below, now.at_s - at_s
+        if again > 0 and idle_s > CANDIDATES[0] * terms.startup_s:
+            found.append(IdleGap(now.at_s + terms.lead_s, again, idle_s))
+        if idle_s >= CANDIDATES[-1] * terms.startup_s and number > max(below, now.needed):
+            found.append(IdleGap(now.at_s, number - max(below, now.needed), math.inf))
+        below = number
     return found

@@ -5,9 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+# Standard deviations below the load at which Erlang's recursion may begin. Design: with so few of the servers all are
+# busy, and ten deviations later nothing is left of the error.
+# Example: a load of 400 servers begins at 400 - 10 * sqrt(400) = 200 servers instead of 0.
+_BURN_IN_DEVIATIONS = 10.0
+# Standard deviation, in jobs, below which a queue is taken for certain. Design: to avoid dividing by zero.
+# Example: a queue that grows by exactly 4 jobs exceeds 3 with a probability of 1, and 5 with 0.
+_CERTAIN_JOBS = 1e-9
+
 
 def normal(x: float) -> float:
-    """The standard normal distribution function."""
+    """Returns the standard normal distribution function at x."""
     return 0.5 * math.erfc(-x / math.sqrt(2))
 
 
@@ -17,6 +25,7 @@ class Delays:
 
     `load` is in servers (erlangs). A. K. Erlang, "Solution of some problems in the theory of probabilities of
     significance in automatic telephone exchanges" (1917); by the usual recursion of the loss formula.
+    Example: a load of 4 servers finds 5 busy for 55 % of the jobs, 8 for 6 %.
     """
 
     load: float
@@ -24,13 +33,12 @@ class Delays:
     _inverse: float = 1.0  # of the loss probability
 
     def __post_init__(self) -> None:
-        # Of many servers the first are all busy, and what the loss was there is forgotten ten deviations later.
-        first = math.floor(self.load - 10 * math.sqrt(self.load))
+        first = math.floor(self.load - _BURN_IN_DEVIATIONS * math.sqrt(self.load))
         if first > 0:
             self.servers, self._inverse = first, self.load / (self.load - first)
 
     def of(self, servers: int) -> float:
-        """`servers` never falls from call to call. 1 where they are too few for the load."""
+        """Returns the share for `servers`, which never falls from call to call; 1 if they are too few for the load."""
         while self.servers < servers:
             self.servers += 1
             self._inverse = 1.0 + self._inverse * self.servers / self.load
@@ -41,18 +49,18 @@ class Delays:
 
 
 def exceeds(level: float, drift: float, variance: float, error: float, after_s: float) -> float:
-    """The probability that a queue which is empty now is longer than `level` jobs in `after_s` seconds.
+    """Returns the probability that a queue which is empty now is longer than `level` jobs in `after_s` seconds.
 
     Brownian motion reflected at 0 with `drift` jobs/s (negative: it drains) and `variance` jobs^2/s (Harrison,
     "Brownian motion and stochastic flow systems", 1985); `error` is the standard error of the drift, in jobs/s.
     """
     mean = drift * after_s
     spread = math.sqrt(variance * after_s + (error * after_s) ** 2)
-    if spread < 1e-9:
+    if spread < _CERTAIN_JOBS:
         return float(mean > level)
     over = 1 - normal((level - mean) / spread)
-    # It is reflected: exp(2 drift level / variance) times the chance of the mirrored way. As logarithms: the first
-    # factor may be huge where the second is tiny.
+    # The reflection adds exp(2 drift level / variance) times the probability of the mirrored path. As logarithms: the
+    # first factor may be huge while the second is tiny.
     mirrored = normal((-level - mean) / spread)
     if mirrored <= 0:
         return over

@@ -1,4 +1,4 @@
-"""Who leads, by a Lease."""
+"""Who leads, by a Lease object."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.workers.scaler.policy.tools import beside, until
-from workers.scaler.cluster.election import Lease
+from tests.workers.scaler.tasks import beside, until
+from workers.scaler.cluster.election import LeaderElection
 from workers.stream import end
 
 if TYPE_CHECKING:
-    from tests.workers.scaler.kubernetes import ApiServer
-    from workers.scaler.cluster.api import Cluster
+    from tests.workers.scaler.fake_kubernetes import FakeApiServer
+    from workers.scaler.cluster.api import KubernetesApi
 
 
-def candidate(cluster: Cluster, name: str) -> Lease:
+def candidate(api_client: KubernetesApi, name: str) -> LeaderElection:
     """One that is quick to give up and to take over."""
-    return Lease(cluster, "scaler", name, lease_s=4.0, renew_s=1.0)
+    return LeaderElection(api_client, "scaler", name, duration_s=4.0, deadline_s=1.0)
 
 
-async def test_one_of_two_leads_and_gives_it_back(api: ApiServer, cluster: Cluster) -> None:
-    first, second = candidate(cluster, "first"), candidate(cluster, "second")
+async def test_one_of_two_leads_and_gives_it_back(api: FakeApiServer, api_client: KubernetesApi) -> None:
+    first, second = candidate(api_client, "first"), candidate(api_client, "second")
     async with beside(first.run()) as (task,):
         await until(lambda: first.leads)
         async with beside(second.run()):
@@ -39,8 +39,10 @@ async def test_one_of_two_leads_and_gives_it_back(api: ApiServer, cluster: Clust
             assert (spec["holderIdentity"], spec["leaseTransitions"]) == ("second", 1)
 
 
-async def test_leader_that_cannot_renew_stops_before_another_starts(api: ApiServer, cluster: Cluster) -> None:
-    first, second = candidate(cluster, "first"), candidate(cluster, "second")
+async def test_leader_that_cannot_renew_stops_before_another_starts(
+    api: FakeApiServer, api_client: KubernetesApi
+) -> None:
+    first, second = candidate(api_client, "first"), candidate(api_client, "second")
     both = []
 
     async def look() -> None:
@@ -52,7 +54,7 @@ async def test_leader_that_cannot_renew_stops_before_another_starts(api: ApiServ
         await until(lambda: first.leads)
         async with beside(second.run()):
             await until(lambda: second.holder == "first")
-            task.cancel()  # as a process that hangs: it does not give the Lease back
+            task.cancel()  # as a process that hangs: it does not give the Lease object back
             await asyncio.wait([task])
             await until(lambda: not first.leads)
             await until(lambda: second.leads)
@@ -60,38 +62,38 @@ async def test_leader_that_cannot_renew_stops_before_another_starts(api: ApiServ
     assert not any(both)
 
 
-async def test_leader_without_the_api_leads_no_more(api: ApiServer, cluster: Cluster) -> None:
-    lease = candidate(cluster, "first")
-    async with beside(lease.run()):
-        await until(lambda: lease.leads)
+async def test_leader_without_the_api_leads_no_more(api: FakeApiServer, api_client: KubernetesApi) -> None:
+    one = candidate(api_client, "first")
+    async with beside(one.run()):
+        await until(lambda: one.leads)
         api.down = "/"
-        await until(lambda: not lease.leads)
+        await until(lambda: not one.leads)
         api.down = ""
-        await until(lambda: lease.leads)
+        await until(lambda: one.leads)
 
 
-async def test_whoever_is_slower_loses(api: ApiServer, cluster: Cluster) -> None:
-    """Two that see the same free Lease: the second write is refused."""
-    leases = [candidate(cluster, str(number)) for number in range(8)]
-    await asyncio.gather(*(lease._try() for lease in leases))
-    assert sum(lease.leads for lease in leases) == 1
-    (leader,) = (lease for lease in leases if lease.leads)
+async def test_whoever_is_slower_loses(api: FakeApiServer, api_client: KubernetesApi) -> None:
+    """Two that see the same free Lease object: the second write is refused."""
+    candidates = [candidate(api_client, str(number)) for number in range(8)]
+    await asyncio.gather(*(one._try() for one in candidates))
+    assert sum(one.leads for one in candidates) == 1
+    (leader,) = (one for one in candidates if one.leads)
     assert api.leases["scaler"]["spec"]["holderIdentity"] == leader._identity
 
 
-async def test_clocks_are_not_compared(api: ApiServer, cluster: Cluster) -> None:
+async def test_clocks_are_not_compared(api: FakeApiServer, api_client: KubernetesApi) -> None:
     """A renewal that says it was long ago is as good as any: it has only just been seen."""
     old = {"holderIdentity": "other", "renewTime": "2020-01-01T00:00:00.000000Z", "leaseDurationSeconds": 4}
     api.leases["scaler"] = {"metadata": {"name": "scaler", "resourceVersion": "7"}, "spec": old}
-    lease = candidate(cluster, "first")
-    await lease._try()
-    assert not lease.leads
+    one = candidate(api_client, "first")
+    await one._try()
+    assert not one.leads
     seen_s = time.monotonic()
-    async with beside(lease.run()):
-        await until(lambda: lease.leads)
+    async with beside(one.run()):
+        await until(lambda: one.leads)
     assert time.monotonic() - seen_s > 3.9
 
 
-def test_times_leave_room_for_the_last_request(cluster: Cluster) -> None:
+def test_times_leave_room_for_the_last_request(api_client: KubernetesApi) -> None:
     with pytest.raises(ValueError, match="must end before"):
-        Lease(cluster, "scaler", "first", lease_s=4.0, renew_s=2.0)
+        LeaderElection(api_client, "scaler", "first", duration_s=4.0, deadline_s=2.0)

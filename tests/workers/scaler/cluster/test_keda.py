@@ -7,22 +7,22 @@ import contextlib
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 import trustme
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.workers.scaler.policy.tools import PATIENCE_S, beside, until
-from tests.workers.scaler.test_loop import Workers
+from tests.workers.scaler.cluster.keda_client import REFERENCE, KedaClient
+from tests.workers.scaler.doubles import FixedWorkers
+from tests.workers.scaler.tasks import PATIENCE_S, beside, until
 from tests.workers.stream.actions import accept, finish_all
 from workers.scaler.cluster import externalscaler_pb2 as pb
 from workers.scaler.cluster.hpa import metric_for
-from workers.scaler.cluster.keda import METRIC, SERVICE, CannotListen, External
-from workers.scaler.loop import Alone, Scaler
-from workers.scaler.observer import Replicas
+from workers.scaler.cluster.keda import METRIC, CannotListen, KedaScaler
+from workers.scaler.loop import Scaler
 from workers.scaler.policy import Options
+from workers.scaler.surroundings import ReplicasSeen, SoleLeader
 from workers.stream import end
 
 if TYPE_CHECKING:
@@ -31,66 +31,30 @@ if TYPE_CHECKING:
     from workers.stream import Stream
 
 FOLDER = Path(__file__).resolve().parents[4] / "workers/scaler/cluster"
-REFERENCE = pb.ScaledObjectRef(
-    name="workers", namespace="leadtime", scalerMetadata={"scalerAddress": "scaler.leadtime.svc:9000"}
-)
 OPTIONS = Options(max_replicas=4)
-
-
-class Keda:
-    """What KEDA asks."""
-
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        def method(kind: str, name: str, request: Any, response: Any) -> Any:
-            factory = getattr(channel, kind)
-            return factory(
-                f"/{SERVICE}/{name}",
-                request_serializer=request.SerializeToString,
-                response_deserializer=response.FromString,
-            )
-
-        self.is_active = method("unary_unary", "IsActive", pb.ScaledObjectRef, pb.IsActiveResponse)
-        self.stream_is_active = method("unary_stream", "StreamIsActive", pb.ScaledObjectRef, pb.IsActiveResponse)
-        self.get_metric_spec = method("unary_unary", "GetMetricSpec", pb.ScaledObjectRef, pb.GetMetricSpecResponse)
-        self.stream_metric_spec = method(
-            "unary_stream", "StreamMetricSpec", pb.ScaledObjectRef, pb.GetMetricSpecResponse
-        )
-        self.get_metrics = method("unary_unary", "GetMetrics", pb.GetMetricsRequest, pb.GetMetricsResponse)
-        self.health = health_pb2_grpc.HealthStub(channel)
-
-    async def metric(self) -> float:
-        """The value that KEDA makes of the answer."""
-        request = pb.GetMetricsRequest(scaledObjectRef=REFERENCE, metricName=METRIC)
-        (value,) = (await self.get_metrics(request, timeout=PATIENCE_S)).metricValues
-        assert value.metricName == METRIC
-        return float(value.metricValueFloat if value.metricValueFloat > 0 else value.metricValue)
-
-    async def status(self, service: str = SERVICE) -> str:
-        answer = await self.health.Check(health_pb2.HealthCheckRequest(service=service), timeout=PATIENCE_S)
-        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
 
 @contextlib.asynccontextmanager
 async def serving(scaler: Scaler, *tls: Path) -> AsyncIterator[int]:
     """The port of a scaler that runs."""
-    external = External(scaler)
-    port = await external.open(0, *tls)
+    keda_scaler = KedaScaler(scaler.status)
+    port = await keda_scaler.open(0, *tls)
     try:
-        async with beside(scaler.run(), external.run()):
+        async with beside(scaler.run(), keda_scaler.run()):
             yield port
     finally:
-        await external.close()
+        await keda_scaler.close()
 
 
 @contextlib.asynccontextmanager
-async def asking(scaler: Scaler) -> AsyncIterator[Keda]:
+async def asking(scaler: Scaler) -> AsyncIterator[KedaClient]:
     async with serving(scaler) as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield Keda(channel)
+        yield KedaClient(channel)
 
 
 async def test_from_nothing_to_workers_and_back(one_stream: Stream) -> None:
-    workers = Workers()
-    async with asking(Scaler(one_stream, OPTIONS, workers, Alone())) as keda:
+    workers = FixedWorkers()
+    async with asking(Scaler(one_stream, OPTIONS, workers, SoleLeader())) as keda:
         (spec,) = (await keda.get_metric_spec(REFERENCE, timeout=PATIENCE_S)).metricSpecs
         assert (spec.metricName, spec.targetSize, spec.targetSizeFloat) == (METRIC, 1, 1.0)
         pushed = aiter(keda.stream_is_active(REFERENCE))
@@ -102,30 +66,30 @@ async def test_from_nothing_to_workers_and_back(one_stream: Stream) -> None:
         assert (await anext(pushed)).result
         assert (await keda.is_active(REFERENCE, timeout=PATIENCE_S)).result
         assert await keda.metric() >= 1
-        workers.replicas = Replicas(3, 3)
+        workers.replicas = ReplicasSeen(3, 3)
         await finish_all(one_stream)
         assert await keda.status("") == "SERVING"
 
 
-async def keda_is_ready(keda: Keda) -> bool:
+async def keda_is_ready(keda: KedaClient) -> bool:
     return await keda.status() == "SERVING"
 
 
 async def test_metric_is_what_the_hpa_needs(one_stream: Stream) -> None:
-    workers = Workers()
-    workers.replicas = Replicas(20, 20)
-    scaler = Scaler(one_stream, Options(min_replicas=19, max_replicas=19), workers, Alone())
+    workers = FixedWorkers()
+    workers.replicas = ReplicasSeen(20, 20)
+    scaler = Scaler(one_stream, Options(min_replicas=19, max_replicas=19), workers, SoleLeader())
     async with asking(scaler) as keda:
         await until(lambda: keda_is_ready(keda))
-        await until(lambda: scaler.replicas is not None)
+        await until(lambda: scaler.status.replicas is not None)
         assert await keda.metric() == pytest.approx(metric_for(19, 20)) == pytest.approx(18.01)
 
 
 async def test_nothing_is_told_before_anything_is_known(one_stream: Stream) -> None:
     """KEDA takes an error for an error, and its fallback for an answer; a number would be a decision."""
-    workers = Workers()
+    workers = FixedWorkers()
     workers.replicas = None
-    async with asking(Scaler(one_stream, OPTIONS, workers, Alone())) as keda:
+    async with asking(Scaler(one_stream, OPTIONS, workers, SoleLeader())) as keda:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await keda.metric()
         assert raised.value.code() == grpc.StatusCode.UNAVAILABLE
@@ -136,14 +100,14 @@ async def test_nothing_is_told_before_anything_is_known(one_stream: Stream) -> N
 
 
 async def test_other_metrics_are_not_found(one_stream: Stream) -> None:
-    async with asking(Scaler(one_stream, OPTIONS, Workers(), Alone())) as keda:
+    async with asking(Scaler(one_stream, OPTIONS, FixedWorkers(), SoleLeader())) as keda:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await keda.get_metrics(pb.GetMetricsRequest(scaledObjectRef=REFERENCE, metricName="lag"))
         assert raised.value.code() == grpc.StatusCode.NOT_FOUND
 
 
 async def test_large_requests_are_refused(one_stream: Stream) -> None:
-    async with asking(Scaler(one_stream, OPTIONS, Workers(), Alone())) as keda:
+    async with asking(Scaler(one_stream, OPTIONS, FixedWorkers(), SoleLeader())) as keda:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await keda.is_active(pb.ScaledObjectRef(name="x" * 100_000))
         assert raised.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -151,17 +115,17 @@ async def test_large_requests_are_refused(one_stream: Stream) -> None:
 
 async def test_streams_end_in_order_when_the_scaler_stops(one_stream: Stream) -> None:
     """KEDA comes back 2 s after an end without an error, and later and later after each with one."""
-    scaler = Scaler(one_stream, OPTIONS, Workers(), Alone())
-    external = External(scaler)
-    port = await external.open(0)
+    scaler = Scaler(one_stream, OPTIONS, FixedWorkers(), SoleLeader())
+    keda_scaler = KedaScaler(scaler.status)
+    port = await keda_scaler.open(0)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        keda = Keda(channel)
+        keda = KedaClient(channel)
         specs, active = aiter(keda.stream_metric_spec(REFERENCE)), aiter(keda.stream_is_active(REFERENCE))
-        async with beside(scaler.run(), external.run()) as tasks, asyncio.timeout(PATIENCE_S):
+        async with beside(scaler.run(), keda_scaler.run()) as tasks, asyncio.timeout(PATIENCE_S):
             assert (await anext(specs)).metricSpecs[0].metricName == METRIC
             await anext(active)
             await end(*tasks)
-            closing = asyncio.create_task(external.close())
+            closing = asyncio.create_task(keda_scaler.close())
             for stream in (specs, active):
                 with pytest.raises(StopAsyncIteration):
                     await anext(stream)
@@ -169,7 +133,7 @@ async def test_streams_end_in_order_when_the_scaler_stops(one_stream: Stream) ->
 
 
 async def test_many_callers_are_told_at_once(one_stream: Stream) -> None:
-    async with asking(Scaler(one_stream, OPTIONS, Workers(), Alone())) as keda:
+    async with asking(Scaler(one_stream, OPTIONS, FixedWorkers(), SoleLeader())) as keda:
         streams = [aiter(keda.stream_is_active(REFERENCE)) for _ in range(20)]
         async with asyncio.timeout(PATIENCE_S):
             assert not any(answer.result for answer in await asyncio.gather(*map(anext, streams)))
@@ -200,17 +164,17 @@ async def test_tls_and_who_may_ask(one_stream: Stream, tmp_path: Path) -> None:
     async def ask(port: int, ca: trustme.CA | None) -> bool:
         async with grpc.aio.secure_channel(f"localhost:{port}", credentials(ca)) as channel:
             try:
-                await Keda(channel).get_metric_spec(REFERENCE, timeout=PATIENCE_S)
+                await KedaClient(channel).get_metric_spec(REFERENCE, timeout=PATIENCE_S)
             except grpc.aio.AioRpcError as error:
                 return bool(error.code() != grpc.StatusCode.UNAVAILABLE)
             return True
 
-    scaler = Scaler(one_stream, OPTIONS, Workers(), Alone())
+    scaler = Scaler(one_stream, OPTIONS, FixedWorkers(), SoleLeader())
     async with serving(scaler, files["cert"], files["key"]) as port:
         assert await ask(port, None)
         async with grpc.aio.insecure_channel(f"localhost:{port}") as channel:
             with pytest.raises(grpc.aio.AioRpcError):
-                await Keda(channel).get_metric_spec(REFERENCE, timeout=PATIENCE_S)
+                await KedaClient(channel).get_metric_spec(REFERENCE, timeout=PATIENCE_S)
     async with serving(scaler, files["cert"], files["key"], files["ca"]) as port:
         assert await ask(port, authority)
         assert not await ask(port, other)
@@ -218,9 +182,9 @@ async def test_tls_and_who_may_ask(one_stream: Stream, tmp_path: Path) -> None:
 
 
 async def test_taken_port(one_stream: Stream) -> None:
-    scaler = Scaler(one_stream, OPTIONS, Workers(), Alone())
+    scaler = Scaler(one_stream, OPTIONS, FixedWorkers(), SoleLeader())
     async with serving(scaler) as port:
-        other = External(scaler)
+        other = KedaScaler(scaler.status)
         with pytest.raises(CannotListen, match=f"bad setting SCALER_PORT={port}: can't listen there"):
             await other.open(port)
         await other.close()

@@ -8,43 +8,43 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.workers.scaler.kubernetes import NAMESPACE, SELECTOR, ApiServer
-from tests.workers.scaler.policy.tools import beside, until
-from workers.scaler.cluster.api import Cluster
-from workers.scaler.cluster.pods import Pods
-from workers.scaler.observer import Replicas, Unseen
+from tests.workers.scaler.fake_kubernetes import NAMESPACE, SELECTOR, FakeApiServer
+from tests.workers.scaler.tasks import beside, until
+from workers.scaler.cluster.api import KubernetesApi
+from workers.scaler.cluster.pods import PodObserver
+from workers.scaler.surroundings import ObservationError, ReplicasSeen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
 @contextlib.asynccontextmanager
-async def watching(api: ApiServer) -> AsyncIterator[Pods]:
-    async with Cluster(NAMESPACE, "workers", api.url) as cluster:
-        pods = Pods(cluster)
+async def watching(api: FakeApiServer) -> AsyncIterator[PodObserver]:
+    async with KubernetesApi(NAMESPACE, "workers", api.url) as client:
+        pods = PodObserver(client)
         async with beside(pods.run()):
             yield pods
 
 
-async def look(pods: Pods) -> Replicas:
-    """As soon as they can be seen."""
-    found: list[Replicas] = []
+async def seen_by(pods: PodObserver) -> ReplicasSeen:
+    """Returns them as soon as they can be seen."""
+    found: list[ReplicasSeen] = []
 
     async def seen() -> bool:
-        with contextlib.suppress(Unseen):
-            found.append(await pods.look())
+        with contextlib.suppress(ObservationError):
+            found.append(await pods.observe())
         return bool(found)
 
     await until(seen)
     return found[0]
 
 
-async def until_seen(pods: Pods, ready: int, starting: int) -> list[float]:
+async def until_seen(pods: PodObserver, ready: int, starting: int) -> list[float]:
     """Start-up times that were told until then."""
     startups_s: list[float] = []
 
     async def seen() -> bool:
-        replicas = await look(pods)
+        replicas = await seen_by(pods)
         startups_s.extend(replicas.startups_s)
         return (replicas.ready, len(replicas.starting_ages_s)) == (ready, starting)
 
@@ -52,13 +52,13 @@ async def until_seen(pods: Pods, ready: int, starting: int) -> list[float]:
     return startups_s
 
 
-async def test_states_and_ages(pods_api: ApiServer) -> None:
+async def test_states_and_ages(pods_api: FakeApiServer) -> None:
     pods_api.replicas = 3
     pods_api.add(age_s=500, ready=True)
     pods_api.add(age_s=100)
     pods_api.add(age_s=20)
     async with watching(pods_api) as pods:
-        replicas = await look(pods)
+        replicas = await seen_by(pods)
         assert replicas.total == 3
         assert replicas.ready == 1
         first_s, second_s = replicas.starting_ages_s
@@ -67,7 +67,7 @@ async def test_states_and_ages(pods_api: ApiServer) -> None:
         assert pods_api.selectors == {SELECTOR}
 
 
-async def test_startup_is_from_creation_to_the_first_readiness(pods_api: ApiServer) -> None:
+async def test_startup_is_from_creation_to_the_first_readiness(pods_api: FakeApiServer) -> None:
     pods_api.replicas = 2
     pods_api.add(age_s=5000, ready=True)
     name = pods_api.add(age_s=40)
@@ -82,7 +82,7 @@ async def test_startup_is_from_creation_to_the_first_readiness(pods_api: ApiServ
         assert await until_seen(pods, 2, 0) == []
 
 
-async def test_unready_but_loaded_is_capacity_and_a_restart_is_none(pods_api: ApiServer) -> None:
+async def test_unready_but_loaded_is_capacity_and_a_restart_is_none(pods_api: FakeApiServer) -> None:
     """While Redis is away no worker is ready: that is no reason to order others."""
     pods_api.replicas = 2
     names = [pods_api.add(age_s=100, ready=True) for _ in range(2)]
@@ -91,11 +91,11 @@ async def test_unready_but_loaded_is_capacity_and_a_restart_is_none(pods_api: Ap
         pods_api.make_ready(names[0], False)
         pods_api.restart(names[1])
         await until_seen(pods, 1, 1)
-        replicas = await look(pods)
+        replicas = await seen_by(pods)
         assert replicas.starting_ages_s[0] < 50
 
 
-async def test_terminating_pods_do_not_count(pods_api: ApiServer) -> None:
+async def test_terminating_pods_do_not_count(pods_api: FakeApiServer) -> None:
     pods_api.replicas = 1
     names = [pods_api.add(ready=True) for _ in range(3)]
     async with watching(pods_api) as pods:
@@ -107,15 +107,15 @@ async def test_terminating_pods_do_not_count(pods_api: ApiServer) -> None:
         await until_seen(pods, 0, 1)  # the Deployment will replace it
 
 
-async def test_ordered_pods_count_before_they_are_created(pods_api: ApiServer) -> None:
+async def test_ordered_pods_count_before_they_are_created(pods_api: FakeApiServer) -> None:
     pods_api.replicas = 4
     pods_api.add(age_s=10)
     async with watching(pods_api) as pods:
         await until_seen(pods, 0, 4)
-        assert (await look(pods)).starting_ages_s[1:] == (0.0, 0.0, 0.0)
+        assert (await seen_by(pods)).starting_ages_s[1:] == (0.0, 0.0, 0.0)
 
 
-async def test_pods_of_a_rolling_update_do_not_count_twice(pods_api: ApiServer) -> None:
+async def test_pods_of_a_rolling_update_do_not_count_twice(pods_api: FakeApiServer) -> None:
     pods_api.replicas = 2
     for _ in range(2):
         pods_api.add(age_s=100, ready=True)
@@ -126,7 +126,7 @@ async def test_pods_of_a_rolling_update_do_not_count_twice(pods_api: ApiServer) 
         await until_seen(pods, 2, 0)
 
 
-async def test_what_changes_while_the_watch_is_broken_is_seen(pods_api: ApiServer) -> None:
+async def test_what_changes_while_the_watch_is_broken_is_seen(pods_api: FakeApiServer) -> None:
     pods_api.replicas = 2
     name = pods_api.add(age_s=30)
     async with watching(pods_api) as pods:
@@ -143,27 +143,27 @@ async def test_what_changes_while_the_watch_is_broken_is_seen(pods_api: ApiServe
         assert pods_api.lists > lists
 
 
-async def test_old_data_is_not_presented(pods_api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_old_data_is_not_presented(pods_api: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.scaler.cluster.pods._BROKEN_S", 0.0)
     pods_api.replicas = 1
     pods_api.add(ready=True)
     async with watching(pods_api) as pods:
-        await look(pods)
+        await seen_by(pods)
         pods_api.down = "/scale"
-        with pytest.raises(Unseen, match=r"the Deployment workers can't be read \(it is down\)"):
-            await pods.look()
+        with pytest.raises(ObservationError, match=r"the Deployment workers can't be read \(it is down\)"):
+            await pods.observe()
         assert pods.scale is None
         pods_api.down = "/pods"
         pods_api.break_watches()
         await until(lambda: pods.age_s > 0)
-        with pytest.raises(Unseen, match=r"the pods can't be watched \(it is down\)"):
-            await pods.look()
+        with pytest.raises(ObservationError, match=r"the pods can't be watched \(it is down\)"):
+            await pods.observe()
         pods_api.down = ""
         await until_seen(pods, 1, 0)
 
 
-async def test_nothing_there(api: ApiServer) -> None:
+async def test_nothing_there(api: FakeApiServer) -> None:
     url = api.url.rpartition(":")[0] + ":1"
-    async with Cluster(NAMESPACE, "workers", url) as cluster:
-        with pytest.raises(Unseen, match="the Deployment workers can't be read"):
-            await Pods(cluster).look()
+    async with KubernetesApi(NAMESPACE, "workers", url) as client:
+        with pytest.raises(ObservationError, match="the Deployment workers can't be read"):
+            await PodObserver(client).observe()

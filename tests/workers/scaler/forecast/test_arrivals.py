@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 LEAD_S = 31.0
 
 
-def seen(times_s: NDArray[np.float64], until_s: float, lead_s: float = LEAD_S, look_s: float = 1.0) -> Arrivals:
-    """After looks at jobs that came at those times."""
+def observed(times_s: NDArray[np.float64], until_s: float, lead_s: float = LEAD_S, interval_s: float = 1.0) -> Arrivals:
+    """After observations at jobs that came at those times."""
     arrivals = Arrivals.begin(0.0, 1000, 5.0)
-    for look in range(1, round(until_s / look_s) + 1):
-        now_s = look * look_s
-        arrivals = arrivals.seen(now_s, 1000 + int(np.searchsorted(times_s, now_s, side="right")), lead_s)
+    for look in range(1, round(until_s / interval_s) + 1):
+        now_s = look * interval_s
+        arrivals = arrivals.observe(now_s, 1000 + int(np.searchsorted(times_s, now_s, side="right")), lead_s)
     return arrivals
 
 
@@ -44,62 +44,62 @@ def poisson(rate: float, until_s: float, seed: int) -> NDArray[np.float64]:
 
 def test_where_nothing_came_nothing_is_expected() -> None:
     assert Arrivals.begin(0.0, 7, 5.0).forecast(LEAD_S).at(LEAD_S) == 0.0
-    assert seen(np.array([]), 300).forecast(LEAD_S) == (0.0, 0.0, 0.0, 0.0, 1.0)
+    assert observed(np.array([]), 300).forecast(LEAD_S) == (0.0, 0.0, 0.0, 0.0, 1.0)
 
 
 def test_a_first_job_is_no_rate_and_a_second_none_without_end() -> None:
-    assert seen(np.array([0.5]), 1).forecast(LEAD_S).at(LEAD_S) == 0
-    assert 0 < seen(np.array([0.5, 1.5]), 2).forecast(LEAD_S).at(LEAD_S) < 1
+    assert observed(np.array([0.5]), 1).forecast(LEAD_S).at(LEAD_S) == 0
+    assert 0 < observed(np.array([0.5, 1.5]), 2).forecast(LEAD_S).at(LEAD_S) < 1
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.2, 1.0, 7.0, 300.0])
-@pytest.mark.parametrize("look_s", [0.5, 1.0, 2.0])
-def test_the_rate_of_a_clock_is_found(rate: float, look_s: float) -> None:
+@pytest.mark.parametrize("interval_s", [0.5, 1.0, 2.0])
+def test_the_rate_of_a_clock_is_found(rate: float, interval_s: float) -> None:
     """As well as that can be: of rare jobs the last one is always just gone, or the next one due."""
-    forecast = seen(clock(lambda _: rate, 900), 900, look_s=look_s).forecast(LEAD_S)
+    forecast = observed(clock(lambda _: rate, 900), 900, interval_s=interval_s).forecast(LEAD_S)
     assert forecast.at(LEAD_S) == pytest.approx(rate, rel=0.05 if rate > 0.1 else 0.2)
     assert forecast.error < max(0.02, 0.1 * rate)
 
 
 def test_what_is_uncertain_is_said_to_be() -> None:
     """The error is what the forecasts of many Poisson streams differ by, or a little more."""
-    forecasts = [seen(poisson(1.0, 600, seed), 600).forecast(LEAD_S) for seed in range(25)]
+    forecasts = [observed(poisson(1.0, 600, seed), 600).forecast(LEAD_S) for seed in range(25)]
     rates = [forecast.at(LEAD_S) for forecast in forecasts]
     spread, error = statistics.stdev(rates), statistics.median(forecast.error for forecast in forecasts)
     assert statistics.fmean(rates) == pytest.approx(1, abs=0.1)
     assert 0.5 * spread < error < 3 * spread
-    clockwork = seen(clock(lambda _: 1.0, 600), 600).forecast(LEAD_S)
+    clockwork = observed(clock(lambda _: 1.0, 600), 600).forecast(LEAD_S)
     assert clockwork.error < error / 3
 
 
 def test_a_rate_that_holds_is_well_known_and_a_change_is_noticed_in_seconds() -> None:
     times_s = clock(lambda t: 0.4 if t < 900 else 1.6, 1200)
-    before = seen(times_s, 899).forecast(LEAD_S)
+    before = observed(times_s, 899).forecast(LEAD_S)
     assert before.at(LEAD_S) == pytest.approx(0.4, rel=0.05)
     assert before.error < 0.02
     # Soon after the step it is forgotten that it was less.
-    assert seen(times_s, 915).forecast(LEAD_S).at(LEAD_S) > 0.8
-    assert seen(times_s, 945).forecast(LEAD_S).at(LEAD_S) == pytest.approx(1.6, rel=0.3)
-    assert seen(times_s, 1150).forecast(LEAD_S).at(LEAD_S) == pytest.approx(1.6, rel=0.05)
+    assert observed(times_s, 915).forecast(LEAD_S).at(LEAD_S) > 0.8
+    assert observed(times_s, 945).forecast(LEAD_S).at(LEAD_S) == pytest.approx(1.6, rel=0.3)
+    assert observed(times_s, 1150).forecast(LEAD_S).at(LEAD_S) == pytest.approx(1.6, rel=0.05)
 
 
 def test_the_more_unevenly_jobs_come_the_longer_is_the_memory() -> None:
     even, uneven = clock(lambda _: 1.0, 900), poisson(1.0, 900, 1)
     bursts = np.repeat(poisson(0.1, 900, 2), 10)
-    lengths_s = [seen(times_s, 900).forecast(LEAD_S).window_s for times_s in (even, uneven, bursts)]
+    lengths_s = [observed(times_s, 900).forecast(LEAD_S).window_s for times_s in (even, uneven, bursts)]
     assert lengths_s == sorted(lengths_s)
     assert lengths_s[0] < lengths_s[2]
 
 
 def test_a_batch_is_no_rate_until_another_comes() -> None:
-    batch = Arrivals.begin(0.0, 0, 5.0).seen(5.0, 0, LEAD_S).seen(6.0, 40, LEAD_S)
+    batch = Arrivals.begin(0.0, 0, 5.0).observe(5.0, 0, LEAD_S).observe(6.0, 40, LEAD_S)
     assert batch.forecast(LEAD_S).at(LEAD_S) == 0
-    assert batch.seen(7.0, 80, LEAD_S).forecast(LEAD_S).at(LEAD_S) > 1
+    assert batch.observe(7.0, 80, LEAD_S).forecast(LEAD_S).at(LEAD_S) > 1
 
 
 def test_when_no_more_come_that_is_noticed_in_seconds() -> None:
     times_s = clock(lambda _: 1.0, 900)
-    rates = [seen(times_s, 900 + more_s).forecast(LEAD_S).at(LEAD_S) for more_s in (0, 15, 60)]
+    rates = [observed(times_s, 900 + more_s).forecast(LEAD_S).at(LEAD_S) for more_s in (0, 15, 60)]
     assert rates[0] == pytest.approx(1, rel=0.1)
     assert rates[1] < 0.5
     assert rates[2] < 0.1
@@ -118,7 +118,7 @@ def test_a_trend_is_followed_to_the_time_that_matters(process: str, lead_s: floa
             times_s = poisson(20.0, 3600, seed)
             keep = np.random.default_rng(100 + seed).random(len(times_s)) < (0.1 + slope * times_s) / 2.0
             streams.append(times_s[keep])
-    rates = [seen(times_s, 1800, lead_s).forecast(lead_s).at(lead_s) for times_s in streams]
+    rates = [observed(times_s, 1800, lead_s).forecast(lead_s).at(lead_s) for times_s in streams]
     times = 1 if process == "clock" else 10
     assert statistics.fmean(rates) == pytest.approx(times * (1.05 + slope * lead_s), rel=0.06)
 
@@ -133,7 +133,7 @@ def test_jobs_are_the_area_below_the_rate(rate: float, trend: float, from_s: flo
 
 
 @given(
-    looks=st.lists(
+    observations=st.lists(
         st.tuples(
             st.one_of(st.floats(0, 10), st.floats(0, 1e9), st.just(1e-9)),
             st.one_of(st.integers(0, 3), st.integers(0, 10**9)),
@@ -145,15 +145,15 @@ def test_jobs_are_the_area_below_the_rate(rate: float, trend: float, from_s: flo
     leads=st.lists(st.floats(1e-3, 1e6), min_size=1, max_size=3),
 )
 def test_whatever_comes_the_forecast_is_a_number_and_no_job_is_lost(
-    looks: list[tuple[float, int]], quiet_s: float, leads: list[float]
+    observations: list[tuple[float, int]], quiet_s: float, leads: list[float]
 ) -> None:
     arrivals, now_s, arrived = Arrivals.begin(100.0, 50, quiet_s), 100.0, 50
-    for i, (passed_s, jobs) in enumerate(looks):
+    for i, (passed_s, jobs) in enumerate(observations):
         now_s, arrived = now_s + passed_s, arrived + jobs
         lead_s = leads[i % len(leads)]
-        arrivals = arrivals.seen(now_s, arrived, lead_s)
+        arrivals = arrivals.observe(now_s, arrived, lead_s)
         forecast = arrivals.forecast(lead_s)
         assert all(math.isfinite(number) for number in forecast)
         assert forecast.error >= 0
-    arrivals = arrivals.seen(now_s + 1, arrived, 1.0)
+    arrivals = arrivals.observe(now_s + 1, arrived, 1.0)
     assert arrivals.total == arrived - 50

@@ -9,50 +9,50 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.scaler.forecast.track_record import MEMORY, Hindsight
-from workers.scaler.forecast.windows import WINDOWS_S, Fit, Moments, fits_of
+from workers.scaler.forecast.track_record import MEMORY, TrackRecord
+from workers.scaler.forecast.windows import WINDOWS_S, WindowFit, WindowSums, fit_windows
 
 LEAD_S = 30.0
 CONSTANTS = range(0, 2 * len(WINDOWS_S), 2)
 LINES = range(1, 2 * len(WINDOWS_S), 2)
 
 
-def said(*constants: float) -> list[Fit]:
+def said(*constants: float) -> list[WindowFit]:
     """Fits of those constant rates, and no line; the other windows say the last of them."""
     rates = [*constants, *[constants[-1]] * (len(WINDOWS_S) - len(constants))]
     return [
-        Fit(window_s, rate, (1.0, 1.0, 1.0), (1.0, 1.0, 1.0), rate, 0.0)
+        WindowFit(window_s, rate, (1.0, 1.0, 1.0), (1.0, 1.0, 1.0), rate, 0.0)
         for window_s, rate in zip(WINDOWS_S, rates, strict=True)
     ]
 
 
-def after(counts: list[int], lead_s: float = LEAD_S, dispersion: float = 1.0) -> Hindsight:
+def after(counts: list[int], lead_s: float = LEAD_S, dispersion: float = 1.0) -> TrackRecord:
     """After so many jobs in each second."""
-    hindsight, total = Hindsight(), 0
-    moments = [Moments() for _ in WINDOWS_S]
+    record, total = TrackRecord(), 0
+    sums = [WindowSums() for _ in WINDOWS_S]
     for second, jobs in enumerate(counts, start=1):
         total += jobs
-        moments = [one.later(window_s, 1.0, jobs) for window_s, one in zip(WINDOWS_S, moments, strict=True)]
-        hindsight = hindsight.seen(float(second), total, lead_s, dispersion, fits_of(second + 5.0, moments))
-    return hindsight
+        sums = [one.observe(window_s, 1.0, jobs) for window_s, one in zip(WINDOWS_S, sums, strict=True)]
+        record = record.observe(float(second), total, lead_s, dispersion, fit_windows(second + 5.0, sums))
+    return record
 
 
 def test_nobody_is_judged_before_the_time_that_was_foretold_is_over() -> None:
-    told = Hindsight().seen(0.0, 0, LEAD_S, 1.0, said(1.0, 2.0))
+    record = TrackRecord().observe(0.0, 0, LEAD_S, 1.0, said(1.0, 2.0))
     for second in range(1, 39):
-        told = told.seen(float(second), second, LEAD_S, 1.0, said(1.0, 2.0))
-        assert set(told.scores) == {0.0}
-    assert told.seen(39.0, 39, LEAD_S, 1.0, said(1.0, 2.0)).scores[0] == 0.0
-    assert told.seen(39.0, 39, LEAD_S, 1.0, said(1.0, 2.0)).scores[2] < 0
+        record = record.observe(float(second), second, LEAD_S, 1.0, said(1.0, 2.0))
+        assert set(record.scores) == {0.0}
+    assert record.observe(39.0, 39, LEAD_S, 1.0, said(1.0, 2.0)).scores[0] == 0.0
+    assert record.observe(39.0, 39, LEAD_S, 1.0, said(1.0, 2.0)).scores[2] < 0
 
 
 @pytest.mark.parametrize("dispersion", [0.5, 1.0, 8.0])
 @pytest.mark.parametrize("came", [0, 5, 18, 40])
 def test_the_judgement_is_the_likelihood_of_what_came(came: int, dispersion: float) -> None:
     """Of a Poisson count, over the dispersion, in the 18 seconds around the lead."""
-    hindsight = Hindsight().seen(0.0, 7, LEAD_S, dispersion, said(0.5, 1.0, 1.5))
-    hindsight = hindsight.seen(21.0, 10, LEAD_S, dispersion, said(0.0))
-    hindsight = hindsight.seen(39.0, 10 + came, LEAD_S, dispersion, said(0.0))
+    record = TrackRecord().observe(0.0, 7, LEAD_S, dispersion, said(0.5, 1.0, 1.5))
+    record = record.observe(21.0, 10, LEAD_S, dispersion, said(0.0))
+    record = record.observe(39.0, 10 + came, LEAD_S, dispersion, said(0.0))
 
     def likelihood(mean: float) -> float:
         return came * math.log(mean) - mean - math.lgamma(came + 1)
@@ -60,22 +60,22 @@ def test_the_judgement_is_the_likelihood_of_what_came(came: int, dispersion: flo
     # A quarter of a job is added to each mean, so that none is 0.
     means = [0.5 * 18 + 0.25, 18 + 0.25, 1.5 * 18 + 0.25]
     best = max(likelihood(mean) for mean in means)
-    for score, mean in zip(hindsight.scores[::2], means, strict=False):
+    for score, mean in zip(record.scores[::2], means, strict=False):
         assert score == pytest.approx((likelihood(mean) - best) / dispersion)
 
 
 def test_old_judgements_fade() -> None:
-    hindsight, total = Hindsight(), 0
+    record, total = TrackRecord(), 0
     for second in range(200):
         total += 1
-        hindsight = hindsight.seen(float(second), total, LEAD_S, 1.0, said(1.0, 2.0))
-    bad = hindsight.scores[2]
+        record = record.observe(float(second), total, LEAD_S, 1.0, said(1.0, 2.0))
+    bad = record.scores[2]
     # From now on both say the same.
     for second in range(200, 200 + 18 * 30):
         total += 1
-        hindsight = hindsight.seen(float(second), total, LEAD_S, 1.0, said(1.0))
+        record = record.observe(float(second), total, LEAD_S, 1.0, said(1.0))
     assert bad < -5
-    assert abs(hindsight.scores[2]) < abs(bad) * MEMORY**20
+    assert abs(record.scores[2]) < abs(bad) * MEMORY**20
 
 
 def test_lines_are_believed_where_the_rate_climbs_and_long_constants_where_it_does_not() -> None:
@@ -97,21 +97,21 @@ def test_one_that_was_wrong_at_first_is_believed_once_it_is_right(seed: int) -> 
 
 
 @given(
-    looks=st.lists(st.tuples(st.floats(1e-3, 1e3), st.integers(0, 10**6)), min_size=1, max_size=100),
+    observations=st.lists(st.tuples(st.floats(1e-3, 1e3), st.integers(0, 10**6)), min_size=1, max_size=100),
     leads=st.lists(st.floats(0.1, 1e5), min_size=1, max_size=5),
     dispersion=st.floats(0.005, 1e4),
 )
 def test_scores_are_numbers_and_what_is_kept_is_little(
-    looks: list[tuple[float, int]], leads: list[float], dispersion: float
+    observations: list[tuple[float, int]], leads: list[float], dispersion: float
 ) -> None:
     """Whatever becomes of the lead."""
-    hindsight, now_s, total = Hindsight(), 0.0, 0
-    moments = [Moments() for _ in WINDOWS_S]
-    for i, (passed_s, jobs) in enumerate(looks):
+    record, now_s, total = TrackRecord(), 0.0, 0
+    sums = [WindowSums() for _ in WINDOWS_S]
+    for i, (passed_s, jobs) in enumerate(observations):
         now_s, total = now_s + passed_s, total + jobs
-        moments = [one.later(window_s, passed_s, jobs) for window_s, one in zip(WINDOWS_S, moments, strict=True)]
-        lead_s = leads[i * len(leads) // len(looks)]
-        hindsight = hindsight.seen(now_s, total, lead_s, dispersion, fits_of(now_s + 5.0, moments))
-        assert max(hindsight.scores) == 0.0
-        assert all(math.isfinite(score) for score in hindsight.scores)
-        assert len(hindsight.told) <= 4 * len(leads)
+        sums = [one.observe(window_s, passed_s, jobs) for window_s, one in zip(WINDOWS_S, sums, strict=True)]
+        lead_s = leads[i * len(leads) // len(observations)]
+        record = record.observe(now_s, total, lead_s, dispersion, fit_windows(now_s + 5.0, sums))
+        assert max(record.scores) == 0.0
+        assert all(math.isfinite(score) for score in record.scores)
+        assert len(record.foretold) <= 4 * len(leads)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.scaler.forecast.windows import WINDOWS_S, Fit, Moments
+from workers.scaler.forecast.windows import WINDOWS_S, WindowFit, WindowSums
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 BIN_S = 0.05
 
 
-def looked_at(window_s: float, jobs: Iterable[tuple[float, int]]) -> Moments:
-    """After looks of (seconds since the one before, jobs that came in them)."""
-    moments = Moments()
+def observed(window_s: float, jobs: Iterable[tuple[float, int]]) -> WindowSums:
+    """After observations of (seconds since the one before, jobs that came in them)."""
+    sums = WindowSums()
     for passed_s, count in jobs:
-        moments = moments.later(window_s, passed_s, count)
-    return moments
+        sums = sums.observe(window_s, passed_s, count)
+    return sums
 
 
 def least_squares(counts: NDArray[np.int64], window_s: float, degree: int) -> tuple[NDArray[np.float64], float]:
@@ -43,8 +43,8 @@ def least_squares(counts: NDArray[np.int64], window_s: float, degree: int) -> tu
 def test_a_fit_is_the_weighted_least_squares(window_s: float, seen_s: float) -> None:
     generator = np.random.default_rng(5)
     counts = generator.poisson(np.linspace(0.01, 0.2, round(seen_s / BIN_S)))
-    moments = looked_at(window_s, [(BIN_S, int(count)) for count in counts])
-    fit = Fit.of(window_s, seen_s, moments)
+    sums = observed(window_s, [(BIN_S, int(count)) for count in counts])
+    fit = WindowFit.of(window_s, seen_s, sums)
     (level,), scale = least_squares(counts, window_s, 0)
     assert fit.level == pytest.approx(level, rel=1e-3)
     assert fit.constant[:2] == (fit.level, 0.0)
@@ -66,7 +66,7 @@ def test_what_it_foretells_varies_as_it_says(lead_s: float) -> None:
     told, levels = [], []
     for ages in ages_s:
         weights = np.exp(-ages / window_s)
-        fit = Fit.of(window_s, seen_s, Moments(float(weights.sum()), float((weights * ages).sum())))
+        fit = WindowFit.of(window_s, seen_s, WindowSums(float(weights.sum()), float((weights * ages).sum())))
         told.append(fit.rate + fit.trend * lead_s)
         levels.append(fit.level)
     # The mean within four of its own errors; a variance of 4,000 is known to 2 %.
@@ -83,38 +83,42 @@ def test_jobs_that_came_along_a_line_give_that_line(window: float, rate: float, 
     ages_s = (np.arange(20_000) + 0.5) * seen_s / 20_000
     jobs = (rate - slope * ages_s) * seen_s / 20_000
     weights = np.exp(-ages_s / window)
-    fit = Fit.of(window, seen_s, Moments(float((weights * jobs).sum()), float((weights * jobs * ages_s).sum())))
+    fit = WindowFit.of(
+        window, seen_s, WindowSums(float((weights * jobs).sum()), float((weights * jobs * ages_s).sum()))
+    )
     assert fit.rate == pytest.approx(rate, rel=1e-3)
     assert fit.trend == pytest.approx(slope, rel=1e-2, abs=1e-4 * rate)
 
 
 @given(
-    looks=st.lists(st.tuples(st.floats(0.1, 30), st.integers(0, 20)), min_size=1, max_size=40),
+    observations=st.lists(st.tuples(st.floats(0.1, 30), st.integers(0, 20)), min_size=1, max_size=40),
     window_s=st.sampled_from(WINDOWS_S),
 )
-def test_its_two_numbers_are_all_that_is_needed(looks: list[tuple[float, int]], window_s: float) -> None:
-    """They are the sums over all jobs, each in the middle of its look, however many looks ago."""
+def test_its_two_numbers_are_all_that_is_needed(observations: list[tuple[float, int]], window_s: float) -> None:
+    """They are the sums over all jobs, each in the middle of its look, however many observations ago."""
     weight = age_s = after_s = 0.0
-    for passed_s, count in reversed(looks):
+    for passed_s, count in reversed(observations):
         middle_s = after_s + passed_s / 2
         weight += count * math.exp(-middle_s / window_s)
         age_s += count * middle_s * math.exp(-middle_s / window_s)
         after_s += passed_s
-    moments = looked_at(window_s, looks)
-    assert moments.weight == pytest.approx(weight)
-    assert moments.age_s == pytest.approx(age_s)
+    sums = observed(window_s, observations)
+    assert sums.weight == pytest.approx(weight)
+    assert sums.age_s == pytest.approx(age_s)
 
 
 @given(
-    looks=st.lists(st.tuples(st.floats(0.1, 30), st.integers(0, 1000)), min_size=1, max_size=30),
+    observations=st.lists(st.tuples(st.floats(0.1, 30), st.integers(0, 1000)), min_size=1, max_size=30),
     window_s=st.sampled_from(WINDOWS_S),
     quiet_s=st.floats(0.01, 100),
     lead_s=st.floats(0, 1000),
 )
 def test_a_fit_is_certain_of_finite_numbers(
-    looks: list[tuple[float, int]], window_s: float, quiet_s: float, lead_s: float
+    observations: list[tuple[float, int]], window_s: float, quiet_s: float, lead_s: float
 ) -> None:
-    fit = Fit.of(window_s, quiet_s + sum(passed_s for passed_s, _ in looks), looked_at(window_s, looks))
+    fit = WindowFit.of(
+        window_s, quiet_s + sum(passed_s for passed_s, _ in observations), observed(window_s, observations)
+    )
     line = fit.line(lead_s)
     assert fit.level >= 0
     assert 0 < fit.constant.scale < math.inf

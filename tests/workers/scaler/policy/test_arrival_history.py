@@ -6,31 +6,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.scaler.policy.arrival_history import Recent
+from workers.scaler.policy.arrival_history import ArrivalHistory
 
 
-def looked(counts: list[int], objective_s: float) -> Recent:
+def observed(counts: list[int], objective_s: float) -> ArrivalHistory:
     """A look a second, from 1 s on."""
-    recent = Recent()
+    history = ArrivalHistory()
     for second, count in enumerate(counts, 1):
-        recent = recent.seen(float(second), count, objective_s)
-    return recent
+        history = history.observe(float(second), count, objective_s)
+    return history
 
 
 def test_the_jobs_that_came_last_have_waited_least() -> None:
-    recent = looked([0, 2, 4, 6, 8, 10], 5.0)
+    history = observed([0, 2, 4, 6, 8, 10], 5.0)
     # It is 6 s, 3 jobs wait: they came after 4.5 s, and 5 s later they have all waited for 5 s.
-    assert recent.due(3, 6.0, 5.0) == 0
-    assert recent.due(3, 9.5, 5.0) == 0
-    assert recent.due(3, 10.0, 5.0) == pytest.approx(1)
-    assert recent.due(3, 10.5, 5.0) == pytest.approx(2)
-    assert recent.due(3, 11.0, 5.0) == 3
-    assert recent.due(3, 100.0, 5.0) == 3
+    assert history.due(3, 6.0, 5.0) == 0
+    assert history.due(3, 9.5, 5.0) == 0
+    assert history.due(3, 10.0, 5.0) == pytest.approx(1)
+    assert history.due(3, 10.5, 5.0) == pytest.approx(2)
+    assert history.due(3, 11.0, 5.0) == 3
+    assert history.due(3, 100.0, 5.0) == 3
 
 
 def test_those_from_before_are_due_and_where_nothing_is_known_all_are() -> None:
-    assert looked([10] * 20, 5.0).due(4, 20.0, 5.0) == 4
-    assert Recent().due(4, 20.0, 5.0) == 4
+    assert observed([10] * 20, 5.0).due(4, 20.0, 5.0) == 4
+    assert ArrivalHistory().due(4, 20.0, 5.0) == 4
 
 
 @given(
@@ -43,8 +43,8 @@ def test_it_stays_small_and_due_is_some_of_those_that_wait(
     jobs: list[int], objective_s: float, later_s: float, share: float
 ) -> None:
     counts = [sum(jobs[: n + 1]) for n in range(len(jobs))]
-    recent, waiting = looked(counts, objective_s), int(share * counts[-1])
-    assert len(recent.looks) <= 2 * 64 + 2
-    soon, late = (recent.due(waiting, len(jobs) + after_s, objective_s) for after_s in (later_s, 2 * later_s))
+    history, waiting = observed(counts, objective_s), int(share * counts[-1])
+    assert len(history.counts) <= 2 * 64 + 2
+    soon, late = (history.due(waiting, len(jobs) + after_s, objective_s) for after_s in (later_s, 2 * later_s))
     assert 0 <= soon <= late <= waiting
-    assert recent.due(waiting, len(jobs) + 2 * objective_s, objective_s) == waiting
+    assert history.due(waiting, len(jobs) + 2 * objective_s, objective_s) == waiting

@@ -15,11 +15,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.processes import LoggedProcess, module
 from tests.servers import free_port
-from tests.workers.scaler.cluster.test_keda import REFERENCE, Keda
-from tests.workers.scaler.kubernetes import NAMESPACE, ApiServer
-from tests.workers.scaler.policy.tools import PATIENCE_S, until
+from tests.workers.scaler.cluster.keda_client import REFERENCE, KedaClient
+from tests.workers.scaler.fake_kubernetes import NAMESPACE, FakeApiServer
+from tests.workers.scaler.tasks import PATIENCE_S, until
 from tests.workers.stream.actions import accept, finish_all
-from workers.scaler.__main__ import LEASE, run
+from workers.scaler.__main__ import LEASE_OBJECT, run
 from workers.scaler.settings import ScalerSettings
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from workers.stream import Stream, StreamSettings
 
 
-def settings_of(stream: StreamSettings, api: ApiServer, **more: Any) -> ScalerSettings:
+def settings_of(stream: StreamSettings, api: FakeApiServer, **more: Any) -> ScalerSettings:
     return ScalerSettings(
         **{
             "redis_url": stream.redis_url,
@@ -73,7 +73,7 @@ async def metrics(probes: str) -> dict[str, float]:
 
 
 async def test_direct_from_nothing_to_workers_and_back(
-    one_stream: Stream, one_settings: StreamSettings, api: ApiServer
+    one_stream: Stream, one_settings: StreamSettings, api: FakeApiServer
 ) -> None:
     """Where a start takes next to nothing, and late jobs cost little, idle workers go soon."""
     settings = settings_of(
@@ -115,12 +115,12 @@ async def test_direct_from_nothing_to_workers_and_back(
         assert "replicas: " in text
         assert (await ask(f"{probes}/healthz"))[0] == 200
     # The next one needs not wait for the Lease to run out.
-    assert api.leases[LEASE]["spec"]["holderIdentity"] == ""
+    assert api.leases[LEASE_OBJECT]["spec"]["holderIdentity"] == ""
     assert all(patch <= 3 for patch in api.patches)
 
 
 async def test_somebody_elses_change_is_put_right(
-    one_stream: Stream, one_settings: StreamSettings, api: ApiServer
+    one_stream: Stream, one_settings: StreamSettings, api: FakeApiServer
 ) -> None:
     settings = settings_of(one_settings, api, scaler_mode="direct", min_replicas=2, max_replicas=2)
     async with running(settings):
@@ -130,13 +130,13 @@ async def test_somebody_elses_change_is_put_right(
 
 
 async def test_of_two_scalers_one_acts_and_the_other_takes_over(
-    one_stream: Stream, one_settings: StreamSettings, api: ApiServer
+    one_stream: Stream, one_settings: StreamSettings, api: FakeApiServer
 ) -> None:
     first = settings_of(one_settings, api, scaler_mode="direct", pod_name="first", min_replicas=1)
     second = settings_of(one_settings, api, scaler_mode="direct", pod_name="second", min_replicas=2)
 
     def holder() -> str:
-        return str(api.leases.get(LEASE, {}).get("spec", {}).get("holderIdentity", ""))
+        return str(api.leases.get(LEASE_OBJECT, {}).get("spec", {}).get("holderIdentity", ""))
 
     async with contextlib.AsyncExitStack() as stack:
         leader = contextlib.AsyncExitStack()
@@ -158,12 +158,12 @@ async def test_of_two_scalers_one_acts_and_the_other_takes_over(
 
 
 async def test_keda_mode_asks_and_never_patches(
-    one_stream: Stream, one_settings: StreamSettings, api: ApiServer
+    one_stream: Stream, one_settings: StreamSettings, api: FakeApiServer
 ) -> None:
     settings = settings_of(one_settings, api)
     async with running(settings):
         async with grpc.aio.insecure_channel(f"127.0.0.1:{settings.scaler_port}") as channel:
-            keda = Keda(channel)
+            keda = KedaClient(channel)
             active = aiter(keda.stream_is_active(REFERENCE, wait_for_ready=True))
             async with asyncio.timeout(PATIENCE_S):
                 assert not (await anext(active)).result
@@ -179,7 +179,7 @@ async def test_keda_mode_asks_and_never_patches(
         assert api.patches == []
 
 
-async def test_no_api_server_at_first(one_stream: Stream, one_settings: StreamSettings, api: ApiServer) -> None:
+async def test_no_api_server_at_first(one_stream: Stream, one_settings: StreamSettings, api: FakeApiServer) -> None:
     api.down = "/"
     await accept(one_stream)
     async with running(settings_of(one_settings, api, scaler_mode="direct")) as probes:
@@ -195,7 +195,7 @@ async def test_no_api_server_at_first(one_stream: Stream, one_settings: StreamSe
 
 @pytest.mark.parametrize("port", ["probe_port", "scaler_port"])
 async def test_taken_port_is_a_bad_setting(
-    one_settings: StreamSettings, api: ApiServer, port: str, caplog: pytest.LogCaptureFixture
+    one_settings: StreamSettings, api: FakeApiServer, port: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.create_server(("0.0.0.0", 0)) as taken:  # noqa: S104 - as the scaler does
         number = taken.getsockname()[1]
@@ -204,7 +204,7 @@ async def test_taken_port_is_a_bad_setting(
 
 
 async def test_refused_patch_is_said_and_tried_again(
-    one_stream: Stream, one_settings: StreamSettings, api: ApiServer, caplog: pytest.LogCaptureFixture
+    one_stream: Stream, one_settings: StreamSettings, api: FakeApiServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     api.forbidden = "PATCH"
     async with running(settings_of(one_settings, api, scaler_mode="direct", min_replicas=1)):
@@ -224,7 +224,7 @@ def scaler_process(folder: Path, **environment: str) -> LoggedProcess:
 
 @pytest.mark.fault
 async def test_process_scales_until_it_is_told_to_stop(
-    one_stream: Stream, one_settings: StreamSettings, api: ApiServer, tmp_path: Path
+    one_stream: Stream, one_settings: StreamSettings, api: FakeApiServer, tmp_path: Path
 ) -> None:
     process = scaler_process(
         tmp_path,
@@ -242,11 +242,11 @@ async def test_process_scales_until_it_is_told_to_stop(
     finally:
         process.kill()
         await process.code()
-    assert "INFO workers.scaler.loop: " in process.text
+    assert "INFO workers.scaler.decision_log: " in process.text
     assert " replicas: " in process.text
     assert "stopped" in process.text
     assert "Traceback" not in process.text
-    assert api.leases[LEASE]["spec"]["holderIdentity"] == ""
+    assert api.leases[LEASE_OBJECT]["spec"]["holderIdentity"] == ""
     assert await one_stream.remembered()
 
 

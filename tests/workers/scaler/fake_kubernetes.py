@@ -1,4 +1,4 @@
-"""A small API server: one Deployment's scale, its pods with a watch, and Leases with versions, over HTTP."""
+"""A small Kubernetes API server: one Deployment's scale, its pods with a watch, and Lease objects with versions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def when(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-class ApiServer:
+class FakeApiServer:
     """What the cluster knows. With `controller`, the Deployment's pods are made and deleted as the scale says."""
 
     def __init__(self, controller: bool = True) -> None:
@@ -185,9 +185,9 @@ def _condition(ready: bool, at_s: float | None = None) -> Document:
 
 
 @contextlib.asynccontextmanager
-async def api_server(controller: bool = True) -> AsyncIterator[ApiServer]:
+async def api_server(controller: bool = True) -> AsyncIterator[FakeApiServer]:
     """A running one."""
-    server = ApiServer(controller)
+    server = FakeApiServer(controller)
     scale = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/workers/scale"
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
     routes = (

@@ -1,4 +1,4 @@
-"""What tests of the scaler share."""
+"""Tasks beside a test, and waiting for a condition."""
 
 from __future__ import annotations
 

@@ -1,0 +1,50 @@
+"""What a scaler has seen and decided: its rounds write it; KEDA's calls, the probe and the metrics read it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workers.scaler.policy import Decision, State
+    from workers.scaler.surroundings import Leadership, ReplicasSeen
+
+
+class ScalerStatus:
+    """The status of one scaler; `changed` is notified after each round."""
+
+    def __init__(self, leadership: Leadership) -> None:
+        self._leadership = leadership
+        self._round_s = time.monotonic()
+        self.decision: Decision | None = None  # the one in force
+        self.outstanding: int | None = None  # jobs that were last seen to wait or run; None: they can't be seen
+        self.replicas: ReplicasSeen | None = None  # None: they can't be seen
+        self.learnt: State | None = None  # by the policy, if this scaler leads
+        self.changes = 0  # times that another number was decided here
+        self.failures = 0  # rounds in which something could not be seen
+        self.changed = asyncio.Condition()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this scaler decides."""
+        return self._leadership.leads
+
+    @property
+    def active(self) -> bool:
+        """Whether there is to be a worker at all: by the decision, or for a job that has come since."""
+        return bool(self.decision and self.decision.replicas) or bool(self.outstanding)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the last round began: a scaler that is stuck needs a restart."""
+        return time.monotonic() - self._round_s
+
+    def begin_round(self) -> None:
+        """Sets `age_s` to 0."""
+        self._round_s = time.monotonic()
+
+    async def end_round(self) -> None:
+        """Wakes all who wait for `changed`."""
+        async with self.changed:
+            self.changed.notify_all()
