@@ -45,7 +45,7 @@ class _Worker:
 
 
 class Fleet:
-    """The workers, as the scaler sees them and as it wants them.
+    """The workers: a scaler observes them here, and here its decisions are carried out.
 
     `start` starts the worker process of that number, counted from 1; one that does not stop within `patience_s`
     seconds is killed.

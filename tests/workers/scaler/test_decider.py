@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from workers.scaler.decider import Decider
 from workers.scaler.jobs import JobsSeen
-from workers.scaler.memory import VERSION, Memory, dump, dump_decision, load, load_decision
+from workers.scaler.memory import Memory, dump, dump_decision, load
 from workers.scaler.policy import Decision, Options
 from workers.scaler.surroundings import ReplicasSeen
 
@@ -85,37 +85,6 @@ def test_restarted_scaler_decides_as_if_it_had_gone_on() -> None:
         seen = jobs(now_s, int(now_s) // 2, 3, 2), ReplicasSeen(3, 3)
         assert again.decide(*seen) == decider.decide(*seen)
     assert again.state == decider.state
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"{",
-        b"[]",
-        b"null",
-        b'{"version":"0-0","memory":{}}',
-        b'{"version":"%b","memory":{"now_s":1}}' % VERSION.encode(),
-    ],
-)
-def test_other_state_is_no_state(data: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    assert load(data) is None
-    assert "starting anew" in caplog.text
-
-
-def test_state_of_the_wrong_types_is_not_written() -> None:
-    decider = Decider(OPTIONS)
-    busy(decider)
-    memory = remember(decider)
-    wrong = memory.model_copy(update={"services_seen": {"w1": "many"}})
-    with pytest.raises(ValueError, match="the state can't be written"):
-        dump(wrong)
-
-
-def test_verdicts_of_others_are_checked() -> None:
-    decision = Decision(3, "because", 1.5, 31.0, 1_700_000_000_000, held=True)
-    assert load_decision(dump_decision(decision)) == decision
-    for data in (b"", b"3", b'{"replicas":-1,"reason":""}', b'{"replicas":"x"}'):
-        assert load_decision(data) is None
 
 
 def test_policy_that_fails_costs_nobody_a_worker(

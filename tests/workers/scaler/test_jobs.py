@@ -167,7 +167,7 @@ async def test_scaler_hears_of_jobs_that_nobody_is_free_for(stream: Stream) -> N
         await until_heard(lambda: heard == ["w1", "unserved", "unserved"])
 
 
-async def test_server_that_is_away_is_not_seen() -> None:
+async def test_a_server_that_is_away_is_an_observation_error() -> None:
     stream = Stream(StreamSettings(redis_url=f"redis://127.0.0.1:{free_port()}/0"))
     with pytest.raises(ObservationError, match="the stream can't be read"):
         await JobObserver(stream).observe()

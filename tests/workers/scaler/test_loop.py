@@ -207,7 +207,7 @@ async def test_scaler_that_starts_without_a_server_waits_for_it(start_server: Ca
     await stream.close()
 
 
-async def test_deed_that_fails_is_done_again(one_stream: Stream, caplog: pytest.LogCaptureFixture) -> None:
+async def test_actuation_that_fails_is_tried_again(one_stream: Stream, caplog: pytest.LogCaptureFixture) -> None:
     deeds: list[float] = []
 
     async def act(_verdict: Decision) -> None:

@@ -179,7 +179,9 @@ async def test_keda_mode_asks_and_never_patches(
         assert api.patches == []
 
 
-async def test_no_api_server_at_first(one_stream: Stream, one_settings: StreamSettings, api: FakeApiServer) -> None:
+async def test_a_scaler_that_starts_without_an_api_server_waits_for_it(
+    one_stream: Stream, one_settings: StreamSettings, api: FakeApiServer
+) -> None:
     api.down = "/"
     await accept(one_stream)
     async with running(settings_of(one_settings, api, scaler_mode="direct")) as probes:
@@ -262,7 +264,9 @@ async def test_process_scales_until_it_is_told_to_stop(
         ({"KUBERNETES_URL": "nowhere"}, "bad setting KUBERNETES_URL='nowhere': "),
     ],
 )
-async def test_bad_settings(tmp_path: Path, environment: dict[str, str], says: str) -> None:
+async def test_bad_settings_end_the_process_with_one_line(
+    tmp_path: Path, environment: dict[str, str], says: str
+) -> None:
     process = scaler_process(tmp_path, **environment)
     assert await process.code() == 2
     assert process.text.startswith(says)
@@ -270,7 +274,7 @@ async def test_bad_settings(tmp_path: Path, environment: dict[str, str], says: s
 
 
 @pytest.mark.fault
-async def test_outside_of_a_cluster(tmp_path: Path) -> None:
+async def test_a_scaler_outside_of_a_cluster_fails_with_a_reason(tmp_path: Path) -> None:
     process = scaler_process(tmp_path)
     assert await process.code() == 1
     assert "this is no pod of a cluster, or it has no token" in process.text

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# client-go's names and defaults, in seconds.
 LEASE_DURATION_S = 15.0
 RENEW_DEADLINE_S = 10.0
 RETRY_PERIOD_S = 2.0
@@ -71,15 +72,15 @@ class LeaderElection:
     async def _try(self) -> None:
         before_s = time.monotonic()
         try:
-            held = await self._take()
+            taken = await self._take()
         except ApiError as error:
             if not self._warned:
                 logger.warning("the Lease object %s can't be read or written (%s), trying again", self._name, error)
             self._warned = True
             return
         self._warned = False
-        self._until_s = before_s + self._deadline_s if held else 0.0
-        if held:
+        self._until_s = before_s + self._deadline_s if taken else 0.0
+        if taken:
             self.holder = self._identity
 
     def _tell(self) -> None:

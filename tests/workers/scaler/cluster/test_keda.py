@@ -141,7 +141,7 @@ async def test_many_callers_are_told_at_once(one_stream: Stream) -> None:
             assert all(answer.result for answer in await asyncio.gather(*map(anext, streams)))
 
 
-async def test_tls_and_who_may_ask(one_stream: Stream, tmp_path: Path) -> None:
+async def test_with_tls_only_clients_of_the_authority_may_ask(one_stream: Stream, tmp_path: Path) -> None:
     authority, other = trustme.CA(), trustme.CA()
     files = {}
     issued = authority.issue_cert("localhost")
@@ -181,7 +181,7 @@ async def test_tls_and_who_may_ask(one_stream: Stream, tmp_path: Path) -> None:
         assert not await ask(port, None)
 
 
-async def test_taken_port(one_stream: Stream) -> None:
+async def test_a_taken_port_is_an_error(one_stream: Stream) -> None:
     scaler = Scaler(one_stream, OPTIONS, FixedWorkers(), SoleLeader())
     async with serving(scaler) as port:
         other = KedaScaler(scaler.status)

@@ -52,7 +52,7 @@ async def until_seen(pods: PodObserver, ready: int, starting: int) -> list[float
     return startups_s
 
 
-async def test_states_and_ages(pods_api: FakeApiServer) -> None:
+async def test_pods_are_ready_or_have_been_starting_for_some_time(pods_api: FakeApiServer) -> None:
     pods_api.replicas = 3
     pods_api.add(age_s=500, ready=True)
     pods_api.add(age_s=100)
@@ -162,7 +162,7 @@ async def test_old_data_is_not_presented(pods_api: FakeApiServer, monkeypatch: p
         await until_seen(pods, 1, 0)
 
 
-async def test_nothing_there(api: FakeApiServer) -> None:
+async def test_an_api_server_that_is_away_is_an_observation_error(api: FakeApiServer) -> None:
     url = api.url.rpartition(":")[0] + ":1"
     async with KubernetesApi(NAMESPACE, "workers", url) as client:
         with pytest.raises(ObservationError, match="the Deployment workers can't be read"):

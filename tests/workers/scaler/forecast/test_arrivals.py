@@ -22,16 +22,16 @@ LEAD_S = 31.0
 
 
 def observed(times_s: NDArray[np.float64], until_s: float, lead_s: float = LEAD_S, interval_s: float = 1.0) -> Arrivals:
-    """After observations at jobs that came at those times."""
+    """After observing jobs that came at those times."""
     arrivals = Arrivals.begin(0.0, 1000, 5.0)
-    for look in range(1, round(until_s / interval_s) + 1):
-        now_s = look * interval_s
+    for step in range(1, round(until_s / interval_s) + 1):
+        now_s = step * interval_s
         arrivals = arrivals.observe(now_s, 1000 + int(np.searchsorted(times_s, now_s, side="right")), lead_s)
     return arrivals
 
 
 def clock(rate: Callable[[float], float], until_s: float) -> NDArray[np.float64]:
-    """Job k comes when the integral of the rate is k less a half: not just when it is looked, where rates are round."""
+    """Job k comes when the integral of the rate is k - 0.5, so that round rates do not fall on the observations."""
     times_s = np.arange(0, until_s, 0.01)
     counts = np.cumsum([rate(time_s) * 0.01 for time_s in times_s.tolist()])
     return times_s[np.searchsorted(counts, np.arange(0.5, counts[-1] - 0.01))]
@@ -42,7 +42,7 @@ def poisson(rate: float, until_s: float, seed: int) -> NDArray[np.float64]:
     return np.sort(generator.uniform(0, until_s, generator.poisson(rate * until_s)))
 
 
-def test_where_nothing_came_nothing_is_expected() -> None:
+def test_no_jobs_are_expected_if_none_came() -> None:
     assert Arrivals.begin(0.0, 7, 5.0).forecast(LEAD_S).at(LEAD_S) == 0.0
     assert observed(np.array([]), 300).forecast(LEAD_S) == (0.0, 0.0, 0.0, 0.0, 1.0)
 
@@ -61,7 +61,7 @@ def test_the_rate_of_a_clock_is_found(rate: float, interval_s: float) -> None:
     assert forecast.error < max(0.02, 0.1 * rate)
 
 
-def test_what_is_uncertain_is_said_to_be() -> None:
+def test_the_error_is_how_much_forecasts_differ() -> None:
     """The error is what the forecasts of many Poisson streams differ by, or a little more."""
     forecasts = [observed(poisson(1.0, 600, seed), 600).forecast(LEAD_S) for seed in range(25)]
     rates = [forecast.at(LEAD_S) for forecast in forecasts]
@@ -97,7 +97,7 @@ def test_a_batch_is_no_rate_until_another_comes() -> None:
     assert batch.observe(7.0, 80, LEAD_S).forecast(LEAD_S).at(LEAD_S) > 1
 
 
-def test_when_no_more_come_that_is_noticed_in_seconds() -> None:
+def test_an_end_of_arrivals_is_noticed_in_seconds() -> None:
     times_s = clock(lambda _: 1.0, 900)
     rates = [observed(times_s, 900 + more_s).forecast(LEAD_S).at(LEAD_S) for more_s in (0, 15, 60)]
     assert rates[0] == pytest.approx(1, rel=0.1)
@@ -144,7 +144,7 @@ def test_jobs_are_the_area_below_the_rate(rate: float, trend: float, from_s: flo
     quiet_s=st.floats(1e-3, 1e4),
     leads=st.lists(st.floats(1e-3, 1e6), min_size=1, max_size=3),
 )
-def test_whatever_comes_the_forecast_is_a_number_and_no_job_is_lost(
+def test_whatever_comes_the_forecast_is_finite_and_no_job_is_lost(
     observations: list[tuple[float, int]], quiet_s: float, leads: list[float]
 ) -> None:
     arrivals, now_s, arrived = Arrivals.begin(100.0, 50, quiet_s), 100.0, 50

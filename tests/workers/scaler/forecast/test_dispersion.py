@@ -21,10 +21,10 @@ LENGTH_S = 3600.0
 
 
 def index_of(times_s: NDArray[np.float64], interval_s: float = 1.0, length_s: float = LENGTH_S) -> float:
-    """After observations at jobs that came at those times."""
+    """After observing jobs that came at those times."""
     dispersion, seen = Dispersion(), 0
-    for look in range(1, int(length_s / interval_s) + 1):
-        now_s = look * interval_s
+    for step in range(1, int(length_s / interval_s) + 1):
+        now_s = step * interval_s
         total = int(np.searchsorted(times_s, now_s, side="right"))
         dispersion = dispersion.observe(now_s, interval_s, total - seen, total / now_s, now_s, SCALE_S)
         seen = total
@@ -37,11 +37,11 @@ def poisson(rate: float, seed: int) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("rate", [0.02, 0.13, 0.5, 0.77, 1.0, 2.3, 10.0, 100.0])
-def test_of_a_clock_it_is_next_to_nothing(rate: float) -> None:
+def test_the_index_of_a_clock_is_almost_zero(rate: float) -> None:
     assert index_of(np.arange(0.3, LENGTH_S, 1 / rate)) < 0.06
 
 
-def test_of_a_clock_that_runs_ever_faster_too() -> None:
+def test_the_index_of_a_clock_that_speeds_up_is_small_too() -> None:
     """The square root of the time has a rate that changes; from 0.1 to 1 job/s here."""
     counts = np.arange(1, 0.55 * LENGTH_S)
     a, b = 0.9 / LENGTH_S / 2, 0.1
@@ -49,7 +49,7 @@ def test_of_a_clock_that_runs_ever_faster_too() -> None:
 
 
 @pytest.mark.parametrize(("rate", "error"), [(0.05, 0.4), (0.3, 0.25), (1.0, 0.25), (5.0, 0.25), (50.0, 0.25)])
-def test_of_a_poisson_process_it_is_one(rate: float, error: float) -> None:
+def test_the_index_of_a_poisson_process_is_one(rate: float, error: float) -> None:
     """It rests on some dozens of pairs of counts, or on a dozen where jobs are rare: a single one may be far off."""
     found = [index_of(poisson(rate, seed)) for seed in range(10)]
     assert statistics.fmean(found) == pytest.approx(1, abs=error)
@@ -58,13 +58,13 @@ def test_of_a_poisson_process_it_is_one(rate: float, error: float) -> None:
 
 
 @pytest.mark.parametrize("size", [10, 20])
-def test_of_batches_it_is_their_size(size: int) -> None:
+def test_the_index_of_batches_is_their_size(size: int) -> None:
     found = [index_of(np.repeat(poisson(1 / size, seed), size)) for seed in range(10)]
     assert statistics.fmean(found) == pytest.approx(size, rel=0.3)
     assert min(found) > 5
 
 
-def test_how_often_it_is_looked_at_matters_little() -> None:
+def test_the_interval_between_observations_matters_little() -> None:
     for streams in (
         [poisson(0.5, seed) for seed in range(5)],
         [np.repeat(poisson(0.1, seed), 10) for seed in range(5)],
@@ -76,14 +76,14 @@ def test_how_often_it_is_looked_at_matters_little() -> None:
         assert seldom == pytest.approx(often, rel=0.3, abs=0.05)
 
 
-def test_before_anything_is_known_it_is_taken_for_a_poisson_process() -> None:
+def test_a_poisson_process_is_assumed_before_anything_is_known() -> None:
     assert Dispersion().index == 1.0
     assert index_of(np.array([5.2]), length_s=60) == pytest.approx(1.0, abs=0.5)
     # A few jobs, as by a clock, are no proof of one yet.
     assert 0.1 < index_of(np.arange(5.0, 60, 10), length_s=60) < 1.0
 
 
-def test_it_changes_when_the_jobs_do() -> None:
+def test_the_index_changes_when_the_jobs_do() -> None:
     calm = np.arange(0.5, 1800, 1.0)
     wild = 1800 + np.repeat(poisson(0.1, 4)[:180], 10)
     assert index_of(calm, length_s=1800) < 0.05
@@ -96,7 +96,7 @@ def test_it_changes_when_the_jobs_do() -> None:
     ),
     scale_s=st.floats(0, 1e4),
 )
-def test_it_is_a_number_and_what_is_kept_is_little(observations: list[tuple[float, int]], scale_s: float) -> None:
+def test_the_index_is_finite_and_little_is_kept(observations: list[tuple[float, int]], scale_s: float) -> None:
     dispersion, now_s, total = Dispersion(), 0.0, 0
     for passed_s, jobs in observations:
         now_s, total = now_s + passed_s, total + jobs

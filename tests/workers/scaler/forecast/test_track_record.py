@@ -37,7 +37,7 @@ def after(counts: list[int], lead_s: float = LEAD_S, dispersion: float = 1.0) ->
     return record
 
 
-def test_nobody_is_judged_before_the_time_that_was_foretold_is_over() -> None:
+def test_no_fit_is_judged_before_the_time_that_it_foretold_is_over() -> None:
     record = TrackRecord().observe(0.0, 0, LEAD_S, 1.0, said(1.0, 2.0))
     for second in range(1, 39):
         record = record.observe(float(second), second, LEAD_S, 1.0, said(1.0, 2.0))
@@ -78,7 +78,7 @@ def test_old_judgements_fade() -> None:
     assert abs(record.scores[2]) < abs(bad) * MEMORY**20
 
 
-def test_lines_are_believed_where_the_rate_climbs_and_long_constants_where_it_does_not() -> None:
+def test_lines_are_believed_if_the_rate_climbs_and_long_constants_if_it_does_not() -> None:
     climbing = after([round(t * t / 100) - round((t - 1) ** 2 / 100) for t in range(1, 901)], lead_s=120.0)
     assert max(climbing.scores[i] for i in LINES) == 0.0
     assert max(climbing.scores[i] for i in CONSTANTS) < -3
@@ -89,7 +89,7 @@ def test_lines_are_believed_where_the_rate_climbs_and_long_constants_where_it_do
 
 
 @pytest.mark.parametrize("seed", [3, 4, 5])
-def test_one_that_was_wrong_at_first_is_believed_once_it_is_right(seed: int) -> None:
+def test_a_fit_that_was_wrong_at_first_is_believed_once_it_is_right(seed: int) -> None:
     """Long lines of the first minutes are drawn through next to nothing, and lead anywhere."""
     counts = np.random.default_rng(seed).poisson(np.linspace(1.0, 20.0, 3600)[:1800]).tolist()
     scores = after(counts, lead_s=300.0).scores
@@ -101,7 +101,7 @@ def test_one_that_was_wrong_at_first_is_believed_once_it_is_right(seed: int) -> 
     leads=st.lists(st.floats(0.1, 1e5), min_size=1, max_size=5),
     dispersion=st.floats(0.005, 1e4),
 )
-def test_scores_are_numbers_and_what_is_kept_is_little(
+def test_scores_are_finite_and_little_is_kept(
     observations: list[tuple[float, int]], leads: list[float], dispersion: float
 ) -> None:
     """Whatever becomes of the lead."""

@@ -58,7 +58,7 @@ def test_a_fit_is_the_weighted_least_squares(window_s: float, seen_s: float) -> 
 
 
 @pytest.mark.parametrize("lead_s", [0.0, 31.0, 300.0])
-def test_what_it_foretells_varies_as_it_says(lead_s: float) -> None:
+def test_forecasts_vary_as_much_as_the_fit_says(lead_s: float) -> None:
     """Over many Poisson streams of the same rate."""
     window_s, seen_s, rate = 64.0, 400.0, 2.0
     generator = np.random.default_rng(6)
@@ -94,8 +94,8 @@ def test_jobs_that_came_along_a_line_give_that_line(window: float, rate: float, 
     observations=st.lists(st.tuples(st.floats(0.1, 30), st.integers(0, 20)), min_size=1, max_size=40),
     window_s=st.sampled_from(WINDOWS_S),
 )
-def test_its_two_numbers_are_all_that_is_needed(observations: list[tuple[float, int]], window_s: float) -> None:
-    """They are the sums over all jobs, each in the middle of its look, however many observations ago."""
+def test_two_sums_are_all_that_a_window_needs(observations: list[tuple[float, int]], window_s: float) -> None:
+    """They are the sums over all jobs, each in the middle of its interval, however many observations ago."""
     weight = age_s = after_s = 0.0
     for passed_s, count in reversed(observations):
         middle_s = after_s + passed_s / 2
@@ -113,7 +113,7 @@ def test_its_two_numbers_are_all_that_is_needed(observations: list[tuple[float, 
     quiet_s=st.floats(0.01, 100),
     lead_s=st.floats(0, 1000),
 )
-def test_a_fit_is_certain_of_finite_numbers(
+def test_a_fit_has_finite_numbers(
     observations: list[tuple[float, int]], window_s: float, quiet_s: float, lead_s: float
 ) -> None:
     fit = WindowFit.of(

@@ -42,7 +42,7 @@ ABSURD: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("what", ABSURD)
-def test_absurd_input_holds_the_last_decision(what: str) -> None:
+def test_absurd_input_repeats_the_last_decision(what: str) -> None:
     watch = settled()
     before = watch.decisions[-1].replicas
     assert watch.state is not None
@@ -79,7 +79,7 @@ def test_pods_go_in_time_although_the_clock_went_back() -> None:
 
 
 @pytest.mark.parametrize("what", ABSURD)
-def test_a_first_look_may_be_absurd(what: str) -> None:
+def test_a_first_snapshot_may_be_absurd(what: str) -> None:
     options = Options(max_replicas=20)
     first = replace(Snapshot(0.0, 10, 0, 4, 4), **ABSURD[what])
     state = start(first, options)

@@ -63,11 +63,11 @@ def consistent(draw: st.DrawFn) -> list[Snapshot]:
     """As a real cluster might show them, with anything from nothing to floods."""
     now_s, arrived = draw(st.sampled_from([0.0, 1.7e9])), draw(st.integers(0, 10**6))
     size = draw(st.sampled_from([2, 50, 10**7]))
-    looks = []
+    snapshots = []
     for _ in range(draw(st.integers(1, 12))):
         now_s += draw(st.one_of(st.floats(0.5, 2), st.floats(0, 1e-3), st.floats(0, 1e6)))
         arrived += draw(st.integers(0, size))
-        looks.append(
+        snapshots.append(
             Snapshot(
                 now_s,
                 arrived,
@@ -79,7 +79,7 @@ def consistent(draw: st.DrawFn) -> list[Snapshot]:
                 tuple(draw(st.lists(st.floats(1e-3, 1e3), max_size=2))),
             )
         )
-    return looks
+    return snapshots
 
 
 def parts(what: Any) -> Iterable[object]:
@@ -107,23 +107,25 @@ def check(decision: Decision, state: State, options: Options) -> None:
 
 
 @settings(deadline=None, max_examples=200)
-@given(looks=st.lists(st.one_of(anything, anything, st.none()), min_size=1, max_size=8), options=any_options)
-def test_whatever_is_seen_there_is_a_decision_within_the_limits(looks: list[Snapshot | None], options: Options) -> None:
-    """None is a look that makes sense after the last one that did."""
+@given(snapshots=st.lists(st.one_of(anything, anything, st.none()), min_size=1, max_size=8), options=any_options)
+def test_whatever_is_seen_there_is_a_decision_within_the_limits(
+    snapshots: list[Snapshot | None], options: Options
+) -> None:
+    """None is a snapshot that makes sense after the last one that did."""
     state, sane = None, Snapshot(0.0, 0, 0, 0, 0)
-    for look in looks:
-        seen = sane = replace(sane, now_s=sane.now_s + 1.0, arrived=sane.arrived + 1) if look is None else sane
-        seen = look or sane
+    for snapshot in snapshots:
+        seen = sane = replace(sane, now_s=sane.now_s + 1.0, arrived=sane.arrived + 1) if snapshot is None else sane
+        seen = snapshot or sane
         state = state or start(seen, options)
         decision, state = decide(seen, state, options)
         check(decision, state, options)
 
 
 @settings(deadline=None, max_examples=100)
-@given(looks=consistent(), options=any_options)
-def test_it_is_a_pure_function_of_what_makes_sense(looks: list[Snapshot], options: Options) -> None:
-    state = start(looks[0], options)
-    for seen in looks:
+@given(snapshots=consistent(), options=any_options)
+def test_the_policy_is_a_pure_function(snapshots: list[Snapshot], options: Options) -> None:
+    state = start(snapshots[0], options)
+    for seen in snapshots:
         before = copy.deepcopy((seen, state, options))
         decision, after = decide(seen, state, options)
         assert (seen, state, options) == before
@@ -141,24 +143,24 @@ def test_it_is_a_pure_function_of_what_makes_sense(looks: list[Snapshot], option
     gap_s=st.floats(0.1, 100),
     options=any_options,
 )
-def test_with_no_job_ever_it_is_the_minimum_however_long(count: int, gap_s: float, options: Options) -> None:
+def test_the_minimum_is_wanted_as_long_as_no_job_comes(count: int, gap_s: float, options: Options) -> None:
     watch = PolicyWatch(options, arrived=0)
     for _ in range(count):
         assert watch.see(seconds=gap_s, ready=options.min_replicas).replicas == options.min_replicas
 
 
-def test_its_memory_stays_small_however_long_it_runs() -> None:
-    """Ten thousand looks at jobs that come in bursts, of services and start-ups that vary."""
+def test_the_memory_stays_small_however_long_it_runs() -> None:
+    """Ten thousand snapshots of jobs that come in bursts, of services and start-ups that vary."""
     watch, generator = PolicyWatch(Options(max_replicas=50)), np.random.default_rng(1)
     backlog, sizes = 0, []
-    for look in range(10_000):
-        jobs = int(generator.poisson(3.0 if look // 500 % 2 else 0.1))
+    for second in range(10_000):
+        jobs = int(generator.poisson(3.0 if second // 500 % 2 else 0.1))
         backlog = max(0, backlog + jobs - 2)
         services_s, startups_s = (
             generator.gamma(4, 1, jobs).tolist(),
-            generator.gamma(4, 10, int(look % 50 == 0)).tolist(),
+            generator.gamma(4, 10, int(second % 50 == 0)).tolist(),
         )
-        ages_s = (float(look % 30),) * (look % 3)
+        ages_s = (float(second % 30),) * (second % 3)
         watch.see(
             jobs,
             waiting=backlog,
@@ -168,7 +170,7 @@ def test_its_memory_stays_small_however_long_it_runs() -> None:
             services_s=tuple(services_s),
             startups_s=tuple(startups_s),
         )
-        if look % 500 == 499:
+        if second % 500 == 499:
             assert watch.state is not None
             sizes.append(len(list(parts(watch.state))))
             check(watch.decisions[-1], watch.state, watch.options)

@@ -10,7 +10,7 @@ from workers.scaler.policy.arrival_history import ArrivalHistory
 
 
 def observed(counts: list[int], objective_s: float) -> ArrivalHistory:
-    """A look a second, from 1 s on."""
+    """An observation each second, from 1 s on."""
     history = ArrivalHistory()
     for second, count in enumerate(counts, 1):
         history = history.observe(float(second), count, objective_s)
@@ -28,7 +28,7 @@ def test_the_jobs_that_came_last_have_waited_least() -> None:
     assert history.due(3, 100.0, 5.0) == 3
 
 
-def test_those_from_before_are_due_and_where_nothing_is_known_all_are() -> None:
+def test_jobs_that_came_before_the_history_are_due() -> None:
     assert observed([10] * 20, 5.0).due(4, 20.0, 5.0) == 4
     assert ArrivalHistory().due(4, 20.0, 5.0) == 4
 
@@ -39,7 +39,7 @@ def test_those_from_before_are_due_and_where_nothing_is_known_all_are() -> None:
     later_s=st.floats(0, 1e4),
     share=st.floats(0, 1),
 )
-def test_it_stays_small_and_due_is_some_of_those_that_wait(
+def test_the_history_stays_small_and_only_waiting_jobs_are_due(
     jobs: list[int], objective_s: float, later_s: float, share: float
 ) -> None:
     counts = [sum(jobs[: n + 1]) for n in range(len(jobs))]

@@ -59,26 +59,26 @@ def test_a_quantile_is_the_least_observation_that_as_many_do_not_exceed(seen: li
 
 
 @given(seen=st.lists(SECONDS, min_size=1, max_size=50), age_s=st.floats(0, 2e4), share=st.floats(0.01, 1))
-def test_what_is_left_is_what_longer_ones_had_left(seen: list[float], age_s: float, share: float) -> None:
+def test_the_time_left_is_that_of_observations_that_took_longer(seen: list[float], age_s: float, share: float) -> None:
     left_s = Durations(30.0).add(seen).left_s(age_s, share)
     longer = [value for value in seen if value > age_s]
     assert left_s == (Durations(1.0).add(longer).quantile_s(share) - age_s if longer else age_s / 2)
     assert left_s >= 0
 
 
-def test_one_that_took_longer_than_all_others_is_still_waited_for() -> None:
+def test_a_duration_longer_than_all_observed_ones_is_still_waited_for() -> None:
     durations = Durations(30.0).add([28.0, 30.0, 32.0])
     assert durations.left_s(20.0, 0.8) == 12.0
     assert durations.left_s(40.0, 0.8) == 20.0
 
 
 @given(seen=st.lists(SECONDS, max_size=60), cut=st.integers(0, 60))
-def test_it_does_not_matter_in_how_many_parts_they_come(seen: list[float], cut: int) -> None:
+def test_observations_may_come_in_any_number_of_parts(seen: list[float], cut: int) -> None:
     assert Durations(5.0).add(seen[:cut]).add(seen[cut:]) == Durations(5.0).add(seen)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1.0, 0.0, 5e-324, 1e300])
-def test_what_no_duration_can_be_is_left_out(value: float) -> None:
+def test_impossible_durations_are_left_out(value: float) -> None:
     durations = Durations(5.0).add([4.0])
     assert durations.add([value]) is durations
     assert durations.add([value, 6.0]) == Durations(5.0).add([4.0, 6.0])

@@ -1,4 +1,4 @@
-"""For how long idle pods are held: what has paid so far."""
+"""For how long idle pods are kept: what has paid so far."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TERMS = KeepAliveTerms(lead_s=31.0, startup_s=STARTUP_S, wait_s=5.0, late_cost=1
 
 
 def observed(demand: Callable[[int], float], until_s: int, least: int = 0, slots: int = 1) -> KeepAlive:
-    """A look a second."""
+    """An observation each second."""
     keep_alive, terms = KeepAlive(), TERMS._replace(least=least, slots=slots)
     for second in range(until_s):
         keep_alive = keep_alive.observe(float(second), demand(second), 0, terms)
@@ -31,7 +31,7 @@ def bursts(period_s: int, length_s: int = 60, peak: float = 10.0) -> Callable[[i
     return lambda second: peak if second % period_s >= period_s - length_s else 0.5
 
 
-def test_after_two_bursts_their_pods_are_held_until_the_next() -> None:
+def test_after_two_bursts_their_pods_are_kept_until_the_next() -> None:
     first, second, third = (observed(bursts(300), n * 300) for n in (1, 2, 3))
     assert first.worth(STARTUP_S) == (0, 0.0)
     for keep_alive in (second, third):
@@ -40,7 +40,7 @@ def test_after_two_bursts_their_pods_are_held_until_the_next() -> None:
         assert 240 <= for_s <= CANDIDATES[-1] * STARTUP_S
 
 
-def test_they_do_not_go_just_when_the_next_burst_begins_as_their_idling_is_paid_for() -> None:
+def test_kept_pods_do_not_go_just_before_the_next_burst() -> None:
     keep_alive = observed(bursts(300), 600)
     for second in range(600, 1800):
         keep_alive = keep_alive.observe(float(second), bursts(300)(second), 0, TERMS)
@@ -51,7 +51,7 @@ def test_as_many_jobs_at_once_as_a_pod_runs_need_one_pod() -> None:
     assert observed(bursts(300), 900, slots=4).worth(STARTUP_S)[0] == 3
 
 
-def test_after_the_last_burst_they_go() -> None:
+def test_pods_go_after_the_last_burst() -> None:
     def demand(second: int) -> float:
         return bursts(300)(second) if second < 1500 else 0.5
 
@@ -63,7 +63,7 @@ def test_bursts_that_come_seldom_are_not_waited_for() -> None:
     assert observed(bursts(900), 3600).worth(STARTUP_S) == (0, 0.0)
 
 
-def test_nothing_is_held_where_jobs_come_evenly_or_less_and_less() -> None:
+def test_no_pod_is_kept_if_jobs_come_evenly_or_less_and_less() -> None:
     assert observed(lambda _: 3.0, 1800).worth(STARTUP_S) == (0, 0.0)
     assert observed(lambda second: 20 * math.exp(-second / 300), 1800).worth(STARTUP_S) == (0, 0.0)
     assert observed(lambda second: 5 + 4 * math.sin(2 * math.pi * second / 1200), 3600).worth(STARTUP_S) == (0, 0.0)
@@ -75,7 +75,7 @@ def test_pods_that_are_always_there_have_no_price() -> None:
     assert keep_alive.worth(STARTUP_S) == (0, 0.0)
 
 
-def test_what_is_cheap_to_be_without_is_not_held() -> None:
+def test_pods_that_are_cheap_to_be_without_are_not_kept() -> None:
     keep_alive = KeepAlive()
     for second in range(1800):
         keep_alive = keep_alive.observe(float(second), bursts(300)(second), 0, TERMS._replace(late_cost=0.5))
@@ -92,7 +92,7 @@ def test_a_sliding_maximum_is_the_largest_number_of_the_window(numbers: list[int
         assert kept == sorted(set(kept), reverse=True)
 
 
-def test_what_was_foreseen_needs_no_holding() -> None:
+def test_pods_that_were_ordered_by_forecast_need_not_be_kept() -> None:
     """The pods for each burst had been ordered a lead before it."""
     keep_alive = KeepAlive()
     for second in range(1800):
@@ -101,19 +101,19 @@ def test_what_was_foreseen_needs_no_holding() -> None:
 
 
 @given(
-    looks=st.lists(st.tuples(st.floats(0, 50), st.integers(0, 50)), min_size=1, max_size=300),
+    observations=st.lists(st.tuples(st.floats(0, 50), st.integers(0, 50)), min_size=1, max_size=300),
     step_s=st.floats(0.1, 100),
     lead_s=st.floats(1, 1000),
     slots=st.integers(1, 8),
     least=st.integers(0, 5),
 )
-def test_it_holds_no_more_than_were_busy_and_stays_small(
-    looks: list[tuple[float, int]], step_s: float, lead_s: float, slots: int, least: int
+def test_no_more_pods_are_kept_than_were_busy_and_the_memory_stays_small(
+    observations: list[tuple[float, int]], step_s: float, lead_s: float, slots: int, least: int
 ) -> None:
     keep_alive, startup_s = KeepAlive(), lead_s * 0.9
     terms = KeepAliveTerms(lead_s, startup_s, 5.0, 12.0, slots, least)
-    most = max(least, *[math.ceil(demand / slots) for demand, _ in looks])
-    for n, (demand, order) in enumerate(looks):
+    most = max(least, *[math.ceil(demand / slots) for demand, _ in observations])
+    for n, (demand, order) in enumerate(observations):
         before = keep_alive.replays
         keep_alive = keep_alive.observe(n * step_s, demand, order, terms)
         assert len(keep_alive.needs) <= 2 * 32 + 3

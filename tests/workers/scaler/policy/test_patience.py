@@ -27,7 +27,7 @@ def test_the_dearer_a_late_job_the_more_is_kept_back() -> None:
     assert kept[-1] == 0
 
 
-def test_where_nobody_waits_it_is_those_that_work() -> None:
+def test_pods_that_work_are_enough_while_no_job_waits() -> None:
     assert MINUTES.needed(0, 0, 3, (), LEAD_S) == 0
     assert MINUTES.needed(0, 2, 3, (), LEAD_S) == 2
     assert MINUTES._replace(slots=4).needed(0, 5, 3, (10.0,), LEAD_S) == 2
@@ -38,7 +38,7 @@ def test_a_first_job_needs_a_pod() -> None:
     assert MINUTES.needed(1, 0, 0, (31.0,), LEAD_S) == 1
 
 
-def test_as_long_as_all_begin_in_time_those_there_are_enough() -> None:
+def test_pods_are_enough_as_long_as_all_jobs_begin_in_time() -> None:
     """Two pods begin seventeen jobs of a minute within 510 s; the next needs a third pod."""
     assert MINUTES.needed(17, 2, 2, (), LEAD_S) == 2
     assert MINUTES.needed(18, 2, 2, (), LEAD_S) == 3
@@ -47,12 +47,12 @@ def test_as_long_as_all_begin_in_time_those_there_are_enough() -> None:
     assert MINUTES.needed(26, 2, 2, (), LEAD_S) == 4
 
 
-def test_those_that_start_are_reckoned_with_from_when_they_are_ready() -> None:
+def test_starting_pods_count_from_when_they_are_ready() -> None:
     assert MINUTES.needed(25, 2, 2, (LEAD_S,), LEAD_S) == 3
     assert MINUTES.needed(25, 2, 2, (300.0,), LEAD_S) == 4
 
 
-def test_one_that_never_starts_is_not_waited_for() -> None:
+def test_a_pod_that_starts_for_too_long_is_not_waited_for() -> None:
     assert MINUTES.needed(1, 0, 0, (LEAD_S,), LEAD_S) == 1
     assert MINUTES.needed(1, 0, 0, (45.0,), LEAD_S) == 2
 
@@ -77,7 +77,7 @@ counts = st.integers(0, 10_000)
     st.lists(st.floats(0, 1e4), max_size=20),
     st.floats(1e-3, 1e4),
 )
-def test_what_it_asks_for_is_never_ordered_twice_and_no_pod_has_nothing_to_do(
+def test_no_pod_is_ordered_twice_and_every_pod_has_something_to_do(
     service_s: float,
     wait_s: float,
     slots: int,

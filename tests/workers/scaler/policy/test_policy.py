@@ -13,7 +13,7 @@ from workers.scaler.policy import Options, Snapshot, decide, start
 
 
 def test_service_and_start_up_times_are_learnt() -> None:
-    """Before, there is a guess; a job that takes twice as long needs twice as many, a start-up is looked ahead."""
+    """Before, there is a guess; a job that takes twice as long needs twice as many, the lead grows with a start-up."""
     guess = PolicyWatch()
     assert guess.see().lead_s == 31.0
     slow = PolicyWatch()
@@ -29,12 +29,12 @@ def test_service_and_start_up_times_are_learnt() -> None:
     assert slow_needs.lead_s == 61.0
 
 
-def test_a_start_up_is_taken_for_as_long_as_most_are() -> None:
+def test_the_lead_is_as_long_as_most_start_ups() -> None:
     watch = PolicyWatch()
     assert watch.see(startups_s=(20.0, 30.0, 40.0, 50.0, 60.0)).lead_s == 51.0
 
 
-def test_the_time_that_an_order_takes_is_looked_ahead_too() -> None:
+def test_the_lead_includes_the_time_that_an_order_takes() -> None:
     assert PolicyWatch(Options(actuation_s=15.0)).see().lead_s == 45.0
 
 
@@ -116,7 +116,7 @@ def test_a_half_started_pod_survives_a_dip() -> None:
 def test_a_pod_that_never_starts_is_not_waited_for() -> None:
     watch = PolicyWatch()
     watch.learn()
-    kept = [watch.see(seconds=10.0, starting_ages_s=(10.0 * look,)).replicas for look in range(1, 30)]
+    kept = [watch.see(seconds=10.0, starting_ages_s=(10.0 * step,)).replicas for step in range(1, 30)]
     assert kept[0] == 1
     assert kept[-1] == 0
 
@@ -137,7 +137,7 @@ def test_pods_go_when_the_load_is_over() -> None:
 
 
 @pytest.mark.parametrize(("gap_s", "service_s"), [(10.0, 0.5), (20.0, 1.0), (20.0, 5.0), (2.0, 0.01)])
-def test_an_idle_pod_is_held_if_the_next_job_comes_before_another_could_start(gap_s: float, service_s: float) -> None:
+def test_an_idle_pod_is_kept_if_the_next_job_comes_before_another_could_start(gap_s: float, service_s: float) -> None:
     """However short the jobs are: to let it go would cost a start, and a late job, each time."""
     watch = PolicyWatch()
     watch.learn(service_s)
@@ -175,7 +175,7 @@ def test_the_reason_names_its_numbers() -> None:
     assert f"let {10 - quiet.replicas} go" in quiet.reason
 
 
-def test_where_jobs_can_wait_for_a_start_those_that_wait_say_what_is_missing() -> None:
+def test_pods_are_ordered_for_waiting_jobs_if_these_can_wait_for_a_start() -> None:
     """A minute to wait, half a minute to start: two pods begin twenty jobs of 5 s in what is not kept back of it."""
     watch = PolicyWatch(Options(max_replicas=10, objective_s=60.0))
     watch.learn()
@@ -189,7 +189,7 @@ def test_where_jobs_can_wait_for_a_start_those_that_wait_say_what_is_missing() -
     assert watch.see(seconds=16.0, ready=3).replicas == 0
 
 
-def test_who_knows_what_is_coming_is_believed() -> None:
+def test_a_known_rate_takes_the_place_of_the_forecast() -> None:
     """Nothing has come yet; in half a minute 2 jobs/s will, and by then a pod that is ordered now is ready."""
     watch = PolicyWatch()
     watch.learn()
@@ -209,6 +209,6 @@ def test_without_jobs_there_is_the_minimum() -> None:
 
 
 @pytest.mark.parametrize("waiting", [1, 5, 10**9])
-def test_without_replicas_that_may_be_there_are_none(waiting: int) -> None:
+def test_no_replica_is_wanted_if_none_is_allowed(waiting: int) -> None:
     watch = PolicyWatch(Options(max_replicas=0))
     assert {watch.see(3, waiting=waiting).replicas for _ in range(30)} == {0}

@@ -63,14 +63,14 @@ def test_a_queue_is_as_often_too_long_as_a_reflected_walk(
     for _ in range(steps):
         queue = np.maximum(0.0, queue + generator.normal(drift * step_s, math.sqrt(variance * step_s), walks))
     seen = float((queue > level).mean())
-    # A walk that is looked at in steps is less far from its lowest point than one without: by so much.
+    # A walk that is observed in steps is less far from its lowest point than one without: by so much.
     # (Asmussen, Glynn, Pitman: "Discretization error in simulation of one-dimensional reflecting Brownian motion".)
     beyond = level + 0.5826 * math.sqrt(variance * step_s)
     expected = exceeds(beyond, drift, variance, 0.0, after_s)
     assert abs(seen - expected) < 4 * math.sqrt(expected * (1 - expected) / walks) + 1e-4
 
 
-def test_a_drift_that_nobody_knows_is_a_risk() -> None:
+def test_an_uncertain_drift_makes_a_long_queue_more_likely() -> None:
     known, unknown = exceeds(10, -0.1, 1, 0.0, 30), exceeds(10, -0.1, 1, 0.5, 30)
     assert known < unknown
     # Without any chance but that, it is at least the chance that the drift is so strong.
@@ -78,7 +78,7 @@ def test_a_drift_that_nobody_knows_is_a_risk() -> None:
 
 
 @pytest.mark.parametrize(("drift", "chance"), [(-1.0, 0.0), (0.4, 0.0), (0.6, 1.0)])
-def test_without_chance_it_is_arithmetic(drift: float, chance: float) -> None:
+def test_a_queue_without_variance_is_arithmetic(drift: float, chance: float) -> None:
     assert exceeds(5.0, drift, 0.0, 0.0, 10.0) == chance
 
 
@@ -86,7 +86,7 @@ AMOUNTS = st.one_of(st.floats(0, 1e3), st.floats(0, 1e12))
 
 
 @given(level=AMOUNTS, more=AMOUNTS, drift=st.floats(-1e9, 1e9), variance=AMOUNTS, error=AMOUNTS, after_s=AMOUNTS)
-def test_it_is_a_chance_whatever_the_numbers(
+def test_a_probability_is_between_0_and_1_whatever_the_numbers(
     level: float, more: float, drift: float, variance: float, error: float, after_s: float
 ) -> None:
     chance = exceeds(level, drift, variance, error, after_s)

@@ -38,7 +38,7 @@ def steady(one: Staffing, ahead_s: float = LEAD_S, outstanding: int | None = Non
     return one.steady(round(rate * one.service_s) if outstanding is None else outstanding, rate, ahead_s, 0.0)
 
 
-def test_where_nothing_is_expected_nothing_is_needed() -> None:
+def test_no_replica_is_needed_if_no_job_is_expected() -> None:
     assert steady(staffing(0.0)) == 0
 
 
@@ -57,13 +57,13 @@ def test_chance_needs_a_safety_of_about_the_load_s_square_root(load: int) -> Non
     assert -1 <= steady(staffing(load / 5.0)) - load <= 2 * math.sqrt(load)
 
 
-def test_the_more_uneven_the_more_are_needed() -> None:
+def test_the_more_unevenly_jobs_come_the_more_replicas_are_needed() -> None:
     needed = [steady(staffing(1.0, dispersion)) for dispersion in (CLOCK, 0.3, 1.0, 3.0, 10.0)]
     assert all(one <= other for one, other in pairwise(needed))
     assert needed[0] + 1 < needed[2] + 1 < needed[4]
 
 
-def test_what_is_uncertain_needs_more_and_what_is_late_costs_it() -> None:
+def test_uncertainty_and_dear_late_jobs_need_more_replicas() -> None:
     for more, less in (
         (staffing(1.0, error=0.3), staffing(1.0)),
         (staffing(1.0, late_cost=1000.0), staffing(1.0)),
@@ -79,7 +79,7 @@ def test_a_replica_that_runs_several_at_once_is_worth_as_many() -> None:
 
 
 @pytest.mark.parametrize("rate", [1.0, 10.0, 1000.0])
-def test_where_all_that_may_be_are_too_few_it_is_all_of_them(rate: float) -> None:
+def test_all_replicas_are_wanted_if_the_limit_is_too_low(rate: float) -> None:
     """However many would be needed, and even if every job will be late."""
     for dispersion in (CLOCK, POISSON, 10.0):
         for outstanding in (0, 5, 50_000):
@@ -128,7 +128,7 @@ def test_jobs_far_shorter_than_a_start_up_take_no_longer_to_think_about() -> Non
         assert one.waiting_at(round(1000 / service_s), 1, [], 300.0) == pytest.approx(850 / service_s, rel=0.02)
 
 
-def test_pods_that_will_be_ready_in_time_are_reckoned_with() -> None:
+def test_pods_that_will_be_ready_in_time_count() -> None:
     one = staffing(0.0)
     waiting = [one.waiting_at(60, 1, coming_s, LEAD_S) for coming_s in ([], [20.0], [5.0], [5.0, 5.0], [50.0])]
     assert waiting[0] > waiting[1] > waiting[2] > waiting[3]
@@ -136,7 +136,7 @@ def test_pods_that_will_be_ready_in_time_are_reckoned_with() -> None:
     assert waiting[4] == waiting[0]
 
 
-def test_what_can_be_begun_at_once_needs_no_more() -> None:
+def test_jobs_that_can_begin_at_once_need_no_more_replicas() -> None:
     assert staffing(1.0).drainers(6.0, 6, 1.0, 30.0) == 0
     assert staffing(1.0, slots=3).drainers(18.0, 6, 1.0, 30.0) == 0
 
@@ -165,7 +165,7 @@ def test_a_backlog_is_worth_some_more_but_not_a_pod_for_each_job() -> None:
     coming_s=st.lists(st.floats(0, 1e4), max_size=5).map(sorted),
     lead_s=st.floats(1e-3, 1e4),
 )
-def test_it_is_always_a_number_of_replicas_that_there_may_be(
+def test_the_number_is_always_within_the_limit(
     rate: float,
     trend: float,
     error: float,
