@@ -28,8 +28,8 @@ SCALE = 0.5
 # sqrt(lead * dispersion / rate / 2) / WANDER. Judged by simulation: `--load ramping constant:0.8`.
 # Example: 1 job/s of a Poisson process, lead 31 s: sqrt(31 * 1 / 1 / 2) / 0.13 = 30 s.
 WANDER = 0.13
-# Jobs that the best window should hold, as long as it need not be longer than the lead for it. Judged by simulation:
-# `--load constant:0.1`.
+# Jobs that the best window should have, as long as it need not be longer than the lead for it. Judged by simulation:
+# `--load step:0.2,2@600,0.2@1200 --process deterministic`.
 # Example: at 1 job/s it is at least 15 s; at 0.1 jobs/s with a lead of 31 s it is 31 s, not 150 s.
 FEWEST_JOBS = 15.0
 # Logarithm of how much less a window is believed at first for being half or twice the best length; it grows with the

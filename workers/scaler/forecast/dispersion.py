@@ -34,7 +34,7 @@ _BLOCK_JOBS = 6
 # Shortest and longest block that is wanted, in seconds. Judged by simulation: `--load burst:0.1,2,300,60`.
 # Example: half of a lead of 31 s is 15.5 s, which is within; of a lead of 300 s it is 150 s, and 30 s are taken.
 _BLOCK_S = (2.0, 30.0)
-# Number of blocks that the time of observation should hold, so that the first pairs are there soon. Design.
+# Number of blocks that the time of observation should have, so that the first pairs are there soon. Design.
 # Example: after 40 s of observation a block of 5 s is enough.
 _BLOCKS_SEEN = 8
 # Before anything is known, a Poisson process is assumed: it counts for so many gaps, and the estimate from the gaps for

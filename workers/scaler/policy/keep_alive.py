@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 # with 7 minutes.
 CANDIDATES = (1.0, 2.0, 4.0, 8.0, 14.0)
 # How much cheaper than the shortest candidate another must be to be followed: by this share of its own cost, and by so
-# many start-up times of each pod that it keeps. Judged by simulation: `--load constant:0.8`,
-# `--load burst:0.1,2,300,60`.
+# many start-up times of each pod that it keeps. Judged by simulation: `--load burst:0.1,2,300,60`.
 # Example: start-up 30 s, 10 pods, the shortest costs 3000 pod-seconds: another is followed at 1300 (1300 * 1.3 +
 # 4 * 30 * 10 = 2890), but not at 1400 (3020).
 MARGIN = 0.3

@@ -30,14 +30,13 @@ KEEP_STARTUPS = 1.5
 # `--load constant:0.8`.
 # Example: 2 jobs/s with a standard error of 0.3 are reckoned with as 2.3 jobs/s.
 KEEP_ERRORS = 1.0
-# Predictive: keep-alive time in start-up times, by how evenly jobs come: their index of dispersion, but at least
-# SHORTEST and at most 1; in bursts (`Dispersion.bursts`) BURST of these more, and LONGEST_BURST at most, because in the
-# next burst there is no time to start. Judged by simulation: `--load constant:0.25` with `--process deterministic`,
-# `--load burst:0.1,2,300,60`.
-# Regular arrivals need a shorter keep-alive, though not none. Example: one job each 10 s that takes 25 s needs 2.5
-# pods; without it, the third pod would be ordered and let go with every job.
+# Predictive: keep-alive time in start-up times. It is the index of dispersion, but at least SHORTEST and at most 1. In
+# bursts BURST times `Dispersion.bursts` is added, but at most LONGEST_BURST: the next one leaves no time to start.
+# Judged by simulation: `--load constant:0.1 --service 25 --process deterministic`, `--load burst:0.1,10,300,60`.
 # Example: start-up 30 s: 9 s for a clock, 30 s for a Poisson process, 30 * (1 + 0.25 * 8) = 90 s in bursts of 8, and
 # never more than 30 * (1 + 4) = 150 s.
+# Regular arrivals need a shorter keep-alive time, though not none. Example: one job each 10 s that takes 25 s needs 2.5
+# pods; without it, the third pod would be ordered and let go with every job.
 SHORTEST_KEEP_ALIVE = 0.3
 BURST_KEEP_ALIVE = 0.25
 LONGEST_BURST_KEEP_ALIVE = 4.0
