@@ -26,15 +26,15 @@ REPLICAS = 2
 _DECISION = re.compile(r"^(\S+) INFO workers\.scaler\S*: (\d+) replicas: (.+)$", re.MULTILINE)
 
 
-class Decision(NamedTuple):
-    """A line of a scaler's log."""
+class LoggedDecision(NamedTuple):
+    """A line of a scaler's log: a decision."""
 
     at: str
     replicas: int
     reason: str
 
 
-class Scaler:
+class DeployedScaler:
     """Both replicas of it."""
 
     def __init__(self, cluster: Cluster) -> None:
@@ -68,13 +68,13 @@ class Scaler:
 
         return await until(led, f"another one than {former} has the Lease")
 
-    async def decisions(self, pod: str) -> list[Decision]:
+    async def decisions(self, pod: str) -> list[LoggedDecision]:
         """What a pod has logged since this object was made."""
         since_s = int(time.monotonic() - self._began_s) + 1
         text = await self._cluster.core.read_namespaced_pod_log(pod, NAMESPACE, since_seconds=since_s)
-        return [Decision(at, int(replicas), reason) for at, replicas, reason in _DECISION.findall(text)]
+        return [LoggedDecision(at, int(replicas), reason) for at, replicas, reason in _DECISION.findall(text)]
 
-    async def until_decided(self, pod: str) -> Decision:
+    async def until_decided(self, pod: str) -> LoggedDecision:
         """Its first decision."""
 
         async def decided() -> bool:

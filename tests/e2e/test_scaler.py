@@ -12,7 +12,7 @@ from kubernetes_asyncio import client
 
 from tests.e2e.cluster import IDLE_S, NAMESPACE, Cluster, until
 from tests.e2e.jobs import push_many, results_of
-from tests.e2e.scaler import REPLICAS, Scaler
+from tests.e2e.scaler import REPLICAS, DeployedScaler
 from tests.e2e.stranger import reached_by_a_stranger
 
 if TYPE_CHECKING:
@@ -29,15 +29,15 @@ AWAY_S = 40
 
 
 @pytest.fixture
-async def scaler(cluster: Cluster) -> AsyncIterator[Scaler]:
+async def scaler(cluster: Cluster) -> AsyncIterator[DeployedScaler]:
     """Both replicas of it, with nothing learnt and no worker; and both again after the test."""
-    scaler = Scaler(cluster)
+    scaler = DeployedScaler(cluster)
     await scaler.begin_anew()
     yield scaler
     await scaler.scale(REPLICAS)
 
 
-async def test_workers_come_and_go_as_was_decided(cluster: Cluster, api: Api, scaler: Scaler) -> None:
+async def test_workers_come_and_go_as_was_decided(cluster: Cluster, api: Api, scaler: DeployedScaler) -> None:
     """0 -> n -> 0, every number of workers was decided, and the log says why."""
     most = await cluster.most()
     pushed_s = time.monotonic()
@@ -65,7 +65,9 @@ async def test_workers_come_and_go_as_was_decided(cluster: Cluster, api: Api, sc
 
 
 @pytest.mark.parametrize("grace_s", [None, 0], ids=["told-to-stop", "killed"])
-async def test_another_scaler_takes_over(cluster: Cluster, api: Api, scaler: Scaler, grace_s: int | None) -> None:
+async def test_another_scaler_takes_over(
+    cluster: Cluster, api: Api, scaler: DeployedScaler, grace_s: int | None
+) -> None:
     """Workers start and run jobs: none of them is called off. A leader that is told to stop gives its Lease back."""
     ids = await push_many(api, "take over", 60)
     await cluster.until_replicas(lambda n: n > 1, "workers are wanted")
@@ -101,7 +103,7 @@ async def test_another_scaler_takes_over(cluster: Cluster, api: Api, scaler: Sca
 
 
 @pytest.mark.scaled_by("keda")
-async def test_without_any_scaler_keda_keeps_workers(cluster: Cluster, api: Api, scaler: Scaler) -> None:
+async def test_without_any_scaler_keda_keeps_workers(cluster: Cluster, api: Api, scaler: DeployedScaler) -> None:
     """Jobs that come then get a worker; those that are there stay. Afterwards KEDA asks the scaler again."""
     await scaler.scale(0)
     pushed_s = time.monotonic()
@@ -119,7 +121,7 @@ async def test_without_any_scaler_keda_keeps_workers(cluster: Cluster, api: Api,
 
 
 @pytest.mark.scaled_by("direct")
-async def test_without_any_scaler_workers_stay(cluster: Cluster, api: Api, scaler: Scaler) -> None:
+async def test_without_any_scaler_workers_stay(cluster: Cluster, api: Api, scaler: DeployedScaler) -> None:
     """Jobs that come when no worker is there wait for the scaler; those workers that are there end all jobs."""
     await scaler.scale(0)
     ids = await push_many(api, "nobody there", 3)
@@ -129,7 +131,7 @@ async def test_without_any_scaler_workers_stay(cluster: Cluster, api: Api, scale
     await workers_stay(cluster, api, scaler)
 
 
-async def workers_stay(cluster: Cluster, api: Api, scaler: Scaler) -> None:
+async def workers_stay(cluster: Cluster, api: Api, scaler: DeployedScaler) -> None:
     """While two or more are there the scaler goes, and comes back."""
     await scaler.scale(REPLICAS)
     ids = await push_many(api, "stay", 30)
