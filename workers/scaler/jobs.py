@@ -52,7 +52,7 @@ class JobObserver:
 
     def __init__(self, stream: Stream, memory: Memory | None = None) -> None:
         self._stream = stream
-        self._services = ServiceTimes(memory.services_seen if memory else None)
+        self._services = NewServiceTimes(memory.services_seen if memory else None)
         self._count = memory.count if memory else -1
         self._arrived = memory.arrived if memory else 0
         self._least_now_s = memory.now_s if memory else 0.0
@@ -108,7 +108,7 @@ class JobObserver:
         return self._now_s
 
 
-class ServiceTimes:
+class NewServiceTimes:
     """Finds what is new in the workers' registrations: remembers how many attempts of each worker it has seen."""
 
     def __init__(self, seen: Mapping[str, int] | None = None) -> None:

@@ -13,7 +13,7 @@ from tests.workers.scaler.tasks import until
 from tests.workers.service import push, running, until_ended
 from tests.workers.stream.actions import accept, command, finish, key, listening, make_due, new, sweep
 from tests.workers.stream.actions import until as until_heard
-from workers.scaler.jobs import JobObserver, ServiceTimes
+from workers.scaler.jobs import JobObserver, NewServiceTimes
 from workers.scaler.surroundings import ObservationError
 from workers.settings import WorkerSettings
 from workers.stream import Stream, StreamSettings, WorkerView
@@ -130,7 +130,7 @@ async def test_service_times_come_with_the_heartbeats(
 
 
 def test_only_new_service_times_are_taken() -> None:
-    services = ServiceTimes()
+    services = NewServiceTimes()
 
     def worker(name: str, served: str, served_s: str) -> WorkerView:
         return WorkerView(name, {"served": served, "served_s": served_s})
@@ -140,7 +140,7 @@ def test_only_new_service_times_are_taken() -> None:
     # More than the worker keeps.
     assert services.new([worker("a", "1000", "3 4")]) == (3, 4)
     # One that comes with a memory has counted before.
-    assert ServiceTimes(services.seen).new([worker("a", "1001", "4 5")]) == (5,)
+    assert NewServiceTimes(services.seen).new([worker("a", "1001", "4 5")]) == (5,)
     # Strange things in a registration are no news, and no error.
     strange = [
         WorkerView("c", {"state": "busy"}),
