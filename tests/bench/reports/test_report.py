@@ -15,9 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.common.runs import FORMAT, OUTCOMES, Jobs, Run, RunError, Samples, write
+from bench.common.runs import OUTCOMES, JobColumns, Run, RunError, Samples, read, write
 from bench.reports import command
-from bench.reports.checked import checked
 from bench.reports.plots import plots
 from bench.reports.series import arrival_rate, in_flight, percentiles_over_time
 from bench.reports.summary import summary
@@ -31,7 +30,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def add_job(
-    jobs: Jobs,
+    jobs: JobColumns,
     scheduled_s: float,
     latency_s: float | None = None,
     outcome: str = "finished",
@@ -302,7 +301,7 @@ def test_any_run_can_be_shown(runs: list[Run], objective_s: float | None) -> Non
 
 def broken(**change: Any) -> bytes:
     """A run's file with something else in it."""
-    document: dict[str, Any] = {"format": FORMAT, **asdict(run_of())}
+    document: dict[str, Any] = asdict(run_of())
     for path, value in change.items():
         *parents, last = path.split("__")
         part = document
@@ -349,12 +348,12 @@ def test_file_that_is_none_of_a_run(
     file = tmp_path / "run.json.gz"
     file.write_bytes(content)
     with pytest.raises(RunError, match=r"run\.json\.gz"):
-        checked(file)
+        read(file)
     monkeypatch.setattr(sys, "argv", ["report", str(file), "--output", str(tmp_path / "report")])
     with pytest.raises(SystemExit) as ended:
         command.main()
     assert ended.value.code == 2
-    assert capsys.readouterr().err.startswith("bench report: ")
+    assert capsys.readouterr().err.startswith("python -m bench report: ")
     assert not (tmp_path / "report").exists()
 
 
@@ -383,7 +382,7 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     [
         (("/no/such/file",), "No such file"),
         (("{run}", "--names", "A", "B"), "2 names for 1 runs"),
-        (("{run}", "--output", "{run}"), "bench report: "),
+        (("{run}", "--output", "{run}"), "File exists"),
         (("{run}", "--objective", "0"), "more than 0 is needed"),
         ((), "FILE"),
     ],
