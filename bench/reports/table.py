@@ -73,9 +73,9 @@ def seconds(value: float) -> str:
     return f"{value:,.{digits}f}"
 
 
-def number(value: float) -> str:
-    """Whole; empty for NaN."""
-    return "" if math.isnan(value) else f"{value:,.0f}"
+def number(value: float, digits: int = 0) -> str:
+    """With so many digits behind the point; empty for NaN."""
+    return "" if math.isnan(value) else f"{value:,.{digits}f}"
 
 
 def percent(value: float) -> str:

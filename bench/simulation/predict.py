@@ -12,22 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.common import arrivals
-from bench.common.arguments import positive, whole
+from bench.common.arguments import positive, run_command, whole
 from bench.common.arrivals import LoadError
 from bench.common.runs import RunError, read
 from bench.experiments.matrix import PARAMETER
 from bench.reports.summary import summary
-from bench.reports.table import Table, number, percent, seconds, text
-from bench.simulation.cluster import Pods
-from bench.simulation.comparison import contended
-from bench.simulation.simulate import work
-from bench.simulation.times import Constant, Observed
+from bench.reports.table import Table, number, percent, seconds, table, text
+from bench.simulation.cluster import PodSpec
+from bench.simulation.comparison import simulated
+from bench.simulation.times import constant, observed
+from bench.simulation.work import work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bench.common.runs import Run
-    from bench.simulation.simulate import Result
+    from bench.simulation.work import Result
 
 # Which rule a configuration of deploy/experiments is.
 RULES = {
@@ -49,45 +49,36 @@ class PredictionError(Exception):
 
 def main() -> None:
     """Ends the process: 0, or 2 with a sentence."""
-    parser = _parser()
-    options = parser.parse_args()
-    try:
-        runs = [read(path) for path in options.run]
-        print(text([table(runs, options.replications, options.objective)]))
-    except (RunError, PredictionError, LoadError, ValueError, OSError) as error:
-        parser.exit(2, f"{parser.prog}: {error}\n")
+    run_command(_parser(), _run, RunError, PredictionError, LoadError, ValueError, OSError)
 
 
-def table(runs: Sequence[Run], replications: int, objective_s: float | None = None) -> Table:
+def _run(options: argparse.Namespace) -> None:
+    runs = [read(path) for path in options.run]
+    print(text([predictions(runs, options.replications, options.objective)]))
+
+
+def predictions(runs: Sequence[Run], replications: int, objective_s: float | None = None) -> Table:
     """Two rows a run. Raises PredictionError, LoadError."""
-    head = ["run", "", "p50", "p95", "p99", "in time", "pod-seconds", "most pods"]
-    rows = [row for run in runs for row in (_measured(run, objective_s), _predicted(run, replications, objective_s))]
-    return Table("Measured, and as the simulator has it (the median of some phases of the control loops)", head, rows)
+    rows = []
+    for run in runs:
+        setup = _setup(run)
+        scale, service_s = setup["time_scale"], setup["service_s"]
+        wait_s = service_s if objective_s is None else objective_s
+        seen = summary(run, (wait_s + service_s) / scale)
+        times_s = [scale * each for each in (seen.p50_s, seen.p95_s, seen.p99_s)]
+        rows.append(_row(run.name, "measured", [*times_s, seen.within, scale * seen.pod_s, seen.most_pods]))
+        results = [prediction(run, seed) for seed in range(replications)]
+        figures = [
+            (*map(each.percentile_s, (50, 95, 99)), each.within(wait_s), each.pod_s, each.peak) for each in results
+        ]
+        rows.append(_row("", "simulated", [statistics.median(each) for each in zip(*figures, strict=True)]))
+    return table("Measured, and as the simulator has it (the median of some phases of the control loops)", rows)
 
 
-def _measured(run: Run, objective_s: float | None) -> list[str]:
-    setup = _setup(run)
-    scale, service_s = setup["time_scale"], setup["service_s"]
-    found = summary(run, ((service_s if objective_s is None else objective_s) + service_s) / scale)
-    times = [seconds(scale * each) for each in (found.p50_s, found.p95_s, found.p99_s)]
-    return [run.name, "measured", *times, percent(found.within), number(scale * found.pod_s), number(found.most_pods)]
-
-
-def _predicted(run: Run, replications: int, objective_s: float | None) -> list[str]:
-    setup = _setup(run)
-    allowed_s = setup["service_s"] if objective_s is None else objective_s
-    results = [prediction(run, seed) for seed in range(replications)]
-    times = [
-        seconds(statistics.median([one.percentile_s(percentile) for one in results])) for percentile in (50, 95, 99)
-    ]
-    return [
-        "",
-        "simulated",
-        *times,
-        percent(statistics.median([one.within(allowed_s) for one in results])),
-        number(statistics.median([one.pod_s for one in results])),
-        number(statistics.median([one.peak for one in results])),
-    ]
+def _row(name: str, what: str, figures: Sequence[float]) -> dict[str, str]:
+    shown = {"p50": seconds, "p95": seconds, "p99": seconds, "in time": percent, "pod-seconds": number}
+    shown["most pods"] = number
+    return {"run": name, "": what} | {key: shown[key](each) for key, each in zip(shown, figures, strict=True)}
 
 
 def prediction(run: Run, seed: int) -> Result:
@@ -100,13 +91,10 @@ def prediction(run: Run, seed: int) -> Result:
     if not startups_s:
         raise PredictionError(f"{run.name}: no worker was seen to start")
     duration_s = setup["duration_s"]
-    jobs = work(
-        arrivals.arrivals(arrivals.parse(experiment["load"]), duration_s, setup["process"], setup["seed"]),
-        Constant(setup["service_s"]),
-        duration_s,
-        seed,
-    )
-    return contended(rule, seed, jobs, Pods(Observed(tuple(startups_s))), (0, MOST_WORKERS))
+    load = arrivals.parse(experiment["load"])
+    arrived = arrivals.arrivals(load, duration_s, setup["process"], setup["seed"])
+    jobs = work(arrived, constant(setup["service_s"]), duration_s, seed)
+    return simulated(rule, seed, jobs, PodSpec(observed(startups_s)), (0, MOST_WORKERS))
 
 
 def _setup(run: Run) -> dict[str, Any]:

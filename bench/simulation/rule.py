@@ -20,9 +20,7 @@ class View:
     services_s: Sequence[float]  # of all jobs that have finished, in the order of their ends: claim to end
     startups_s: Sequence[float]  # of all pods that became ready, in that order: creation to ready
     ready: int  # pods that claim jobs
-    idle: int  # of these, with nothing to do
     starting_ages_s: tuple[float, ...]  # of the pods that are not ready yet, oldest first
-    stopping: int  # pods that were told to go and still have a job
     replicas: int  # wanted at present: ready and starting pods together
     minimum: int
     maximum: int
@@ -30,7 +28,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class RuleDecision:
     """`replicas` to have, or a `metric` that the HPA divides by its target; if both, the HPA takes the metric."""
 
     replicas: int | None = None
@@ -45,14 +43,11 @@ class Brief:
 
     objective_s: float | None = None  # that a job may wait; None is a mean service time
     late_cost: float | None = None  # the price of a later one, in mean service times of a pod; None is the default
-    rate: Callable[[float], float] | None = None  # what the load was drawn from, in jobs/s at a time; None of a trace
-
-
-BRIEF = Brief()
+    rate: Callable[[float], float] | None = None  # what the load was drawn from, in jobs/s at a time; None for a trace
 
 
 class Rule(Protocol):
     """A scaler. One object is used for one run; it may keep state."""
 
-    def decide(self, view: View) -> Decision:
+    def decide(self, view: View) -> RuleDecision:
         """Is asked with views of growing times."""

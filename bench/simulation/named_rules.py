@@ -1,0 +1,98 @@
+"""What can be compared, by name: rules, each with what carries its decisions out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from bench.simulation.actuation import DirectActuation, KedaActuation
+from bench.simulation.hpa import Behavior, ScalingPolicy, ScalingRules
+from bench.simulation.rules import DelayedOff, Fixed, JobCount, Knative, StartupAware
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from bench.simulation.actuation import Actuation
+    from bench.simulation.rule import Brief, Rule
+
+CLAIRVOYANT = "clairvoyant"
+TOLD = "leadtime-told"
+_MOST_FIXED = 100_000
+# deploy/base/scaling.yaml
+STREAMS = Behavior(
+    up=ScalingRules((ScalingPolicy("Pods", 10, 15),), 0.0),
+    down=ScalingRules((ScalingPolicy("Percent", 100, 15),), 60.0),
+)
+# deploy/scaler: the HPA carries the decision out, at once.
+CARRIED_OUT = Behavior(
+    up=ScalingRules((ScalingPolicy("Pods", 1_000, 15), ScalingPolicy("Percent", 1_000, 15)), 0.0),
+    down=ScalingRules((ScalingPolicy("Percent", 100, 15),), 0.0),
+)
+# deploy/experiments: at most one pod a minute, and only what was right for five of them.
+SLOW = ScalingRules((ScalingPolicy("Pods", 1, 60),), 300.0)
+_TICK_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRule:
+    """A rule for one run, and what carries it out, whose phases are drawn for the run."""
+
+    what: str
+    rule: Callable[[Brief], Rule]
+    actuation: Callable[[np.random.Generator], Actuation]
+
+
+def through_keda(polling_s: float = 30.0, **more: Any) -> Callable[[np.random.Generator], Actuation]:
+    """KEDA and its HPA; nobody knows at which moment of their rounds a load begins."""
+
+    def drawn(generator: np.random.Generator) -> Actuation:
+        keda_phase_s, hpa_phase_s = polling_s * generator.random(), _TICK_S * generator.random()
+        return KedaActuation(polling_s=polling_s, keda_phase_s=keda_phase_s, hpa_phase_s=hpa_phase_s, **more)
+
+    return drawn
+
+
+def direct(interval_s: float = 1.0) -> Callable[[np.random.Generator], Actuation]:
+    """At once, every `interval_s`."""
+    return lambda generator: DirectActuation(interval_s, interval_s * generator.random())
+
+
+def find(name: str) -> NamedRule:
+    """By its name, which may be `fixed-N`, too. Raises ValueError."""
+    kind, _, number = name.rpartition("-")
+    if kind == "fixed" and number.isdecimal() and int(number) <= _MOST_FIXED:
+        return NamedRule(f"always {number} pods", lambda _: Fixed(int(number)), direct())
+    if name == TOLD:
+        told = partial(StartupAware, told=True)
+        return NamedRule("the start-up-aware policy, told the load's true rate", told, direct())
+    if name not in NAMED_RULES:
+        raise ValueError(f"there is no rule {name!r}: it is one of {', '.join(NAMED_RULES)}, {TOLD}, fixed-N")
+    return NAMED_RULES[name]
+
+
+def _outstanding(what: str, **keda: Any) -> NamedRule:
+    return NamedRule(f"jobs that wait or run, target 1, {what}", lambda _: JobCount(running=True), through_keda(**keda))
+
+
+NAMED_RULES: dict[str, NamedRule] = {
+    "leadtime": NamedRule("the start-up-aware policy, direct", StartupAware, direct()),
+    "leadtime-keda": NamedRule(
+        "the same through KEDA's external-push and the HPA",
+        lambda brief: StartupAware(brief, _TICK_S),
+        through_keda(5.0, cooldown_s=1.0, behavior=CARRIED_OUT, push=True),
+    ),
+    "streams": _outstanding("as in deploy/base/scaling.yaml", polling_s=2.0, cooldown_s=120.0, behavior=STREAMS),
+    "lag-pending": _outstanding("KEDA's and the HPA's defaults"),
+    "lag-pending-keep": _outstanding("scale-down stabilized 300 s and 1 pod/60 s", behavior=Behavior(down=SLOW)),
+    "lag-pending-slow": _outstanding("scale-up like that, too", behavior=Behavior(up=SLOW, down=SLOW)),
+    "list-5": NamedRule(
+        "length of a list, target 5, KEDA's and the HPA's defaults",
+        lambda _: JobCount(running=False),
+        through_keda(target=5),
+    ),
+    "delayed-off": NamedRule("DELAYEDOFF (Gandhi, Harchol-Balter), direct", lambda _: DelayedOff(), direct()),
+    "knative": NamedRule("as Knative's autoscaler, every 2 s", lambda _: Knative(), direct(2.0)),
+}
