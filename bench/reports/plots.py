@@ -9,23 +9,15 @@ import io
 import math
 import warnings
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from bench.common.figures import percentiles
-from bench.common.runs import OUTCOMES
-from bench.reports.series import (
-    PERCENTS,
-    arrival_rate,
-    column,
-    end_s,
-    in_flight,
-    latencies,
-    percentiles_over_time,
-)
-from bench.reports.summary import in_order, summary
+from bench.reports import series
+from bench.reports.series import PERCENTS, column, in_flight, latencies
+from bench.reports.table import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,7 +37,6 @@ _BLUE, _SKY, _GREEN, _YELLOW, _ORANGE, _RED, _PINK = (
     "#0072b2", "#56b4e9", "#009e73", "#f0e442", "#e69f00", "#d55e00", "#cc79a7",
 )  # fmt: skip
 _GREY, _LIGHT = "#777777", "#bbbbbb"
-_OUTCOME_COLOURS = dict(zip(OUTCOMES, (_GREEN, _SKY, _ORANGE, _LIGHT, _YELLOW, _BLUE, "#000000", _PINK), strict=True))
 
 
 class Plot(NamedTuple):
@@ -71,15 +62,7 @@ def plots(runs: Sequence[Run], objective_s: float | None = None) -> list[Plot]:
         found.append(_panels("backlog", "Jobs waiting and running", runs, _backlog))
     if any(run.jobs.scheduled_s for run in runs):
         found.append(_panels("arrivals", "Arrivals, and the scaler's forecast of them", runs, _arrivals))
-        found.append(_bars("outcomes", "What became of the jobs", runs, _outcomes))
-    if any(run.pod_s is not None for run in runs):
-        found.append(_bars("pod-seconds", "Pod-seconds", runs, _pod_seconds))
     return found
-
-
-def plain(text: str) -> str:
-    """A text that is drawn as it is: `$` would begin a formula, and a control character a warning."""
-    return "".join(c if c.isprintable() else "?" for c in text).replace("$", r"\$")
 
 
 def _any(values: Sequence[float | None]) -> bool:
@@ -93,10 +76,11 @@ def _panels(
     rows = math.ceil(len(runs) / columns)
     figure = Figure(figsize=(9.0 if columns == 1 else 5.2 * columns, 0.6 + 3.2 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=not over_time, sharey=True, squeeze=False).flat
-    ends_s = [end_s(run) or 1.0 for run in runs]
+    ends_s = [series.end_s(run) or 1.0 for run in runs]
     for axes, run, own_s in zip(grid, runs, ends_s, strict=False):
         draw(axes, run)
-        axes.set_title(plain(run.name), fontsize=10)
+        # `$` would begin a formula, and a control character a warning.
+        axes.set_title(printable(run.name).replace("$", r"\$"), fontsize=10)
         axes.grid(color=_LIGHT, linewidth=0.4)
         axes.tick_params(labelbottom=True, labelleft=True)
         if over_time:
@@ -105,28 +89,11 @@ def _panels(
     for axes in grid[len(runs) :]:
         axes.set_visible(False)
     grid[0].set_ylim(bottom=0)
-    return _plot(name, title, figure)
-
-
-def _bars(name: str, title: str, runs: Sequence[Run], draw: Callable[[Axes, Sequence[Run]], None]) -> Plot:
-    figure = Figure(figsize=(9.0, 1.2 + 0.4 * len(runs)), layout="constrained")
-    axes = figure.subplots()
-    draw(axes, runs)
-    axes.set_yticks(range(len(runs)), [plain(run.name) for run in runs])
-    axes.invert_yaxis()
-    axes.grid(axis="x", color=_LIGHT, linewidth=0.4)
-    axes.set_axisbelow(True)
-    return _plot(name, title, figure)
-
-
-def _plot(name: str, title: str, figure: Figure) -> Plot:
     # What one panel lacks, another may show.
     labels = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in figure.axes]
-    shown = {label: handle for each in labels for handle, label in each}
-    if shown:
-        figure.legend(
-            shown.values(), shown.keys(), loc="outside upper right", ncols=len(shown), fontsize=8, frameon=False
-        )
+    if shown := {label: handle for each in labels for handle, label in each}:
+        more: dict[str, Any] = {"loc": "outside upper right", "ncols": len(shown), "fontsize": 8, "frameon": False}
+        figure.legend(shown.values(), shown.keys(), **more)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     file = io.BytesIO()
     with warnings.catch_warnings():
@@ -161,7 +128,7 @@ def _histogram(axes: Axes, run: Run, *, bins: Floats, objective_s: float | None)
 
 
 def _percentiles(axes: Axes, run: Run, *, objective_s: float | None) -> None:
-    times, found = percentiles_over_time(run)
+    times, found = series.percentiles_over_time(run)
     for values, percent, colour in zip(found.T, PERCENTS, (_BLUE, _ORANGE, _RED), strict=True):
         axes.plot(times, values, color=colour, linewidth=1.3, marker=".", markersize=3, label=f"p{percent}")
     _objective(axes.axhline, objective_s)
@@ -209,26 +176,8 @@ def _step(axes: Axes, times_s: Sequence[float], values: Sequence[float | None], 
 
 
 def _arrivals(axes: Axes, run: Run) -> None:
-    bounds, rate = arrival_rate(run)
+    bounds, rate = series.arrival_rate(run)
     axes.stairs(rate, bounds, color=_BLUE, linewidth=1.2, label="arrivals")
     if _any(run.samples.forecast):
         axes.plot(column(run.samples.t_s), column(run.samples.forecast), color=_ORANGE, linewidth=1.2, label="forecast")
     _finish(axes, run, "jobs/s")
-
-
-def _outcomes(axes: Axes, runs: Sequence[Run]) -> None:
-    shares = [summary(run) for run in runs]
-    left = np.zeros(len(runs))
-    for outcome in in_order(each for share in shares for each in share.outcomes):
-        widths = np.array([100 * share.outcomes.get(outcome, 0) / max(1, share.jobs) for share in shares])
-        axes.barh(range(len(runs)), widths, left=left, color=_OUTCOME_COLOURS.get(outcome, _RED), label=plain(outcome))
-        left += widths
-    axes.set_xlim(0, 100)
-    axes.set_xlabel("% of all jobs")
-
-
-def _pod_seconds(axes: Axes, runs: Sequence[Run]) -> None:
-    bars = axes.barh(range(len(runs)), [run.pod_s or 0.0 for run in runs], color=_SKY)
-    axes.bar_label(bars, ["" if run.pod_s is None else f"{run.pod_s:,.0f}" for run in runs], padding=3, fontsize=8)
-    axes.margins(x=0.12)
-    axes.set_xlabel("pod-seconds")

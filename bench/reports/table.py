@@ -91,12 +91,12 @@ def text(found: Sequence[Table]) -> str:
 
 
 def _text(table: Table) -> str:
-    # A name in a file must not move the cursor.
-    lines = [
-        ["".join(c if c.isprintable() else "?" for c in cell) for cell in line] for line in (table.head, *table.rows)
-    ]
+    lines = [[printable(cell) for cell in line] for line in (table.head, *table.rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    shown = [
-        "  ".join([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]).rstrip() for first, *others in lines
-    ]
+    shown = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
     return "\n".join([table.title, *(f"  {line}" for line in shown)])
+
+
+def printable(text: str) -> str:
+    """Without control characters: a name in a file must not move the cursor."""
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -15,7 +15,7 @@ from bench.simulation.hpa import SYNC_S, Behavior, Hpa
 
 if TYPE_CHECKING:
     from bench.simulation.cluster import SimulatedCluster
-    from bench.simulation.rule import Rule
+    from bench.simulation.rules import Rule
 
 _ROUNDING_S = 1e-6
 
@@ -24,19 +24,17 @@ class Actuation(Protocol):
     """How decisions become pods. A description: what it keeps of a run is made by `begin`."""
 
     def begin(self, cluster: SimulatedCluster, rule: Rule) -> None:
-        """Plans its first deeds of a run."""
+        """Plans what it does first in a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class DirectActuation:
-    """The rule is asked every `interval_s`, and what it says is done at once."""
+    """The rule is asked every `interval_s`, for the first time at `phase_s`, and what it says is done at once."""
 
     interval_s: float = 1.0
     phase_s: float = 0.0
 
     def begin(self, cluster: SimulatedCluster, rule: Rule) -> None:
-        """Asks for the first time at `phase_s`."""
-
         def ask() -> None:
             decision = cluster.ask(rule)
             wanted = math.ceil(decision.metric or 0) if decision.replicas is None else decision.replicas
@@ -45,7 +43,7 @@ class DirectActuation:
         cluster.every(self.interval_s, self.phase_s, ask)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class KedaActuation:
     """A ScaledObject and the HPA that it makes."""
 
@@ -58,58 +56,44 @@ class KedaActuation:
     hpa_phase_s: float = 0.0  # its first tick
 
     def begin(self, cluster: SimulatedCluster, rule: Rule) -> None:
-        """Starts all its loops."""
-        run = _KedaRun(self, cluster, rule)
-        if self.push:
-            cluster.every(1.0, 0.0, run.decide)
-        cluster.every(self.polling_s, self.keda_phase_s, run.poll)
-        cluster.every(SYNC_S, self.hpa_phase_s, run.tick)
-
-
-class _KedaRun:
-    """What KEDA and the HPA remember of one run."""
-
-    def __init__(self, keda: KedaActuation, cluster: SimulatedCluster, rule: Rule) -> None:
-        self._keda = keda
-        self._cluster = cluster
-        self._rule = rule
-        self._hpa = Hpa(max(1, cluster.minimum), cluster.maximum, keda.target, keda.behavior)
-        self._decided: float | None = None  # the metric, of a scaler that decides by itself
+        self._cluster, self._rule = cluster, rule
+        self._hpa = Hpa(max(1, cluster.minimum), cluster.maximum, self.target, self.behavior)
         self._active_s = -math.inf  # lastActiveTime
+        self._decided: float | None = None  # the metric, of a scaler that decides by itself
         self._pushed: bool | None = None
-
-    def decide(self) -> None:
-        self._decided = self._ask()
-        if (active := self._decided > 0) != self._pushed:
-            self._pushed = active
-            self._request(active)
-
-    def poll(self) -> None:
-        self._request(self._metric() > 0)
-
-    def tick(self) -> None:
-        # At 0 the HPA is out of action and asks for nothing.
-        current = self._cluster.replicas
-        wanted = self._hpa.tick(self._cluster.now_s, current, self._metric() if current else 0.0)
-        if wanted != current:
-            self._cluster.scale(wanted)
-
-    def _metric(self) -> float:
-        return self._ask() if self._decided is None else self._decided
+        if self.push:
+            cluster.every(1.0, 0.0, self._decide)
+        cluster.every(self.polling_s, self.keda_phase_s, lambda: self._request(self._metric() > 0))
+        cluster.every(SYNC_S, self.hpa_phase_s, self._tick)
 
     def _ask(self) -> float:
         decision = self._cluster.ask(self._rule)
         return float(decision.replicas or 0) if decision.metric is None else decision.metric
 
+    def _metric(self) -> float:
+        return self._ask() if self._decided is None else self._decided
+
+    def _decide(self) -> None:
+        self._decided = self._ask()
+        if (active := self._decided > 0) != self._pushed:
+            self._pushed = active
+            self._request(active)
+
     def _request(self, active: bool) -> None:
         """KEDA's RequestScale."""
-        cluster, replicas, now_s = self._cluster, self._cluster.replicas, self._cluster.now_s
+        cluster, replicas, minimum = self._cluster, self._cluster.replicas, self._cluster.minimum
         if active:
             if replicas == 0:
-                cluster.scale(max(cluster.minimum, 1))
-            self._active_s = now_s
-        elif replicas < cluster.minimum:
-            cluster.scale(cluster.minimum)
+                cluster.scale(max(minimum, 1))
+            self._active_s = cluster.now_s
+        elif replicas < minimum:
+            cluster.scale(minimum)
         # The time is kept in whole seconds, so that polls that are a cool-down apart are enough.
-        elif replicas and not cluster.minimum and self._active_s + self._keda.cooldown_s < now_s + _ROUNDING_S:
+        elif replicas and not minimum and self._active_s + self.cooldown_s < cluster.now_s + _ROUNDING_S:
             cluster.scale(0)
+
+    def _tick(self) -> None:
+        # At 0 the HPA is out of action and asks for nothing.
+        current = self._cluster.replicas
+        if current and (wanted := self._hpa.tick(self._cluster.now_s, current, self._metric())) != current:
+            self._cluster.scale(wanted)

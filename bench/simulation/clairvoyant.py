@@ -19,7 +19,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from bench.simulation.cluster import PodSpec, SimulatedCluster
-    from bench.simulation.rule import Rule
+    from bench.simulation.rules import Rule
     from bench.simulation.work import Work
 
 _ROUNDING_S = 1e-6

@@ -1,13 +1,12 @@
 """The model of a stream of jobs and of the pods that serve it, as exact discrete events.
 
-Jobs wait in one queue, first in, first out. A pod claims a job when it has nothing better to do, and never one in
-advance: as the project's own workers do, and as Celery's with acks late and a prefetch of 1. A pod is there from its
-creation on, starts up, serves, and goes when it is told to: at once if it has no job, else when its jobs have ended;
-those that outlast its grace are handed back, to be run again before others.
+Jobs wait in one queue, first in, first out. A pod claims a job when it is free, and never one in advance. A pod starts
+up, serves, and goes when it is told to: at once if it has no job, otherwise when its jobs have ended. Jobs that outlast
+its grace are handed back, and run again before others.
 
 Which pods go is the ReplicaSet controller's choice (kubernetes/kubernetes: pkg/controller/controller_utils.go,
-ActivePodsWithRanks): those that are not ready before those that are, a low deletion cost first (the project's workers
-keep it at the number of jobs they run), then the younger ones, by the power of two of their age and by chance within
+ActivePodsWithRanks): those that are not ready before those that are; then a low deletion cost first (Leadtime's workers
+keep it at the number of jobs they run); then the younger ones, by the power of two of their age, and by chance within
 it. Scheduling is part of the start-up here, and the rank by node is the same for all.
 """
 
@@ -15,29 +14,28 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.simulation.rule import View
+from bench.simulation.rules import View
 from bench.simulation.work import DRAIN_S, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from bench.simulation.actuation import Actuation
-    from bench.simulation.rule import Rule, RuleDecision
+    from bench.simulation.rules import Rule, RuleDecision
     from bench.simulation.times import Times
     from bench.simulation.work import Work
 
 STARTING, READY, STOPPING = range(3)
 _DRAWN_AT_ONCE = 256
-# The number of every arrival: of all that happens at the same time, arrivals come last.
-_ARRIVAL = 1 << 60
-Happens: TypeAlias = Callable[[Any, int], None]  # with a pod, and a job
+# Of all that happens at the same time, samples come first, and arrivals last.
+_FIRST, _LAST = -1, 1 << 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,6 @@ class SimulatedPod:
     """One of them."""
 
     created_s: float
-    startup_s: float
     uid: float
     state: int = STARTING
     ready_s: float = math.nan
@@ -66,24 +63,19 @@ class SimulatedCluster:
     """All state of one run. What carries out decisions uses `now_s`, `at`, `every`, `ask` and `scale`."""
 
     def __init__(
-        self,
-        work: Work,
-        pods: PodSpec,
-        limits: tuple[int, int],
-        generator: np.random.Generator,
-        sample_s: float | None = None,
+        self, work: Work, pods: PodSpec, limits: tuple[int, int], seed: int = 0, sample_s: float | None = None
     ) -> None:
         """`sample_s` is how often it is looked at, beside all changes of pods; None is never."""
         count = len(work.arrivals_s)
         self.result = Result(work, [math.nan] * count, [math.nan] * count, [0] * count)
+        self.result.end_s = work.duration_s + DRAIN_S if count else work.duration_s
         self.now_s, self.replicas = 0.0, 0
         self.minimum, self.maximum = limits
-        self._work, self._spec, self._generator = work, pods, generator
-        self._end_s = work.duration_s + DRAIN_S if count else work.duration_s
-        self._unfinished = count
-        self._startups = _drawn(pods.startup, generator)
-        self._heap: list[tuple[float, int, Happens, SimulatedPod | None, int]] = []
-        self._number = 0
+        self._work, self._spec, self._sample_s = work, pods, sample_s
+        self._generator = np.random.default_rng([seed, 2])
+        self._startups = _drawn(pods.startup, self._generator)
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._events = 0
         self._queue: deque[int] = deque()
         self._free: OrderedDict[SimulatedPod, None] = OrderedDict()  # with room for a job; the longest waiting first
         self._active: list[SimulatedPod] = []  # starting or ready, oldest first
@@ -92,39 +84,36 @@ class SimulatedCluster:
         self._seen_arrivals_s: list[float] = []
         self._seen_services_s: list[float] = []
         self._seen_startups_s: list[float] = []
-        self._sample_s, self._sample_next_s = sample_s, math.inf if sample_s is None else 0.0
         self._changed = False
         self._forecast: float | None = None
 
-    def at(self, time_s: float, call: Callable[[], None]) -> None:
-        """Calls it at that time, after what happens then anyway and was known before."""
-        self._push(time_s, lambda *_: call())
+    def at(self, time_s: float, call: Callable[[], None], order: int | None = None) -> None:
+        """Calls it at that time, after what happens then anyway and was known before; or in another `order`."""
+        self._events += 1
+        heappush(self._heap, (time_s, self._events if order is None else order, call))
 
-    def every(self, interval_s: float, phase_s: float, call: Callable[[], None]) -> None:
-        """Calls it at `phase_s` from now, and again and again."""
+    def every(self, interval_s: float, phase_s: float, call: Callable[[], None], order: int | None = None) -> None:
+        """Calls it at `phase_s` of the run, and again and again."""
 
-        def again(*_: Any) -> None:
+        def again() -> None:
             call()
-            self._push(self.now_s + interval_s, again)
+            self.at(self.now_s + interval_s, again, order)
 
-        self._push(self.now_s + phase_s, again)
+        self.at(phase_s, again, order)
 
     def ask(self, rule: Rule) -> RuleDecision:
         """What the rule says of what can be seen now."""
         ages_s = tuple([self.now_s - pod.created_s for pod in self._active if pod.state == STARTING])
         view = View(
-            now_s=self.now_s,
-            waiting=len(self._queue),
-            running=self._running,
-            arrivals_s=self._seen_arrivals_s,
-            services_s=self._seen_services_s,
-            startups_s=self._seen_startups_s,
+            self.now_s,
+            len(self._queue),
+            self._running,
+            self._seen_arrivals_s,
+            self._seen_services_s,
+            self._seen_startups_s,
             ready=len(self._active) - len(ages_s),
             starting_ages_s=ages_s,
             replicas=self.replicas,
-            minimum=self.minimum,
-            maximum=self.maximum,
-            concurrency=self._spec.concurrency,
         )
         decision = rule.decide(view)
         self._forecast = decision.forecast
@@ -144,9 +133,9 @@ class SimulatedCluster:
 
     def create(self, startup_s: float) -> None:
         """One more pod, that takes so long until it is ready."""
-        pod = SimulatedPod(self.now_s, startup_s, self._generator.random())
+        pod = SimulatedPod(self.now_s, self._generator.random())
         self._active.append(pod)
-        self._push(self.now_s + startup_s, self._begin, pod)
+        self.at(self.now_s + startup_s, partial(self._begin, pod))
         self.result.starts += 1
         self.result.peak = max(self.result.peak, len(self._active) + len(self._leaving))
         self._changed = True
@@ -161,36 +150,40 @@ class SimulatedCluster:
         if not pod.running:
             self._exit(pod)
         elif math.isfinite(self._spec.grace_s):
-            self._push(self.now_s + self._spec.grace_s, self._hand_back, pod)
+            self.at(self.now_s + self._spec.grace_s, partial(self._hand_back, pod))
 
     def stop_first_idle(self) -> None:
         """Tells that ready pod to go that has the least left to do, which only somebody who knows all jobs can say."""
-        ready = [pod for pod in self._active if pod.state == READY]
-        if ready:
-            self.stop(min(ready, key=self._free_s))
+        claimed_s, services_s = self.result.claimed_s, self._work.services_s
+
+        def free_s(pod: SimulatedPod) -> float:
+            return max((claimed_s[job] + services_s[job] for job in pod.running), default=0.0)
+
+        self.stop(min((pod for pod in self._active if pod.state == READY), key=free_s))
 
     def run(self) -> Result:
         """Until all jobs are done and the load's duration is over; at most for DRAIN_S more."""
+        result = self.result
+        if self._sample_s is not None:
+            self.every(self._sample_s, 0.0, self._sample, _FIRST)
         self._expect(0)
-        while self._heap and self._heap[0][0] <= self._end_s:
-            time_s, _, happens, pod, job = heappop(self._heap)
-            self._sample_until(time_s)
-            self.now_s = time_s
-            happens(pod, job)
-            if self._changed:
-                self._changed = False
-                self._sample(time_s)
-        self._sample_until(self._end_s)
-        self._sample(self._end_s)
-        self.result.pod_s += sum(self._end_s - pod.created_s for pod in (*self._active, *self._leaving))
-        self.result.end_s = self._end_s
-        return self.result
+        while self._heap and self._heap[0][0] <= result.end_s:
+            self.now_s, _, call = heappop(self._heap)
+            call()
+            if self._changed and self._sample_s is not None:
+                self._sample()
+            self._changed = False
+        self.now_s = result.end_s
+        result.pod_s += sum(self.now_s - pod.created_s for pod in (*self._active, *self._leaving))
+        if self._sample_s is not None:
+            self._sample()
+        return result
 
     def _expect(self, job: int) -> None:
         if job < len(self._work.arrivals_s):
-            heappush(self._heap, (self._work.arrivals_s[job], _ARRIVAL, self._arrive, None, job))
+            self.at(self._work.arrivals_s[job], partial(self._arrive, job), _LAST)
 
-    def _arrive(self, _: Any, job: int) -> None:
+    def _arrive(self, job: int) -> None:
         self._seen_arrivals_s.append(self.now_s)
         self._queue.append(job)
         self._expect(job + 1)
@@ -207,7 +200,7 @@ class SimulatedCluster:
                 free[pod] = None
             self.result.claimed_s[job] = self.now_s
             self.result.attempts[job] += 1
-            self._push(self.now_s + self._work.services_s[job], self._finish, pod, job)
+            self.at(self.now_s + self._work.services_s[job], partial(self._finish, pod, job))
 
     def _finish(self, pod: SimulatedPod, job: int) -> None:
         if job not in pod.running:
@@ -216,16 +209,15 @@ class SimulatedCluster:
         self._running -= 1
         self.result.finished_s[job] = self.now_s
         self._seen_services_s.append(self.now_s - self.result.claimed_s[job])
-        self._unfinished -= 1
-        if not self._unfinished:
-            self._end_s = min(self._end_s, max(self._work.duration_s, self.now_s))
+        if len(self._seen_services_s) == len(self._work.arrivals_s):
+            self.result.end_s = min(self.result.end_s, max(self._work.duration_s, self.now_s))
         if pod.state == READY:
             self._free.setdefault(pod)
             self._claim()
         elif not pod.running:
             self._exit(pod)
 
-    def _begin(self, pod: SimulatedPod, _job: int) -> None:
+    def _begin(self, pod: SimulatedPod) -> None:
         if pod.state == STARTING:
             pod.state = READY
             pod.ready_s = self.now_s
@@ -234,7 +226,7 @@ class SimulatedCluster:
             self._changed = True
             self._claim()
 
-    def _hand_back(self, pod: SimulatedPod, _job: int) -> None:
+    def _hand_back(self, pod: SimulatedPod) -> None:
         if not pod.running:
             return  # it has gone
         for job in sorted(pod.running, reverse=True):
@@ -258,24 +250,9 @@ class SimulatedCluster:
         power = math.floor(math.log2(age_s * 1e9)) if age_s > 0 else -99
         return ready, len(pod.running) if self._spec.deletion_cost else 0, power, pod.uid
 
-    def _free_s(self, pod: SimulatedPod) -> float:
-        claimed_s, services_s = self.result.claimed_s, self._work.services_s
-        return max((claimed_s[job] + services_s[job] for job in pod.running), default=0.0)
-
-    def _push(self, time_s: float, happens: Happens, pod: SimulatedPod | None = None, job: int = 0) -> None:
-        self._number += 1
-        heappush(self._heap, (time_s, self._number, happens, pod, job))
-
-    def _sample_until(self, time_s: float) -> None:
-        while self._sample_s is not None and self._sample_next_s <= time_s:
-            self._sample(self._sample_next_s)
-            self._sample_next_s += self._sample_s
-
-    def _sample(self, time_s: float) -> None:
-        if self._sample_s is None:
-            return
+    def _sample(self) -> None:
         samples, ready = self.result.samples, sum(pod.state == READY for pod in self._active)
-        samples.t_s.append(time_s)
+        samples.t_s.append(self.now_s)
         samples.waiting.append(len(self._queue))
         samples.running.append(self._running)
         samples.wanted.append(self.replicas)
@@ -305,6 +282,6 @@ def simulate(
     `limits` are the least and the most replicas; `seed` draws start-ups. With `sample_s` it keeps samples and reasons,
     which takes longer.
     """
-    cluster = SimulatedCluster(work, pods, limits, np.random.default_rng([seed, 2]), sample_s)
+    cluster = SimulatedCluster(work, pods, limits, seed, sample_s)
     actuation.begin(cluster, rule)
     return cluster.run()

@@ -7,24 +7,23 @@ import os
 import re
 import sys
 from dataclasses import asdict
-from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from bench.common.arguments import positive, run_command, whole
 from bench.common.arrivals import PROCESSES, SHAPES, LoadError
 from bench.common.runs import write
-from bench.reports.table import Table, number, percent, seconds, table, text
-from bench.simulation import comparison
-from bench.simulation.comparison import Case, Row, compare
+from bench.reports.table import Table, table, text
+from bench.simulation import times
+from bench.simulation.comparison import Case, Figures, compare, medians, one
 from bench.simulation.named_rules import CLAIRVOYANT, NAMED_RULES, TOLD, find
 from bench.simulation.times import KINDS, TimesError
 from workers.scaler.policy import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _EPILOG = f"""loads, each perhaps with a factor (ramping*3):
   {(chr(10) + "  ").join(SHAPES.values())}
@@ -49,86 +48,43 @@ def main() -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    if options.min > options.max:
-        raise ValueError(f"at least {options.min} and at most {options.max} pods is not possible")
+    if options.minimum > options.maximum:
+        raise ValueError(f"at least {options.minimum} and at most {options.maximum} pods is not possible")
+    # A trace is as long as it is.
     cases = [
-        Case(
-            load=load,
-            process=options.process,
-            # A trace is as long as it is.
-            duration_s=options.duration or (None if load.startswith("trace:") else 1800.0),
-            startup=options.startup,
-            service=options.service,
-            objective_s=options.objective,
-            late_cost=options.late_cost,
-            minimum=options.min,
-            maximum=options.max,
-            concurrency=options.concurrency,
-            grace_s=options.grace,
-        )
+        case_of(options, load=load, duration_s=options.duration or (None if load.startswith("trace:") else 1800.0))
         for load in options.load
     ]
     rules = options.rule or [CLAIRVOYANT, *NAMED_RULES]
     if options.concurrency > 1:
         rules = [rule for rule in rules if rule != CLAIRVOYANT]
-    if options.explain:
-        for case, rule in product(cases, rules):
-            _explain(case, rule, options.seed)
-        return
-    rows = compare(cases, rules, range(options.seed, options.seed + options.replications), options.processes)
+    found = compare(cases, rules, range(options.seed, options.seed + options.replications), options.processes)
     if options.json:
-        data = orjson.dumps([row.plain() for row in rows], option=orjson.OPT_INDENT_2)
+        plain = [
+            {**asdict(case), "rule": rule, "median": medians(runs), "runs": runs}
+            for (case, rule), runs in found.items()
+        ]
+        data = orjson.dumps(plain, option=orjson.OPT_INDENT_2)
         sys.stdout.buffer.write(data + b"\n") if options.json == "-" else Path(options.json).write_bytes(data)
     if options.json != "-":
-        print(text(tables(rows)))
+        print(text([_table(case, {rule: found[case, rule] for rule in rules}) for case in dict.fromkeys(cases)]))
     if options.runs:
         options.runs.mkdir(parents=True, exist_ok=True)
-        for case, rule in product(cases, rules):
+        for case, rule in found:
             _write(case, rule, options.seed, options.runs)
 
 
-def tables(rows: Sequence[Row]) -> list[Table]:
-    """One for each load, in the rows' order."""
-    found = []
-    for case in dict.fromkeys(row.case for row in rows):
-        mine = [row for row in rows if row.case == case]
-        runs = len(mine[0].runs)
-        title = (
-            f"{case.load}, {case.process}: {mine[0].jobs:,} jobs in {mine[0].duration_s:,.0f} s; "
-            f"{'one run' if runs == 1 else f'medians of {runs} runs'}"
-        )
-        found.append(table(title, [_cells(row) for row in mine]))
-    return found
-
-
-def _cells(row: Row) -> dict[str, str]:
-    median = row.median
-    return {
-        "rule": row.rule,
-        "p50": seconds(median.p50_s),
-        "p95": seconds(median.p95_s),
-        "p99": seconds(median.p99_s),
-        f"waits <= {row.objective_s:.3g} s": percent(median.within),
-        "pod-seconds": number(median.pod_s),
-        "starts": number(median.starts),
-        "most pods": number(median.peak),
-        "cost": number(median.cost, 2),
-    }
-
-
-def _explain(case: Case, rule: str, seed: int) -> None:
-    print(f"{case.load}, {rule}")
-    last = ""
-    for time_s, reason in comparison.one(case, rule, seed, sample_s=1.0).reasons:
-        if reason != last:
-            print(f"  {time_s:8.1f} s  {reason}")
-        last = reason
+def _table(case: Case, found: Mapping[str, Sequence[Figures]]) -> Table:
+    runs = next(iter(found.values()))
+    how_many = f"medians of {len(runs)} runs" if len(runs) > 1 else "one run"
+    title = f"{case.load}, {case.process}: {runs[0].jobs:,} jobs in {runs[0].duration_s:,.0f} s; {how_many}"
+    within = f"waits <= {case.objective_s or times.parse(case.service).mean_s:.3g} s"
+    return table(title, [{"rule": rule, **medians(each).cells(within)} for rule, each in found.items()])
 
 
 def _write(case: Case, rule: str, seed: int, folder: Path) -> None:
-    result = comparison.one(case, rule, seed, sample_s=1.0)
-    load = Path(case.load.removeprefix("trace:")).name if case.load.startswith("trace:") else case.load
-    name = f"{load} {rule}" if case.process == "deterministic" else f"{load} {case.process} {rule}"
+    result = one(case, rule, seed, sample_s=1.0)
+    name = f"{case.load} {case.process} {rule}".replace(" deterministic", "")
     path = folder / f"{re.sub(r'[^a-zA-Z0-9.-]+', '-', name)}.run.gz"
     write(result.run(name, {**asdict(case), "rule": rule, "seed": seed}), path)
     print(path, file=sys.stderr)
@@ -139,11 +95,17 @@ def add_case(parser: argparse.ArgumentParser, process: str, replications: int) -
     add = parser.add_argument
     add("--process", choices=PROCESSES, default=process, help="how jobs arrive (default: %(default)s)")
     add("--startup", default="30", metavar="TIMES", help="from a pod's order until it is ready (default: 30)")
-    add("--service", default="5", metavar="TIMES", help="of a job, where a trace does not say it (default: 5)")
-    add("--max", type=whole(1), default=100, metavar="N", help="pods (default: 100)")
+    add("--service", default="5", metavar="TIMES", help="of a job, if a trace does not say it (default: 5)")
+    add("--max", dest="maximum", type=whole(1), default=100, metavar="N", help="pods (default: 100)")
     add("--concurrency", type=whole(1), default=1, metavar="N", help="jobs that a pod runs at once (default: 1)")
     add("--replications", type=whole(1), default=replications, metavar="N", help="of each (default: %(default)s)")
     add("--seed", type=whole(0), default=0, metavar="N", help="of the first; the others follow (default: 0)")
+
+
+def case_of(options: argparse.Namespace, **more: Any) -> Case:
+    """The case that the options describe; those that are named as its fields."""
+    known = {name: value for name, value in vars(options).items() if name in Case.__dataclass_fields__}
+    return Case(**known | more)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -155,28 +117,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     add, late, cores = parser.add_argument, Options().late_cost, os.cpu_count() or 1
     add("--load", nargs="+", metavar="LOAD", default=["ramping", "spike", "ramp-steady"], help="default: the old three")
-    add("--rule", nargs="+", metavar="RULE", type=_rule, help="default: all")
+    add("--rule", nargs="+", metavar="RULE", help="default: all")
     add_case(parser, "deterministic", 10)
     add("--duration", type=positive, metavar="S", help="of a load (default: 1800; a trace: all of it)")
-    add("--objective", type=positive, metavar="S", help="that a job may wait (default: a mean service time)")
+    add(
+        "--objective",
+        dest="objective_s",
+        type=positive,
+        metavar="S",
+        help="that a job may wait (default: a mean service time)",
+    )
     add("--late-cost", type=positive, metavar="N",
         help=f"price of a later job for the policy, in mean service times of a pod (default: {late:g})")  # fmt: skip
-    add("--min", type=whole(0), default=0, metavar="N", help="pods (default: 0)")
-    add("--grace", type=positive, default=30.0, metavar="S", help="that a pod has to end its jobs (default: 30)")
+    add("--min", dest="minimum", type=whole(0), default=0, metavar="N", help="pods (default: 0)")
+    add("--grace", dest="grace_s", type=positive, default=30.0, metavar="S", help="for a pod's last jobs (default: 30)")
     add("--processes", type=whole(1), default=cores, metavar="N", help="that simulate (default: one a core)")
     add("--json", metavar="FILE", help="writes all figures; - is the standard output, in place of the table")
     add("--runs", type=Path, metavar="FOLDER", help="writes the first run of each, for `python -m bench report`")
-    add("--explain", action="store_true", help="prints the first run's decisions and their reasons instead")
     return parser
-
-
-def _rule(name: str) -> str:
-    try:
-        if name != CLAIRVOYANT:
-            find(name)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return name
 
 
 if __name__ == "__main__":

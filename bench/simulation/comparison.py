@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 import statistics
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache, partial
 from itertools import product
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.common import arrivals
+from bench.reports.table import number, percent, seconds
 from bench.simulation import clairvoyant, times
 from bench.simulation.cluster import PodSpec, simulate
 from bench.simulation.named_rules import CLAIRVOYANT, find
-from bench.simulation.rule import Brief
-from bench.simulation.rules import Fixed
+from bench.simulation.rules import Brief, Fixed
 from bench.simulation.work import work
 
 if TYPE_CHECKING:
@@ -59,16 +59,18 @@ class Case:
     @property
     def brief(self) -> Brief:
         """What rules may be told."""
-        load, known = _parsed(self.load), None
+        load, rate = _parsed(self.load), None
         if not load.is_trace and self.duration_s is not None:
-            known = partial(load.rate, duration_s=self.duration_s)
-        return Brief(self.objective_s, self.late_cost, known)
+            rate = partial(load.rate, duration_s=self.duration_s)
+        return Brief(self.objective_s, self.late_cost, rate, (self.minimum, self.maximum), self.concurrency)
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
     """Of one run, or the medians of some."""
 
+    jobs: float
+    duration_s: float
     p50_s: float
     p95_s: float
     p99_s: float
@@ -76,93 +78,67 @@ class Figures:
     pod_s: float
     starts: float
     peak: float  # pods at the same time
-    unfinished: float
     cost: float = math.nan  # pod-seconds over the clairvoyant plan's; NaN without one
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """All replications of a rule with a load."""
-
-    case: Case
-    rule: str
-    jobs: int  # of the first of them
-    objective_s: float
-    duration_s: float
-    runs: tuple[Figures, ...]
-
-    @property
-    def median(self) -> Figures:
-        """Of each figure by itself."""
-        return Figures(*(statistics.median(getattr(run, field.name) for run in self.runs) for field in fields(Figures)))
 
     @property
     def pods(self) -> float:
         """How many there were on the average of the load's duration: pod-hours an hour."""
-        return self.median.pod_s / self.duration_s
+        return self.pod_s / self.duration_s
 
-    def plain(self) -> dict[str, Any]:
-        """For JSON."""
-        row = asdict(self)
-        return {**row.pop("case"), **row, "median": asdict(self.median)}
+    def cells(self, within: str) -> dict[str, str]:
+        """For a table, whose column of the jobs in time has that name."""
+        times = {"p50": seconds(self.p50_s), "p95": seconds(self.p95_s), "p99": seconds(self.p99_s)}
+        counts = {"pod-seconds": number(self.pod_s), "starts": number(self.starts), "most pods": number(self.peak)}
+        return {**times, within: percent(self.within), **counts, "cost": number(self.cost, 2)}
+
+
+def figures(result: Result, objective_s: float) -> Figures:
+    """Of one run."""
+    p50_s, p95_s, p99_s = map(result.percentile_s, (50, 95, 99))
+    counts = (result.within(objective_s), result.pod_s, result.starts, result.peak)
+    return Figures(len(result.finished_s), result.work.duration_s, p50_s, p95_s, p99_s, *counts)
+
+
+def medians(runs: Sequence[Figures]) -> Figures:
+    """Of each figure by itself."""
+    return Figures(*(statistics.median(getattr(run, field.name) for run in runs) for field in fields(Figures)))
 
 
 def one(case: Case, rule: str, seed: int, sample_s: float | None = None) -> Result:
     """One run of a rule, or of the clairvoyant plan. Raises LoadError, TimesError, ValueError."""
     jobs, pods = case.work(seed), case.pods
     if rule != CLAIRVOYANT:
-        return simulated(rule, seed, jobs, pods, (case.minimum, case.maximum), case.brief, sample_s)
+        return simulated(rule, seed, jobs, pods, case.brief, sample_s)
     plan = clairvoyant.plan(jobs, pods, case.objective_s or jobs.mean_service_s, seed)
     # The plan reckons that a pod which is told to go ends its job first, however long that is.
     patient = replace(pods, grace_s=math.inf)
     return simulate(jobs, patient, Fixed(0), plan, limits=(0, len(plan.orders)), seed=seed, sample_s=sample_s)
 
 
-def simulated(
-    name: str,
-    seed: int,
-    jobs: Work,
-    pods: PodSpec,
-    limits: tuple[int, int],
-    brief: Brief | None = None,
-    sample_s: float | None = None,
-) -> Result:
+def simulated(name: str, seed: int, jobs: Work, pods: PodSpec, brief: Brief, sample_s: float | None = None) -> Result:
     """One run of a rule that is no plan, with phases of its rounds drawn by the seed."""
-    named = find(name)
-    actuation = named.actuation(np.random.default_rng([seed, 4]))
-    return simulate(jobs, pods, named.rule(brief or Brief()), actuation, limits=limits, seed=seed, sample_s=sample_s)
+    rule = find(name)
+    actuation = rule.actuation(np.random.default_rng([seed, 4]))
+    return simulate(jobs, pods, rule.rule(brief), actuation, limits=brief.limits, seed=seed, sample_s=sample_s)
 
 
-def compare(cases: Sequence[Case], rules: Sequence[str], seeds: Sequence[int], processes: int = 1) -> list[Row]:
-    """In the order of cases and rules; the costs are known if CLAIRVOYANT is among the rules."""
+def compare(
+    cases: Sequence[Case], rules: Sequence[str], seeds: Sequence[int], processes: int = 1
+) -> dict[tuple[Case, str], list[Figures]]:
+    """All replications of each rule with each case. The costs are known if CLAIRVOYANT is among the rules."""
     tasks = list(product(cases, rules, seeds))
     if processes > 1 and len(tasks) > 1:
         # Not a fork: numpy's threads would not survive it.
         with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-            found = dict(zip(tasks, pool.map(_figures, tasks), strict=True))
+            found = dict(zip(tasks, pool.map(_task, tasks), strict=True))
     else:
-        found = {task: _figures(task) for task in tasks}
-    rows = []
-    for case, rule in product(cases, rules):
-        jobs, runs = case.work(seeds[0]), []
-        for seed in seeds:
-            run, best = found[case, rule, seed], found.get((case, CLAIRVOYANT, seed))
-            runs.append(replace(run, cost=run.pod_s / best.pod_s) if best and best.pod_s else run)
-        objective_s = case.objective_s or jobs.mean_service_s
-        rows.append(Row(case, rule, len(jobs.arrivals_s), objective_s, jobs.duration_s, tuple(runs)))
-    return rows
+        found = {task: _task(task) for task in tasks}
+    for (case, rule, seed), run in found.items():
+        if best := found.get((case, CLAIRVOYANT, seed)):
+            found[case, rule, seed] = replace(run, cost=run.pod_s / (best.pod_s or math.nan))
+    return {(case, rule): [found[case, rule, seed] for seed in seeds] for case, rule in product(cases, rules)}
 
 
-def _figures(task: tuple[Case, str, int]) -> Figures:
-    case, rule, seed = task
-    result = one(case, rule, seed)
-    return Figures(
-        p50_s=result.percentile_s(50),
-        p95_s=result.percentile_s(95),
-        p99_s=result.percentile_s(99),
-        within=result.within(case.objective_s or result.work.mean_service_s),
-        pod_s=result.pod_s,
-        starts=result.starts,
-        peak=result.peak,
-        unfinished=result.unfinished,
-    )
+def _task(task: tuple[Case, str, int]) -> Figures:
+    result = one(*task)
+    return figures(result, task[0].objective_s or result.work.mean_service_s)

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from bench.common.arguments import positive, run_command
 from bench.common.arrivals import LoadError
-from bench.reports.table import number, percent, seconds, table, text
+from bench.reports.table import number, table, text
 from bench.simulation import times
-from bench.simulation.command import add_case
-from bench.simulation.comparison import Case, Row, compare
+from bench.simulation.command import add_case, case_of
+from bench.simulation.comparison import Case, Figures, compare, medians
 from bench.simulation.named_rules import NAMED_RULES
 from bench.simulation.times import TimesError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _LEAST_WAIT_S = 0.1
 
@@ -32,60 +32,43 @@ def main() -> None:
 
 def _run(options: argparse.Namespace) -> None:
     slo_s = options.slo
-    case = Case(
-        load=options.load or f"constant:{options.rate}",
-        process=options.process,
-        duration_s=3600 * options.hours,
-        startup=options.startup,
-        service=options.service,
-        # What is left of the latency that is wanted is what a job may wait.
-        objective_s=max(_LEAST_WAIT_S, slo_s - times.parse(options.service).mean_s),
-        maximum=options.max,
-        concurrency=options.concurrency,
-    )
+    # What is left of the latency that is wanted is what a job may wait.
+    wait_s = max(_LEAST_WAIT_S, slo_s - times.parse(options.service).mean_s)
+    load = options.load or f"constant:{options.rate}"
+    case = case_of(options, load=load, duration_s=3600 * options.hours, objective_s=wait_s)
     seeds = range(options.seed, options.seed + options.replications)
-    found = compare([case], list(NAMED_RULES), seeds)
-    if not found[0].jobs:
+    found = {rule: medians(runs) for (_, rule), runs in compare([case], list(NAMED_RULES), seeds).items()}
+    if not all(each.jobs for each in found.values()):
         raise ValueError(f"{case.load} has no jobs in {case.duration_s:g} s")
-    if fixed := smallest_fixed(case, slo_s, seeds):
-        found.append(fixed)
+    pods = smallest_fixed(case, slo_s, seeds)
+    if pods <= case.maximum:
+        found[f"fixed-{pods}"] = _fixed(case, pods, seeds)
     title = f"{case.load}, {case.process}, start-up {case.startup}, service {case.service}: what to expect"
+    within = f"waits <= {wait_s:.3g} s"
     rows = [
-        {
-            "rule": row.rule,
-            "p50": seconds(row.median.p50_s),
-            "p95": seconds(row.median.p95_s),
-            f"waits <= {row.objective_s:.3g} s": percent(row.median.within),
-            "pod-hours an hour": number(row.pods, 2),
-            "most pods": number(row.median.peak),
-        }
-        for row in found
+        {"rule": rule, **each.cells(within), "pod-hours an hour": number(each.pods, 2)} for rule, each in found.items()
     ]
     print(f"{text([table(title, rows)])}\n\n{advice(slo_s, found)}")
 
 
-def smallest_fixed(case: Case, slo_s: float, seeds: Sequence[int]) -> Row | None:
-    """The fewest pods, always there, that keep the objective; None if not even the maximum is enough."""
-
-    def tried(pods: int) -> Row:
-        return compare([case], [f"fixed-{pods}"], seeds)[0]
-
-    pods = bisect_left(range(case.maximum + 1), True, lo=1, key=lambda pods: keeps(tried(pods), slo_s))
-    return tried(pods) if pods <= case.maximum else None
+def smallest_fixed(case: Case, slo_s: float, seeds: Sequence[int]) -> int:
+    """The fewest pods, always there, that keep the objective; one more than the maximum if it takes more."""
+    tried = range(case.maximum + 1)
+    return bisect_left(tried, True, lo=1, key=lambda pods: _fixed(case, pods, seeds).p95_s <= slo_s)
 
 
-def keeps(row: Row, slo_s: float) -> bool:
-    """Whether 95 % of the jobs have that latency at most."""
-    return row.median.p95_s <= slo_s
+def _fixed(case: Case, pods: int, seeds: Sequence[int]) -> Figures:
+    (runs,) = compare([case], [f"fixed-{pods}"], seeds).values()
+    return medians(runs)
 
 
-def advice(slo_s: float, found: Sequence[Row]) -> str:
-    """The cheapest that keeps the objective, in a sentence."""
-    good = [row for row in found if keeps(row, slo_s)]
+def advice(slo_s: float, found: Mapping[str, Figures]) -> str:
+    """The cheapest that keeps the objective for 95 % of the jobs, in a sentence."""
+    good = {rule: each.pods for rule, each in found.items() if each.p95_s <= slo_s}
     if not good:
         return f"None keeps a p95 of {slo_s:g} s: it needs more pods, a faster start, or another objective."
-    best = min(good, key=lambda row: row.pods)
-    return f"The cheapest with a p95 of at most {slo_s:g} s: {best.rule}, {best.pods:.2f} pod-hours an hour."
+    best = min(good, key=lambda rule: good[rule])
+    return f"The cheapest with a p95 of at most {slo_s:g} s: {best}, {good[best]:.2f} pod-hours an hour."
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,7 +7,6 @@ those of a run that was in a hurry are multiplied by its scale.
 from __future__ import annotations
 
 import argparse
-import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +16,10 @@ from bench.common.arrivals import LoadError
 from bench.common.runs import RunError, read
 from bench.experiments.matrix import PARAMETER
 from bench.reports.summary import summary
-from bench.reports.table import Table, number, percent, seconds, table, text
+from bench.reports.table import Table, table, text
 from bench.simulation.cluster import PodSpec
-from bench.simulation.comparison import simulated
+from bench.simulation.comparison import Figures, figures, medians, simulated
+from bench.simulation.rules import Brief
 from bench.simulation.times import constant, observed
 from bench.simulation.work import work
 
@@ -64,21 +64,22 @@ def predictions(runs: Sequence[Run], replications: int, objective_s: float | Non
         setup = _setup(run)
         scale, service_s = setup["time_scale"], setup["service_s"]
         wait_s = service_s if objective_s is None else objective_s
+        found = medians([figures(prediction(run, seed), wait_s) for seed in range(replications)])
         seen = summary(run, (wait_s + service_s) / scale)
-        times_s = [scale * each for each in (seen.p50_s, seen.p95_s, seen.p99_s)]
-        rows.append(_row(run.name, "measured", [*times_s, seen.within, scale * seen.pod_s, seen.most_pods]))
-        results = [prediction(run, seed) for seed in range(replications)]
-        figures = [
-            (*map(each.percentile_s, (50, 95, 99)), each.within(wait_s), each.pod_s, each.peak) for each in results
-        ]
-        rows.append(_row("", "simulated", [statistics.median(each) for each in zip(*figures, strict=True)]))
+        measured = Figures(
+            jobs=seen.jobs,
+            duration_s=setup["duration_s"],
+            p50_s=scale * seen.p50_s,
+            p95_s=scale * seen.p95_s,
+            p99_s=scale * seen.p99_s,
+            within=seen.within,
+            pod_s=scale * seen.pod_s,
+            starts=len(run.parameters["startups_s"]),
+            peak=seen.most_pods,
+        )
+        rows.append({"run": run.name, "": "measured", **measured.cells("in time")})
+        rows.append({"run": "", "": "simulated", **found.cells("in time")})
     return table("Measured, and as the simulator has it (the median of some phases of the control loops)", rows)
-
-
-def _row(name: str, what: str, figures: Sequence[float]) -> dict[str, str]:
-    shown = {"p50": seconds, "p95": seconds, "p99": seconds, "in time": percent, "pod-seconds": number}
-    shown["most pods"] = number
-    return {"run": name, "": what} | {key: shown[key](each) for key, each in zip(shown, figures, strict=True)}
 
 
 def prediction(run: Run, seed: int) -> Result:
@@ -94,7 +95,7 @@ def prediction(run: Run, seed: int) -> Result:
     load = arrivals.parse(experiment["load"])
     arrived = arrivals.arrivals(load, duration_s, setup["process"], setup["seed"])
     jobs = work(arrived, constant(setup["service_s"]), duration_s, seed)
-    return simulated(rule, seed, jobs, PodSpec(observed(startups_s)), (0, MOST_WORKERS))
+    return simulated(rule, seed, jobs, PodSpec(observed(startups_s)), Brief(limits=(0, MOST_WORKERS)))
 
 
 def _setup(run: Run) -> dict[str, Any]:

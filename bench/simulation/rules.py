@@ -1,24 +1,69 @@
 """The rules that are compared: Leadtime's own, what KEDA's triggers count, and what other scalers do.
 
-None of them is told anything that it could not know: service times and start-ups are the mean of what was seen so
-far, or a guess before.
+A rule sees as little of a cluster as a scaler of a real one could know: service times and start-ups are the mean of
+what was seen so far, or a guess before.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-from bench.simulation.rule import Brief, RuleDecision
 from workers.scaler.cluster.hpa import metric_for
 from workers.scaler.policy import Options, Snapshot, State, decide, start
 
 if TYPE_CHECKING:
-    from bench.simulation.rule import View
+    from collections.abc import Callable, Sequence
 
 _STARTUP_GUESS_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One look. The sequences only grow from one look to the next: remember how far you have read, change nothing."""
+
+    now_s: float  # since the run's begin
+    waiting: int  # jobs that no pod has claimed
+    running: int  # jobs that pods have claimed, those of stopping pods too
+    arrivals_s: Sequence[float]  # of all jobs so far, in order
+    services_s: Sequence[float]  # of all jobs that have finished, in the order of their ends: claim to end
+    startups_s: Sequence[float]  # of all pods that became ready, in that order: creation to ready
+    ready: int  # pods that claim jobs
+    starting_ages_s: tuple[float, ...]  # of the pods that are not ready yet, oldest first
+    replicas: int  # wanted at present: ready and starting pods together
+
+
+@dataclass(frozen=True, slots=True)
+class RuleDecision:
+    """`replicas` to have, or a `metric` that the HPA divides by its target; if both, the HPA takes the metric."""
+
+    replicas: int | None = None
+    metric: float | None = None
+    reason: str = ""
+    forecast: float | None = None  # jobs/s that are expected
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What a rule may be told before a run; most rules have no use for it."""
+
+    objective_s: float | None = None  # that a job may wait; None is a mean service time
+    late_cost: float | None = None  # the price of a later one, in mean service times of a pod; None is the default
+    rate: Callable[[float], float] | None = None  # what the load was drawn from, in jobs/s at a time; None for a trace
+    limits: tuple[int, int] = (0, 100)  # the least and the most replicas
+    concurrency: int = 1  # jobs that a pod runs at once
+
+
 _NO_BRIEF = Brief()
+
+
+class Rule(Protocol):
+    """A scaler. One object is used for one run; it may keep state."""
+
+    def decide(self, view: View) -> RuleDecision:
+        """Is asked with views of growing times."""
 
 
 class StartupAware:
@@ -31,37 +76,28 @@ class StartupAware:
     def __init__(self, brief: Brief = _NO_BRIEF, actuation_s: float = 1.0, *, told: bool = False) -> None:
         if told and brief.rate is None:
             raise ValueError("nobody can be told a trace's rate: it has none")
-        self._brief, self._actuation_s, self._rate = brief, actuation_s, brief.rate if told else None
+        self._rate = brief.rate if told else None
+        self._options = Options(
+            min_replicas=brief.limits[0],
+            max_replicas=brief.limits[1],
+            objective_s=brief.objective_s,
+            late_cost=brief.late_cost or Options().late_cost,
+            concurrency=brief.concurrency,
+            actuation_s=actuation_s,
+        )
         self._state: State | None = None
-        self._options = Options()
         self._services = self._startups = 0  # how many of them it has read
 
     def decide(self, view: View) -> RuleDecision:
         """Is asked once a second."""
-        snapshot = Snapshot(
-            view.now_s,
-            len(view.arrivals_s),
-            view.waiting,
-            view.running,
-            view.ready,
-            view.starting_ages_s,
-            tuple(view.services_s[self._services :]),
-            tuple(view.startups_s[self._startups :]),
-        )
+        services_s, startups_s = tuple(view.services_s[self._services :]), tuple(view.startups_s[self._startups :])
         self._services, self._startups = len(view.services_s), len(view.startups_s)
-        if self._state is None:
-            self._options = Options(
-                min_replicas=view.minimum,
-                max_replicas=view.maximum,
-                objective_s=self._brief.objective_s,
-                late_cost=self._brief.late_cost or self._options.late_cost,
-                concurrency=view.concurrency,
-                actuation_s=self._actuation_s,
-            )
-            self._state = start(snapshot, self._options)
+        arrived, ages_s = len(view.arrivals_s), view.starting_ages_s
+        snapshot = Snapshot(view.now_s, arrived, view.waiting, view.running, view.ready, ages_s, services_s, startups_s)
         rate, now_s = self._rate, view.now_s
         rate_in = None if rate is None else lambda after_s: rate(now_s + after_s)
-        decision, self._state = decide(snapshot, self._state, self._options, rate_in)
+        state = start(snapshot, self._options) if self._state is None else self._state
+        decision, self._state = decide(snapshot, state, self._options, rate_in)
         metric = metric_for(decision.replicas, view.replicas)
         return RuleDecision(decision.replicas, metric, decision.reason, decision.rate)
 
@@ -97,7 +133,8 @@ class DelayedOff:
     jobs are there: what is kept is the largest number of jobs within that time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, brief: Brief = _NO_BRIEF) -> None:
+        self._concurrency = brief.concurrency
         self._startups, self._startup_sum_s = 0, 0.0
         self._most: deque[tuple[float, int]] = deque()  # falling numbers, each the largest since the one before
 
@@ -112,7 +149,7 @@ class DelayedOff:
         self._most.append((view.now_s, jobs))
         while self._most[0][0] < view.now_s - hold_s:
             self._most.popleft()
-        wanted = math.ceil(self._most[0][1] / view.concurrency)
+        wanted = math.ceil(self._most[0][1] / self._concurrency)
         return RuleDecision(wanted, reason=f"{jobs} jobs, at most {self._most[0][1]} within {hold_s:.0f} s")
 
 
@@ -127,7 +164,8 @@ class Knative:
 
     STABLE_S, PANIC_S, UTILIZATION, GRACE_S = 60.0, 6.0, 0.7, 30.0
 
-    def __init__(self) -> None:
+    def __init__(self, brief: Brief = _NO_BRIEF) -> None:
+        self._target = self.UTILIZATION * brief.concurrency
         self._seen: deque[tuple[float, int]] = deque()
         self._panicked_s = self._busy_s = -math.inf
         self._panic_pods = 0
@@ -141,9 +179,8 @@ class Knative:
         stable, panic = self._mean(now_s - self.STABLE_S), self._mean(now_s - self.PANIC_S)
         if stable > 0:
             self._busy_s = now_s
-        target = self.UTILIZATION * view.concurrency
-        wanted = max(math.ceil(stable / target), view.ready // 2 if stable > 0 else 0)
-        urgent = math.ceil(panic / target)
+        wanted = max(math.ceil(stable / self._target), view.ready // 2 if stable > 0 else 0)
+        urgent = math.ceil(panic / self._target)
         if urgent / max(view.ready, 1) >= 2:
             self._panicked_s = now_s
         if now_s - self._panicked_s < self.STABLE_S:

@@ -68,16 +68,10 @@ def parse(text: str) -> Times:
         return observed(_read(Path(rest)))
     try:
         numbers = [float(number) for number in (rest if colon else text).split(",")]
-    except ValueError:
-        numbers = []
-    if all(0 < number <= _LONGEST_S for number in numbers):
-        match (kind if colon else "constant"), numbers:
-            case "constant", [seconds]:
-                return constant(seconds)
-            case "lognormal", [mean_s, cv]:
-                return lognormal(mean_s, cv)
-            case "exponential", [mean_s]:
-                return exponential(mean_s)
+        if all(0 < number <= _LONGEST_S for number in numbers):
+            return _MAKERS[kind if colon else "constant"](*numbers)
+    except (ValueError, KeyError, TypeError):
+        pass
     raise TimesError(f"{text!r} is none of: {'; '.join(KINDS.values())} (numbers above 0, at most {_LONGEST_S:g})")
 
 
@@ -90,3 +84,6 @@ def _read(path: Path) -> list[float]:
     if not seconds or not all(0 < second <= _LONGEST_S for second in seconds):
         raise TimesError(f"{path} needs durations above 0 and at most {_LONGEST_S:g} s behind its header")
     return seconds
+
+
+_MAKERS: dict[str, Callable[..., Times]] = {"constant": constant, "lognormal": lognormal, "exponential": exponential}

@@ -37,11 +37,6 @@ class Work:
     duration_s: float
     mean_service_s: float
 
-    @property
-    def busy_s(self) -> float:
-        """Pod-seconds of work, with one job at a time."""
-        return sum(self.services_s)
-
 
 def work(arrivals: Sequence[Arrival], service: Times, duration_s: float | None, seed: int) -> Work:
     """Service times are drawn if the arrivals bring none. Without a duration it ends with the last arrival."""
@@ -97,16 +92,11 @@ class Result:
         arrived, lost = list(self.work.arrivals_s), self.unfinished
         claimed, finished = ([None if math.isnan(s) else s for s in each] for each in (self.claimed_s, self.finished_s))
         jobs = JobColumns(
-            scheduled_s=arrived,
-            sent_s=[*arrived],
-            accepted_s=[*arrived],
-            started_s=[*claimed],
-            finished_s=[*finished],
-            ended_s=[*finished],
+            arrived, [*arrived], [*arrived], [*claimed], [*finished], [*finished],
             outcome=["given up" if end is None else "finished" for end in finished],
             status_code=[202] * len(arrived),
             attempts=[*self.attempts],
             id=[None] * len(arrived),
-        )
+        )  # fmt: skip
         notes = [f"{lost} jobs were not done {DRAIN_S:g} s after the end of the load"] if lost else []
         return Run("simulation", name, self.work.duration_s, parameters, jobs=jobs, samples=self.samples, notes=notes)
