@@ -116,7 +116,9 @@ class Account:
 def columns(jobs: Iterable[UserJob]) -> JobColumns:
     """The jobs for the run's file, in the order of their scheduled times, to the microsecond."""
     ordered = sorted(jobs, key=lambda job: job.scheduled_s)
-    return JobColumns(**{field.name: [_rounded(getattr(job, field.name)) for job in ordered] for field in fields(JobColumns)})
+    return JobColumns(
+        **{field.name: [_rounded(getattr(job, field.name)) for job in ordered] for field in fields(JobColumns)}
+    )
 
 
 def _rounded(value: Any) -> Any:

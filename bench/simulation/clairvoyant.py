@@ -1,12 +1,12 @@
 """A plan by somebody who knows every arrival, service and start-up in advance: the costs of the rules are held to it.
 
-It looks at one job after the other. A job goes to a pod that is idle, or else to one that will be free before the
-objective is over; else one more pod is ordered so early that it is ready when the objective is over. An idle pod goes
-after as long as a start takes. Example: objective 5 s, start-up 30 s, a job comes at 100 s and all pods are busy until
-110 s: a pod is ordered at 75 s, ready at 105 s. So no job waits for longer than the objective, except for those that
-come before the first pod can be ready, at one start-up.
+It looks at one job after the other. A job goes to a pod that is idle, or to one that will be free before the objective
+is over. If there is none, one more pod is ordered so early that it is ready when the objective is over. A pod is kept
+for its next job if that comes within a start-up time, and goes at once if not. Example: objective 5 s, start-up 30 s, a
+job comes at 100 s and all pods are busy until 110 s: a pod is ordered at 75 s, and ready at 105 s.
 
-It is feasible and easy to follow, and not the cheapest that there could be.
+So no job waits for longer than the objective, except for those that come before the first pod can be ready. The plan is
+easy to follow, and not the cheapest that there could be: a rule that lets jobs wait for longer can cost less.
 """
 
 from __future__ import annotations

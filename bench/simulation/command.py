@@ -30,8 +30,8 @@ _EPILOG = f"""loads, each perhaps with a factor (ramping*3):
 start-up and service times:
   {(chr(10) + "  ").join(KINDS.values())}
 rules:
-  {CLAIRVOYANT}: a plan that knows all jobs and start-ups in advance: it orders for each job as it comes, and keeps an
-    idle pod for as long as a start takes; the costs of the others are held to it
+  {CLAIRVOYANT}: a plan that knows all jobs and start-ups in advance: it orders for each job as it comes, and keeps a
+    pod whose next job comes within a start-up time; the costs of the others are held to it
   {(chr(10) + "  ").join(f"{name}: {rule.what}" for name, rule in NAMED_RULES.items())}
   {TOLD}: {find(TOLD).what} in place of its forecast: what better forecasts could gain, and what they could not
   fixed-N: always N pods

@@ -125,7 +125,12 @@ def simulated(name: str, seed: int, jobs: Work, pods: PodSpec, brief: Brief, sam
 def compare(
     cases: Sequence[Case], rules: Sequence[str], seeds: Sequence[int], processes: int = 1
 ) -> dict[tuple[Case, str], list[Figures]]:
-    """All replications of each rule with each case. The costs are known if CLAIRVOYANT is among the rules."""
+    """All replications of each rule with each case. The costs are known if CLAIRVOYANT is among the rules.
+
+    Raises LoadError, TimesError; ValueError for a rule that there is not.
+    """
+    for case, rule in product(cases, rules):
+        _ = case.pods, case.work(seeds[0]), rule == CLAIRVOYANT or find(rule)  # what is wrong is said at once
     tasks = list(product(cases, rules, seeds))
     if processes > 1 and len(tasks) > 1:
         # Not a fork: numpy's threads would not survive it.

@@ -37,9 +37,9 @@ def _run(options: argparse.Namespace) -> None:
     load = options.load or f"constant:{options.rate}"
     case = case_of(options, load=load, duration_s=3600 * options.hours, objective_s=wait_s)
     seeds = range(options.seed, options.seed + options.replications)
+    if not case.work(options.seed).arrivals_s:
+        raise ValueError(f"{load} has no jobs in {case.duration_s:g} s")
     found = {rule: medians(runs) for (_, rule), runs in compare([case], list(NAMED_RULES), seeds).items()}
-    if not all(each.jobs for each in found.values()):
-        raise ValueError(f"{case.load} has no jobs in {case.duration_s:g} s")
     pods = smallest_fixed(case, slo_s, seeds)
     if pods <= case.maximum:
         found[f"fixed-{pods}"] = _fixed(case, pods, seeds)

@@ -133,12 +133,12 @@ def test_poisson_times_are_those_of_the_seed(text: str, duration_s: float, seed:
 
 @pytest.mark.parametrize("text", ["constant:2", "ramping", "spike", "ramp-steady", "burst:1,10,60,5", "sine:1,1,100"])
 def test_poisson_counts_have_its_mean_and_variance(text: str) -> None:
-    load, runs = parse(text), 200
+    load, runs = parse(text), 100
     counts = [len(arrivals(load, DURATION_S, "poisson", seed)) for seed in range(runs)]
     mean = sum(counts) / runs
     variance = sum((count - mean) ** 2 for count in counts) / (runs - 1)
     expected = load.expected(DURATION_S)
-    # Five standard deviations of the mean, and of the variance, of 200 such counts.
+    # Five standard deviations of the mean, and of the variance, of 100 such counts.
     assert abs(mean - expected) < 5 * math.sqrt(expected / runs)
     assert abs(variance / expected - 1) < 5 * math.sqrt(2 / runs)
 
