@@ -83,9 +83,9 @@ class Workload:
         return float(self.factor * self.shape.rate(t_s, duration_s)) if 0 <= t_s <= duration_s else 0.0
 
     def expected(self, duration_s: float) -> float:
-        """How many jobs are expected within the duration, on the average; for a trace, how many there are."""
+        """How many jobs a shape brings within the duration on the average; for a trace, how many it has."""
         if self.shape is None:
-            return float(sum(arrival.at_s <= duration_s for arrival in self.trace))
+            return float(len(self.trace))
         return self.factor * float(self.shape.integral(np.array([float(duration_s)]), duration_s)[0])
 
 
@@ -131,8 +131,6 @@ def _exponential_sums(below: float, seed: int) -> Floats:
         raise LoadError(f"a seed must not be negative, as {seed} is")
     generator = np.random.Generator(np.random.PCG64(seed))
     sums = np.cumsum(generator.standard_exponential(round(below + 10 * math.sqrt(below)) + 10))
-    while sums[-1] < below:  # once in a great many seeds
-        sums = np.append(sums, sums[-1] + np.cumsum(generator.standard_exponential(100)))
     return sums[sums < below]
 
 

@@ -64,7 +64,3 @@ def _parser() -> argparse.ArgumentParser:
     add("--names", nargs="+", default=[], metavar="NAME", help="of the runs, in place of those in the files")
     add("--title", default="", help="of the page (default: the runs' names)")
     return parser
-
-
-if __name__ == "__main__":
-    main()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from bench.simulation.hpa import SYNC_S, Behavior, Hpa
 
@@ -18,13 +18,6 @@ if TYPE_CHECKING:
     from bench.simulation.rules import Rule
 
 _ROUNDING_S = 1e-6
-
-
-class Actuation(Protocol):
-    """How decisions become pods. A description: what it keeps of a run is made by `begin`."""
-
-    def begin(self, cluster: SimulatedCluster, rule: Rule) -> None:
-        """Plans what it does first in a run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -27,7 +27,6 @@ from bench.simulation.work import DRAIN_S, Result
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from bench.simulation.actuation import Actuation
     from bench.simulation.rules import Rule, RuleDecision
     from bench.simulation.times import Times
     from bench.simulation.work import Work
@@ -265,6 +264,13 @@ class SimulatedCluster:
 def _drawn(times: Times, generator: np.random.Generator) -> Iterator[float]:
     while True:
         yield from times.draw(generator, _DRAWN_AT_ONCE).tolist()
+
+
+class Actuation(Protocol):
+    """How decisions become pods."""
+
+    def begin(self, cluster: SimulatedCluster, rule: Rule) -> None:
+        """Plans what it does first in a run; all that it remembers of another run is forgotten."""
 
 
 def simulate(

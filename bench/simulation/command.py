@@ -135,7 +135,3 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", metavar="FILE", help="writes all figures; - is the standard output, in place of the table")
     add("--runs", type=Path, metavar="FOLDER", help="writes the first run of each, for `python -m bench report`")
     return parser
-
-
-if __name__ == "__main__":
-    main()

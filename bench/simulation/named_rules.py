@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from bench.simulation.actuation import Actuation
+    from bench.simulation.cluster import Actuation
     from bench.simulation.rules import Brief, Rule
 
 CLAIRVOYANT = "clairvoyant"

@@ -86,7 +86,3 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--hours", type=positive, default=1.0, metavar="H", help="of load (default: 1)")
     return parser
-
-
-if __name__ == "__main__":
-    main()

@@ -116,7 +116,3 @@ def _parser() -> argparse.ArgumentParser:
     add("--replications", type=whole(1), default=9, metavar="N", help="simulations of each (default: 9)")
     add("--objective", type=positive, metavar="S", help="that a job may wait (default: as long as it takes itself)")
     return parser
-
-
-if __name__ == "__main__":
-    main()

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from bench.common.runs import Samples
 
 DURATION_S = 1800.0
-PHASES = 100
+PHASES = 50
 SLOW = ScalingRules((ScalingPolicy("Pods", 1, 60),), 300.0)
 
 
