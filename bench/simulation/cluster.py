@@ -39,7 +39,7 @@ _FIRST, _LAST = -1, 1 << 60
 
 @dataclass(frozen=True, slots=True)
 class PodSpec:
-    """What the pods are like."""
+    """What all pods of a run have in common."""
 
     startup: Times  # from creation to ready
     concurrency: int = 1
@@ -49,7 +49,7 @@ class PodSpec:
 
 @dataclass(slots=True, eq=False)
 class SimulatedPod:
-    """One of them."""
+    """One pod."""
 
     created_s: float
     uid: float
@@ -64,7 +64,7 @@ class SimulatedCluster:
     def __init__(
         self, work: Work, pods: PodSpec, limits: tuple[int, int], seed: int = 0, sample_s: float | None = None
     ) -> None:
-        """`sample_s` is how often it is looked at, beside all changes of pods; None is never."""
+        """State is sampled every `sample_s` and at each change of pods; never if it is None."""
         count = len(work.arrivals_s)
         self.result = Result(work, [math.nan] * count, [math.nan] * count, [0] * count)
         self.result.end_s = work.duration_s + DRAIN_S if count else work.duration_s
@@ -87,12 +87,12 @@ class SimulatedCluster:
         self._forecast: float | None = None
 
     def at(self, time_s: float, call: Callable[[], None], order: int | None = None) -> None:
-        """Calls it at that time, after what happens then anyway and was known before; or in another `order`."""
+        """Calls it at that time. Calls of the same time are made in the order they were asked for, or by `order`."""
         self._events += 1
         heappush(self._heap, (time_s, self._events if order is None else order, call))
 
     def every(self, interval_s: float, phase_s: float, call: Callable[[], None], order: int | None = None) -> None:
-        """Calls it at `phase_s` of the run, and again and again."""
+        """Calls it for the first time at `phase_s` of the run."""
 
         def again() -> None:
             call()
@@ -101,7 +101,7 @@ class SimulatedCluster:
         self.at(phase_s, again, order)
 
     def ask(self, rule: Rule) -> RuleDecision:
-        """What the rule says of what can be seen now."""
+        """Shows the rule what can be seen now, and returns its decision."""
         ages_s = tuple([self.now_s - pod.created_s for pod in self._active if pod.state == STARTING])
         view = View(
             self.now_s,
@@ -121,7 +121,7 @@ class SimulatedCluster:
         return decision
 
     def scale(self, replicas: int) -> None:
-        """The wanted number of pods, from now on; the missing are created, the superfluous told to go."""
+        """Sets the wanted number of pods: creates those that are missing, stops those that are too many."""
         self.replicas = replicas
         missing = replicas - len(self._active)
         for _ in range(missing):
@@ -140,7 +140,7 @@ class SimulatedCluster:
         self._changed = True
 
     def stop(self, pod: SimulatedPod) -> None:
-        """Tells a pod to go."""
+        """Tells a pod to go; it claims no more jobs."""
         self._active.remove(pod)
         self._changed = True
         self._free.pop(pod, None)
@@ -152,7 +152,7 @@ class SimulatedCluster:
             self.at(self.now_s + self._spec.grace_s, partial(self._hand_back, pod))
 
     def stop_first_idle(self) -> None:
-        """Tells that ready pod to go that has the least left to do, which only somebody who knows all jobs can say."""
+        """Stops the ready pod that will be free first, which only the clairvoyant plan can know."""
         claimed_s, services_s = self.result.claimed_s, self._work.services_s
 
         def free_s(pod: SimulatedPod) -> float:
@@ -242,10 +242,10 @@ class SimulatedCluster:
         self._changed = True
 
     def _rank(self, pod: SimulatedPod) -> tuple[bool, int, int, float]:
-        """In the order in which pods are told to go."""
+        """Sorts pods in the order in which they are told to go."""
         ready = pod.state == READY
         age_s = self.now_s - (pod.ready_s if ready else pod.created_s)
-        # In nanoseconds as there; of no age at all comes first.
+        # The controller takes the logarithm of nanoseconds; a pod of no age goes first.
         power = math.floor(math.log2(age_s * 1e9)) if age_s > 0 else -99
         return ready, len(pod.running) if self._spec.deletion_cost else 0, power, pod.uid
 

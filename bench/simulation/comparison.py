@@ -48,11 +48,11 @@ class Case:
 
     @property
     def pods(self) -> PodSpec:
-        """Raises TimesError."""
+        """Raises LoadError."""
         return PodSpec(times.parse(self.startup), concurrency=self.concurrency, grace_s=self.grace_s)
 
     def work(self, seed: int) -> Work:
-        """Raises LoadError or TimesError."""
+        """Raises LoadError."""
         found = arrivals.arrivals(_parsed(self.load), self.duration_s, self.process, seed)
         return work(found, times.parse(self.service), self.duration_s, seed)
 
@@ -82,7 +82,7 @@ class Figures:
 
     @property
     def pods(self) -> float:
-        """How many there were on the average of the load's duration: pod-hours an hour."""
+        """Pod-hours for each hour of load."""
         return self.pod_s / self.duration_s
 
     def cells(self, within: str) -> dict[str, str]:
@@ -105,12 +105,12 @@ def medians(runs: Sequence[Figures]) -> Figures:
 
 
 def one(case: Case, rule: str, seed: int, sample_s: float | None = None) -> Result:
-    """One run of a rule, or of the clairvoyant plan. Raises LoadError, TimesError, ValueError."""
+    """One run of a rule, or of the clairvoyant plan. Raises LoadError, ValueError."""
     jobs, pods = case.work(seed), case.pods
     if rule != CLAIRVOYANT:
         return simulated(rule, seed, jobs, pods, case.brief, sample_s)
     plan = clairvoyant.plan(jobs, pods, case.objective_s or jobs.mean_service_s, seed)
-    # The plan reckons that a pod which is told to go ends its job first, however long that is.
+    # In the plan a pod that is told to go ends its job first, however long that takes.
     patient = replace(pods, grace_s=math.inf)
     return simulate(jobs, patient, Fixed(0), plan, limits=(0, len(plan.orders)), seed=seed, sample_s=sample_s)
 
@@ -127,10 +127,10 @@ def compare(
 ) -> dict[tuple[Case, str], list[Figures]]:
     """All replications of each rule with each case. The costs are known if CLAIRVOYANT is among the rules.
 
-    Raises LoadError, TimesError; ValueError for a rule that there is not.
+    Raises LoadError; ValueError for a rule that there is not.
     """
     for case, rule in product(cases, rules):
-        _ = case.pods, case.work(seeds[0]), rule == CLAIRVOYANT or find(rule)  # what is wrong is said at once
+        _ = case.pods, case.work(seeds[0]), rule == CLAIRVOYANT or find(rule)  # errors come before any process starts
     tasks = list(product(cases, rules, seeds))
     if processes > 1 and len(tasks) > 1:
         # Not a fork: numpy's threads would not survive it.

@@ -2,9 +2,9 @@
 
 After the controller's sources (kubernetes/kubernetes, pkg/controller/podautoscaler): `reconcileAutoscaler`,
 `normalizeDesiredReplicas` and `normalizeDesiredReplicasWithBehaviors` with what they call in horizontal.go, and
-`GetExternalPerPodMetricReplicas` in replica_calculator.go. The defaults of a `behavior` are those of
-pkg/apis/autoscaling/v2/defaults.go: who sets one half of it gets the other half's defaults too, and leaves the old
-path, on which the number at most doubles (or becomes 4) at a time.
+`GetExternalPerPodMetricReplicas` in replica_calculator.go. An HPA without `behavior` at most doubles the number at a
+time (or makes it 4). If `scaleUp` or `scaleDown` is set, the other one has the defaults of
+pkg/apis/autoscaling/v2/defaults.go, and this limit is gone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ScalingPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ScalingRules:
-    """One direction; the policy that allows the larger change counts (`selectPolicy: Max`)."""
+    """`scaleUp` or `scaleDown`; the policy that allows the larger change counts (`selectPolicy: Max`)."""
 
     policies: tuple[ScalingPolicy, ...]
     stabilization_s: float
@@ -45,7 +45,7 @@ class Behavior:
 
 @dataclass(slots=True)
 class Hpa:
-    """One HPA with its memory. It has been there for longer than that, so that its beginning plays no part."""
+    """One HPA with its memory."""
 
     minimum: int  # at least 1: below, KEDA acts in its place
     maximum: int
@@ -71,7 +71,7 @@ class Hpa:
         return wanted
 
     def _proposal(self, current: int, metric: float) -> int:
-        metric = math.ceil(metric * 1000 - 1e-6) / 1000  # it comes as a quantity in thousandths
+        metric = math.ceil(metric * 1000 - 1e-6) / 1000  # Kubernetes rounds a quantity up to thousandths
         # As Kubernetes has it from 1.33 on: exactly a tenth is within the tolerance.
         if 1.0 - TOLERANCE <= metric / (self.target * current) <= 1.0 + TOLERANCE:
             return current

@@ -17,7 +17,6 @@ from bench.simulation import times
 from bench.simulation.command import add_case, case_of
 from bench.simulation.comparison import Case, Figures, compare, medians
 from bench.simulation.named_rules import NAMED_RULES
-from bench.simulation.times import TimesError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +26,7 @@ _LEAST_WAIT_S = 0.1
 
 def main() -> None:
     """Ends the process: 0, or 2 with a sentence."""
-    run_command(_parser(), _run, LoadError, TimesError, ValueError, OSError)
+    run_command(_parser(), _run, LoadError, ValueError, OSError)
 
 
 def _run(options: argparse.Namespace) -> None:

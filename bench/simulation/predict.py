@@ -43,13 +43,9 @@ MOST_WORKERS = 10  # deploy/base/scaling.yaml
 _LEAST_STARTUP_S = 0.5
 
 
-class PredictionError(Exception):
-    """Why a run can't be predicted, in one sentence."""
-
-
 def main() -> None:
     """Ends the process: 0, or 2 with a sentence."""
-    run_command(_parser(), _run, RunError, PredictionError, LoadError, ValueError, OSError)
+    run_command(_parser(), _run, RunError, LoadError, ValueError, OSError)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -58,7 +54,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def predictions(runs: Sequence[Run], replications: int, objective_s: float | None = None) -> Table:
-    """Two rows a run. Raises PredictionError, LoadError."""
+    """Two rows a run. Raises RunError, LoadError."""
     rows = []
     for run in runs:
         setup = _setup(run)
@@ -83,14 +79,14 @@ def predictions(runs: Sequence[Run], replications: int, objective_s: float | Non
 
 
 def prediction(run: Run, seed: int) -> Result:
-    """One simulation of what a run measured, at a time scale of 1. Raises PredictionError, LoadError."""
+    """One simulation of what a run measured, at a time scale of 1. Raises RunError, LoadError."""
     setup, experiment = _setup(run), run.parameters[PARAMETER]
     rule = RULES.get(experiment["configuration"])
     if rule is None:
-        raise PredictionError(f"{run.name}: no rule of the simulator is such a configuration")
+        raise RunError(f"{run.name}: no rule of the simulator is such a configuration")
     startups_s = [max(_LEAST_STARTUP_S, took_s) * setup["time_scale"] for took_s in run.parameters["startups_s"]]
     if not startups_s:
-        raise PredictionError(f"{run.name}: no worker was seen to start")
+        raise RunError(f"{run.name}: no worker was seen to start")
     duration_s = setup["duration_s"]
     load = arrivals.parse(experiment["load"])
     arrived = arrivals.arrivals(load, duration_s, setup["process"], setup["seed"])
@@ -102,7 +98,7 @@ def _setup(run: Run) -> dict[str, Any]:
     try:
         setup: dict[str, Any] = run.parameters[PARAMETER]["setup"]
     except KeyError:
-        raise PredictionError(f"{run.name} is no run of an experiment") from None
+        raise RunError(f"{run.name} is no run of an experiment") from None
     return setup
 
 

@@ -1,7 +1,7 @@
 """The rules that are compared: Leadtime's own, what KEDA's triggers count, and what other scalers do.
 
-A rule sees as little of a cluster as a scaler of a real one could know: service times and start-ups are the mean of
-what was seen so far, or a guess before.
+A rule sees no more than the scaler of a real cluster could see. What it needs to know of service times and start-ups
+it takes from those that it has seen, or guesses.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _STARTUP_GUESS_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One look. The sequences only grow from one look to the next: remember how far you have read, change nothing."""
+    """What a rule sees at one time. The sequences grow from view to view: a rule remembers how far it has read."""
 
     now_s: float  # since the run's begin
     waiting: int  # jobs that no pod has claimed
@@ -47,10 +47,10 @@ class RuleDecision:
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What a rule may be told before a run; most rules have no use for it."""
+    """What a rule is told before a run; most rules use little of it."""
 
     objective_s: float | None = None  # that a job may wait; None is a mean service time
-    late_cost: float | None = None  # the price of a later one, in mean service times of a pod; None is the default
+    late_cost: float | None = None  # the price of a late job, in mean service times of a pod; None is the default
     rate: Callable[[float], float] | None = None  # what the load was drawn from, in jobs/s at a time; None for a trace
     limits: tuple[int, int] = (0, 100)  # the least and the most replicas
     concurrency: int = 1  # jobs that a pod runs at once
@@ -63,14 +63,14 @@ class Rule(Protocol):
     """A scaler. One object is used for one run; it may keep state."""
 
     def decide(self, view: View) -> RuleDecision:
-        """Is asked with views of growing times."""
+        """Is called with views of growing times."""
 
 
 class StartupAware:
-    """The policy: the very function that the live scaler calls (`workers.scaler.policy`), with its defaults.
+    """Leadtime's policy: the very function that the live scaler calls (`workers.scaler.policy`), with its defaults.
 
-    `actuation_s` is what it is told of how long an order takes. If `told`, the load's true rate takes the place of the
-    forecast, and of nothing else; ValueError for a load that has none.
+    `actuation_s` is how long it is told that an order takes. If `told`, the load's true rate takes the place of the
+    forecast, and of nothing else; ValueError for a trace, which has no rate.
     """
 
     def __init__(self, brief: Brief = _NO_BRIEF, actuation_s: float = 1.0, *, told: bool = False) -> None:
@@ -89,7 +89,7 @@ class StartupAware:
         self._services = self._startups = 0  # how many of them it has read
 
     def decide(self, view: View) -> RuleDecision:
-        """Is asked once a second."""
+        """Is called once a second."""
         services_s, startups_s = tuple(view.services_s[self._services :]), tuple(view.startups_s[self._startups :])
         self._services, self._startups = len(view.services_s), len(view.startups_s)
         arrived, ages_s = len(view.arrivals_s), view.starting_ages_s
@@ -129,8 +129,8 @@ class DelayedOff:
     """DELAYEDOFF: a pod for each job, and an idle one is kept until it has cost as much as a start.
 
     A. Gandhi, V. Gupta, M. Harchol-Balter, M. Kozuch: Optimality analysis of energy-performance trade-off for server
-    farm management, 2010. Jobs go to the pod that was busy last, so that the k-th pod is idle as long as less than k
-    jobs are there: what is kept is the largest number of jobs within that time.
+    farm management, 2010. Jobs go to the pod that was busy last, so the k-th pod is idle while there are fewer than k
+    jobs. So as many pods are kept as there were jobs at most within that time.
     """
 
     def __init__(self, brief: Brief = _NO_BRIEF) -> None:
@@ -157,9 +157,9 @@ class Knative:
     """As Knative's autoscaler: mean concurrency over a stable and a panic window, for a target per pod.
 
     After knative/serving, pkg/autoscaler/scaling/autoscaler.go, with its defaults: windows of 60 s and 6 s, 70 % of
-    the concurrency, panic from twice of what the ready pods are for, in which nothing is taken away until a stable
-    window after the last sign of it; at most half of the ready pods are taken away at once; zero after a window
-    without a job and a grace of 30 s.
+    the concurrency. Panic begins when the panic window needs twice the ready pods, and ends a stable window after the
+    last time it did; no pod is taken away meanwhile. At other times at most half of the ready pods are taken away at
+    once. Zero comes after a stable window without a job and a grace of 30 s.
     """
 
     STABLE_S, PANIC_S, UTILIZATION, GRACE_S = 60.0, 6.0, 0.7, 30.0

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from bench.common.arrivals import LoadError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -25,10 +27,6 @@ KINDS = {
     "csv": "csv:FILE: drawn from the first column of a CSV file (or .csv.gz) with a header",
 }
 _LONGEST_S = 1e6
-
-
-class TimesError(Exception):
-    """Why a distribution can't be had, in one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ def observed(seconds: Sequence[float]) -> Times:
 
 
 def parse(text: str) -> Times:
-    """From a text as in `KINDS`; raises TimesError."""
+    """From a text as in `KINDS`; raises LoadError."""
     kind, colon, rest = text.partition(":")
     if kind == "csv" and colon:
         return observed(_read(Path(rest)))
@@ -72,7 +70,7 @@ def parse(text: str) -> Times:
             return _MAKERS[kind if colon else "constant"](*numbers)
     except (ValueError, KeyError, TypeError):
         pass
-    raise TimesError(f"{text!r} is none of: {'; '.join(KINDS.values())} (numbers above 0, at most {_LONGEST_S:g})")
+    raise LoadError(f"{text!r} is none of: {'; '.join(KINDS.values())} (numbers above 0, at most {_LONGEST_S:g})")
 
 
 def _read(path: Path) -> list[float]:
@@ -80,9 +78,9 @@ def _read(path: Path) -> list[float]:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
             seconds = [float(row[0]) for row in list(csv.reader(lines))[1:] if row]
     except (OSError, ValueError, EOFError) as error:
-        raise TimesError(f"{path} can't be read as a CSV file of durations ({error})") from error
+        raise LoadError(f"{path} can't be read as a CSV file of durations ({error})") from error
     if not seconds or not all(0 < second <= _LONGEST_S for second in seconds):
-        raise TimesError(f"{path} needs durations above 0 and at most {_LONGEST_S:g} s behind its header")
+        raise LoadError(f"{path} needs durations above 0 and at most {_LONGEST_S:g} s behind its header")
     return seconds
 
 

@@ -1,8 +1,7 @@
 """The jobs of a run, and what came of them.
 
-A run goes on until all jobs are done and its duration is over, whichever is later: pods are paid for from their
-creation to their end or to that moment. What is left of a cool-down then is nobody's cost, for all rules alike, and so
-for the clairvoyant plan that they are compared with.
+A run ends when all jobs are done and its duration is over. A pod is paid for from its creation until it is gone, or
+until the run ends: what is left of a cool-down then costs nothing, for all rules and for the clairvoyant plan alike.
 """
 
 from __future__ import annotations

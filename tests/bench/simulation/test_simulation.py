@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.common.arrivals import Arrival, arrivals, parse
+from bench.common.arrivals import Arrival, LoadError, arrivals, parse
 from bench.common.runs import read, write
 from bench.reports.series import latencies
 from bench.simulation.actuation import DirectActuation, KedaActuation
 from bench.simulation.cluster import READY, PodSpec, SimulatedCluster, simulate
 from bench.simulation.rules import DelayedOff, JobCount, Knative, RuleDecision, View
-from bench.simulation.times import Times, TimesError, constant, exponential, lognormal
+from bench.simulation.times import Times, constant, exponential, lognormal
 from bench.simulation.times import parse as parse_times
 from bench.simulation.work import Work, work
 
@@ -276,7 +276,7 @@ def test_durations_are_drawn_from_a_file(tmp_path: Path) -> None:
     "text", ["", "x", "-1", "0", "inf", "nan", "lognormal:3", "normal:1,2", "csv:/nowhere.csv", "1,2"]
 )
 def test_what_is_no_duration_is_refused_with_a_sentence(text: str) -> None:
-    with pytest.raises(TimesError):
+    with pytest.raises(LoadError):
         parse_times(text)
 
 
@@ -284,5 +284,5 @@ def test_what_is_no_duration_is_refused_with_a_sentence(text: str) -> None:
 def test_a_file_without_durations_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "times.csv"
     path.write_text(content)
-    with pytest.raises(TimesError):
+    with pytest.raises(LoadError):
         parse_times(f"csv:{path}")
