@@ -17,22 +17,12 @@ DEFAULT_URL = "http://127.0.0.1:8002"
 
 def positive(text: str) -> float:
     """A finite number of more than 0."""
-    value = _finite(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"a number of more than 0 is needed, not {text!r}")
-    return value
+    return _finite(text, lambda value: value > 0, "of more than 0")
 
 
 def at_least(least: float) -> Callable[[str], float]:
     """A finite number of at least that."""
-
-    def read(text: str) -> float:
-        value = _finite(text)
-        if not value >= least:
-            raise argparse.ArgumentTypeError(f"a number of at least {least:g} is needed, not {text!r}")
-        return value
-
-    return read
+    return lambda text: _finite(text, lambda value: value >= least, f"of at least {least:g}")
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -58,10 +48,21 @@ def url(text: str) -> str:
     return text
 
 
-def _finite(text: str) -> float:
-    """NaN for what is none."""
+def _finite(text: str, is_allowed: Callable[[float], bool], bounds: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        return math.nan
-    return value if math.isfinite(value) else math.nan
+        value = math.nan
+    if not (math.isfinite(value) and is_allowed(value)):
+        raise argparse.ArgumentTypeError(f"a number {bounds} is needed, not {text!r}")
+    return value
+
+
+def run_command(
+    parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], None], *errors: type[Exception]
+) -> None:
+    """Reads the command line and runs it; ends the process with 2 and the error's sentence if one of `errors` comes."""
+    try:
+        run(parser.parse_args())
+    except errors as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import csv
 import gzip
+import inspect
 import math
 import zlib
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,7 +34,7 @@ SHAPES = {
     "spike": "spike: 1.1 jobs/s at first, soon little: 1.1 - u^(1/8)",
     "ramp-steady": "ramp-steady: from 0.1 to 1 job/s in half of the time, then 1 job/s: min(1.8 u + 0.1, 1)",
     "step": "step:RATE,RATE@SECOND,...: another rate from each second on",
-    "burst": "burst:RATE,PEAK,PERIOD_S,LENGTH_S: PEAK jobs/s in the last LENGTH_S of each PERIOD_S, else RATE",
+    "burst": "burst:RATE,PEAK,PERIOD_S,LENGTH_S: PEAK jobs/s in the last LENGTH_S of each PERIOD_S, RATE before",
     "sine": "sine:MEAN,AMPLITUDE,PERIOD_S: MEAN + AMPLITUDE sin(2 pi t / PERIOD_S) jobs/s, with AMPLITUDE <= MEAN",
     "trace": "trace:FILE: arrivals as in a CSV file (or .csv.gz) with the header arrival_s or arrival_s,service_s",
 }
@@ -54,121 +54,22 @@ class Arrival:
     service_s: float | None = None
 
 
-class Shape(ABC):
-    """A rate over time, in jobs/s and seconds."""
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A rate over time. Both functions take times within the run, and the run's duration, in seconds."""
 
-    def rate(self, t_s: float, duration_s: float) -> float:
-        """At `t_s` of a run of `duration_s`, 0 outside of it."""
-        return float(self._rate(t_s, duration_s)) if 0 <= t_s <= duration_s else 0.0
-
-    @abstractmethod
-    def _rate(self, t_s: float, duration_s: float) -> float: ...
-
-    @abstractmethod
-    def integral(self, t_s: Floats, duration_s: float) -> Floats:
-        """How many jobs are expected until each of the times, which lie within the run."""
+    rate: Callable[[float, float], float]  # jobs/s
+    integral: Callable[[Floats, float], Floats]  # how many jobs are expected until each of the times
 
 
 @dataclass(frozen=True, slots=True)
-class Ramping(Shape):
-    """0.1 + 0.9 u."""
-
-    def _rate(self, t_s: float, duration_s: float) -> float:
-        return 0.1 + 0.9 * t_s / duration_s
-
-    def integral(self, t_s: Floats, duration_s: float) -> Floats:
-        u = t_s / duration_s
-        return duration_s * (0.1 * u + 0.45 * u**2)
-
-
-@dataclass(frozen=True, slots=True)
-class Spike(Shape):
-    """1.1 - u^(1/8)."""
-
-    def _rate(self, t_s: float, duration_s: float) -> float:
-        return float(1.1 - (t_s / duration_s) ** 0.125)
-
-    def integral(self, t_s: Floats, duration_s: float) -> Floats:
-        u = t_s / duration_s
-        return duration_s * (1.1 * u - u**1.125 / 1.125)
-
-
-@dataclass(frozen=True, slots=True)
-class RampSteady(Shape):
-    """min(1.8 u + 0.1, 1)."""
-
-    def _rate(self, t_s: float, duration_s: float) -> float:
-        return min(1.8 * t_s / duration_s + 0.1, 1.0)
-
-    def integral(self, t_s: Floats, duration_s: float) -> Floats:
-        u = t_s / duration_s
-        ramp = np.minimum(u, 0.5)
-        return duration_s * (0.1 * ramp + 0.9 * ramp**2 + (u - ramp))
-
-
-@dataclass(frozen=True, slots=True)
-class Steps(Shape):
-    """`rates[i]` from `starts_s[i]` on; the first starts at 0. A single one is a constant rate."""
-
-    rates: tuple[float, ...]
-    starts_s: tuple[float, ...]
-
-    def _rate(self, t_s: float, _duration_s: float) -> float:
-        return next(rate for rate, start in zip(self.rates[::-1], self.starts_s[::-1], strict=True) if start <= t_s)
-
-    def integral(self, t_s: Floats, _duration_s: float) -> Floats:
-        total = np.zeros(t_s.shape)
-        for rate, start, end in zip(self.rates, self.starts_s, (*self.starts_s[1:], math.inf), strict=True):
-            total += rate * (np.clip(t_s, start, end) - start)
-        return total
-
-
-@dataclass(frozen=True, slots=True)
-class Burst(Shape):
-    """`peak` in the last `length_s` of each `period_s`, `base` before."""
-
-    base: float
-    peak: float
-    period_s: float
-    length_s: float
-
-    def _rate(self, t_s: float, _duration_s: float) -> float:
-        return self.base if t_s % self.period_s < self.period_s - self.length_s else self.peak
-
-    def integral(self, t_s: Floats, _duration_s: float) -> Floats:
-        calm_s = self.period_s - self.length_s
-        periods, rest = np.divmod(t_s, self.period_s)
-        whole = self.base * calm_s + self.peak * self.length_s
-        return periods * whole + self.base * np.minimum(rest, calm_s) + self.peak * np.maximum(rest - calm_s, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Sine(Shape):
-    """`mean` + `amplitude` sin(2 pi t / `period_s`)."""
-
-    mean: float
-    amplitude: float
-    period_s: float
-
-    def _rate(self, t_s: float, _duration_s: float) -> float:
-        return self.mean + self.amplitude * math.sin(2 * math.pi * t_s / self.period_s)
-
-    def integral(self, t_s: Floats, _duration_s: float) -> Floats:
-        angular = 2 * math.pi / self.period_s
-        return self.mean * t_s + self.amplitude / angular * (1 - np.cos(angular * t_s))
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What `parse` makes of `text`: a shape times a factor, or a trace."""
+class Workload:
+    """What `parse` makes of `text`: a shape times a factor, or a trace, which has no shape."""
 
     text: str
     shape: Shape | None
     factor: float = 1.0
     trace: tuple[Arrival, ...] = ()
-
-    def __str__(self) -> str:
-        return self.text
 
     @property
     def is_trace(self) -> bool:
@@ -176,32 +77,32 @@ class Load:
         return self.shape is None
 
     def rate(self, t_s: float, duration_s: float) -> float:
-        """Jobs/s at `t_s`. Raises LoadError for a trace: it has arrivals, and no rate."""
+        """Jobs/s at `t_s`, 0 outside of the run. Raises LoadError for a trace: it has arrivals, and no rate."""
         if self.shape is None:
             raise LoadError("a trace has no rate")
-        return self.factor * self.shape.rate(t_s, duration_s)
+        return float(self.factor * self.shape.rate(t_s, duration_s)) if 0 <= t_s <= duration_s else 0.0
 
     def expected(self, duration_s: float) -> float:
-        """How many jobs are expected within the duration, on the average; of a trace, how many there are."""
+        """How many jobs a shape brings within the duration on the average; for a trace, how many it has."""
         if self.shape is None:
-            return float(sum(arrival.at_s <= duration_s for arrival in self.trace))
+            return float(len(self.trace))
         return self.factor * float(self.shape.integral(np.array([float(duration_s)]), duration_s)[0])
 
 
-def parse(text: str) -> Load:
+def parse(text: str) -> Workload:
     """The load that a text names, its trace read. Raises LoadError."""
     name, _, rest = text.strip().partition(":")
     if name == "trace":
-        return Load(text.strip(), None, trace=tuple(read_trace(Path(rest))))
+        return Workload(text.strip(), None, trace=tuple(read_trace(Path(rest))))
     body, star, factor = text.strip().partition("*")
     name, _, numbers = (part.strip() for part in body.partition(":"))
-    if name not in _READERS:
+    if name not in _MAKERS:
         raise LoadError(f"there is no load {name!r}: it is one of {', '.join(SHAPES)}")
-    shape = _READERS[name](numbers)
-    return Load(text.strip(), shape, _number(factor, "the factor") if star else 1.0)
+    shape = _step(numbers) if name == "step" else _MAKERS[name](*_numbers(name, numbers))
+    return Workload(text.strip(), shape, _number(factor, "the factor") if star else 1.0)
 
 
-def arrivals(load: Load, duration_s: float | None, process: Process, seed: int) -> list[Arrival]:
+def arrivals(load: Workload, duration_s: float | None, process: Process, seed: int) -> list[Arrival]:
     """All jobs of a run, in the order of their times.
 
     Deterministic: job k arrives when the integral of the rate reaches k. Poisson: when a sum of k exponential
@@ -213,10 +114,10 @@ def arrivals(load: Load, duration_s: float | None, process: Process, seed: int) 
     if load.shape is None:
         return [arrival for arrival in load.trace if duration_s is None or arrival.at_s <= duration_s]
     if duration_s is None:
-        raise LoadError(f"the load {load} needs a duration")
+        raise LoadError(f"the load {load.text} needs a duration")
     expected = load.expected(duration_s)
     if expected > MAX_JOBS:
-        raise LoadError(f"{load} for {duration_s:g} s is {expected:,.0f} jobs, more than {MAX_JOBS:,}")
+        raise LoadError(f"{load.text} for {duration_s:g} s is {expected:,.0f} jobs, more than {MAX_JOBS:,}")
     if process == "poisson":
         marks = _exponential_sums(expected, seed)
     else:
@@ -230,8 +131,6 @@ def _exponential_sums(below: float, seed: int) -> Floats:
         raise LoadError(f"a seed must not be negative, as {seed} is")
     generator = np.random.Generator(np.random.PCG64(seed))
     sums = np.cumsum(generator.standard_exponential(round(below + 10 * math.sqrt(below)) + 10))
-    while sums[-1] < below:  # once in a great many seeds
-        sums = np.append(sums, sums[-1] + np.cumsum(generator.standard_exponential(100)))
     return sums[sums < below]
 
 
@@ -248,64 +147,71 @@ def _inverse(shape: Shape, marks: Floats, duration_s: float) -> Floats:
 
 def read_trace(path: Path) -> list[Arrival]:
     """The arrivals of a trace file, sorted. Raises LoadError, which names the line."""
+    what = f"the trace {str(path)!r}"
     try:
-        opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rt", encoding="utf-8-sig", newline="") as lines:
-            found = _rows(path, lines)
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as lines:
+            rows = csv.reader(lines)
+            header = [name.strip() for name in next(rows, [])]
+            if "arrival_s" not in header:
+                raise LoadError(f"{what} has no column arrival_s: its first line has to name its columns")
+            kept = islice(filter(None, rows), MAX_JOBS + 1)
+            found = [_arrival(header, row, f"{what}, line {rows.line_num}") for row in kept]
     except (OSError, EOFError, zlib.error, ValueError, csv.Error) as error:
-        raise LoadError(f"the trace {str(path)!r} can't be read: {error}") from error
+        raise LoadError(f"{what} can't be read: {error}") from error
+    if len(found) > MAX_JOBS:
+        raise LoadError(f"{what} has more than {MAX_JOBS:,} jobs")
     return sorted(found, key=lambda arrival: arrival.at_s)
 
 
-def _rows(path: Path, lines: Iterable[str]) -> list[Arrival]:
-    rows = csv.reader(lines)
-    header = [name.strip() for name in next(rows, [])]
-    if "arrival_s" not in header:
-        raise LoadError(f"the trace {str(path)!r} has no column arrival_s: its first line has to name its columns")
-    arrival, service = header.index("arrival_s"), header.index("service_s") if "service_s" in header else None
-    found = []
-    for row in rows:
-        if not row:
-            continue
-        where = f"the trace {str(path)!r}, line {rows.line_num}: "
-        if len(row) != len(header):
-            raise LoadError(f"{where}{len(row)} columns, where the first line has {len(header)}")
-        service_text = row[service].strip() if service is not None else ""
-        service_s = _number(service_text, f"{where}service_s") if service_text else None
-        found.append(Arrival(_number(row[arrival], f"{where}arrival_s"), service_s))
-        if len(found) > MAX_JOBS:
-            raise LoadError(f"the trace {str(path)!r} has more than {MAX_JOBS:,} jobs")
-    return found
+def _arrival(header: Sequence[str], row: Sequence[str], where: str) -> Arrival:
+    if len(row) != len(header):
+        raise LoadError(f"{where}: {len(row)} columns, where the first line has {len(header)}")
+    values = dict(zip(header, row, strict=True))
+    service = values.get("service_s", "").strip()
+    at_s = _number(values["arrival_s"], f"{where}: arrival_s")
+    return Arrival(at_s, _number(service, f"{where}: service_s") if service else None)
 
 
-def _number(text: str, what: str, least: float = 0.0) -> float:
-    """A finite number of at least `least`. Raises LoadError."""
+def _number(text: str, what: str) -> float:
+    """A finite number of at least 0. Raises LoadError."""
     try:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not (math.isfinite(number) and number >= least):
-        raise LoadError(f"{what} must be a number of at least {least:g}, not {text.strip()!r}")
+    if not (math.isfinite(number) and number >= 0):
+        raise LoadError(f"{what} must be a number of at least 0, not {text.strip()!r}")
     return number
 
 
-def _numbers(name: str, text: str, whats: tuple[str, ...]) -> list[float]:
+def _numbers(name: str, text: str) -> list[float]:
+    """As many as the maker of the shape takes; its arguments are named as the numbers in SHAPES are."""
+    whats = [argument.upper() for argument in inspect.signature(_MAKERS[name]).parameters]
     parts = text.split(",") if text else []
     if len(parts) != len(whats):
         raise LoadError(f"{name} takes {', '.join(whats) or 'no numbers'}, and not {text!r}: {SHAPES[name]}")
     return [_number(part, f"{what} of {name}") for part, what in zip(parts, whats, strict=True)]
 
 
-def _plain(name: str, shape: Shape) -> Callable[[str], Shape]:
-    def read(text: str) -> Shape:
-        _numbers(name, text, ())
-        return shape
+def _relative(rate: Callable[[float], float], integral: Callable[[Floats], Floats]) -> Callable[[], Shape]:
+    """A shape without numbers, whose rate depends on the share of the duration that is over (u in SHAPES)."""
+    return lambda: Shape(
+        lambda t_s, duration_s: rate(t_s / duration_s), lambda t_s, duration_s: duration_s * integral(t_s / duration_s)
+    )
 
-    return read
+
+def _ramp_steady_integral(u: Floats) -> Floats:
+    ramp = np.minimum(u, 0.5)
+    return 0.1 * ramp + 0.9 * ramp**2 + (u - ramp)
 
 
-def _constant(text: str) -> Shape:
-    return Steps(tuple(_numbers("constant", text, ("RATE",))), (0.0,))
+def _steps(rates: Sequence[float], starts_s: Sequence[float]) -> Shape:
+    """`rates[i]` from `starts_s[i]` on; the first starts at 0."""
+    ends_s = (*starts_s[1:], math.inf)
+    steps = list(zip(rates, starts_s, ends_s, strict=True))
+    return Shape(
+        lambda t_s, _: next(rate for rate, _, end in steps if t_s < end),
+        lambda t_s, _: sum((rate * (np.clip(t_s, start, end) - start) for rate, start, end in steps), np.zeros(1)),
+    )
 
 
 def _step(text: str) -> Shape:
@@ -319,28 +225,37 @@ def _step(text: str) -> Shape:
         starts_s.append(_number(start, "SECOND of step"))
     if any(late <= early for early, late in pairwise(starts_s)):
         raise LoadError("the steps' seconds must rise")
-    return Steps(tuple(rates), tuple(starts_s))
+    return _steps(rates, starts_s)
 
 
-def _burst(text: str) -> Shape:
-    base, peak, period_s, length_s = _numbers("burst", text, ("RATE", "PEAK", "PERIOD_S", "LENGTH_S"))
+def _burst(rate: float, peak: float, period_s: float, length_s: float) -> Shape:
     if not 0 < length_s <= period_s:
         raise LoadError("LENGTH_S of burst must be more than 0 and at most PERIOD_S")
-    return Burst(base, peak, period_s, length_s)
+    calm_s = period_s - length_s
+
+    def integral(t_s: Floats, _duration_s: float) -> Floats:
+        periods, rest = np.divmod(t_s, period_s)
+        each = rate * calm_s + peak * length_s
+        return periods * each + rate * np.minimum(rest, calm_s) + peak * np.maximum(rest - calm_s, 0)
+
+    return Shape(lambda t_s, _: rate if t_s % period_s < calm_s else peak, integral)
 
 
-def _sine(text: str) -> Shape:
-    mean, amplitude, period_s = _numbers("sine", text, ("MEAN", "AMPLITUDE", "PERIOD_S"))
+def _sine(mean: float, amplitude: float, period_s: float) -> Shape:
     if amplitude > mean or not period_s:
         raise LoadError("AMPLITUDE of sine must be at most MEAN, and PERIOD_S more than 0")
-    return Sine(mean, amplitude, period_s)
+    angular = 2 * math.pi / period_s
+    return Shape(
+        lambda t_s, _: mean + amplitude * math.sin(angular * t_s),
+        lambda t_s, _: mean * t_s + amplitude / angular * (1 - np.cos(angular * t_s)),
+    )
 
 
-_READERS: dict[str, Callable[[str], Shape]] = {
-    "constant": _constant,
-    "ramping": _plain("ramping", Ramping()),
-    "spike": _plain("spike", Spike()),
-    "ramp-steady": _plain("ramp-steady", RampSteady()),
+_MAKERS: dict[str, Callable[..., Shape]] = {
+    "constant": lambda rate: _steps([rate], [0.0]),
+    "ramping": _relative(lambda u: 0.1 + 0.9 * u, lambda u: 0.1 * u + 0.45 * u**2),
+    "spike": _relative(lambda u: 1.1 - u**0.125, lambda u: 1.1 * u - u**1.125 / 1.125),
+    "ramp-steady": _relative(lambda u: min(1.8 * u + 0.1, 1.0), _ramp_steady_integral),
     "step": _step,
     "burst": _burst,
     "sine": _sine,

@@ -1,4 +1,4 @@
-"""Figures of several rounds: medians, spread, ratios, and the bars they are held against."""
+"""Figures of several rounds: medians, spread, ratios, percentiles, and the bars they are held against."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import statistics
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +50,16 @@ def summary(figures: Sequence[float]) -> Summary:
     return Summary(statistics.median(figures), min(figures), max(figures))
 
 
+def percentiles(figures: Sequence[float] | NDArray[np.float64], percents: Sequence[float]) -> list[float]:
+    """For each of `percents`, the smallest figure that so many per cent do not exceed (nearest rank); NaN of none."""
+    if not len(figures):
+        return [np.nan] * len(percents)
+    return [float(found) for found in np.percentile(figures, percents, method="inverted_cdf")]
+
+
 def percentile(figures: Sequence[float], percent: float) -> float:
-    """The smallest figure that at least `percent` per cent of them do not exceed (nearest rank)."""
-    ordered = sorted(figures)
-    return ordered[max(0, -(-len(ordered) * percent // 100).__trunc__() - 1)]
+    """A single one."""
+    return percentiles(figures, [percent])[0]
 
 
 def ratios(of: Sequence[float], to: Sequence[float]) -> Summary:

@@ -1,39 +1,28 @@
 """The file of one run, of the load generator, of an experiment or of the simulator: one format, so that they compare.
 
-Gzipped JSON, one object:
-
-    format        "leadtime-run/1"
-    kind          "load" or "simulation"
-    name          what the run is called in tables and plots
-    parameters    what it was told, complete: with them it can be made again
-    versions      of the programs that took part
-    started       when it began, ISO 8601 with a time zone ("" for a simulation)
-    duration_s    how long its load was to last
-    jobs          columns of equal length, one entry for each job, in the order of their scheduled times
-    samples       columns of equal length: what was seen of the queue and the workers, in the order of `t_s`
-    events        what was done to it meanwhile (faults), as {"t_s", "what"}
-    notes         sentences that a reader of its figures has to know
-
-All times are seconds since the run's begin; null where the thing never happened or could not be seen.
+Gzipped JSON: the fields of `Run`. All times are seconds since the run's begin; null where the thing never
+happened or could not be seen.
 """
 
 from __future__ import annotations
 
 import gzip
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import orjson
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-FORMAT = "leadtime-run/1"
 
 # What became of a job, as its user saw it. Accepted: its push was acknowledged, and nobody was to wait for more.
 OUTCOMES = ("finished", "accepted", "failed", "cancelled", "given up", "refused", "lost", "duplicated")
 # A request that leaves this long after its scheduled time is late.
 LATE_S = 0.01
+# Pydantic's, for what is read from a file.
+_EXACT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
 class RunError(Exception):
@@ -41,9 +30,10 @@ class RunError(Exception):
 
 
 @dataclass(slots=True)
-class Jobs:
-    """One entry a job in each list."""
+class JobColumns:
+    """Columns of equal length, one entry for each job, in the order of their scheduled times."""
 
+    __pydantic_config__: ClassVar = _EXACT
     scheduled_s: list[float] = field(default_factory=list)
     sent_s: list[float | None] = field(default_factory=list)  # its request left; late if the generator can't keep up
     accepted_s: list[float | None] = field(default_factory=list)  # the push was answered with an id
@@ -58,8 +48,9 @@ class Jobs:
 
 @dataclass(slots=True)
 class Samples:
-    """One entry a look in each list; null for what can't be seen."""
+    """Columns of equal length: what was seen of the queue and the workers, in the order of `t_s`."""
 
+    __pydantic_config__: ClassVar = _EXACT
     t_s: list[float] = field(default_factory=list)
     waiting: list[int | None] = field(default_factory=list)  # jobs that no worker has claimed
     running: list[int | None] = field(default_factory=list)
@@ -70,30 +61,29 @@ class Samples:
     forecast: list[float | None] = field(default_factory=list)  # jobs/s that the scaler expects
 
 
+class Event(TypedDict):
+    """Something that was done to the run meanwhile: a fault."""
+
+    t_s: float
+    what: str
+
+
 @dataclass(slots=True)
 class Run:
-    """See the top of this file."""
+    """One run."""
 
-    kind: str
-    name: str
-    duration_s: float
-    parameters: dict[str, Any] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
-    started: str = ""
-    jobs: Jobs = field(default_factory=Jobs)
+    __pydantic_config__: ClassVar = _EXACT
+    kind: str  # "load" or "simulation"
+    name: str  # what it is called in tables and plots
+    duration_s: Annotated[float, Field(ge=0)]  # how long its load was to last
+    parameters: dict[str, Any] = field(default_factory=dict)  # what it was told, complete: it can be made again
+    versions: dict[str, str] = field(default_factory=dict)  # of the programs that took part
+    started: str = ""  # when it began, ISO 8601 with a time zone; empty for a simulation
+    jobs: JobColumns = field(default_factory=JobColumns)
     samples: Samples = field(default_factory=Samples)
-    events: list[dict[str, Any]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def latencies_s(self) -> list[float]:
-        """Scheduled time to known end, of the jobs that finished or, where nobody waited for that, were accepted."""
-        jobs = self.jobs
-        return [
-            ended - scheduled
-            for scheduled, ended, outcome in zip(jobs.scheduled_s, jobs.ended_s, jobs.outcome, strict=True)
-            if outcome in ("finished", "accepted") and ended is not None
-        ]
+    events: list[Event] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # sentences that a reader of its figures has to know
+    format: Literal["leadtime-run/1"] = "leadtime-run/1"
 
     @property
     def pod_s(self) -> float | None:
@@ -101,35 +91,33 @@ class Run:
 
         While none could be seen, there are as many as there were.
         """
-        samples = self.samples
-        total, pods, seen = 0.0, 0, False
-        for i in range(len(samples.t_s) - 1):
-            there = (samples.starting[i], samples.ready[i], samples.stopping[i])
-            counts = [count for count in there if count is not None]
+        seen = self.samples
+        total, pods, known = 0.0, 0, False
+        for i in range(len(seen.t_s) - 1):
+            counts = [count for count in (seen.starting[i], seen.ready[i], seen.stopping[i]) if count is not None]
             if counts:
-                pods, seen = sum(counts), True
-            total += pods * (samples.t_s[i + 1] - samples.t_s[i])
-        return total if seen else None
+                pods, known = sum(counts), True
+            total += pods * (seen.t_s[i + 1] - seen.t_s[i])
+        return total if known else None
 
 
 def write(run: Run, path: Path) -> None:
     """Whole or not at all: the file appears under its name once it is complete."""
     part = path.with_name(path.name + ".part")
-    part.write_bytes(gzip.compress(orjson.dumps({"format": FORMAT, **asdict(run)}), mtime=0))
+    part.write_bytes(gzip.compress(orjson.dumps(run), mtime=0))
     part.replace(path)
 
 
 def read(path: Path) -> Run:
     """Raises RunError if it is not a run's file, OSError if it can't be read."""
     try:
-        document = orjson.loads(gzip.decompress(path.read_bytes()))
-        if document.pop("format") != FORMAT:
-            raise RunError(f"{path} is a run of another format")
-        jobs, samples = Jobs(**document.pop("jobs")), Samples(**document.pop("samples"))
-        run = Run(jobs=jobs, samples=samples, **document)
-    except (gzip.BadGzipFile, EOFError, orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        run = TypeAdapter(Run).validate_json(gzip.decompress(path.read_bytes()))
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        what = ".".join(map(str, wrong["loc"])) or "all of it"
+        raise RunError(f"{path} is not the file of a run ({what}: {wrong['msg']})") from error
+    except (gzip.BadGzipFile, EOFError) as error:
         raise RunError(f"{path} is not the file of a run ({error})") from error
-    for columns in (asdict(run.jobs), asdict(run.samples)):
-        if len({len(column) for column in columns.values()}) > 1:
-            raise RunError(f"{path}: its columns differ in length")
+    if any(len({len(column) for column in asdict(part).values()}) > 1 for part in (run.jobs, run.samples)):
+        raise RunError(f"{path}: its columns differ in length")
     return run

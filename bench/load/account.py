@@ -22,7 +22,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from bench.common.runs import Jobs
+from bench.common.runs import JobColumns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -113,10 +113,12 @@ class Account:
         return not (self.strange or self.outcomes["lost"] or self.outcomes["duplicated"])
 
 
-def columns(jobs: Iterable[UserJob]) -> Jobs:
+def columns(jobs: Iterable[UserJob]) -> JobColumns:
     """The jobs for the run's file, in the order of their scheduled times, to the microsecond."""
     ordered = sorted(jobs, key=lambda job: job.scheduled_s)
-    return Jobs(**{field.name: [_rounded(getattr(job, field.name)) for job in ordered] for field in fields(Jobs)})
+    return JobColumns(
+        **{field.name: [_rounded(getattr(job, field.name)) for job in ordered] for field in fields(JobColumns)}
+    )
 
 
 def _rounded(value: Any) -> Any:

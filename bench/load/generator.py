@@ -12,7 +12,7 @@ import aiohttp
 
 from bench.common.arrivals import arrivals, parse
 from bench.common.placement import machine
-from bench.common.runs import Run
+from bench.common.runs import Event, Run
 from bench.load.account import Account, RunClock, UserJob, columns
 from bench.load.client import ServiceClient
 from bench.load.notes import notes
@@ -50,7 +50,7 @@ class Generator:
         self.duration_s = plan.duration_s or (self.arrivals[-1].at_s if self.arrivals else 0.0)
         self.phase = "sending"  # then waiting, looking again, over
         self.account = Account()
-        self.events: list[dict[str, Any]] = []  # what was done to the service, for the run's file
+        self.events: list[Event] = []  # what was done to the service, for the run's file
         self.errors: list[BaseException] = []  # of the generator itself
         self.clock = RunClock()
         self.sources = list(sources)

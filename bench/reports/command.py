@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.common.arguments import positive
+from bench.common.arguments import positive, run_command
 from bench.common.processes import ROOT
-from bench.common.runs import RunError
-from bench.reports.checked import checked
+from bench.common.runs import RunError, read
 from bench.reports.page import page
 from bench.reports.plots import plots
 from bench.reports.summary import summary
@@ -26,24 +24,20 @@ PAGE = "report.html"
 
 
 def main() -> None:
-    """Ends the process with 2 and one sentence where a file is not one of a run, or nothing can be written."""
-    options = _parser().parse_args()
-    try:
-        runs = [checked(file) for file in options.files]
-        if options.names:
-            if len(options.names) != len(runs):
-                raise RunError(f"{len(options.names)} names for {len(runs)} runs")
-            for run, name in zip(runs, options.names, strict=True):
-                run.name = name
-        file = write(runs, options.output, options.objective, options.title)
-        print(text(tables([summary(run, options.objective) for run in runs])), end="\n\n")
-        for run in runs:
-            for note in run.notes:
-                print(f"{run.name}: {note}")
-        print(f"\nThe plots, and a page with all of this: {file}")
-    except (RunError, OSError) as error:
-        print(f"bench report: {error}", file=sys.stderr)
-        sys.exit(2)
+    """Ends the process with 2 and one sentence if a file is not one of a run, or nothing can be written."""
+    run_command(_parser(), _report, RunError, OSError)
+
+
+def _report(options: argparse.Namespace) -> None:
+    runs = [read(file) for file in options.files]
+    if options.names and len(options.names) != len(runs):
+        raise RunError(f"{len(options.names)} names for {len(runs)} runs")
+    for run, name in zip(runs, options.names, strict=False):
+        run.name = name
+    file = write(runs, options.output, options.objective, options.title)
+    print(text(tables([summary(run, options.objective) for run in runs])), end="\n\n")
+    print("".join(f"{run.name}: {note}\n" for run in runs for note in run.notes))
+    print(f"The plots, and a page with all of this: {file}")
 
 
 def write(runs: Sequence[Run], folder: Path, objective_s: float | None = None, title: str = "") -> Path:
@@ -63,21 +57,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m bench report",
         description="Tables and plots of runs, side by side: of the load generator, the experiments, the simulator.",
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="of a run")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=FOLDER,
-        metavar="FOLDER",
-        help="for the plots and the page (default: .bench/report)",
-    )
-    parser.add_argument(
-        "--objective", type=positive, metavar="S", help="shows the share of jobs that finished within S seconds"
-    )
-    parser.add_argument("--names", nargs="+", metavar="NAME", help="of the runs, in place of those in the files")
-    parser.add_argument("--title", default="", help="of the page (default: the runs' names)")
+    add = parser.add_argument
+    add("files", nargs="+", type=Path, metavar="FILE", help="of a run")
+    add("--output", type=Path, default=FOLDER, metavar="FOLDER", help="for plots and page (default: .bench/report)")
+    add("--objective", type=positive, metavar="S", help="shows the share of jobs that finished within S seconds")
+    add("--names", nargs="+", default=[], metavar="NAME", help="of the runs, in place of those in the files")
+    add("--title", default="", help="of the page (default: the runs' names)")
     return parser
-
-
-if __name__ == "__main__":
-    main()

@@ -41,8 +41,8 @@ def page(title: str, runs: Sequence[Run], tables: Sequence[Table], plots: Sequen
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
         f"<h1>{escape(title)}</h1>",
-        *(_table(table) for table in tables),
-        *(_figure(plot) for plot in plots),
+        *(f"<h2>{escape(table.title)}</h2>\n{_rows(table.rows, table.head)}" for table in tables),
+        *(_picture(plot) for plot in plots),
         "<h2>The runs</h2>",
         *(_run(run) for run in runs),
         "</body></html>",
@@ -50,44 +50,32 @@ def page(title: str, runs: Sequence[Run], tables: Sequence[Table], plots: Sequen
     return "\n".join(parts) + "\n"
 
 
-def _table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table.head)
-    rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>\n" for row in table.rows)
-    return (
-        f'<h2>{escape(table.title)}</h2>\n<div class="wide"><table>'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>"
-    )
+def _rows(rows: Sequence[Sequence[str]], head: Sequence[str] = ()) -> str:
+    top = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>\n" for row in rows)
+    kind = f"<table><thead><tr>{top}</tr></thead>\n" if head else '<table class="facts">'
+    return f'<div class="wide">{kind}<tbody>{body}</tbody></table></div>'
 
 
-def _figure(plot: Plot) -> str:
+def _picture(plot: Plot) -> str:
     data = base64.b64encode(plot.png).decode()
     return f'<h2>{escape(plot.title)}</h2>\n<img alt="{escape(plot.title)}" src="data:image/png;base64,{data}">'
 
 
 def _run(run: Run) -> str:
     began = f", begun {run.started}" if run.started else ""
-    return "\n".join(
-        [
-            '<section class="run">',
-            f"<h3>{escape(run.name)}</h3>",
-            f"<p>{escape(f'{run.kind}, a load of {run.duration_s:g} s{began}')}</p>",
-            "".join(f"<p>{escape(note)}</p>\n" for note in run.notes),
-            _facts("Parameters", run.parameters),
-            _facts("Versions", run.versions),
-            _facts("Events", {f"{event['t_s']:g} s": event["what"] for event in run.events}),
-            "</section>",
-        ]
-    )
+    parts = [
+        f'<section class="run"><h3>{escape(run.name)}</h3>',
+        f"<p>{escape(f'{run.kind}, a load of {run.duration_s:g} s{began}')}</p>",
+        *(f"<p>{escape(note)}</p>" for note in run.notes),
+        _facts("Parameters", run.parameters),
+        _facts("Versions", run.versions),
+        _facts("Events", {f"{event['t_s']:g} s": event["what"] for event in run.events}),
+        "</section>",
+    ]
+    return "\n".join(parts)
 
 
 def _facts(title: str, facts: Mapping[str, Any]) -> str:
-    if not facts:
-        return ""
-    rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{escape(_shown(value))}</td></tr>\n" for name, value in facts.items()
-    )
-    return f'<p>{escape(title)}</p>\n<div class="wide"><table class="facts"><tbody>{rows}</tbody></table></div>'
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    rows = [(name, fact if isinstance(fact, str) else orjson.dumps(fact).decode()) for name, fact in facts.items()]
+    return f"<p>{title}</p>\n{_rows(rows)}" if rows else ""

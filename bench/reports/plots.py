@@ -8,23 +8,16 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench.common.runs import OUTCOMES
-from bench.reports.series import (
-    PERCENTS,
-    arrival_rate,
-    column,
-    end_s,
-    in_flight,
-    latencies,
-    percentiles,
-    percentiles_over_time,
-)
-from bench.reports.summary import summary
+from bench.common.figures import percentiles
+from bench.reports import series
+from bench.reports.series import PERCENTS, column, in_flight, latencies
+from bench.reports.table import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,17 +25,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from bench.common.runs import Run
+    from bench.reports.series import Floats
 
 _DPI = 110
 _BINS = 40
 _MOST_COLUMNS = 3
+# Panels share one time axis, unless the longest run lasts this many times as long as the shortest.
 _ALIKE = 2.5
 # Okabe and Ito's colours, which people with any colour vision tell apart.
 _BLUE, _SKY, _GREEN, _YELLOW, _ORANGE, _RED, _PINK = (
     "#0072b2", "#56b4e9", "#009e73", "#f0e442", "#e69f00", "#d55e00", "#cc79a7",
 )  # fmt: skip
 _GREY, _LIGHT = "#777777", "#bbbbbb"
-_OUTCOME_COLOURS = dict(zip(OUTCOMES, (_GREEN, _SKY, _ORANGE, _LIGHT, _YELLOW, _BLUE, "#000000", _PINK), strict=True))
 
 
 class Plot(NamedTuple):
@@ -56,20 +50,18 @@ class Plot(NamedTuple):
 def plots(runs: Sequence[Run], objective_s: float | None = None) -> list[Plot]:
     """All kinds for which there is something to draw."""
     found: list[Plot] = []
-    if any(len(latencies(run)[1]) for run in runs):
-        found += [
-            _panels("latency-histogram", "Latency", runs, _Histogram(runs, objective_s), over_time=False),
-            _panels("latency-over-time", "Latency over time (by scheduled time)", runs, _Percentiles(objective_s)),
-        ]
+    latency = np.concatenate([latencies(run)[1] for run in runs])
+    if len(latency):
+        histogram = partial(_histogram, bins=_bins(latency), objective_s=objective_s)
+        over_time = partial(_percentiles, objective_s=objective_s)
+        found.append(_panels("latency-histogram", "Latency", runs, histogram, over_time=False))
+        found.append(_panels("latency-over-time", "Latency over time (by scheduled time)", runs, over_time))
     if any(run.pod_s is not None or _any(run.samples.wanted) for run in runs):
         found.append(_panels("replicas", "Replicas over time", runs, _replicas))
     if any(_any(run.samples.waiting) or len(in_flight(run)[0]) for run in runs):
         found.append(_panels("backlog", "Jobs waiting and running", runs, _backlog))
     if any(run.jobs.scheduled_s for run in runs):
         found.append(_panels("arrivals", "Arrivals, and the scaler's forecast of them", runs, _arrivals))
-        found.append(_bars("outcomes", "What became of the jobs", runs, _outcomes))
-    if any(run.pod_s is not None for run in runs):
-        found.append(_bars("pod-seconds", "Pod-seconds", runs, _pod_seconds))
     return found
 
 
@@ -82,104 +74,65 @@ def _panels(
 ) -> Plot:
     columns = 2 if len(runs) == 4 else min(len(runs), _MOST_COLUMNS)
     rows = math.ceil(len(runs) / columns)
-    width = 9.0 if columns == 1 else 5.2 * columns
-    figure = Figure(figsize=(width, 0.6 + 3.2 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, sharex=not over_time, sharey=True, squeeze=False)
-    for axes, run in zip(grid.flat, runs, strict=False):
+    figure = Figure(figsize=(9.0 if columns == 1 else 5.2 * columns, 0.6 + 3.2 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=not over_time, sharey=True, squeeze=False).flat
+    ends_s = [series.end_s(run) or 1.0 for run in runs]
+    for axes, run, own_s in zip(grid, runs, ends_s, strict=False):
         draw(axes, run)
-        axes.set_title(plain(run.name), fontsize=10)
+        # `$` would begin a formula, and a control character a warning.
+        axes.set_title(printable(run.name).replace("$", r"\$"), fontsize=10)
         axes.grid(color=_LIGHT, linewidth=0.4)
         axes.tick_params(labelbottom=True, labelleft=True)
-    for axes in grid.flat[len(runs) :]:
-        axes.set_visible(False)
-    grid.flat[0].set_ylim(bottom=0)
-    if over_time:
-        for axes, end in zip(grid.flat, _ends_s(runs), strict=False):
-            axes.set_xlim(0, end)
+        if over_time:
+            axes.set_xlim(0, max(ends_s) if max(ends_s) <= _ALIKE * min(ends_s) else own_s)
             axes.set_xlabel("time (s)")
-    # What one run lacks, another may show.
-    shown = {
-        label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    if shown:
-        figure.legend(
-            shown.values(), shown.keys(), loc="outside upper right", ncols=len(shown), fontsize=8, frameon=False
-        )
+    for axes in grid[len(runs) :]:
+        axes.set_visible(False)
+    grid[0].set_ylim(bottom=0)
+    # What one panel lacks, another may show.
+    labels = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in figure.axes]
+    if shown := {label: handle for each in labels for handle, label in each}:
+        more: dict[str, Any] = {"loc": "outside upper right", "ncols": len(shown), "fontsize": 8, "frameon": False}
+        figure.legend(shown.values(), shown.keys(), **more)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    return Plot(name, title, _png(figure))
-
-
-def _ends_s(runs: Sequence[Run]) -> list[float]:
-    """Where each panel's time ends: at the same for all, unless some would be a sliver then."""
-    ends = [end_s(run) or 1.0 for run in runs]
-    return [max(ends)] * len(ends) if max(ends) <= _ALIKE * min(ends) else ends
-
-
-def _bars(name: str, title: str, runs: Sequence[Run], draw: Callable[[Axes, Sequence[Run]], None]) -> Plot:
-    figure = Figure(figsize=(9.0, 1.2 + 0.4 * len(runs)), layout="constrained")
-    axes = figure.subplots()
-    draw(axes, runs)
-    axes.set_yticks(range(len(runs)), [plain(run.name) for run in runs])
-    axes.invert_yaxis()
-    axes.grid(axis="x", color=_LIGHT, linewidth=0.4)
-    axes.set_axisbelow(True)
-    if axes.get_legend_handles_labels()[0]:
-        figure.legend(loc="outside upper right", ncols=8, fontsize=8, frameon=False)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    return Plot(name, title, _png(figure))
-
-
-def plain(text: str) -> str:
-    """A text that is drawn as it is: `$` would begin a formula, and a control character a warning."""
-    return "".join(c if c.isprintable() else "?" for c in text).replace("$", r"\$")
-
-
-def _png(figure: Figure) -> bytes:
     file = io.BytesIO()
     with warnings.catch_warnings():
         # A name's letters need not be in the font: they are boxes then.
         warnings.filterwarnings("ignore", message=".*[Gg]lyph.*")
         figure.savefig(file, format="png", dpi=_DPI, metadata={"Software": None})
-    return file.getvalue()
+    return Plot(name, title, file.getvalue())
 
 
-class _Histogram:
-    """Jobs by latency: the same bins for all runs, of growing width where the latencies are far apart."""
-
-    def __init__(self, runs: Sequence[Run], objective_s: float | None) -> None:
-        every = np.concatenate([latencies(run)[1] for run in runs])
-        self._objective_s = objective_s
-        least, median, most = max(1e-4, every.min()), np.median(every), max(every.max(), 2e-4)
-        self._is_wide = most > 20 * median
-        self._bins = np.geomspace(least, most, _BINS + 1) if self._is_wide else np.linspace(0, most, _BINS + 1)
-        if self._is_wide:
-            self._bins[0] = min(self._bins[0], every.min())  # nothing is left out by rounding
-            self._bins[-1] = max(self._bins[-1], every.max())
-
-    def __call__(self, axes: Axes, run: Run) -> None:
-        _, latency = latencies(run)
-        axes.hist(latency, list(self._bins), color=_SKY, edgecolor="white", linewidth=0.3)
-        for value, percent, style in zip(percentiles(latency, PERCENTS), PERCENTS, ("-", "--", ":"), strict=True):
-            if not math.isnan(value):
-                axes.axvline(value, color=_BLUE, linestyle=style, linewidth=1.2, label=f"p{percent}")
-        _objective(axes.axvline, self._objective_s)
-        if self._is_wide:
-            axes.set_xscale("log")
-        axes.set_xlabel("latency (s)")
-        axes.set_ylabel("jobs")
+def _bins(latency: Floats) -> Floats:
+    """The same for all runs; of growing width if the latencies are far apart."""
+    least, most = max(1e-4, latency.min()), max(latency.max(), 2e-4)
+    if most <= 20 * np.median(latency):
+        return np.linspace(0, most, _BINS + 1)
+    bins = np.geomspace(least, most, _BINS + 1)
+    # Nothing is left out by rounding.
+    bins[0], bins[-1] = min(bins[0], latency.min()), max(bins[-1], latency.max())
+    return bins
 
 
-class _Percentiles:
-    def __init__(self, objective_s: float | None) -> None:
-        self._objective_s = objective_s
+def _histogram(axes: Axes, run: Run, *, bins: Floats, objective_s: float | None) -> None:
+    _, latency = latencies(run)
+    axes.hist(latency, list(bins), color=_SKY, edgecolor="white", linewidth=0.3)
+    for value, percent, style in zip(percentiles(latency, PERCENTS), PERCENTS, ("-", "--", ":"), strict=True):
+        if not math.isnan(value):
+            axes.axvline(value, color=_BLUE, linestyle=style, linewidth=1.2, label=f"p{percent}")
+    _objective(axes.axvline, objective_s)
+    if bins[0] > 0:
+        axes.set_xscale("log")
+    axes.set_xlabel("latency (s)")
+    axes.set_ylabel("jobs")
 
-    def __call__(self, axes: Axes, run: Run) -> None:
-        times, found = percentiles_over_time(run)
-        for values, percent, colour in zip(found.T, PERCENTS, (_BLUE, _ORANGE, _RED), strict=True):
-            axes.plot(times, values, color=colour, linewidth=1.3, marker=".", markersize=3, label=f"p{percent}")
-        _objective(axes.axhline, self._objective_s)
-        _events(axes, run)
-        axes.set_ylabel("latency (s)")
+
+def _percentiles(axes: Axes, run: Run, *, objective_s: float | None) -> None:
+    times, found = series.percentiles_over_time(run)
+    for values, percent, colour in zip(found.T, PERCENTS, (_BLUE, _ORANGE, _RED), strict=True):
+        axes.plot(times, values, color=colour, linewidth=1.3, marker=".", markersize=3, label=f"p{percent}")
+    _objective(axes.axhline, objective_s)
+    _finish(axes, run, "latency (s)")
 
 
 def _objective(line: Callable[..., object], objective_s: float | None) -> None:
@@ -187,67 +140,44 @@ def _objective(line: Callable[..., object], objective_s: float | None) -> None:
         line(objective_s, color=_GREEN, linewidth=1.0, linestyle="-.", label=f"objective {objective_s:g} s")
 
 
-def _events(axes: Axes, run: Run) -> None:
+def _finish(axes: Axes, run: Run, unit: str) -> None:
     for event in run.events:
         axes.axvline(event["t_s"], color=_GREY, linewidth=0.7, linestyle=":", label="event")
+    axes.set_ylabel(unit)
 
 
 def _replicas(axes: Axes, run: Run) -> None:
-    samples = run.samples
-    times = column(samples.t_s)
-    parts = np.array([column(part) for part in (samples.ready, samples.starting, samples.stopping)])
-    if not _any(samples.wanted) and np.isnan(parts).all():
+    seen = run.samples
+    parts = np.array([column(part) for part in (seen.ready, seen.starting, seen.stopping)])
+    if not _any(seen.wanted) and np.isnan(parts).all():
         axes.text(0.5, 0.5, "not seen", transform=axes.transAxes, ha="center", color=_GREY)
         return
     # A look that failed is a gap, and not a time without pods.
     parts = np.where(np.isnan(parts).all(axis=0), np.nan, np.nan_to_num(parts))
     labels, colours = ("ready", "starting", "stopping"), (_GREEN, _YELLOW, _PINK)
-    axes.stackplot(times, parts, labels=labels, colors=colours, step="post", alpha=0.85)
-    axes.step(times, column(samples.wanted), where="post", color="black", linewidth=1.1, label="wanted")
-    _events(axes, run)
-    axes.set_ylabel("pods")
+    axes.stackplot(column(seen.t_s), parts, labels=labels, colors=colours, step="post", alpha=0.85)
+    _step(axes, seen.t_s, seen.wanted, "wanted", "black")
+    _finish(axes, run, "pods")
 
 
 def _backlog(axes: Axes, run: Run) -> None:
-    samples = run.samples
-    times = column(samples.t_s)
-    if _any(samples.waiting):
-        axes.step(times, column(samples.waiting), where="post", color=_RED, linewidth=1.2, label="waiting")
-        axes.step(times, column(samples.running), where="post", color=_GREEN, linewidth=1.2, label="running")
+    seen = run.samples
+    if _any(seen.waiting):
+        _step(axes, seen.t_s, seen.waiting, "waiting", _RED)
+        _step(axes, seen.t_s, seen.running, "running", _GREEN)
     known_s, count = in_flight(run)
     if len(known_s):
-        axes.step(
-            known_s, count, where="post", color=_GREY, linewidth=0.9, linestyle="--", label="in flight, for users"
-        )
-    _events(axes, run)
-    axes.set_ylabel("jobs")
+        axes.step(known_s, count, "--", where="post", color=_GREY, linewidth=0.9, label="in flight, for users")
+    _finish(axes, run, "jobs")
+
+
+def _step(axes: Axes, times_s: Sequence[float], values: Sequence[float | None], label: str, colour: str) -> None:
+    axes.step(column(times_s), column(values), where="post", color=colour, linewidth=1.2, label=label)
 
 
 def _arrivals(axes: Axes, run: Run) -> None:
-    bounds, rate = arrival_rate(run)
+    bounds, rate = series.arrival_rate(run)
     axes.stairs(rate, bounds, color=_BLUE, linewidth=1.2, label="arrivals")
     if _any(run.samples.forecast):
         axes.plot(column(run.samples.t_s), column(run.samples.forecast), color=_ORANGE, linewidth=1.2, label="forecast")
-    _events(axes, run)
-    axes.set_ylabel("jobs/s")
-
-
-def _outcomes(axes: Axes, runs: Sequence[Run]) -> None:
-    shares = [summary(run) for run in runs]
-    left = np.zeros(len(runs))
-    every = list(dict.fromkeys([o for o in OUTCOMES if any(o in s.outcomes for s in shares)]))
-    every += sorted({o for s in shares for o in s.outcomes} - set(OUTCOMES))
-    for outcome in every:
-        widths = np.array([100 * s.outcomes.get(outcome, 0) / max(1, s.jobs) for s in shares])
-        axes.barh(range(len(runs)), widths, left=left, color=_OUTCOME_COLOURS.get(outcome, _RED), label=plain(outcome))
-        left += widths
-    axes.set_xlim(0, 100)
-    axes.set_xlabel("% of all jobs")
-
-
-def _pod_seconds(axes: Axes, runs: Sequence[Run]) -> None:
-    values = [run.pod_s or 0.0 for run in runs]
-    bars = axes.barh(range(len(runs)), values, color=_SKY)
-    axes.bar_label(bars, ["" if run.pod_s is None else f"{run.pod_s:,.0f}" for run in runs], padding=3, fontsize=8)
-    axes.margins(x=0.12)
-    axes.set_xlabel("pod-seconds")
+    _finish(axes, run, "jobs/s")

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.common.figures import percentiles
 from bench.common.runs import LATE_S, OUTCOMES
-from bench.reports.series import column, latencies, percentiles
+from bench.reports.series import PERCENTS, column, latencies
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from bench.common.runs import Run
+    from bench.reports.series import Floats
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class RunSummary:
     """NaN where there is nothing to make a figure of.
 
     Latency is from a job's scheduled time to the time its user knew the end; only of those that finished.
@@ -45,56 +47,46 @@ class Summary:
     late: float  # share of the requests that left more than LATE_S after their time
 
 
-def summary(run: Run, objective_s: float | None = None) -> Summary:
+def summary(run: Run, objective_s: float | None = None) -> RunSummary:
     """Of one run."""
-    jobs = run.jobs
+    jobs, seen = run.jobs, run.samples
     _, latency = latencies(run)
-    p50, p95, p99 = percentiles(latency, (50, 95, 99))
+    p50_s, p95_s, p99_s = percentiles(latency, PERCENTS)
     scheduled = column(jobs.scheduled_s)
-    starts = column(jobs.started_s) - scheduled
-    start_p50, start_p95 = percentiles(starts[~np.isnan(starts)], (50, 95))
-    lateness = column(jobs.sent_s) - scheduled
-    lateness = lateness[~np.isnan(lateness)]
-    count = len(jobs.scheduled_s)
-    within = (latency <= objective_s).sum() / count if objective_s is not None and count else math.nan
-    pods = np.nansum([column(run.samples.starting), column(run.samples.ready), column(run.samples.stopping)], axis=0)
-    return Summary(
+    start_p50_s, start_p95_s = percentiles(_known(column(jobs.started_s) - scheduled), (50, 95))
+    late = _known(column(jobs.sent_s) - scheduled) > LATE_S
+    pods = np.nansum([column(each) for each in (seen.starting, seen.ready, seen.stopping)], axis=0)
+    refused = zip(jobs.outcome, jobs.status_code, strict=True)
+    codes = Counter("no answer" if code is None else str(code) for outcome, code in refused if outcome == "refused")
+    outcomes = Counter(jobs.outcome)
+    count = len(scheduled)
+    return RunSummary(
         name=run.name,
         jobs=count,
-        outcomes=_in_order(jobs.outcome),
-        refusals=_refusals(jobs.outcome, jobs.status_code),
-        p50_s=float(p50),
-        p95_s=float(p95),
-        p99_s=float(p99),
+        outcomes={outcome: outcomes[outcome] for outcome in in_order(outcomes)},
+        refusals=dict(sorted(codes.items())),
+        p50_s=p50_s,
+        p95_s=p95_s,
+        p99_s=p99_s,
         most_s=float(latency.max()) if len(latency) else math.nan,
         mean_s=float(latency.mean()) if len(latency) else math.nan,
-        start_p50_s=float(start_p50),
-        start_p95_s=float(start_p95),
+        start_p50_s=start_p50_s,
+        start_p95_s=start_p95_s,
         objective_s=objective_s,
-        within=float(within),
+        within=float((latency <= objective_s).sum() / count) if objective_s is not None and count else math.nan,
         retried=sum(attempts is not None and attempts > 1 for attempts in jobs.attempts),
         pod_s=math.nan if run.pod_s is None else run.pod_s,
-        most_waiting=_most(column(run.samples.waiting)),
-        most_pods=math.nan if run.pod_s is None else _most(pods),
-        late=float((lateness > LATE_S).mean()) if len(lateness) else math.nan,
+        most_waiting=float(max(_known(column(seen.waiting)), default=math.nan)),
+        most_pods=math.nan if run.pod_s is None else float(pods.max()),
+        late=float(late.mean()) if len(late) else math.nan,
     )
 
 
-def _in_order(outcomes: Sequence[str]) -> dict[str, int]:
-    counts = Counter(outcomes)
-    known = {outcome: counts.pop(outcome) for outcome in OUTCOMES if outcome in counts}
-    return known | dict(sorted(counts.items()))
+def in_order(outcomes: Iterable[str]) -> list[str]:
+    """Each once: those of OUTCOMES in their order, then the others by name."""
+    there = set(outcomes)
+    return [outcome for outcome in OUTCOMES if outcome in there] + sorted(there - set(OUTCOMES))
 
 
-def _refusals(outcomes: Sequence[str], codes: Sequence[int | None]) -> dict[str, int]:
-    counts = Counter(
-        "no answer" if code is None else str(code)
-        for outcome, code in zip(outcomes, codes, strict=True)
-        if outcome == "refused"
-    )
-    return dict(sorted(counts.items()))
-
-
-def _most(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
-    values = values[~np.isnan(values)]
-    return float(values.max()) if len(values) else math.nan
+def _known(values: Floats) -> Floats:
+    return values[~np.isnan(values)]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.common.runs import LATE_S, OUTCOMES
+from bench.common.runs import LATE_S
+from bench.reports.summary import in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from bench.reports.summary import Summary
+    from bench.reports.summary import RunSummary
 
 
 class Table(NamedTuple):
@@ -21,78 +22,60 @@ class Table(NamedTuple):
     rows: list[list[str]]
 
 
-def tables(summaries: Sequence[Summary]) -> list[Table]:
-    """All there are to show; a column in which nothing is known is left out."""
-    objective_s = summaries[0].objective_s if summaries else None
-    latency = Table(
-        "Latency in seconds, from a job's scheduled time to its known end (of those that finished)",
-        ["run", "p50", "p95", "p99", "most", "mean", "to start p50", "p95"]
-        + ([] if objective_s is None else [f"within {objective_s:g} s"]),
-        [
-            [s.name, *map(seconds, (s.p50_s, s.p95_s, s.p99_s, s.most_s, s.mean_s, s.start_p50_s, s.start_p95_s))]
-            + ([] if objective_s is None else [percent(s.within)])
-            for s in summaries
-        ],
+def table(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
+    """Of rows with the same keys, which become the head. A column in which nothing is known is left out."""
+    head = [name for i, name in enumerate(rows[0] if rows else ()) if i == 0 or any(row[name] for row in rows)]
+    return Table(title, head, [[row[name] for name in head] for row in rows])
+
+
+def tables(summaries: Sequence[RunSummary]) -> list[Table]:
+    """All that say something."""
+    outcomes = in_order(outcome for s in summaries for outcome in s.outcomes)
+    latency = [
+        {
+            "run": s.name, "p50": seconds(s.p50_s), "p95": seconds(s.p95_s), "p99": seconds(s.p99_s),
+            "most": seconds(s.most_s), "mean": seconds(s.mean_s), "to start p50": seconds(s.start_p50_s),
+            "to start p95": seconds(s.start_p95_s), f"within {s.objective_s or 0:g} s": percent(s.within),
+        }
+        for s in summaries
+    ]  # fmt: skip
+    account = [
+        {
+            "run": s.name, "jobs": f"{s.jobs:,}", **{each: f"{s.outcomes.get(each, 0):,}" for each in outcomes},
+            "refused with": ", ".join(f"{code}: {n:,}" for code, n in s.refusals.items()),
+            "more than one attempt": f"{s.retried:,}", f"sent > {1000 * LATE_S:g} ms late": percent(s.late),
+        }
+        for s in summaries
+    ]  # fmt: skip
+    workers = [
+        {
+            "run": s.name, "pod-seconds": number(s.pod_s),
+            "pod-seconds a job": seconds(s.pod_s / (s.outcomes.get("finished") or math.nan)),
+            "most pods": number(s.most_pods), "most waiting": number(s.most_waiting),
+        }
+        for s in summaries
+    ]  # fmt: skip
+    found = (
+        table("Latency in seconds, from a job's scheduled time to its known end (of those that finished)", latency),
+        table("What became of the jobs", account),
+        table("Workers and queue", workers),
     )
-    workers = Table(
-        "Workers and queue",
-        ["run", "pod-seconds", "pod-seconds a job", "most pods", "most waiting"],
-        [
-            [
-                s.name,
-                number(s.pod_s),
-                seconds(s.pod_s / s.outcomes["finished"] if s.outcomes.get("finished") else math.nan),
-                number(s.most_pods),
-                number(s.most_waiting),
-            ]
-            for s in summaries
-        ],
-    )
-    return [
-        _without_empty_columns(table) for table in (latency, _account(summaries), workers) if _says_something(table)
-    ]
-
-
-def _account(summaries: Sequence[Summary]) -> Table:
-    outcomes = [o for o in OUTCOMES if any(o in s.outcomes for s in summaries)]
-    outcomes += sorted({o for s in summaries for o in s.outcomes} - set(OUTCOMES))
-    return Table(
-        "What became of the jobs",
-        ["run", "jobs", *outcomes, "refused with", "more than one attempt", f"sent > {1000 * LATE_S:g} ms late"],
-        [
-            [
-                s.name,
-                f"{s.jobs:,}",
-                *(f"{s.outcomes.get(outcome, 0):,}" for outcome in outcomes),
-                ", ".join(f"{code}: {n:,}" for code, n in s.refusals.items()),
-                f"{s.retried:,}",
-                percent(s.late),
-            ]
-            for s in summaries
-        ],
-    )
-
-
-def _says_something(table: Table) -> bool:
-    return any(any(row[1:]) for row in table.rows)
-
-
-def _without_empty_columns(table: Table) -> Table:
-    kept = [i for i in range(len(table.head)) if i == 0 or any(row[i] for row in table.rows)]
-    return Table(table.title, [table.head[i] for i in kept], [[row[i] for i in kept] for row in table.rows])
+    return [each for each in found if len(each.head) > 1]
 
 
 def seconds(value: float) -> str:
     """Three digits that mean something; empty for NaN."""
     if math.isnan(value):
         return ""
+    if math.isinf(value):
+        return "never"
     digits = 3 if value == 0 else max(0, min(4, 2 - math.floor(math.log10(abs(value)))))
     return f"{value:,.{digits}f}"
 
 
-def number(value: float) -> str:
-    """Whole; empty for NaN."""
-    return "" if math.isnan(value) else f"{value:,.0f}"
+def number(value: float, digits: int = 0) -> str:
+    """With so many digits behind the point; empty for NaN."""
+    return "" if math.isnan(value) else f"{value:,.{digits}f}"
 
 
 def percent(value: float) -> str:
@@ -108,19 +91,12 @@ def text(found: Sequence[Table]) -> str:
 
 
 def _text(table: Table) -> str:
-    lines = [[_printable(cell) for cell in line] for line in (table.head, *table.rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(table.head))]
-    shown = [
-        "  "
-        + "  ".join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-    return "\n".join([table.title, *shown])
+    lines = [[printable(cell) for cell in line] for line in (table.head, *table.rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    shown = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
+    return "\n".join([table.title, *(f"  {line}" for line in shown)])
 
 
-def _printable(cell: str) -> str:
-    """A name in a file must not move the cursor."""
-    return "".join(c if c.isprintable() else "?" for c in cell)
+def printable(text: str) -> str:
+    """Without control characters: a name in a file must not move the cursor."""
+    return "".join(c if c.isprintable() else "?" for c in text)

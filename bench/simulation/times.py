@@ -7,12 +7,18 @@ import gzip
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from bench.common.arrivals import LoadError
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
+
+    Draw: TypeAlias = Callable[[np.random.Generator, int], NDArray[np.float64]]
 
 KINDS = {
     "constant": "SECONDS: always the same",
@@ -23,101 +29,59 @@ KINDS = {
 _LONGEST_S = 1e6
 
 
-class TimesError(Exception):
-    """Why a distribution can't be had, in one sentence."""
-
-
-class Times(Protocol):
-    """A distribution of durations in seconds."""
-
-    @property
-    def mean_s(self) -> float:
-        """Its mean."""
-
-    def draw(self, generator: np.random.Generator, count: int) -> NDArray[np.float64]:
-        """`count` independent durations, all positive."""
-
-
 @dataclass(frozen=True, slots=True)
-class Constant:
+class Times:
+    """A distribution of durations in seconds: `draw(generator, count)` gives independent ones, all positive."""
+
+    mean_s: float
+    draw: Draw
+
+
+def constant(seconds: float) -> Times:
     """Always the same."""
-
-    seconds: float
-
-    @property
-    def mean_s(self) -> float:
-        return self.seconds
-
-    def draw(self, generator: np.random.Generator, count: int) -> NDArray[np.float64]:
-        return np.full(count, self.seconds)
+    return Times(seconds, lambda _, count: np.full(count, seconds))
 
 
-@dataclass(frozen=True, slots=True)
-class Lognormal:
+def lognormal(mean_s: float, cv: float) -> Times:
     """By its mean and its coefficient of variation."""
-
-    mean_s: float
-    cv: float
-
-    def draw(self, generator: np.random.Generator, count: int) -> NDArray[np.float64]:
-        variance = math.log1p(self.cv**2)
-        return generator.lognormal(math.log(self.mean_s) - variance / 2, math.sqrt(variance), count)
+    variance = math.log1p(cv**2)
+    mu, sigma = math.log(mean_s) - variance / 2, math.sqrt(variance)
+    return Times(mean_s, lambda generator, count: generator.lognormal(mu, sigma, count))
 
 
-@dataclass(frozen=True, slots=True)
-class Exponential:
+def exponential(mean_s: float) -> Times:
     """By its mean."""
-
-    mean_s: float
-
-    def draw(self, generator: np.random.Generator, count: int) -> NDArray[np.float64]:
-        return generator.exponential(self.mean_s, count)
+    return Times(mean_s, lambda generator, count: generator.exponential(mean_s, count))
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
+def observed(seconds: Sequence[float]) -> Times:
     """Each observation is as likely as the others."""
-
-    seconds: tuple[float, ...]
-
-    @property
-    def mean_s(self) -> float:
-        return sum(self.seconds) / len(self.seconds)
-
-    def draw(self, generator: np.random.Generator, count: int) -> NDArray[np.float64]:
-        return generator.choice(np.array(self.seconds), count)
+    return Times(sum(seconds) / len(seconds), lambda generator, count: generator.choice(np.array(seconds), count))
 
 
 def parse(text: str) -> Times:
-    """From a text as in `KINDS`; raises TimesError."""
+    """From a text as in `KINDS`; raises LoadError."""
     kind, colon, rest = text.partition(":")
     if kind == "csv" and colon:
-        return _observed(Path(rest))
+        return observed(_read(Path(rest)))
     try:
         numbers = [float(number) for number in (rest if colon else text).split(",")]
-    except ValueError:
-        numbers = []
-    if not all(0 < number <= _LONGEST_S for number in numbers):
-        numbers = []
-    match (kind if colon else "constant"), numbers:
-        case "constant", [seconds]:
-            return Constant(seconds)
-        case "lognormal", [mean_s, cv]:
-            return Lognormal(mean_s, cv)
-        case "exponential", [mean_s]:
-            return Exponential(mean_s)
-    raise TimesError(f"{text!r} is none of: {'; '.join(KINDS.values())} (numbers above 0, at most {_LONGEST_S:g})")
+        if all(0 < number <= _LONGEST_S for number in numbers):
+            return _MAKERS[kind if colon else "constant"](*numbers)
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise LoadError(f"{text!r} is none of: {'; '.join(KINDS.values())} (numbers above 0, at most {_LONGEST_S:g})")
 
 
-def _observed(path: Path) -> Observed:
+def _read(path: Path) -> list[float]:
     try:
-        data = path.read_bytes()
-        lines = (gzip.decompress(data) if path.suffix == ".gz" else data).decode().splitlines()
-        seconds = tuple(float(row[0]) for row in csv.reader(lines[1:]) if row)
-    except OSError as error:
-        raise TimesError(f"{path} can't be read ({error.strerror or error})") from error
-    except (ValueError, EOFError) as error:
-        raise TimesError(f"{path} is not a CSV file of durations ({error})") from error
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
+            seconds = [float(row[0]) for row in list(csv.reader(lines))[1:] if row]
+    except (OSError, ValueError, EOFError) as error:
+        raise LoadError(f"{path} can't be read as a CSV file of durations ({error})") from error
     if not seconds or not all(0 < second <= _LONGEST_S for second in seconds):
-        raise TimesError(f"{path} needs durations above 0 and at most {_LONGEST_S:g} s behind its header")
-    return Observed(seconds)
+        raise LoadError(f"{path} needs durations above 0 and at most {_LONGEST_S:g} s behind its header")
+    return seconds
+
+
+_MAKERS: dict[str, Callable[..., Times]] = {"constant": constant, "lognormal": lognormal, "exponential": exponential}

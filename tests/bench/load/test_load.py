@@ -15,6 +15,7 @@ from bench.load import user
 from bench.load.generator import Generator
 from bench.load.observer import QueueSource
 from bench.load.plan import LoadPlan
+from bench.reports.series import latencies
 from tests.bench.services import liar, service
 from workers import __version__
 
@@ -98,7 +99,7 @@ async def test_push_only(valkey: Server, tmp_path: Path) -> None:
         assert (await fleet.stream.counts()).waiting == 40
     assert outcomes == {"accepted": 40}
     assert run.jobs.ended_s == pytest.approx(run.jobs.accepted_s, abs=0.1)
-    assert len(run.latencies_s) == 40
+    assert len(latencies(run)[1]) == 40
 
 
 async def test_polling_users_see_the_end(valkey: Server, tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ async def test_polling_users_give_up(valkey: Server, tmp_path: Path, monkeypatch
         run, outcomes = await made(Generator(plan(fleet.base, poll_s=0.05)))
     assert outcomes == {"given up": 40}
     assert all(ended is not None for ended in run.jobs.ended_s)
-    assert run.latencies_s == []
+    assert len(latencies(run)[1]) == 0
 
 
 async def test_jobs_that_do_not_end_in_time_are_lost(valkey: Server, tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
 """The policy in the simulator: seeded and exact, so that what is found is the same on every machine.
 
 Pods start in 30 s and jobs take 5 s, unless a test says otherwise; decisions are carried out at once. The objective is
-that a job waits for no longer than it takes. Costs are pod-seconds over those of the clairvoyant plan, which is made
-here without its last improvements, as they take seconds: they would make it 0 to 4 % cheaper.
+that a job waits for no longer than it takes. Costs are pod-seconds over those of the clairvoyant plan.
 """
 
 from __future__ import annotations
@@ -15,23 +14,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.common.arrivals import Arrival, arrivals, parse
-from bench.simulation.actuation import Direct
-from bench.simulation.clairvoyant import Plan, plain, plan
-from bench.simulation.cluster import Pods
-from bench.simulation.ours import StartupAware
-from bench.simulation.rule import Brief
-from bench.simulation.rules import Count
-from bench.simulation.simulate import simulate, work
-from bench.simulation.times import Constant
+from bench.simulation.actuation import DirectActuation
+from bench.simulation.clairvoyant import PodPlan, plan
+from bench.simulation.cluster import PodSpec, simulate
+from bench.simulation.rules import Brief, Fixed, StartupAware
+from bench.simulation.times import constant
+from bench.simulation.work import work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bench.common.arrivals import Process
-    from bench.simulation.simulate import Result, Work
+    from bench.simulation.work import Result, Work
 
 SERVICE_S, STARTUP_S = 5.0, 30.0
-PODS = Pods(Constant(STARTUP_S))
+PODS = PodSpec(constant(STARTUP_S))
 SEEDS = (1, 2, 3)
 
 
@@ -43,28 +40,28 @@ def load_of(
     duration_s: float = 1800.0,
     service_s: float = SERVICE_S,
 ) -> Work:
-    return work(arrivals(parse(text), duration_s, process, seed), Constant(service_s), duration_s, seed)
+    return work(arrivals(parse(text), duration_s, process, seed), constant(service_s), duration_s, seed)
 
 
 def jobs_at(times_s: Iterable[float], duration_s: float) -> Work:
-    return work([Arrival(at_s) for at_s in times_s], Constant(SERVICE_S), duration_s, 0)
+    return work([Arrival(at_s) for at_s in times_s], constant(SERVICE_S), duration_s, 0)
 
 
 def ours(
     load: Work,
     *,
-    pods: Pods = PODS,
+    pods: PodSpec = PODS,
     most: int = 1000,
     seed: int = 0,
     sample_s: float | None = None,
     objective_s: float | None = None,
 ) -> Result:
-    rule = StartupAware(Brief(objective_s))
-    return simulate(load, pods, rule, Direct(), limits=(0, most), seed=seed, sample_s=sample_s)
+    rule = StartupAware(Brief(objective_s, limits=(0, most)))
+    return simulate(load, pods, rule, DirectActuation(), limits=(0, most), seed=seed, sample_s=sample_s)
 
 
-def carried_out(load: Work, clairvoyant: Plan, *, pods: Pods = PODS, seed: int = 0) -> Result:
-    return simulate(load, pods, Count(waiting=False, running=False), clairvoyant, limits=(0, 1000), seed=seed)
+def carried_out(load: Work, clairvoyant: PodPlan, *, pods: PodSpec = PODS, seed: int = 0) -> Result:
+    return simulate(load, pods, Fixed(0), clairvoyant, limits=(0, 1000), seed=seed)
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ class Found:
 def found(text: str, process: Process, seed: int) -> Found:
     load = load_of(text, process, seed)
     result = ours(load, seed=seed)
-    best = carried_out(load, plan(load, PODS, SERVICE_S, seed, rounds=0), seed=seed)
+    best = carried_out(load, plan(load, PODS, SERVICE_S, seed), seed=seed)
     assert result.unfinished == best.unfinished == 0
     return Found(result.percentile_s(95), result.within(SERVICE_S), result.pod_s / best.pod_s)
 
@@ -87,11 +84,10 @@ def found(text: str, process: Process, seed: int) -> Found:
 @pytest.mark.parametrize(
     ("text", "p95_s", "within", "cost"),
     [
-        # The bars are 7 s, 99 % and 1.04.
+        # When this was written: 6.6 s, 99.4 % and 1.02; 5.9 s, 99.4 % and 1.01; 12.0 s, 94.7 % and 0.96.
         pytest.param("ramping", 7.0, 0.99, 1.04, id="ramping"),
         pytest.param("ramp-steady", 7.0, 0.99, 1.04, id="ramp-steady"),
-        # The bars: 15 s, 94 % and 1.10.
-        pytest.param("spike", 15.0, 0.94, 1.10, id="spike"),
+        pytest.param("spike", 15.0, 0.94, 1.0, id="spike"),
     ],
 )
 def test_the_old_loads_are_served_in_time_for_hardly_more_than_they_must_cost(
@@ -103,16 +99,17 @@ def test_the_old_loads_are_served_in_time_for_hardly_more_than_they_must_cost(
     assert figures.cost <= cost
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "p95_s", "within", "cost"),
     [
-        # The bars for all of them are 8.5 s, 98 % and 1.18. When this was written there were, with these seeds,
-        # 9.4 s, 95.8 % and 1.24 (with twelve others: 8.5 s and 97.5 %),
-        pytest.param("ramping", 10.0, 0.945, 1.28, id="ramping"),
-        # 9.0 s, 97.9 % and 1.27 (with twelve others: 7.9 s and 98.2 %),
-        pytest.param("ramp-steady", 9.5, 0.965, 1.31, id="ramp-steady"),
-        # 15.3 s, 92.3 % and 1.26: there are 380 jobs, and the first 30 s have 1 in 12.
-        pytest.param("spike", 16.5, 0.91, 1.31, id="spike"),
+        # When this was written there were, with these seeds, 9.1 s, 95.8 % and 1.07 (with twelve others: 8.3 s, 97.9 %
+        # and 1.10),
+        pytest.param("ramping", 10.0, 0.945, 1.11, id="ramping"),
+        # 9.0 s, 97.9 % and 1.08 (with twelve others: 8.2 s, 98.2 % and 1.09),
+        pytest.param("ramp-steady", 9.5, 0.965, 1.12, id="ramp-steady"),
+        # 15.3 s, 92.3 % and 1.14: there are 380 jobs, and the first 30 s have 1 in 12.
+        pytest.param("spike", 16.5, 0.91, 1.18, id="spike"),
     ],
 )
 def test_their_poisson_versions_too_with_some_safety(text: str, p95_s: float, within: float, cost: float) -> None:
@@ -122,13 +119,14 @@ def test_their_poisson_versions_too_with_some_safety(text: str, p95_s: float, wi
     assert statistics.fmean(one.cost for one in figures) <= cost
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", ["deterministic", "poisson"])
 def test_with_start_ups_of_five_minutes_a_ramp_is_still_served_in_time(process: Process) -> None:
     """The first guess of a start-up is a tenth of it; the trend decides. The bar is 90 %; there were 98 to 99 %."""
     load = load_of("ramping", process, 1, duration_s=7200.0)
-    result = ours(load, pods=Pods(Constant(300.0)), seed=1)
+    result = ours(load, pods=PodSpec(constant(300.0)), seed=1)
     assert result.within(SERVICE_S) > 0.9
-    assert result.pod_s < 3 * load.busy_s
+    assert result.pod_s < 3 * sum(load.services_s)
 
 
 def test_a_run_is_the_same_again() -> None:
@@ -160,13 +158,14 @@ def test_rare_jobs_cost_a_start_each() -> None:
     assert result.pod_s < 12 * 150
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", ["deterministic", "poisson"])
 def test_who_has_patience_pays_less_and_is_served_as_he_wishes(process: Process) -> None:
     """Where a job may wait for longer there are fewer pods, and no more starts: about what the plain plan costs."""
     load, paid = load_of("ramping", process, 1), []
     for objective_s in (5.0, 10.0, 20.0, 40.0, 100.0):
         result = ours(load, objective_s=objective_s)
-        best = carried_out(load, plain(load, PODS, objective_s))
+        best = carried_out(load, plan(load, PODS, objective_s))
         assert result.within(objective_s) >= 0.95
         assert result.pod_s <= 1.15 * best.pod_s
         assert result.starts <= 30
@@ -180,9 +179,9 @@ def test_who_has_patience_pays_less_and_is_served_as_he_wishes(process: Process)
     ("text", "service_s", "objective_s"),
     [
         ("ramping", 60.0, 60.0),
-        ("sine:0.1,0.06,1800", 40.0, 40.0),
-        ("burst:0.05,1,300,30", 5.0, 60.0),
-        ("burst:0.2,2,600,60", 5.0, 120.0),
+        pytest.param("sine:0.1,0.06,1800", 40.0, 40.0, marks=pytest.mark.slow),
+        pytest.param("burst:0.05,1,300,30", 5.0, 60.0, marks=pytest.mark.slow),
+        pytest.param("burst:0.2,2,600,60", 5.0, 120.0, marks=pytest.mark.slow),
     ],
 )
 def test_where_a_job_can_wait_for_a_start_nothing_is_ordered_ahead_nor_held_for_long(
@@ -190,29 +189,37 @@ def test_where_a_job_can_wait_for_a_start_nothing_is_ordered_ahead_nor_held_for_
 ) -> None:
     """A job that comes is still in time for an order: pods follow those that wait, at the price of a plain plan."""
     load = load_of(text, process, 1, duration_s=3600.0, service_s=service_s)
-    pods = Pods(Constant(STARTUP_S), grace_s=1000.0)
+    pods = PodSpec(constant(STARTUP_S), grace_s=1000.0)
     result = ours(load, pods=pods, objective_s=objective_s)
-    best = carried_out(load, plain(load, pods, objective_s), pods=pods)
+    best = carried_out(load, plan(load, pods, objective_s), pods=pods)
     assert result.within(objective_s) > 0.97
     assert result.pod_s < 1.2 * best.pod_s
 
 
 @pytest.mark.parametrize("process", ["deterministic", "poisson"])
-@pytest.mark.parametrize(("startup_s", "service_s"), [(2.0, 300.0), (10.0, 60.0), (60.0, 300.0)])
+@pytest.mark.parametrize(
+    ("startup_s", "service_s"),
+    [
+        (10.0, 60.0),
+        pytest.param(2.0, 300.0, marks=pytest.mark.slow),
+        pytest.param(60.0, 300.0, marks=pytest.mark.slow),
+    ],
+)
 def test_where_jobs_last_for_longer_than_a_start_nothing_is_ordered_for_those_to_come(
     process: Process, startup_s: float, service_s: float
 ) -> None:
     """Four jobs at the same time, on average: it is early enough to order when one comes; no crowd is there before."""
     load = load_of(f"constant:{4 / service_s}", process, 3, duration_s=20 * service_s, service_s=service_s)
-    pods = Pods(Constant(startup_s), grace_s=1000.0)
+    pods = PodSpec(constant(startup_s), grace_s=1000.0)
     result = ours(load, pods=pods)
-    best = carried_out(load, plain(load, pods, service_s), pods=pods)
+    best = carried_out(load, plan(load, pods, service_s), pods=pods)
     assert result.within(service_s) > 0.97
     assert result.starts <= len(load.arrivals_s)
     assert result.peak <= 3 * best.peak
     assert result.pod_s < 1.4 * best.pod_s
 
 
+@pytest.mark.slow
 def test_the_third_burst_and_all_after_it_find_their_pods_there() -> None:
     """A minute of 2 jobs/s each five minutes, where most jobs of a burst are late if pods are only held for a start."""
     load = load_of("burst:0.1,2,300,60", duration_s=3600.0)
@@ -256,11 +263,11 @@ def test_a_flood_gets_all_the_pods_there_may_be(text: str) -> None:
     assert result.peak == 10
     assert result.unfinished == 0
     # They work all the time: from the flood's first seconds, and a start-up.
-    assert result.end_s < load.arrivals_s[-1] + load.busy_s / 10 + 2 * STARTUP_S
+    assert result.end_s < load.arrivals_s[-1] + sum(load.services_s) / 10 + 2 * STARTUP_S
 
 
 def test_pods_that_fail_to_start_in_time_are_ordered_once() -> None:
     """A start-up takes ten times as long as anybody thought: what is ordered is still counted."""
-    result = ours(jobs_at([10.5 + second for second in range(5)], 600.0), pods=Pods(Constant(300.0)), most=100)
+    result = ours(jobs_at([10.5 + second for second in range(5)], 600.0), pods=PodSpec(constant(300.0)), most=100)
     assert result.unfinished == 0
     assert result.starts <= 10

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench.common.runs import Jobs, Run, Samples, write
+from bench.common.runs import JobColumns, Run, Samples, write
 from bench.experiments.configurations import FOLDER, find
-from bench.simulation import contenders, predict
+from bench.simulation import named_rules, predict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def experiment(configuration: str = "direct", *, time_scale: float = 6.0, **para
         f"constant:0.1, {configuration}",
         600 / time_scale,
         parameters={"experiment": told, "startups_s": [5.0, 6.0]} | parameters,
-        jobs=Jobs(
+        jobs=JobColumns(
             arrived_s, [*arrived_s], [*arrived_s], [*arrived_s], [*ended_s], [*ended_s], ["finished"] * count,
             [202] * count, [1] * count, [None] * count,
         ),
@@ -38,7 +38,7 @@ def experiment(configuration: str = "direct", *, time_scale: float = 6.0, **para
 
 
 def rows(*runs: Run) -> list[dict[str, str]]:
-    table = predict.table(runs, 3)
+    table = predict.predictions(runs, 3)
     return [dict(zip(table.head, row, strict=True)) for row in table.rows]
 
 
@@ -62,7 +62,7 @@ def test_the_start_ups_that_were_seen_decide() -> None:
 
 def test_each_configuration_that_is_shipped_has_its_rule() -> None:
     assert {one.name for one in find(FOLDER)} == set(predict.RULES)
-    assert set(predict.RULES.values()) <= set(contenders.CONTENDERS)
+    assert set(predict.RULES.values()) <= set(named_rules.NAMED_RULES)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ as here. What the records do not say is read as follows, in the same way for all
   did not. So either there was a minimum of 1, which comes with KEDA's first poll, or a minimum of 0 and a cool-down
   that did not run out. Both readings are tested; the second agrees with the recorded medians and maxima, too.
 - Pod-seconds of the 1,800 s only, of pods from their order to their end: the backlog of the third run outlasts them.
-- Pods have no deletion cost.
+- PodSpec have no deletion cost.
 
 The second run recorded 1,322 jobs where the load has 1,395; why is not known, and here there are all of them. When in
 KEDA's and the HPA's rounds a run began is not known either: the medians over these phases are compared.
@@ -28,19 +28,19 @@ import numpy as np
 import pytest
 
 from bench.common.arrivals import arrivals, parse
-from bench.simulation.actuation import Keda
-from bench.simulation.cluster import Pods
-from bench.simulation.hpa import Behavior, Policy, Rules
-from bench.simulation.rules import Count
-from bench.simulation.simulate import simulate, work
-from bench.simulation.times import Constant
+from bench.simulation.actuation import KedaActuation
+from bench.simulation.cluster import PodSpec, simulate
+from bench.simulation.hpa import Behavior, ScalingPolicy, ScalingRules
+from bench.simulation.rules import JobCount
+from bench.simulation.times import constant
+from bench.simulation.work import work
 
 if TYPE_CHECKING:
     from bench.common.runs import Samples
 
 DURATION_S = 1800.0
-PHASES = 100
-SLOW = Rules((Policy("Pods", 1, 60),), 300.0)
+PHASES = 50
+SLOW = ScalingRules((ScalingPolicy("Pods", 1, 60),), 300.0)
 
 
 def pod_s(samples: Samples) -> float:
@@ -71,20 +71,20 @@ def test_the_simulator_agrees_with_what_was_recorded(
     minimum: int,
     cooldown_s: float,
 ) -> None:
-    todo = work(arrivals(parse(load), DURATION_S, "deterministic", 0), Constant(5.1), DURATION_S, 0)
+    todo = work(arrivals(parse(load), DURATION_S, "deterministic", 0), constant(5.1), DURATION_S, 0)
     assert len(todo.arrivals_s) == jobs
     generator = np.random.default_rng(0)
     found = []
     for seed in range(PHASES):
-        keda = Keda(
+        keda = KedaActuation(
             target=5,
             cooldown_s=cooldown_s,
             behavior=behavior,
             keda_phase_s=30 * generator.random(),
             hpa_phase_s=15 * generator.random(),
         )
-        count = Count(waiting=True, running=False)
-        cluster = Pods(Constant(32), deletion_cost=False)
+        count = JobCount(running=False)
+        cluster = PodSpec(constant(32), deletion_cost=False)
         result = simulate(todo, cluster, count, keda, limits=(minimum, 100), seed=seed, sample_s=DURATION_S)
         assert result.unfinished == 0
         found.append((result.percentile_s(95), pod_s(result.samples), result.peak))
