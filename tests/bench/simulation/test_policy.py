@@ -143,8 +143,8 @@ def test_every_second_has_its_reason() -> None:
 
 
 def test_after_the_last_job_all_pods_go_and_stay_away() -> None:
-    """A single job, and an hour."""
-    result = ours(jobs_at([10.5], 3600.0), sample_s=1.0)
+    """A single job, and half an hour."""
+    result = ours(jobs_at([10.5], 1800.0), sample_s=1.0)
     assert result.finished_s[0] < 50
     assert result.starts <= 2
     assert [time_s for time_s, why in result.reasons if "; order" in why] == [11.0]
@@ -152,10 +152,10 @@ def test_after_the_last_job_all_pods_go_and_stay_away() -> None:
 
 def test_rare_jobs_cost_a_start_each() -> None:
     """One in ten minutes; nothing starts in between."""
-    result = ours(jobs_at([100 + 600 * job for job in range(12)], 7200.0))
+    result = ours(jobs_at([100 + 600 * job for job in range(6)], 3600.0))
     assert max(result.latencies_s) < STARTUP_S + SERVICE_S + 2
-    assert result.starts <= 15
-    assert result.pod_s < 12 * 150
+    assert result.starts <= 8
+    assert result.pod_s < 6 * 150
 
 
 @pytest.mark.slow
@@ -178,9 +178,9 @@ def test_who_has_patience_pays_less_and_is_served_as_he_wishes(process: Process)
 @pytest.mark.parametrize(
     ("text", "service_s", "objective_s"),
     [
-        ("ramping", 60.0, 60.0),
+        ("burst:0.05,1,300,30", 5.0, 60.0),
+        pytest.param("ramping", 60.0, 60.0, marks=pytest.mark.slow),
         pytest.param("sine:0.1,0.06,1800", 40.0, 40.0, marks=pytest.mark.slow),
-        pytest.param("burst:0.05,1,300,30", 5.0, 60.0, marks=pytest.mark.slow),
         pytest.param("burst:0.2,2,600,60", 5.0, 120.0, marks=pytest.mark.slow),
     ],
 )
