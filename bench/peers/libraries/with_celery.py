@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 
 from celery import Celery
 
 from bench.peers.libraries import common
-
-METER = common.Meter()
 
 app = Celery("bench", broker=common.REDIS_URL, backend=common.REDIS_URL)
 app.conf.task_acks_late = True
@@ -28,33 +25,26 @@ app.conf.broker_connection_retry_on_startup = True
 
 @app.task(name="noop")
 def noop() -> None:
-    METER.ran()
+    common.METER.ran()
 
 
 @app.task(name="stamp")
 def stamp(sent: float) -> None:
-    METER.started(sent)
+    common.METER.started(sent)
 
 
 # It has no asyncio interface: the loop waits, which harms nobody here.
-async def send(_sent: float) -> None:
-    stamp.apply_async((time.time(),))
-
-
-async def enqueue() -> None:
+async def enqueue_noop() -> None:
     noop.apply_async()
 
 
+async def enqueue_stamp(_sent: float) -> None:
+    stamp.apply_async((time.time(),))
+
+
 if __name__ == "__main__":
-    match common.command():
-        case "work":
-            options = ["--concurrency", "1", "--pool", os.environ.get("POOL", "prefork"), "--loglevel", "WARNING"]
-            options += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-            os.execv(  # noqa: S606
-                sys.executable,
-                [sys.executable, "-m", "celery", "-A", "bench.peers.libraries.with_celery", "worker", *options],
-            )
-        case "trickle":
-            asyncio.run(common.trickle(send))
-        case _:
-            asyncio.run(common.fill(enqueue))
+    if common.COMMAND == "work":
+        options = ["--concurrency", "1", "--pool", os.environ.get("POOL", "prefork"), "--loglevel", "WARNING"]
+        options += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+        common.run_module("celery", "-A", "bench.peers.libraries.with_celery", "worker", *options)
+    asyncio.run(common.enqueue(enqueue_noop, enqueue_stamp))

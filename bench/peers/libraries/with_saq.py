@@ -12,28 +12,22 @@ from saq import Queue, Worker
 
 from bench.peers.libraries import common
 
-METER = common.Meter()
-
 
 async def noop(ctx: dict[str, Any]) -> None:
-    METER.ran()
+    common.METER.ran()
 
 
 async def stamp(ctx: dict[str, Any], *, sent: float) -> None:
-    METER.started(sent)
+    common.METER.started(sent)
 
 
 async def main() -> None:
-    queue = Queue.from_url(
-        common.REDIS_URL, dump=orjson.dumps, load=orjson.loads, max_concurrent_ops=max(20, common.CONCURRENCY)
-    )
-    match common.command():
-        case "work":
-            await Worker(queue, functions=[noop, stamp], concurrency=common.CONCURRENCY).start()
-        case "fill":
-            await common.fill(lambda: queue.enqueue("noop"))
-        case _:
-            await common.trickle(lambda sent: queue.enqueue("stamp", sent=sent))
+    operations = max(20, common.CONCURRENCY)
+    queue = Queue.from_url(common.REDIS_URL, dump=orjson.dumps, load=orjson.loads, max_concurrent_ops=operations)
+    if common.COMMAND == "work":
+        await Worker(queue, functions=[noop, stamp], concurrency=common.CONCURRENCY).start()
+    else:
+        await common.enqueue(lambda: queue.enqueue("noop"), lambda sent: queue.enqueue("stamp", sent=sent))
     await queue.disconnect()
 
 

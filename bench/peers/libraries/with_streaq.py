@@ -11,7 +11,6 @@ from streaq import Worker
 
 from bench.peers.libraries import common
 
-METER = common.Meter()
 CHUNK = 1000
 
 worker: Any = Worker(redis_url=common.REDIS_URL, concurrency=common.CONCURRENCY, anyio_kwargs={"use_uvloop": True})
@@ -19,25 +18,25 @@ worker: Any = Worker(redis_url=common.REDIS_URL, concurrency=common.CONCURRENCY,
 
 @worker.task
 async def noop() -> None:
-    METER.ran()
+    common.METER.ran()
 
 
 @worker.task
 async def stamp(sent: float) -> None:
-    METER.started(sent)
+    common.METER.started(sent)
 
 
 async def enqueue() -> None:
     async with worker:
-        if common.command() == "trickle":
-            await common.trickle(stamp.enqueue)
+        if common.COMMAND == "trickle":
+            await common.enqueue(noop.enqueue, stamp.enqueue)
             return
         for start in range(0, common.JOBS, CHUNK):
             await worker.enqueue_many([noop.enqueue() for _ in range(min(CHUNK, common.JOBS - start))])
 
 
 if __name__ == "__main__":
-    if common.command() == "work":
+    if common.COMMAND == "work":
         worker.run_sync()
     else:
         uvloop.run(enqueue())
