@@ -23,14 +23,14 @@ _LIBRARIES = "bench.peers.libraries"
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A program with one set of settings: `module` is run in `folder`, with the packages of `library`.
+    """A program with one set of settings: `python -m ARGUMENTS` in `folder`, with the packages of `library`.
 
     `share` of a run's jobs are enough for a library that is slow at filling its queue.
     """
 
     name: str
     library: str
-    module: str
+    arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(hash=False)
     share: float = 0.1
     folder: Path = ROOT
@@ -42,7 +42,8 @@ class Contender:
 
 def _worker(library: str, settings: str = "", share: float = 0.1, **environment: str) -> Contender:
     name = f"{library} ({settings})" if settings else library
-    return Contender(name, library, f"{_LIBRARIES}.with_{library}", environment, share)
+    module = "with_taskiq" if library == "taskiq" else "workers"
+    return Contender(name, library, (f"{_LIBRARIES}.{module}", library), environment, share)
 
 
 def _at(library: str, concurrency: int, settings: str = "", share: float = 0.1, **environment: str) -> Contender:
@@ -91,10 +92,10 @@ RESIDENT = (
     _at("streaq", 16),
     *_CELERY,
 )
-BARE = Contender("bare endpoint", "bare", f"{_LIBRARIES}.bare", {})
-_HTTP_PEER = ("fastapi-celery", f"{_LIBRARIES}.fastapi_celery")
+BARE = Contender("bare endpoint", "bare", (f"{_LIBRARIES}.bare",), {})
+_HTTP_PEER = ("fastapi-celery", (f"{_LIBRARIES}.fastapi_celery",))
 ENDPOINTS = (
-    Contender("gateway", OURS, "gateway", {}),
+    Contender("gateway", OURS, ("gateway",), {}),
     BARE,
     Contender("FastAPI + Celery", *_HTTP_PEER, {}),
     Contender("FastAPI + Celery (no subscriptions)", *_HTTP_PEER, {"SUBSCRIBES": "0"}),

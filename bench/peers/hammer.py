@@ -8,6 +8,7 @@ measures. Any answer but 202 ends it with an error.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
 import time
@@ -17,76 +18,61 @@ import uvloop
 
 from bench.peers.libraries.common import tell
 
-_LENGTH = re.compile(rb"(?is)^HTTP/1.1 202 .*?\r\ncontent-length: (\d+)\r\n.*?\r\n\r\n")
-
-
-class Hammer:
-    """All connections' requests and answers."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.request = f"POST /push?input=x HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\n\r\n".encode()
-        self.answers = 0
-        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def fail(self, why: str) -> None:
-        """Ends the measurement; the first reason stands."""
-        if not self._failed.done():
-            self._failed.set_exception(RuntimeError(why))
-
-    async def run(self, connections: int, seconds: float) -> dict[str, float]:
-        """Measures after a warm-up."""
-        loop = asyncio.get_running_loop()
-        for _ in range(connections):
-            await loop.create_connection(lambda: HammerConnection(self), "127.0.0.1", self.port)
-        await self._pause(seconds / 4)
-        tell({"warm": True})
-        answers, since_s, cpu_s = self.answers, time.perf_counter(), time.process_time()
-        await self._pause(seconds)
-        used_s, passed_s = time.process_time() - cpu_s, time.perf_counter() - since_s
-        self._failed.cancel()
-        return {"answers": self.answers - answers, "seconds": passed_s, "cpu_s": used_s}
-
-    async def _pause(self, seconds: float) -> None:
-        await asyncio.wait([self._failed], timeout=seconds)
-        if self._failed.done():
-            self._failed.result()
+_HEAD = re.compile(rb"(?is)^HTTP/1.1 202 .*?\r\ncontent-length: (\d+)\r\n.*?\r\n\r\n")
 
 
 class HammerConnection(asyncio.Protocol):
-    """One connection."""
+    """One connection; `answers` counts those of all."""
 
-    def __init__(self, hammer: Hammer) -> None:
-        self._hammer = hammer
+    answers = 0
+
+    def __init__(self, request: bytes) -> None:
+        self._request = request
         self._buffer = b""
         self._size = 0  # of an answer: all are of one size
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Sends the first request."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(self._hammer.request)
+        self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         """Counts an answer that is whole, and sends the next request."""
         self._buffer += data
-        if not self._size and (head := _LENGTH.match(self._buffer)):
+        if not self._size and (head := _HEAD.match(self._buffer)):
             self._size = head.end() + int(head[1])
         if len(self._buffer) == self._size and self._buffer.startswith(b"HTTP/1.1 202 "):
             self._buffer = b""
-            self._hammer.answers += 1
-            self._transport.write(self._hammer.request)
-        elif not b"HTTP/1.1 202 ".startswith(self._buffer[:13]) or len(self._buffer) > (self._size or 10_000):
-            self._hammer.fail(f"unexpected answer: {self._buffer[:300]!r}")
+            HammerConnection.answers += 1
+            self._transport.write(self._request)
+        elif len(self._buffer) >= (self._size or 10_000) or not self._buffer.startswith(b"HTTP/1.1 202 "[: len(data)]):
+            fail(f"unexpected answer: {self._buffer[:300]!r}")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Only at the end."""
-        self._hammer.fail(f"a connection was closed: {exc}")
+        """An error: the endpoint has closed it."""
+        fail(f"a connection was closed: {exc}")
+
+
+def fail(why: str) -> None:
+    """Ends this process at once."""
+    print(why, file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 async def main() -> None:
-    """Runs as the command line says."""
-    port, connections, seconds = sys.argv[1:]
-    tell(await Hammer(int(port)).run(int(connections), float(seconds)))
+    """Measures after a warm-up."""
+    port, connections, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    request = f"POST /push?input=x HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\n\r\n".encode()
+    loop = asyncio.get_running_loop()
+    for _ in range(connections):
+        await loop.create_connection(lambda: HammerConnection(request), "127.0.0.1", port)
+    await asyncio.sleep(seconds / 4)
+    tell({"warm": True})
+    answers, since_s, cpu_s = HammerConnection.answers, time.perf_counter(), time.process_time()
+    await asyncio.sleep(seconds)
+    answers = HammerConnection.answers - answers
+    tell({"answers": answers, "seconds": time.perf_counter() - since_s, "cpu_s": time.process_time() - cpu_s})
+    os._exit(0)  # without a word of the connections that are open
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def _start(
 ) -> MeasuredProcess:  # fmt: skip
     """A library's module, told to `fill`, `work` or `trickle`."""
     told = {"REDIS_URL": server.url, "JOBS": str(jobs), "RATE": f"{rate:g}"}
-    line = [python(contender.library), "-m", contender.module, command]
+    line = [python(contender.library), "-m", *contender.arguments, command]
     return MeasuredProcess(line, {**contender.environment, **told}, cores, contender.folder)
 
 
@@ -85,7 +85,7 @@ def pushes(contender: Contender, server: BenchServer, sizes: PeersSizes) -> Figu
     server.flush()
     port = free_port()
     told = {"HOST": "127.0.0.1", "PORT": str(port), "REDIS_URL": server.url, "MAX_BACKLOG": "100000000"}
-    command = [python(contender.library), "-m", contender.module]
+    command = [python(contender.library), "-m", *contender.arguments]
     environment = {**told, "LOG_LEVEL": "WARNING", **contender.environment}
     hammer = [sys.executable, "-m", "bench.peers.hammer", str(port), str(sizes.connections), f"{sizes.push_s:g}"]
     with MeasuredProcess(command, environment, placement.MEASURED, contender.folder) as endpoint:

@@ -63,7 +63,7 @@ def test_memory_of_a_worker_is_that_of_all_its_processes() -> None:
 
 
 def test_worker_that_ends_is_an_error(redis: server.BenchServer) -> None:
-    broken = Contender("broken", OURS, THROUGHPUT[0].module, {"CONCURRENCY": "many"})
+    broken = Contender("broken", OURS, THROUGHPUT[0].arguments, {"CONCURRENCY": "many"})
     with pytest.raises(BenchError, match=r"work.*ended too early|fill.*failed"):
         measure.jobs(broken, redis, SMALL)
 

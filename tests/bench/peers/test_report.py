@@ -76,7 +76,7 @@ def test_another_checkout_is_measured_alone_beside_this_one() -> None:
     for kind in KINDS.values():
         ours, other = kind.beside(folder)
         assert (ours.library, other.library, other.folder) == (OURS, OTHER, folder)
-        assert (ours.module, ours.environment) == (other.module, other.environment)
+        assert (ours.arguments, ours.environment) == (other.arguments, other.environment)
 
 
 def test_every_peer_has_pinned_requirements() -> None:
