@@ -17,7 +17,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.common.arguments import positive, url
+from bench.common.arguments import positive, run_command, url
 from bench.common.arrivals import PROCESSES, LoadError
 from bench.common.processes import ROOT
 from bench.experiments.cell import CellRunner, plan
@@ -47,12 +47,10 @@ Exit code: 0; 1 if a cell failed, or had jobs lost, duplicated or failed; 2 if n
 
 def main() -> None:
     """Ends the process with the exit code."""
-    options = _parser().parse_args()
     try:
-        sys.exit(_run(options))
-    except (ConfigurationError, ClusterError, LoadError, OSError) as error:
-        print(f"bench experiments: {error}", file=sys.stderr)
-        sys.exit(2)
+        run_command(
+            _parser(), lambda options: sys.exit(_run(options)), ConfigurationError, ClusterError, LoadError, OSError
+        )
     except KeyboardInterrupt:
         print("bench experiments: interrupted; the same command goes on with what is not done", file=sys.stderr)
         sys.exit(130)

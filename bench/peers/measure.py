@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
+import contextlib
 import sys
 import time
+import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -28,6 +29,8 @@ _PATIENCE_S = 60.0
 # A library that runs fewer jobs than this per second has stopped.
 _LEAST_RATE = 50
 _SETTLE_S = 2.0
+_TRICKLE_RATE = 20  # jobs/s
+_CONNECTIONS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +41,15 @@ class PeersSizes:
     push_s: float
     trickled: int
     waiting: int
-    connections: int = 64
-    rate: float = 20.0
 
 
 def _start(
-    contender: Contender, server: BenchServer, command: str, jobs: int, cores: frozenset[int] = placement.CORES,
-    rate: float = 20.0,
-) -> MeasuredProcess:  # fmt: skip
-    """A library's module, told to `fill`, `work` or `trickle`."""
-    told = {"REDIS_URL": server.url, "JOBS": str(jobs), "RATE": f"{rate:g}"}
-    line = [python(contender.library), "-m", *contender.arguments, command]
-    return MeasuredProcess(line, {**contender.environment, **told}, cores, contender.folder)
+    one: Contender, server: BenchServer, command: str, jobs: int, cores: frozenset[int] = placement.CORES
+) -> MeasuredProcess:
+    """A library's program, told to `fill`, `work` or `trickle`."""
+    told = {"REDIS_URL": server.url, "JOBS": str(jobs), "RATE": str(_TRICKLE_RATE)}
+    line = [python(one.library), "-m", *one.arguments, command]
+    return MeasuredProcess(line, {**one.environment, **told}, cores, one.folder)
 
 
 def jobs(contender: Contender, server: BenchServer, sizes: PeersSizes) -> Figures:
@@ -87,7 +87,7 @@ def pushes(contender: Contender, server: BenchServer, sizes: PeersSizes) -> Figu
     told = {"HOST": "127.0.0.1", "PORT": str(port), "REDIS_URL": server.url, "MAX_BACKLOG": "100000000"}
     command = [python(contender.library), "-m", *contender.arguments]
     environment = {**told, "LOG_LEVEL": "WARNING", **contender.environment}
-    hammer = [sys.executable, "-m", "bench.peers.hammer", str(port), str(sizes.connections), f"{sizes.push_s:g}"]
+    hammer = [sys.executable, "-m", "bench.peers.hammer", str(port), str(_CONNECTIONS), f"{sizes.push_s:g}"]
     with MeasuredProcess(command, environment, placement.MEASURED, contender.folder) as endpoint:
         _until_pushes(endpoint, port)
         with MeasuredProcess(hammer, {}, placement.REST) as load:
@@ -109,18 +109,13 @@ def pushes(contender: Contender, server: BenchServer, sizes: PeersSizes) -> Figu
 
 
 def _until_pushes(process: MeasuredProcess, port: int) -> None:
-    """Returns when a push is answered with 202. Raises BenchError."""
+    """Returns when a push is answered with 2xx. Raises BenchError."""
+    push = urllib.request.Request(f"http://127.0.0.1:{port}/push?input=x", method="POST")
     deadline = time.monotonic() + _PATIENCE_S
     while process.running and time.monotonic() < deadline:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
-            connection.request("POST", "/push?input=x")
-            if connection.getresponse().status == 202:
-                return
-        except OSError:
-            time.sleep(0.05)
-        finally:
-            connection.close()
+        with contextlib.suppress(OSError), urllib.request.urlopen(push, timeout=5):  # noqa: S310
+            return
+        time.sleep(0.05)
     raise process.error("does not take pushes")
 
 
@@ -129,11 +124,11 @@ def latency(contender: Contender, server: BenchServer, sizes: PeersSizes) -> Fig
     server.flush()
     with (
         _start(contender, server, "work", sizes.trickled) as worker,
-        _start(contender, server, "trickle", sizes.trickled, rate=sizes.rate) as sender,
+        _start(contender, server, "trickle", sizes.trickled) as sender,
     ):
         worker.message(_PATIENCE_S)  # one job has run
         sender.go_on()
-        found_s = worker.message(_PATIENCE_S + 2 * sizes.trickled / sizes.rate)["latencies"]
+        found_s = worker.message(_PATIENCE_S + 2 * sizes.trickled / _TRICKLE_RATE)["latencies"]
     return {f"p{percent} ms": 1000 * percentile(found_s, percent) for percent in (50, 95)}
 
 
