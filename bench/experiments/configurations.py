@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import subprocess
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Manifest: TypeAlias = dict[str, Any]
 FOLDER = ROOT / "deploy" / "experiments"
 _FILE = "kustomization.yaml"
+_IMAGE = "leadtime:dev"
 # What another configuration has and this one has not is deleted; but never what holds data or settings.
 _KEPT = ("Namespace", "PersistentVolumeClaim", "StatefulSet", "ConfigMap", "Secret")
 _TIMEOUT_S = 60
@@ -66,6 +68,29 @@ def surplus(one: Configuration, others: Iterable[Configuration]) -> list[Manifes
     own = {_key(manifest) for manifest in one.manifests}
     found = {_key(manifest): manifest for other in others for manifest in other.manifests}
     return [manifest for key, manifest in sorted(found.items()) if key not in own and manifest["kind"] not in _KEPT]
+
+
+def with_image(manifests: Sequence[Manifest], image: str) -> list[Manifest]:
+    """A copy, with the deployed image for the one that manifests name."""
+    copied = copy.deepcopy(list(manifests))
+    for manifest in copied:
+        template = manifest.get("spec", {}).get("template", {})
+        for container in template.get("spec", {}).get("containers", []):
+            if container["image"] == _IMAGE:
+                container["image"] = image
+    return copied
+
+
+def with_model_times(manifests: Sequence[Manifest], startup_s: float, service_s: float) -> list[Manifest]:
+    """A copy in which the workers' toy model takes these times."""
+    copied = copy.deepcopy(list(manifests))
+    for manifest in copied:
+        if manifest["kind"] == "Deployment" and manifest["metadata"]["name"] == "workers":
+            (container,) = manifest["spec"]["template"]["spec"]["containers"]
+            times = {"MODEL_SETUP_S": startup_s, "MODEL_PREDICT_S": service_s}
+            others = [entry for entry in container.get("env", []) if entry["name"] not in times]
+            container["env"] = [*others, *({"name": name, "value": f"{value:g}"} for name, value in times.items())]
+    return copied
 
 
 def _key(manifest: Manifest) -> Key:

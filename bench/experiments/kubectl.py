@@ -1,4 +1,4 @@
-"""kubectl, for the cluster that was the current context's when it was first asked."""
+"""kubectl, for the cluster that was the current context's when it was first asked, and the service's address there."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import asyncio
 import json
 import shutil
 import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.load.client import ServiceClient
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAMESPACE = "leadtime"
 _TIMEOUT_S = 180.0
@@ -35,17 +39,12 @@ class Kubectl:
     async def run(self, *arguments: str, standard_input: bytes | None = None, timeout_s: float = _TIMEOUT_S) -> str:
         """What it writes to its standard output."""
         where = ("--context", self.context, "--namespace", self.namespace)
-        return await _run([*where, *arguments], standard_input, timeout_s)
+        return await _run(*arguments, where=where, standard_input=standard_input, timeout_s=timeout_s)
 
-    async def json(self, *arguments: str) -> dict[str, Any]:
-        """A document: `get` with its arguments."""
-        found: dict[str, Any] = json.loads(await self.run("get", *arguments, "--output=json"))
+    async def json(self, *arguments: str, verb: str = "get", timeout_s: float = _TIMEOUT_S) -> dict[str, Any]:
+        """A document: `get` with its arguments, or another command's."""
+        found: dict[str, Any] = json.loads(await self.run(verb, *arguments, "--output=json", timeout_s=timeout_s))
         return found
-
-    async def version(self) -> str:
-        """Of the cluster's API server, which has to answer soon."""
-        found = json.loads(await self.run("version", "--output=json", timeout_s=20))
-        return str(found["serverVersion"]["gitVersion"])
 
     async def apply(self, manifests: list[dict[str, Any]]) -> None:
         """Server-side, as the manager that `just deploy` is: what a manifest no longer sets is unset."""
@@ -65,45 +64,36 @@ def _list(manifests: list[dict[str, Any]]) -> bytes:
 
 async def current() -> Kubectl:
     """Of the current context. Raises ClusterError if there is none, or no cluster that answers, or no service on it."""
-    context = (await _run(["config", "current-context"], None, _TIMEOUT_S)).strip()
-    kubectl = Kubectl(context)
-    await kubectl.version()
+    kubectl = Kubectl((await _run("config", "current-context")).strip())
+    await kubectl.json(verb="version", timeout_s=20)
     try:
         await kubectl.run("get", "deployment", "gateway", "workers", timeout_s=20)
     except ClusterError as error:
-        raise ClusterError(f"the service is not on the cluster {context}: `just deploy` brings it ({error})") from error
+        what = f"the service is not on the cluster {kubectl.context}: `just deploy` brings it"
+        raise ClusterError(f"{what} ({error})") from error
     return kubectl
 
 
-async def _run(arguments: list[str], standard_input: bytes | None, timeout_s: float) -> str:
+async def _run(
+    *arguments: str, where: Sequence[str] = (), standard_input: bytes | None = None, timeout_s: float = _TIMEOUT_S
+) -> str:
+    what = "kubectl " + " ".join([word for word in arguments if not word.startswith("-")][:2])
     # Out of the terminal's reach: its Ctrl-C is for whoever runs this.
     process = await asyncio.create_subprocess_exec(
-        program(),
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL if standard_input is None else asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
+        program(), *where, *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
     )
     try:
         async with asyncio.timeout(timeout_s):
-            out, errors = await process.communicate(standard_input)
+            out, errors = await process.communicate(standard_input or b"")
     except TimeoutError:
-        raise ClusterError(f"kubectl {_verb(arguments)} took more than {timeout_s:g} s") from None
+        raise ClusterError(f"{what} took more than {timeout_s:g} s") from None
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     if process.returncode:
-        said = errors.decode(errors="replace").strip() or f"exit code {process.returncode}"
-        raise ClusterError(f"kubectl {_verb(arguments)}: {said}")
+        raise ClusterError(f"{what}: {errors.decode(errors='replace').strip() or f'exit code {process.returncode}'}")
     return out.decode()
-
-
-def _verb(arguments: list[str]) -> str:
-    rest = [part for part in arguments if not part.startswith("-")]
-    # The context's name and the namespace's come first.
-    return " ".join(rest[2:4] if arguments[0] == "--context" else rest[:2])
 
 
 async def address(kubectl: Kubectl, api_key: str | None = None) -> str:

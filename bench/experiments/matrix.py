@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.common.runs import Run, RunError, read, write
 
@@ -23,20 +23,18 @@ PARAMETER = "experiment"
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What all cells of a matrix have in common. Times are in seconds and not yet divided by the scale."""
+    """What all cells of a matrix have in common. Times are in seconds."""
 
     duration_s: float = 1800.0
     process: Process = "deterministic"
     seed: int = 1
     poll_s: float | None = None
-    time_scale: float = 1.0
     startup_s: float = 30.0
     service_s: float = 5.0
-    hpa_sync_s: float = 15.0  # as the user says; never divided
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class MatrixCell:
     """One run. `digest` is of the configuration's manifests."""
 
     load: str
@@ -51,28 +49,24 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """For a run."""
+        """The run's name."""
         return f"{self.load}, {self.configuration}"
-
-    def parameters(self) -> dict[str, Any]:
-        """All that the cell depends on."""
-        return asdict(self)
 
     @property
     def file_name(self) -> str:
         """Another name where any parameter differs."""
-        key = hashlib.sha256(json.dumps(self.parameters(), sort_keys=True).encode()).hexdigest()[:10]
+        key = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:10]
         words = re.sub(r"[^A-Za-z0-9.]+", "-", f"{self.load} {self.configuration}").strip("-.")[:80]
         return f"{words}-{key}{SUFFIX}"
 
 
-def cells(loads: Iterable[str], configurations: Iterable[tuple[str, str]], setup: Setup) -> list[Cell]:
+def cells(loads: Iterable[str], configurations: Iterable[tuple[str, str]], setup: Setup) -> list[MatrixCell]:
     """All of a matrix; `configurations` are names and digests."""
     pairs = list(configurations)
-    return [Cell(load, name, digest, setup) for load in dict.fromkeys(loads) for name, digest in pairs]
+    return [MatrixCell(load, name, digest, setup) for load in dict.fromkeys(loads) for name, digest in pairs]
 
 
-def only(found: Sequence[Cell], patterns: Sequence[str]) -> list[Cell]:
+def only(found: Sequence[MatrixCell], patterns: Sequence[str]) -> list[MatrixCell]:
     """Those whose name fits one of the patterns (`ramping/*`, `*/streams`); all without patterns."""
     if not patterns:
         return list(found)
@@ -85,33 +79,33 @@ class Results:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def path(self, cell: Cell) -> Path:
+    def path(self, cell: MatrixCell) -> Path:
         """Where a cell's run is, or will be."""
         return self.folder / cell.file_name
 
-    def run(self, cell: Cell) -> Run | None:
+    def run(self, cell: MatrixCell) -> Run | None:
         """The cell's run, if it is done."""
         try:
             found = read(self.path(cell))
         except (RunError, OSError):
             return None
-        return found if found.parameters.get(PARAMETER) == cell.parameters() else None
+        return found if found.parameters.get(PARAMETER) == asdict(cell) else None
 
-    def keep(self, cell: Cell, run: Run) -> None:
+    def keep(self, cell: MatrixCell, run: Run) -> None:
         """The cell is done."""
-        run.parameters[PARAMETER] = cell.parameters()
+        run.parameters[PARAMETER] = asdict(cell)
         self.folder.mkdir(parents=True, exist_ok=True)
         write(run, self.path(cell))
 
 
 async def run_all(
-    found: Sequence[Cell],
+    found: Sequence[MatrixCell],
     results: Results,
-    run_one: Callable[[Cell], Awaitable[Run]],
+    run_one: Callable[[MatrixCell], Awaitable[Run]],
     say: Callable[[str], None],
     errors: tuple[type[Exception], ...],
     again: bool = False,
-) -> list[Cell]:
+) -> list[MatrixCell]:
     """Runs what is not done, and keeps each as soon as it is. Returns the cells that failed with one of the errors."""
     failed = []
     for number, cell in enumerate(found, start=1):

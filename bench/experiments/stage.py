@@ -7,10 +7,11 @@ ours has learnt is in Redis, and is emptied before the next one begins.
 from __future__ import annotations
 
 import asyncio
-import copy
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
+from bench.experiments.configurations import with_image
 from bench.experiments.kubectl import ClusterError
 from bench.load.observer import WORKERS, QueueSource
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from bench.experiments.configurations import Manifest
     from bench.experiments.kubectl import Kubectl
 
-IMAGE = "leadtime:dev"
 SCALER = "scaler"  # the Deployment, and the Lease of whoever leads
 _SCALERS = "app.kubernetes.io/name=leadtime,app.kubernetes.io/component=scaler"
 # Empties what a scaler has learnt. In a pod of the gateway: it knows the server, and which queue is meant.
@@ -38,11 +38,9 @@ async def forget():
 
 asyncio.run(forget())
 """
-_OUTSTANDING = ("leadtime_jobs_waiting", "leadtime_jobs_pending", "leadtime_jobs_deferred")
 _LOOK_S = 1.0
 _DRAIN_S = 1800.0
 _PATIENCE_S = 900.0
-_ROLLOUT_S = 900.0
 _TRIES = 3
 PAUSE_S = 5.0
 
@@ -68,7 +66,7 @@ class Stage:
     async def prepare(self, manifests: Sequence[Manifest], surplus: Sequence[Manifest]) -> None:
         """Returns when all of it is there and ready, with no worker; what is surplus is gone."""
         ready = with_image(manifests, await self.image())
-        if await self._outstanding():
+        if not await self._is_empty():
             self._say("waiting for jobs of an earlier run to end")
             await self._kubectl.delete(list(surplus))
             await self._bring(ready)
@@ -90,45 +88,36 @@ class Stage:
         await self._kubectl.run("delete", "lease", SCALER, "--ignore-not-found", "--wait", "--timeout=120s")
 
     async def _bring(self, manifests: list[Manifest]) -> None:
-        """KEDA hears of it last: it would start a worker where its scaler is not there yet (`fallback`)."""
-        scaled = [one for one in manifests if one["kind"] == "ScaledObject"]
-        rest = [one for one in manifests if one["kind"] != "ScaledObject"]
-        for part in (rest, scaled):
+        """Applies the manifests and waits for them.
+
+        KEDA hears of them last: it would start a worker for a scaler that is not there yet (`fallback`).
+        """
+        of_keda = [one for one in manifests if one["kind"] == "ScaledObject"]
+        for part in ([one for one in manifests if one not in of_keda], of_keda):
             if part:
                 await self._apply(part)
-                await self._wait(part)
+            for manifest in part:
+                name = f"{manifest['kind'].lower()}/{manifest['metadata']['name']}"
+                if manifest["kind"] in ("Deployment", "StatefulSet"):
+                    await self._kubectl.run("rollout", "status", name, f"--timeout={_PATIENCE_S:g}s", timeout_s=960)
+                if manifest["kind"] == "ScaledObject":
+                    await self._kubectl.run("wait", "--for=condition=Ready", name, "--timeout=120s", timeout_s=180)
 
     async def _apply(self, manifests: list[Manifest]) -> None:
         """KEDA's admission webhook may have to be asked again."""
-        for attempt in range(_TRIES):
+        for left in reversed(range(_TRIES)):
             try:
                 await self._kubectl.apply(manifests)
+                return
             except ClusterError:
-                if attempt == _TRIES - 1:
+                if not left:
                     raise
                 await asyncio.sleep(PAUSE_S)
-            else:
-                return
-
-    async def _wait(self, manifests: list[Manifest]) -> None:
-        """For what was applied."""
-        for manifest in manifests:
-            kind, name = manifest["kind"], manifest["metadata"]["name"]
-            if kind in ("Deployment", "StatefulSet"):
-                rollout = ("rollout", "status", f"{kind.lower()}/{name}", f"--timeout={_ROLLOUT_S:g}s")
-                await self._kubectl.run(*rollout, timeout_s=_ROLLOUT_S + 60)
-            if kind == "ScaledObject":
-                await self._kubectl.run(
-                    "wait", "--for=condition=Ready", f"scaledobject/{name}", "--timeout=120s", timeout_s=180
-                )
-
-    async def _outstanding(self) -> float:
-        """Jobs that have not ended; never 0 by mistake."""
-        seen = await self._metrics.scrape()
-        return sum(seen.get(name, float("inf")) for name in _OUTSTANDING)
 
     async def _is_empty(self) -> bool:
-        return not await self._outstanding()
+        """Whether no job is outstanding; never by mistake."""
+        seen = await self._metrics.scrape()
+        return all(seen.get(f"leadtime_jobs_{state}") == 0 for state in ("waiting", "pending", "deferred"))
 
     async def _has_no_scaler(self) -> bool:
         autoscalers = await self._kubectl.json("horizontalpodautoscalers")
@@ -141,34 +130,21 @@ class Stage:
         return not scale["spec"].get("replicas") and not pods["items"]
 
     async def _until(self, condition: Callable[[], Awaitable[bool]], what: str, patience_s: float) -> None:
-        """A look that fails is no answer."""
+        """Returns once the condition holds. If it can't be asked for, it is asked again."""
         deadline = time.monotonic() + patience_s
-        trouble = ""
         while time.monotonic() < deadline:
-            try:
+            with contextlib.suppress(ClusterError):
                 if await condition():
                     return
-            except ClusterError as error:
-                trouble = f" ({error})"
             await asyncio.sleep(_LOOK_S)
-        raise ClusterError(f"not within {patience_s:g} s: {what}{trouble}")
+        raise ClusterError(f"not within {patience_s:g} s: {what}")
 
     async def versions(self) -> dict[str, str]:
         """Of what the service runs on; without what is not told."""
-        found = {"image": await self.image(), "kubernetes": await self._kubectl.version()}
+        version = await self._kubectl.json(verb="version")
+        found = {"image": await self.image(), "kubernetes": str(version["serverVersion"]["gitVersion"])}
         operators = await self._kubectl.json("deployments", "--all-namespaces", "--selector=app=keda-operator")
         for operator in operators["items"]:
             (container,) = operator["spec"]["template"]["spec"]["containers"]
             found["KEDA"] = str(container["image"])
         return found
-
-
-def with_image(manifests: Sequence[Manifest], image: str) -> list[Manifest]:
-    """A copy, with the deployed image for the one that manifests name."""
-    copied = copy.deepcopy(list(manifests))
-    for manifest in copied:
-        template = manifest.get("spec", {}).get("template", {})
-        for container in template.get("spec", {}).get("containers", []):
-            if container["image"] == IMAGE:
-                container["image"] = image
-    return copied

@@ -60,12 +60,9 @@ class Place(Protocol):
 
     async def inflict(self, kind: Kind, rng: random.Random) -> Fault | None:
         """Kills a part; returns when what has to come back is back. None: there was nothing to kill."""
-        ...
 
     async def queue(self) -> Queue | None:
         """The stream now; None if it can't be read."""
-        ...
 
     async def complaints(self) -> list[str]:
         """What its parts have to say that no kill explains, once all is over."""
-        ...

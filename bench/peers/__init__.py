@@ -1,4 +1,4 @@
-"""`python -m bench peers`, and one module per peer, run in the peer's own environment.
+"""`python -m bench peers`. Who takes part is in contenders.py, what is measured in measure.py.
 
-`python -m bench.peers.libraries.with_X fill | work | trickle`; `fastapi_celery` is a service, as the gateway is.
+The programs in `libraries/` run in each library's own environment, which venvs.py makes.
 """

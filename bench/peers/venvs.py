@@ -8,29 +8,29 @@ import subprocess
 import sys
 
 from bench.common.processes import ROOT, BenchError
-from bench.peers.contenders import OTHER, OURS
 
-VENVS = ROOT / ".bench" / "venvs"
 REQUIREMENTS = ROOT / "bench" / "peers" / "libraries" / "requirements"
 
 
 def python(library: str) -> str:
-    """The interpreter that a library's module is run with; its environment is made if it is missing or outdated."""
-    if library in (OURS, OTHER):
-        return sys.executable
+    """The interpreter that a library's module is run with; its environment is made if it is missing or outdated.
+
+    What has no requirements of its own runs with this project's packages.
+    """
     requirements = REQUIREMENTS / f"{library}.txt"
-    venv = VENVS / library
-    stamp, interpreter = venv / "bench-stamp", venv / "bin" / "python"
+    if not requirements.exists():
+        return sys.executable
+    venv = ROOT / ".bench" / "venvs" / library
+    stamp, interpreter = venv / "bench-stamp", str(venv / "bin" / "python")
     marks = b"\n".join((requirements.read_bytes(), sys.version.encode(), str(ROOT).encode()))
     wanted = hashlib.sha256(marks).hexdigest()
-    if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
-        return str(interpreter)
-    print(f"making an environment with {library} (once)", file=sys.stderr, flush=True)
-    _run([sys.executable, "-m", "venv", "--clear", str(venv)])
-    pip = [str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    _run([*pip, "--requirement", str(requirements)])
-    stamp.write_text(wanted, encoding="utf-8")
-    return str(interpreter)
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
+        print(f"making an environment with {library} (once)", file=sys.stderr, flush=True)
+        _run([sys.executable, "-m", "venv", "--clear", str(venv)])
+        pip = [interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        _run([*pip, "--requirement", str(requirements)])
+        stamp.write_text(wanted, encoding="utf-8")
+    return interpreter
 
 
 def versions(library: str) -> dict[str, str]:

@@ -58,7 +58,7 @@ def predictions(runs: Sequence[Run], replications: int, objective_s: float | Non
     rows = []
     for run in runs:
         setup = _setup(run)
-        scale, service_s = setup["time_scale"], setup["service_s"]
+        scale, service_s = setup.get("time_scale", 1.0), setup["service_s"]
         wait_s = service_s if objective_s is None else objective_s
         found = medians([figures(prediction(run, seed), wait_s) for seed in range(replications)])
         seen = summary(run, (wait_s + service_s) / scale)
@@ -84,7 +84,9 @@ def prediction(run: Run, seed: int) -> Result:
     rule = RULES.get(experiment["configuration"])
     if rule is None:
         raise RunError(f"{run.name}: no rule of the simulator is such a configuration")
-    startups_s = [max(_LEAST_STARTUP_S, took_s) * setup["time_scale"] for took_s in run.parameters["startups_s"]]
+    startups_s = [
+        max(_LEAST_STARTUP_S, took_s) * setup.get("time_scale", 1.0) for took_s in run.parameters["startups_s"]
+    ]
     if not startups_s:
         raise RunError(f"{run.name}: no worker was seen to start")
     duration_s = setup["duration_s"]

@@ -1,1 +1,1 @@
-"""One module per library, run in an environment of that library's own."""
+"""Programs that run in a library's own environment."""

@@ -1,10 +1,11 @@
 """FastAPI in front of Celery, as the two are put together: an endpoint that calls `apply_async` and answers the id.
 
-Reads HOST, PORT and REDIS_URL, as the gateway does, and how the endpoint is written:
+Reads HOST, PORT and REDIS_URL, as the gateway does, and one setting more:
 
-ENDPOINT    `def` (FastAPI runs it in a thread) or `async def` (the event loop waits for Celery)
 SUBSCRIBES  1: Celery's default, whose result backend subscribes to each new job's result in this process;
             0: the job is sent by an application without a result backend (the worker keeps its result all the same)
+
+FastAPI runs the endpoint, a `def`, in a thread. An `async def`, where the event loop waits for Celery, was no faster.
 """
 
 # mypy: disable-error-code="import-not-found,untyped-decorator"
@@ -29,21 +30,11 @@ def predict(input: str) -> None:  # noqa: A002
     """What the workers run; here only its name counts."""
 
 
+@app.post("/push", status_code=202)
 def push(input: str) -> dict[str, str]:  # noqa: A002
     """What its users write."""
     return {"id": predict.apply_async((input,)).id}
 
 
-async def push_in_the_loop(input: str) -> dict[str, str]:  # noqa: A002
-    """The same without a thread."""
-    return {"id": predict.apply_async((input,)).id}
-
-
-endpoint = push if os.environ.get("ENDPOINT", "def") == "def" else push_in_the_loop
-app.post("/push", status_code=202)(endpoint)
-
 if __name__ == "__main__":
-    uvicorn.run(
-        app, host=os.environ["HOST"], port=int(os.environ["PORT"]), log_level="warning", access_log=False,
-        http="httptools", loop="uvloop",
-    )  # fmt: skip
+    uvicorn.run(app, **common.SERVE)

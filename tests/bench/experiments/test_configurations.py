@@ -1,4 +1,4 @@
-"""The configurations of the experiments, and what a time scale makes of them."""
+"""The configurations of the experiments."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.experiments.cell import notes, rendered
-from bench.experiments.configurations import Configuration, find, surplus
-from bench.experiments.matrix import Setup
-from bench.experiments.stage import with_image
+from bench.experiments.configurations import Configuration, find, surplus, with_image, with_model_times
 
 Manifest = dict[str, Any]
 
@@ -73,54 +70,13 @@ def test_configurations_of_the_old_system(
     assert behavior(spec) == expected
 
 
-def test_time_scale_divides_model_and_control_loops(all_of_them: dict[str, Configuration]) -> None:
-    manifests, remarks = rendered(all_of_them["slow-up-slow-down"], Setup(time_scale=10))
-    assert environment(manifests)["MODEL_SETUP_S"] == "3"
-    assert environment(manifests)["MODEL_PREDICT_S"] == "0.5"
-    spec = of(manifests, "ScaledObject")["spec"]
-    assert (spec["pollingInterval"], spec["cooldownPeriod"]) == (3, 30)
-    slow = {"stabilizationWindowSeconds": 30, "policies": [{"type": "Pods", "value": 1, "periodSeconds": 6}]}
-    assert behavior(spec) == {"scaleUp": slow, "scaleDown": slow}
-    assert remarks == []
-
-
-def test_what_can_not_be_divided_is_said(all_of_them: dict[str, Configuration]) -> None:
-    manifests, remarks = rendered(all_of_them["streams"], Setup(time_scale=10))
-    spec = of(manifests, "ScaledObject")["spec"]
-    assert spec["pollingInterval"] == 1
-    assert "pollingInterval: 1 s in place of 0.2" in remarks
-    assert behavior(spec)["scaleDown"]["policies"][0]["periodSeconds"] == 2
-    assert any("2 s in place of 1.5" in remark for remark in remarks)
-
-
-def test_the_defaults_of_the_hpa_are_divided_too(all_of_them: dict[str, Configuration]) -> None:
-    manifests, remarks = rendered(all_of_them["default-like"], Setup(time_scale=5))
-    assert behavior(of(manifests, "ScaledObject")["spec"]) == {
-        "scaleUp": {
-            "stabilizationWindowSeconds": 0,
-            "policies": [
-                {"type": "Pods", "value": 4, "periodSeconds": 3},
-                {"type": "Percent", "value": 100, "periodSeconds": 3},
-            ],
-        },
-        "scaleDown": {
-            "stabilizationWindowSeconds": 60,
-            "policies": [{"type": "Percent", "value": 100, "periodSeconds": 3}],
-        },
-    }
-    (remark,) = remarks
-    assert "defaults" in remark
-
-
-def test_a_scale_of_1_leaves_everything_as_it_is(all_of_them: dict[str, Configuration]) -> None:
+def test_the_model_takes_as_long_as_it_is_told(all_of_them: dict[str, Configuration]) -> None:
     for configuration in all_of_them.values():
-        manifests, remarks = rendered(configuration, Setup())
+        manifests = with_model_times(configuration.manifests, startup_s=3, service_s=0.5)
+        times = {"MODEL_SETUP_S": "3", "MODEL_PREDICT_S": "0.5"}
+        assert environment(manifests) == environment(configuration.manifests) | times
         for before, after in zip(configuration.manifests, manifests, strict=True):
-            if before["kind"] != "Deployment":
-                assert after == before
-        assert environment(manifests)["MODEL_SETUP_S"] == "30"
-        assert environment(manifests)["MODEL_PREDICT_S"] == "5"
-        assert remarks == []
+            assert (after == before) is not ((before["kind"], before["metadata"]["name"]) == ("Deployment", "workers"))
 
 
 def test_scaler_and_streams_may_have_as_many_workers(all_of_them: dict[str, Configuration]) -> None:
@@ -132,41 +88,6 @@ def test_scaler_and_streams_may_have_as_many_workers(all_of_them: dict[str, Conf
         found = environment(all_of_them[name].manifests, "scaler")
         assert (int(found.get("MIN_REPLICAS", "0")), int(found["MAX_REPLICAS"])) == limits
         assert environment(all_of_them[name].manifests) == environment(all_of_them["streams"].manifests)
-
-
-def test_a_scaler_in_a_hurry_expects_what_there_is(all_of_them: dict[str, Configuration]) -> None:
-    """Its guesses are divided, though no manifest names them; the HPA's tick is what it is."""
-    setup = Setup(time_scale=6, hpa_sync_s=2.5)
-    through_keda, remarks = rendered(all_of_them["scaler"], setup)
-    found = environment(through_keda, "scaler")
-    assert (found["OBJECTIVE_S"], found["SERVICE_GUESS_S"], found["STARTUP_GUESS_S"]) == ("0", "0.833333", "5")
-    assert found["ACTUATION_S"] == "2.5"
-    spec = of(through_keda, "ScaledObject")["spec"]
-    assert (spec["pollingInterval"], spec["cooldownPeriod"]) == (1, 0)
-    for rules in behavior(spec).values():
-        assert (rules["stabilizationWindowSeconds"], rules["tolerance"]) == (0, "0")
-        assert [policy["value"] for policy in rules["policies"]] == [10000]
-    assert any("pollingInterval: 1 s in place of 0.833333" in remark for remark in remarks)
-    direct, remarks = rendered(all_of_them["direct"], setup)
-    assert remarks == []
-    assert "ACTUATION_S" not in environment(direct, "scaler")
-    assert environment(direct, "scaler")["STARTUP_GUESS_S"] == "5"
-
-
-def test_what_a_scaler_is_told_is_divided() -> None:
-    env = [{"name": "OBJECTIVE_S", "value": "7"}, {"name": "LEASE_S", "value": "30"}]
-    container = {"name": "scaler", "command": ["python", "-m", "workers.scaler"], "env": env}
-    template = {"spec": {"containers": [container]}}
-    scaler = {"kind": "Deployment", "metadata": {"name": "mine"}, "spec": {"template": template}}
-    found = environment(rendered(Configuration("mine", (scaler,)), Setup(time_scale=10))[0], "mine")
-    assert (found["OBJECTIVE_S"], found["LEASE_S"], found["STARTUP_GUESS_S"]) == ("0.7", "30", "3")
-    assert env == [{"name": "OBJECTIVE_S", "value": "7"}, {"name": "LEASE_S", "value": "30"}], "given, and not changed"
-
-
-def test_notes_tell_of_the_tick() -> None:
-    assert not any("tick" in note for note in notes(Setup(), []))
-    assert any("the HPA's tick is 15 s (by --hpa-sync) in place of 1.5 s" in n for n in notes(Setup(time_scale=10), []))
-    assert any("tick is 1.5 s (by --hpa-sync)." in n for n in notes(Setup(time_scale=10, hpa_sync_s=1.5), []))
 
 
 def test_what_only_others_have_is_surplus_but_never_data() -> None:

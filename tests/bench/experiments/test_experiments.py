@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import uuid
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench.common.arrivals import arrivals, parse
+from bench.common.processes import MeasuredProcess
 from bench.common.runs import Run, read
-from bench.experiments.alone import alone
-from bench.experiments.cell import make_generator
+from bench.experiments.cell import plan
+from bench.experiments.command import alone, main
 from bench.experiments.kubectl import ClusterError, candidates
-from bench.experiments.matrix import Cell, Results, Setup, cells, only, run_all
+from bench.experiments.matrix import MatrixCell, Results, Setup, cells, only, run_all
 from bench.load.account import UserJob, columns
 
-ROOT = Path(__file__).resolve().parents[3]
-SETUP = Setup(duration_s=60, time_scale=10)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PATIENCE_S = 60.0
+SETUP = Setup(duration_s=60)
 CONFIGURATIONS = [("slow", "a1"), ("fast", "b2")]
 LOADS = ["ramping", "constant:2"]
 
@@ -37,21 +39,21 @@ class Runners:
         self.said: list[str] = []
         self.broken = set(broken)
 
-    async def run(self, cell: Cell) -> Run:
+    async def run(self, cell: MatrixCell) -> Run:
         self.begun.append(cell.name)
         if cell.name in self.broken:
             raise ClusterAwayError("the API server is away")
         return Run("load", cell.title, 6.0, jobs=columns([UserJob(1, 1.0, ended_s=2.0, outcome="finished")]))
 
-    async def run_all(self, found: list[Cell], folder: Path, again: bool = False) -> list[Cell]:
+    async def run_all(self, found: list[MatrixCell], folder: Path, again: bool = False) -> list[MatrixCell]:
         return await run_all(found, Results(folder), self.run, self.said.append, (ClusterAwayError,), again)
 
 
-def matrix() -> list[Cell]:
+def matrix() -> list[MatrixCell]:
     return cells(LOADS, CONFIGURATIONS, SETUP)
 
 
-def names(found: list[Cell]) -> list[str]:
+def names(found: list[MatrixCell]) -> list[str]:
     return [cell.name for cell in found]
 
 
@@ -73,7 +75,7 @@ async def test_failed_and_interrupted_cells_are_run_the_next_time(tmp_path: Path
     assert names(await runners.run_all(matrix(), tmp_path)) == ["ramping/fast"]
     assert any("ramping, fast: failed: the API server is away" in line for line in runners.said)
 
-    async def interrupted(cell: Cell) -> Run:
+    async def interrupted(cell: MatrixCell) -> Run:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -89,7 +91,7 @@ async def test_kept_runs_say_what_cell_they_are_of(tmp_path: Path) -> None:
     (file,) = tmp_path.iterdir()
     run = read(file)
     assert run.name == "ramping, slow"
-    assert run.parameters["experiment"]["setup"]["time_scale"] == 10
+    assert run.parameters["experiment"]["setup"]["duration_s"] == 60
     assert run.parameters["experiment"]["digest"] == "a1"
     assert file.name.startswith("ramping-slow-")
 
@@ -97,8 +99,8 @@ async def test_kept_runs_say_what_cell_they_are_of(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"duration_s": 61.0}, {"seed": 2}, {"process": "poisson"}, {"time_scale": 5.0}, {"startup_s": 31.0},
-        {"service_s": 6.0}, {"hpa_sync_s": 1.5}, {"poll_s": 3.0},
+        {"duration_s": 61.0}, {"seed": 2}, {"process": "poisson"}, {"startup_s": 31.0},
+        {"service_s": 6.0}, {"poll_s": 3.0},
     ],
     ids=str,
 )  # fmt: skip
@@ -142,22 +144,11 @@ def test_a_load_named_twice_is_one() -> None:
     assert names(cells(["spike", "spike"], [("slow", "a1")], SETUP)) == ["spike/slow"]
 
 
-@pytest.mark.parametrize("load", ["ramping", "step:1,3@20", "burst:0.1,2,30,10"])
-def test_time_scale_brings_the_same_arrivals_closer_together(load: str) -> None:
-    expected = [one.at_s for one in arrivals(parse(load), 60, "poisson", 7)]
-    setup = Setup(duration_s=60, process="poisson", seed=7, time_scale=10, poll_s=3)
-    generator = make_generator(Cell(load, "slow", "a1", setup), "http://127.0.0.1:1")
-    assert [one.at_s * 10 for one in generator.arrivals] == pytest.approx(expected)
-    assert generator.duration_s == 6
-    assert generator.plan.poll_s == 0.3
-
-
-def test_time_scale_divides_the_service_times_of_a_trace(tmp_path: Path) -> None:
-    trace = tmp_path / "trace.csv"
-    trace.write_text("arrival_s,service_s\n1,5\n20,\n", encoding="utf-8")
-    cell = Cell(f"trace:{trace}", "slow", "a1", SETUP)
-    generator = make_generator(cell, "http://127.0.0.1:1")
-    assert [(one.at_s, one.service_s) for one in generator.arrivals] == [(0.1, 0.5), (2.0, None)]
+def test_a_cell_is_a_load_of_the_generator() -> None:
+    setup = Setup(duration_s=60, process="poisson", seed=7, poll_s=3)
+    found = plan(MatrixCell("ramping", "slow", "a1", setup), "http://127.0.0.1:1")
+    assert (found.load, found.name, found.duration_s, found.process) == ("ramping", "ramping, slow", 60, "poisson")
+    assert (found.seed, found.poll_s, found.persist) == (7, 3, True)
 
 
 def service(ingress: list[dict[str, str]], node_port: int | None = 30080) -> dict[str, Any]:
@@ -185,29 +176,32 @@ def test_addresses_of_a_service(found: dict[str, Any], urls: list[str]) -> None:
     assert candidates(found, NODES) == urls
 
 
-def command(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`python -m bench experiments` that has ended."""
-    return subprocess.run(
-        [sys.executable, "-m", "bench", "experiments", *map(str, arguments)],
-        cwd=ROOT,
-        env={"PATH": "", **environment},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+@pytest.fixture
+def experiments(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[Any, str, str]]:
+    """`python -m bench experiments` with its results in `tmp_path` and no cluster: exit code, and what it printed."""
+    monkeypatch.setenv("KUBECONFIG", "/no/such/file")
+
+    def run(*arguments: str) -> tuple[Any, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bench experiments", *arguments, "--output", str(tmp_path)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, *capsys.readouterr()
+
+    return run
 
 
-def test_list_needs_no_cluster(tmp_path: Path) -> None:
-    done = command("--list", "--time-scale", "10", "--output", tmp_path, KUBECONFIG="/no/such/file")
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+def test_list_needs_no_cluster(experiments: Callable[..., tuple[Any, str, str]], tmp_path: Path) -> None:
+    code, stdout, stderr = experiments("--list")
+    assert code == 0, stderr
+    lines = stdout.splitlines()
     assert [line.split()[2] for line in lines[:-1]] == [
         f"{load}/{name}"
         for load in ("ramping", "spike", "ramp-steady")
         for name in ("default-like", "direct", "fast-up-slow-down", "scaler", "slow-up-slow-down", "streams")
     ]
-    assert lines[-1].startswith("18 of 18 to do: 54 minutes of load")
+    assert lines[-1].startswith("18 of 18 to do: 540 minutes of load")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -217,40 +211,38 @@ def test_list_needs_no_cluster(tmp_path: Path) -> None:
         (("--configurations", "fastest"), "there is no configuration 'fastest': there are default-like, "),
         (("--loads", "nothing"), "there is no load 'nothing'"),
         (("--only", "ramping/none"), "no cell fits ramping/none"),
-        (("--time-scale", "0"), "a number of more than 0 is needed, not '0'"),
+        (("--duration", "0"), "a number of more than 0 is needed, not '0'"),
         (("--url", "nowhere"), "a URL as http://127.0.0.1:8002 is needed, not 'nowhere'"),
         (("--from", "/no/such/folder"), "there is no configuration in /no/such/folder"),
         ((), "kubectl config current-context: error: current-context is not set"),
     ],
 )
-def test_what_can_not_be_run_is_said(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
-    done = command(*arguments, "--output", tmp_path, KUBECONFIG="/no/such/file")
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+def test_what_can_not_be_run_is_said(
+    experiments: Callable[..., tuple[Any, str, str]], arguments: tuple[str, ...], said: str
+) -> None:
+    code, _, stderr = experiments(*arguments)
+    assert code == 2
+    assert said in stderr
 
 
-def test_a_folder_of_ones_own_that_can_not_be_rendered(tmp_path: Path) -> None:
+def test_a_folder_of_ones_own_that_can_not_be_rendered(
+    experiments: Callable[..., tuple[Any, str, str]], tmp_path: Path
+) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "kustomization.yaml").write_text("resources: [nothing.yaml]\n", encoding="utf-8")
-    done = command("--list", "--from", tmp_path, "--output", tmp_path)
-    assert done.returncode == 2
-    assert "mine can't be rendered: " in done.stderr
+    code, _, stderr = experiments("--list", "--from", str(tmp_path))
+    assert code == 2
+    assert "mine can't be rendered: " in stderr
 
 
 def test_two_runs_on_one_cluster_are_one_too_many() -> None:
     cluster, another = f"test-{uuid.uuid4()}", f"test-{uuid.uuid4()}"
-    code = f"from bench.experiments.alone import alone\nwith alone({cluster!r}): print('mine', flush=True); input()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "mine\n"
+    code = f"from bench.experiments.command import alone\nwith alone({cluster!r}): print('{{}}', flush=True); input()"
+    with MeasuredProcess([sys.executable, "-c", code], {}) as process:
+        process.message(PATIENCE_S)
         with pytest.raises(ClusterError, match=f"^other experiments run on the cluster {cluster}: "), alone(cluster):
             pass
         with alone(another):
             pass
-        process.kill()
-        process.wait(10)
     with alone(cluster):
         pass

@@ -39,7 +39,7 @@ WANTED = [
 ]
 
 
-class Told(Kubectl):
+class ToldOfStage(Kubectl):
     """Keeps what it is told, and answers as a cluster on which `pods` are there until the workers are scaled to 0.
 
     An HPA outlives its ScaledObject, and a scaler's pods their Deployment, by one look.
@@ -92,7 +92,7 @@ class Told(Kubectl):
         return web.Response(text="".join(f"leadtime_jobs_{name} {self.jobs}.0\n" for name in names))
 
 
-async def prepared(kubectl: Told, surplus: list[dict[str, Any]]) -> list[str]:
+async def prepared(kubectl: ToldOfStage, surplus: list[dict[str, Any]]) -> list[str]:
     """What kubectl was told but looks, and what was said."""
     said: list[str] = []
     async with serving(web.get("/metrics", kubectl.metrics)) as url:
@@ -117,7 +117,7 @@ FRESH = [*REMOVED, "scale deployment workers --replicas=0", "exec deployment/gat
 
 
 async def test_a_run_begins_without_workers_and_with_a_new_scaler() -> None:
-    kubectl = Told()
+    kubectl = ToldOfStage()
     assert await prepared(kubectl, []) == FRESH
     images = [one["spec"]["template"]["spec"]["containers"][0]["image"] for one in kubectl.applied if "template" in
               one["spec"]]  # fmt: skip
@@ -125,12 +125,12 @@ async def test_a_run_begins_without_workers_and_with_a_new_scaler() -> None:
 
 
 async def test_what_is_surplus_is_deleted() -> None:
-    told = await prepared(Told(), [manifest("Role", "scaler")])
+    told = await prepared(ToldOfStage(), [manifest("Role", "scaler")])
     assert told == [*REMOVED, "delete scaler", *FRESH[len(REMOVED) :]]
 
 
 async def test_jobs_of_an_earlier_run_end_before_without_the_scaler_of_that_run() -> None:
-    kubectl = Told()
+    kubectl = ToldOfStage()
     kubectl.jobs = 3
     told = await prepared(kubectl, [deployment("scaler", "leadtime:dev")])
     assert told == [
@@ -142,10 +142,10 @@ async def test_jobs_of_an_earlier_run_end_before_without_the_scaler_of_that_run(
 
 async def test_what_is_refused_at_first_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.experiments.stage.PAUSE_S", 0.01)
-    told = await prepared(Told("apply"), [])
+    told = await prepared(ToldOfStage("apply"), [])
     assert told == [*FRESH[: -len(BROUGHT)], BROUGHT[0], *BROUGHT]
     with pytest.raises(ClusterError, match="kubectl apply: refused"):
-        await prepared(Told("apply", "apply", "apply"), [])
+        await prepared(ToldOfStage("apply", "apply", "apply"), [])
 
 
 async def test_what_a_scaler_has_learnt_is_forgotten(stream: Stream, settings: StreamSettings) -> None:
@@ -153,7 +153,7 @@ async def test_what_a_scaler_has_learnt_is_forgotten(stream: Stream, settings: S
     await stream.remember(state=b"learnt", decision=b"7")
     programs: list[str] = []
 
-    class Executing(Told):
+    class Executing(ToldOfStage):
         async def run(self, *arguments: str, standard_input: bytes | None = None, timeout_s: float = 0) -> str:
             if arguments[0] == "exec":
                 programs.append(arguments[-1])

@@ -65,6 +65,7 @@ async def endured(layout: Layout, planned: Sequence[Planned], load: str = "const
     return generator, found.wrong
 
 
+@pytest.mark.slow
 async def test_everything_is_killed_and_nothing_is_lost() -> None:
     generator, wrong = await endured(Layout(valkey_binary(), workers=2, service_s=0.05), EVERYTHING)
     assert wrong == []
@@ -124,6 +125,7 @@ def test_command(tmp_path: Path) -> None:
     assert any("attempts for" in note for note in run.notes)
 
 
+@pytest.mark.slow
 def test_interrupted_it_still_accounts_for_what_was_sent(tmp_path: Path) -> None:
     file = tmp_path / "run.json.gz"
     arguments = ("--duration", "600", "--workers", "1", "--service", "0.01", "--output", file)

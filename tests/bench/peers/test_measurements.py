@@ -10,15 +10,15 @@ import pytest
 
 from bench.common import placement, server
 from bench.common.processes import ROOT, BenchError, MeasuredProcess
-from bench.peers import command, memory, venvs, workers
-from bench.peers.contenders import BARE, GATEWAY, OURS, Contender
-from bench.peers.report import Run
+from bench.peers import command, measure
+from bench.peers.contenders import OURS, THROUGHPUT, WAITING, Contender
+from bench.peers.measure import KINDS, PeersSizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SMALL = Contender(OURS, "10 at once", {"CONCURRENCY": "10"}, share=1.0)
+SMALL = PeersSizes(jobs=300, push_s=0.3, trickled=5, waiting=200)
 
 
 @pytest.fixture(scope="module")
@@ -28,29 +28,31 @@ def redis() -> Iterator[server.BenchServer]:
         yield running
 
 
-def test_one_round(redis: server.BenchServer) -> None:
-    run = Run(2, redis.version)
-    sizes = command.Sizes(jobs=300, push_s=0.5, trickled=5, waiting=200, memory_rounds=1, connections=4, rate=50.0)
-    command.measure(run, redis, sizes, command.Field([SMALL], [GATEWAY, BARE], [SMALL], [SMALL], [SMALL]))
-    assert run.server.startswith("Valkey ")
-    assert [drain.rate > 0 for drain in run.jobs[SMALL]] == [True, True]
-    assert {endpoint for endpoint, found in run.pushes.items() if found[0].rate > 0} == {GATEWAY, BARE}
-    assert len(run.latencies_s[SMALL][0]) == 5
-    assert all(latency_s > 0 for latency_s in run.latencies_s[SMALL][0])
-    assert len(run.waiting_bytes[SMALL]) == 1
-    assert len(run.resident_bytes[SMALL]) == 2
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is read at once, and a quick round is smaller still."""
+    monkeypatch.setattr(server, "_REST_S", 0.1)
+    monkeypatch.setattr(measure, "_SETTLE_S", 0.1)
+    monkeypatch.setattr(measure, "_CONNECTIONS", 4)
+    monkeypatch.setattr(command, "QUICK", SMALL)
+
+
+@pytest.mark.parametrize("name", ["waiting", "resident"])
+def test_memory_is_measured(redis: server.BenchServer, name: str) -> None:
+    [ours] = [one for one in KINDS[name].contenders if one.library == OURS]
+    figures = KINDS[name].measure(ours, redis, SMALL)
+    assert redis.version.startswith("Valkey ")
+    assert all(figure > 0 for figure in figures.values())
 
 
 def test_waiting_jobs_take_memory_by_the_job(redis: server.BenchServer) -> None:
     """The functions' own memory is in it, and counts less the more jobs there are."""
-    few, many = (memory.waiting_bytes(SMALL, redis, jobs) for jobs in (500, 20_000))
-    assert few > many > 50
-    assert redis.client.dbsize() == 20_001
+    few, many = (measure.waiting(WAITING[0], redis, PeersSizes(0, 0.0, 0, waiting=jobs))["MB"] for jobs in (500, 5_000))
+    assert few > many > 5
+    assert redis.client.dbsize() == 5_001
 
 
-def test_memory_of_a_worker_is_that_of_all_its_processes(redis: server.BenchServer) -> None:
-    alone = memory.resident_bytes(SMALL, redis)
-    assert 10e6 < alone < 500e6
+def test_memory_of_a_worker_is_that_of_all_its_processes() -> None:
     program = (
         "import json, subprocess, sys; child = subprocess.Popen([sys.executable, '-c', "
         "'kept = bytearray(50_000_000); print(flush=True); import time; time.sleep(600)'], stdout=subprocess.PIPE); "
@@ -58,12 +60,13 @@ def test_memory_of_a_worker_is_that_of_all_its_processes(redis: server.BenchServ
     )
     with MeasuredProcess([sys.executable, "-c", program], {}) as process:
         process.message(60)
-        assert process.resident_bytes() > 50e6
+        assert 50e6 < process.resident_bytes() < 500e6
 
 
 def test_worker_that_ends_is_an_error(redis: server.BenchServer) -> None:
+    broken = Contender("broken", OURS, THROUGHPUT[0].arguments, {"CONCURRENCY": "many"})
     with pytest.raises(BenchError, match=r"work.*ended too early|fill.*failed"):
-        workers.throughput(Contender(OURS, "", {"CONCURRENCY": "many"}, share=1.0), redis, 100)
+        measure.jobs(broken, redis, SMALL)
 
 
 def test_error_shows_what_the_process_said() -> None:
@@ -96,58 +99,39 @@ def test_settings_of_the_user_do_not_reach_what_is_measured(monkeypatch: pytest.
         assert process.message(60)["seen"] is False
 
 
-def test_unknown_server() -> None:
-    name = "nothing-of-that-name"
-    with pytest.raises(FileNotFoundError, match=f"no program '{name}'"), server.running(name):
-        pass
-
-
-def test_failed_measurement_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["bench", "--only", "memory", "--server", "nothing-of-that-name"])
-    monkeypatch.setattr(venvs, "versions", lambda _name: {})
-    with pytest.raises(SystemExit, match="bench: there is no program"):
-        command.main()
-
-
-def test_command_prints_the_table_and_writes_all_figures(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sizes = command.Sizes(jobs=200, push_s=0.3, trickled=3, waiting=100, memory_rounds=1, connections=2, rate=50.0)
-    who = command.Field([SMALL], [GATEWAY, BARE], [SMALL], [SMALL], [SMALL])
-    monkeypatch.setattr(command, "QUICK", sizes)
-    monkeypatch.setattr(command, "field", lambda _kinds: who)
-    monkeypatch.setattr(sys, "argv", ["bench peers", "--quick", "--json", str(tmp_path / "figures.json")])
+def peers(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench peers", *arguments])
     command.main()
-    assert "pushes/s of one gateway to a bare endpoint's" in capsys.readouterr().out
-    figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
-    assert figures["versions"][OURS]["arq"]
-    assert figures["waiting_jobs"] == 100
-    assert figures["jobs"][SMALL.name][0]["rate"] > 0
 
 
-def test_every_kind_has_us_and_others_in_it() -> None:
-    for kind in command.KINDS:
-        libraries = command.field([kind]).libraries
-        assert OURS in libraries
-        assert len(libraries) > 1
-    assert command.field([]).libraries == []
+def test_unknown_server_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match="bench: there is no program 'nothing-of-that-name'"):
+        peers(monkeypatch, "--against", str(ROOT), "--server", "nothing-of-that-name")
+
+
+def test_folder_that_is_no_checkout_is_exit_code_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="is no checkout of this project: it has no folder gateway"):
+        peers(monkeypatch, "--against", str(tmp_path))
 
 
 def test_other_checkout_is_measured_beside_this_one(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sizes = command.Sizes(jobs=200, push_s=0.3, trickled=3, waiting=100, memory_rounds=1, connections=2, rate=50.0)
-    monkeypatch.setattr(command, "QUICK", sizes)
-    arguments = ["--quick", "--only", "jobs", "pushes", "latency", "--against", str(ROOT)]
-    monkeypatch.setattr(sys, "argv", ["bench peers", *arguments])
-    command.main()
-    shown = capsys.readouterr().out
-    assert "jobs/s, leadtime (100 at once), to the other checkout's" in shown
-    assert "pushes/s, gateway, to the other checkout's" in shown
-    assert "bare endpoint" not in shown
+    file = tmp_path / "figures.json"
+    kinds = ("jobs", "pushes", "latency")
+    peers(monkeypatch, "--quick", "--only", *kinds, "--against", str(ROOT), "--json", str(file))
+    said = capsys.readouterr().out
+    assert "leadtime (100 at once) of the other checkout" in said
+    assert "gateway of the other checkout" in said
+    assert "bare endpoint" not in said
+    document = json.loads(file.read_text(encoding="utf-8"))
+    assert document["versions"][OURS]["arq"]
+    for kind in kinds:
+        assert len(document[kind]) == 2
+        assert all(len(rounds) == 1 for rounds in document[kind].values())
+        assert all(next(iter(one.values())) > 0 for rounds in document[kind].values() for one in rounds)
 
 
-def test_folder_that_is_no_checkout_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sys, "argv", ["bench peers", "--against", str(tmp_path)])
-    with pytest.raises(SystemExit, match="is no checkout of this project: it has no folder gateway"):
-        command.main()
+def test_endpoint_that_does_nothing_is_measured_too(redis: server.BenchServer) -> None:
+    [bare] = [one for one in KINDS["pushes"].contenders if one.library == "bare"]
+    assert measure.pushes(bare, redis, SMALL)["pushes/s"] > 0
