@@ -48,7 +48,8 @@ class Patience(NamedTuple):
         """
         pods = ready + len(coming_s)
         if not waiting:
-            return min(pods, math.ceil(running / self.slots))
+            # A job that runs although there is no pod has lost its worker: it waits again once its lease has run out.
+            return min(max(pods, 1), math.ceil(running / self.slots))
         # A pod that starts for longer than one would that is ordered now may never be ready: it is not waited for.
         soon = [self._begun(at_s) for at_s in coming_s if at_s <= lead_s]
         begun = self.slots * ready * self.begin_s / self.service_s + sum(soon)

@@ -33,6 +33,11 @@ def test_pods_that_work_are_enough_while_no_job_waits() -> None:
     assert MINUTES._replace(slots=4).needed(0, 5, 3, (10.0,), LEAD_S) == 2
 
 
+def test_a_job_whose_worker_has_died_needs_a_pod() -> None:
+    assert MINUTES.needed(0, 1, 0, (), LEAD_S) == 1
+    assert MINUTES.needed(0, 5, 0, (), LEAD_S) == 1
+
+
 def test_a_first_job_needs_a_pod() -> None:
     assert MINUTES.needed(1, 0, 0, (), LEAD_S) == 1
     assert MINUTES.needed(1, 0, 0, (31.0,), LEAD_S) == 1
