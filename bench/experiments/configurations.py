@@ -18,11 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    Key: TypeAlias = tuple[str, str, str]
-
 Manifest: TypeAlias = dict[str, Any]
 FOLDER = ROOT / "deploy" / "experiments"
-_FILE = "kustomization.yaml"
 _IMAGE = "leadtime:dev"
 # What another configuration has and this one has not is deleted; but never what holds data or settings.
 _KEPT = ("Namespace", "PersistentVolumeClaim", "StatefulSet", "ConfigMap", "Secret")
@@ -48,26 +45,27 @@ class Configuration:
 
 def find(folder: Path = FOLDER) -> list[Configuration]:
     """All of a folder, by name. Raises ConfigurationError."""
-    found = sorted(path.parent for path in folder.glob(f"*/{_FILE}"))
-    if not found:
-        raise ConfigurationError(f"there is no configuration in {folder}: each is a folder with a {_FILE}")
-    return [Configuration(path.name, tuple(_render(path))) for path in found]
+    if found := sorted(path.parent for path in folder.glob("*/kustomization.yaml")):
+        return [Configuration(path.name, tuple(_render(path))) for path in found]
+    raise ConfigurationError(f"there is no configuration in {folder}: each is a folder with a kustomization.yaml")
 
 
 def chosen(all_of_them: Sequence[Configuration], names: Sequence[str]) -> list[Configuration]:
     """Those with the names, in the names' order. Raises ConfigurationError for one that there is not."""
     by_name = {one.name: one for one in all_of_them}
-    for name in names:
-        if name not in by_name:
-            raise ConfigurationError(f"there is no configuration {name!r}: there are {', '.join(by_name)}")
+    if unknown := [name for name in names if name not in by_name]:
+        raise ConfigurationError(f"there is no configuration {unknown[0]!r}: there are {', '.join(by_name)}")
     return [by_name[name] for name in dict.fromkeys(names)]
 
 
 def surplus(one: Configuration, others: Iterable[Configuration]) -> list[Manifest]:
     """What others have and this one has not, as far as it may be deleted."""
-    own = {_key(manifest) for manifest in one.manifests}
-    found = {_key(manifest): manifest for other in others for manifest in other.manifests}
+    own, found = _by_key(one.manifests), _by_key(manifest for other in others for manifest in other.manifests)
     return [manifest for key, manifest in sorted(found.items()) if key not in own and manifest["kind"] not in _KEPT]
+
+
+def _by_key(manifests: Iterable[Manifest]) -> dict[tuple[str, str, str], Manifest]:
+    return {(one["kind"], one["metadata"].get("namespace", ""), one["metadata"]["name"]): one for one in manifests}
 
 
 def with_image(manifests: Sequence[Manifest], image: str) -> list[Manifest]:
@@ -93,18 +91,10 @@ def with_model_times(manifests: Sequence[Manifest], startup_s: float, service_s:
     return copied
 
 
-def _key(manifest: Manifest) -> Key:
-    metadata = manifest["metadata"]
-    return manifest["kind"], metadata.get("namespace", ""), metadata["name"]
-
-
 def _render(folder: Path) -> list[Manifest]:
+    command = [program(), "kustomize", str(folder)]
     try:
-        done = subprocess.run(
-            [program(), "kustomize", str(folder)], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        raise ConfigurationError(f"kubectl can't be run: {error}") from error
-    if done.returncode:
-        raise ConfigurationError(f"{folder.name} can't be rendered: {done.stderr.strip()}")
+        raise ConfigurationError(f"{folder.name} can't be rendered: {getattr(error, 'stderr', '') or error}") from error
     return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]

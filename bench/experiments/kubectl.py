@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 import sys
@@ -102,12 +103,9 @@ async def address(kubectl: Kubectl, api_key: str | None = None) -> str:
     urls = candidates(service, nodes)
     for url in urls:
         async with ServiceClient(url, api_key) as client:
-            try:
-                async with asyncio.timeout(_ANSWER_S):
-                    if (await client.get("/healthz")).status == 200:
-                        return url
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                if (await asyncio.wait_for(client.get("/healthz"), _ANSWER_S)).status == 200:
+                    return url
     raise ClusterError(
         f"the service can't be reached at {', '.join(urls) or 'any address'}: give --url "
         "(with minikube: `minikube tunnel` in another terminal, or `minikube service -n leadtime gateway --url`)"
@@ -118,18 +116,9 @@ def candidates(service: dict[str, Any], nodes: dict[str, Any]) -> list[str]:
     """URLs by a Service and the nodes: its load balancer's, then the node port of each node, then that of this host."""
     (port,) = service["spec"]["ports"]
     balancers = service.get("status", {}).get("loadBalancer", {}).get("ingress") or []
-    urls = [_url(one.get("ip") or one["hostname"], port["port"]) for one in balancers]
+    at = [(one.get("ip") or one["hostname"], port["port"]) for one in balancers]
+    addresses = [one for node in nodes["items"] for one in node["status"].get("addresses", [])]
     if "nodePort" in port:
-        hosts = [
-            one["address"]
-            for kind in ("ExternalIP", "InternalIP")
-            for node in nodes["items"]
-            for one in node["status"].get("addresses", [])
-            if one["type"] == kind
-        ]
-        urls += [_url(host, port["nodePort"]) for host in [*hosts, "127.0.0.1"]]
-    return list(dict.fromkeys(urls))
-
-
-def _url(host: str, port: int) -> str:
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        at += [(one["address"], port["nodePort"]) for one in addresses if one["type"] in ("ExternalIP", "InternalIP")]
+        at += [("127.0.0.1", port["nodePort"])]
+    return list(dict.fromkeys(f"http://{f'[{host}]' if ':' in host else host}:{number}" for host, number in at))

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from bench.common.arrivals import Process
 
-SUFFIX = ".json.gz"
 PARAMETER = "experiment"
 
 
@@ -54,23 +53,19 @@ class MatrixCell:
 
     @property
     def file_name(self) -> str:
-        """Another name where any parameter differs."""
+        """Another name if any parameter differs."""
         key = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:10]
-        words = re.sub(r"[^A-Za-z0-9.]+", "-", f"{self.load} {self.configuration}").strip("-.")[:80]
-        return f"{words}-{key}{SUFFIX}"
+        return f"{re.sub(r'[^A-Za-z0-9.]+', '-', self.title).strip('-.')[:80]}-{key}.json.gz"
 
 
-def cells(loads: Iterable[str], configurations: Iterable[tuple[str, str]], setup: Setup) -> list[MatrixCell]:
+def cells(loads: Iterable[str], configurations: Sequence[tuple[str, str]], setup: Setup) -> list[MatrixCell]:
     """All of a matrix; `configurations` are names and digests."""
-    pairs = list(configurations)
-    return [MatrixCell(load, name, digest, setup) for load in dict.fromkeys(loads) for name, digest in pairs]
+    return [MatrixCell(load, name, digest, setup) for load in dict.fromkeys(loads) for name, digest in configurations]
 
 
 def only(found: Sequence[MatrixCell], patterns: Sequence[str]) -> list[MatrixCell]:
     """Those whose name fits one of the patterns (`ramping/*`, `*/streams`); all without patterns."""
-    if not patterns:
-        return list(found)
-    return [cell for cell in found if any(fnmatch.fnmatchcase(cell.name, pattern) for pattern in patterns)]
+    return [cell for cell in found if any(fnmatch.fnmatchcase(cell.name, pattern) for pattern in patterns or ["*"])]
 
 
 class Results:
@@ -115,11 +110,9 @@ async def run_all(
             continue
         say(f"{where}: begins")
         try:
-            run = await run_one(cell)
+            results.keep(cell, await run_one(cell))
+            say(f"{where}: done, kept in {results.path(cell).name}")
         except errors as error:
             say(f"{where}: failed: {error}")
             failed.append(cell)
-            continue
-        results.keep(cell, run)
-        say(f"{where}: done, kept in {results.path(cell).name}")
     return failed

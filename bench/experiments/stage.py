@@ -59,9 +59,7 @@ class Stage:
 
     async def image(self) -> str:
         """The service's image, as it is deployed now."""
-        gateway = await self._kubectl.json("deployment", "gateway")
-        (container,) = gateway["spec"]["template"]["spec"]["containers"]
-        return str(container["image"])
+        return _image(await self._kubectl.json("deployment", "gateway"))
 
     async def prepare(self, manifests: Sequence[Manifest], surplus: Sequence[Manifest]) -> None:
         """Returns when all of it is there and ready, with no worker; what is surplus is gone."""
@@ -145,6 +143,10 @@ class Stage:
         found = {"image": await self.image(), "kubernetes": str(version["serverVersion"]["gitVersion"])}
         operators = await self._kubectl.json("deployments", "--all-namespaces", "--selector=app=keda-operator")
         for operator in operators["items"]:
-            (container,) = operator["spec"]["template"]["spec"]["containers"]
-            found["KEDA"] = str(container["image"])
+            found["KEDA"] = _image(operator)
         return found
+
+
+def _image(deployment: Manifest) -> str:
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    return str(container["image"])

@@ -63,8 +63,8 @@ THROUGHPUT = (
     _at("streaq", 8),
     *_CELERY,
 )
-# Enqueue-to-start on an idle worker. No poll delay is shorter than is sane on a laptop.
-LATENCY = (
+# Enqueue-to-start on an idle worker, and the worker's memory. No poll delay is shorter than is sane on a laptop.
+IDLE = (
     _at(OURS, 10),
     _at("arq", 10, "default poll delay 500 ms", POLL_DELAY_S="0.5"),
     _at("arq", 10, "poll delay 10 ms", POLL_DELAY_S="0.01"),
@@ -82,15 +82,6 @@ WAITING = (
     _worker("taskiq", "stream, entries alone", BROKER="stream"),
     _worker("streaq"),
     _worker("celery"),
-)
-# A worker that has run one job and waits for the next: all its processes.
-RESIDENT = (
-    _at(OURS, 10),
-    _at("arq", 10),
-    _at("saq", 10),
-    _at("taskiq", 10, "stream", BROKER="stream"),
-    _at("streaq", 16),
-    *_CELERY,
 )
 BARE = Contender("bare endpoint", "bare", (f"{_LIBRARIES}.bare",), {})
 _HTTP_PEER = ("fastapi-celery", (f"{_LIBRARIES}.fastapi_celery",))

@@ -13,7 +13,7 @@ from bench.common import placement
 from bench.common.figures import percentile
 from bench.common.processes import BenchError, MeasuredProcess
 from bench.common.server import free_port
-from bench.peers.contenders import BARE, ENDPOINTS, LATENCY, OURS, RESIDENT, THROUGHPUT, WAITING
+from bench.peers.contenders import BARE, ENDPOINTS, IDLE, OURS, THROUGHPUT, WAITING
 from bench.peers.venvs import python
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class Kind:
 KINDS = {
     "jobs": Kind("No-op jobs/s of one worker, and the shares of a core", jobs, THROUGHPUT, False),
     "pushes": Kind("HTTP pushes/s of one process, and the shares of a core", pushes, ENDPOINTS, False),
-    "latency": Kind("Enqueue to start on an idle worker", latency, LATENCY),
+    "latency": Kind("Enqueue to start on an idle worker", latency, IDLE),
     "waiting": Kind("Server's memory for 100,000 waiting no-op jobs", waiting, WAITING),
-    "resident": Kind("Memory of an idle worker's processes", resident, RESIDENT),
+    "resident": Kind("Memory of an idle worker's processes", resident, IDLE),
 }

@@ -90,7 +90,7 @@ class DataDir:
             self.url_path.unlink(missing_ok=True)
 
 
-class Server:
+class EmbeddedServer:
     """A running embedded server: `url` is how to reach it, password included."""
 
     def __init__(self, child: Child, url: str) -> None:
@@ -100,7 +100,7 @@ class Server:
     @classmethod
     async def start(
         cls, printer: Printer, data: DataDir, appendfsync: str, verbose: bool, environment: Mapping[str, str]
-    ) -> Server:
+    ) -> EmbeddedServer:
         """Returns when the server has loaded its data and answers. Raises StartError."""
         binary = str(get_binary_path())
         password = secrets.token_hex(16)

@@ -20,7 +20,7 @@ import aiohttp
 
 from deploy.local.auto import Fleet
 from deploy.local.processes import Child, Printer, describe_exit, wants_colour
-from deploy.local.server import DataDir, Server, StartError
+from deploy.local.server import DataDir, EmbeddedServer, StartError
 from deploy.local.settings import UpSettings
 from gateway.settings import GatewaySettings
 from workers.scaler.settings import PolicySettings
@@ -55,7 +55,7 @@ class Service:
         self._printer = Printer(sys.stdout.buffer, width, wants_colour(sys.stdout.buffer, os.environ))
         self._environment = dict(os.environ, PORT=str(up.port), LOG_LEVEL=up.log_level, PYTHONUNBUFFERED="1")
         self._data = DataDir(up.data_dir)
-        self._server: Server | None = None
+        self._server: EmbeddedServer | None = None
         self._children: dict[str, Child] = {}
         self._stopping = False
         self._killed = False
@@ -104,7 +104,7 @@ class Service:
         else:
             await self._data.lock()
             verbose = self._up.log_level == "DEBUG"
-            self._server = await Server.start(
+            self._server = await EmbeddedServer.start(
                 self._printer, self._data, self._up.appendfsync, verbose, self._environment
             )
             self._environment["REDIS_URL"] = self._server.url

@@ -70,7 +70,7 @@ async def test_all_workers_stop_and_others_take_over(valkey: Server, tmp_path: P
     async with RecordedFleet(valkey, tmp_path, **settings) as fleet, PersistentClient(fleet.base) as client:
         await fleet.start_gateway()
         old = await fleet.start_workers(2)
-        texts = [f"text {n}" for n in range(8)]
+        texts = [f"text {n}" for n in range(5)]
         ids = [await client.push(text) for text in texts]
         async with asyncio.timeout(PATIENCE_S):
             while (await fleet.stream.counts()).pending < 4 or len(fleet.runs) < 4:  # noqa: ASYNC110
