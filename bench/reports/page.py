@@ -18,17 +18,14 @@ if TYPE_CHECKING:
 # Nothing is loaded, whatever a run's file holds.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 110rem; padding: 0 1.5rem; color: #222;
-       background: #fff }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 110rem; padding: 0 1.5rem }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.2rem } h3 { font-size: 1rem }
-div.wide { overflow-x: auto }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+div.wide { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: right; vertical-align: top }
 th:first-child, td:first-child { text-align: left }
 thead th { border-bottom: 2px solid #888 }
 table.facts td { text-align: left; overflow-wrap: anywhere }
-img { max-width: 100%; height: auto; display: block }
-section.run { border-top: 1px solid #ccc; margin-top: 1.5rem }
+img { max-width: 100%; height: auto; display: block } section.run { border-top: 1px solid #ccc; margin-top: 1.5rem }
 """
 
 

@@ -79,10 +79,7 @@ class SimulatedCluster:
         self._free: OrderedDict[SimulatedPod, None] = OrderedDict()  # with room for a job; the longest waiting first
         self._active: list[SimulatedPod] = []  # starting or ready, oldest first
         self._leaving: list[SimulatedPod] = []
-        self._running = 0
-        self._seen_arrivals_s: list[float] = []
-        self._seen_services_s: list[float] = []
-        self._seen_startups_s: list[float] = []
+        self._seen = View()
         self._changed = False
         self._forecast: float | None = None
 
@@ -102,18 +99,9 @@ class SimulatedCluster:
 
     def ask(self, rule: Rule) -> RuleDecision:
         """Shows the rule what can be seen now, and returns its decision."""
-        ages_s = tuple([self.now_s - pod.created_s for pod in self._active if pod.state == STARTING])
-        view = View(
-            self.now_s,
-            len(self._queue),
-            self._running,
-            self._seen_arrivals_s,
-            self._seen_services_s,
-            self._seen_startups_s,
-            ready=len(self._active) - len(ages_s),
-            starting_ages_s=ages_s,
-            replicas=self.replicas,
-        )
+        view, ages_s = self._seen, [self.now_s - pod.created_s for pod in self._active if pod.state == STARTING]
+        view.now_s, view.waiting, view.replicas = self.now_s, len(self._queue), self.replicas
+        view.ready, view.starting_ages_s = len(self._active) - len(ages_s), tuple(ages_s)
         decision = rule.decide(view)
         self._forecast = decision.forecast
         if self._sample_s is not None and decision.reason:
@@ -183,7 +171,7 @@ class SimulatedCluster:
             self.at(self._work.arrivals_s[job], partial(self._arrive, job), _LAST)
 
     def _arrive(self, job: int) -> None:
-        self._seen_arrivals_s.append(self.now_s)
+        self._seen.arrivals_s.append(self.now_s)
         self._queue.append(job)
         self._expect(job + 1)
         self._claim()
@@ -194,7 +182,7 @@ class SimulatedCluster:
             pod, _ = free.popitem(last=False)
             job = queue.popleft()
             pod.running.add(job)
-            self._running += 1
+            self._seen.running += 1
             if len(pod.running) < self._spec.concurrency:
                 free[pod] = None
             self.result.claimed_s[job] = self.now_s
@@ -205,10 +193,10 @@ class SimulatedCluster:
         if job not in pod.running:
             return  # it was handed back
         pod.running.discard(job)
-        self._running -= 1
+        self._seen.running -= 1
         self.result.finished_s[job] = self.now_s
-        self._seen_services_s.append(self.now_s - self.result.claimed_s[job])
-        if len(self._seen_services_s) == len(self._work.arrivals_s):
+        self._seen.services_s.append(self.now_s - self.result.claimed_s[job])
+        if len(self._seen.services_s) == len(self._work.arrivals_s):
             self.result.end_s = min(self.result.end_s, max(self._work.duration_s, self.now_s))
         if pod.state == READY:
             self._free.setdefault(pod)
@@ -220,7 +208,7 @@ class SimulatedCluster:
         if pod.state == STARTING:
             pod.state = READY
             pod.ready_s = self.now_s
-            self._seen_startups_s.append(self.now_s - pod.created_s)
+            self._seen.startups_s.append(self.now_s - pod.created_s)
             self._free[pod] = None
             self._changed = True
             self._claim()
@@ -231,7 +219,7 @@ class SimulatedCluster:
         for job in sorted(pod.running, reverse=True):
             self._queue.appendleft(job)
             self.result.claimed_s[job] = math.nan
-        self._running -= len(pod.running)
+        self._seen.running -= len(pod.running)
         pod.running.clear()
         self._exit(pod)
         self._claim()
@@ -253,7 +241,7 @@ class SimulatedCluster:
         samples, ready = self.result.samples, sum(pod.state == READY for pod in self._active)
         samples.t_s.append(self.now_s)
         samples.waiting.append(len(self._queue))
-        samples.running.append(self._running)
+        samples.running.append(self._seen.running)
         samples.wanted.append(self.replicas)
         samples.starting.append(len(self._active) - ready)
         samples.ready.append(ready)

@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from dataclasses import asdict
-from itertools import groupby, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,10 +58,6 @@ def _run(options: argparse.Namespace) -> None:
     rules = options.rule or [CLAIRVOYANT, *NAMED_RULES]
     if options.concurrency > 1:
         rules = [rule for rule in rules if rule != CLAIRVOYANT]
-    if options.explain:
-        for case, rule in product(cases, rules):
-            _explain(case, rule, options.seed)
-        return
     found = compare(cases, rules, range(options.seed, options.seed + options.replications), options.processes)
     if options.json:
         plain = [
@@ -85,12 +80,6 @@ def _table(case: Case, found: Mapping[str, Sequence[Figures]]) -> Table:
     title = f"{case.load}, {case.process}: {runs[0].jobs:,} jobs in {runs[0].duration_s:,.0f} s; {how_many}"
     within = f"waits <= {case.objective_s or times.parse(case.service).mean_s:.3g} s"
     return table(title, [{"rule": rule, **medians(each).cells(within)} for rule, each in found.items()])
-
-
-def _explain(case: Case, rule: str, seed: int) -> None:
-    print(f"{case.load}, {rule}")
-    for reason, times_s in groupby(one(case, rule, seed, sample_s=1.0).reasons, key=lambda pair: pair[1]):
-        print(f"  {next(times_s)[0]:8.1f} s  {reason}")
 
 
 def _write(case: Case, rule: str, seed: int, folder: Path) -> None:
@@ -145,5 +134,4 @@ def _parser() -> argparse.ArgumentParser:
     add("--processes", type=whole(1), default=cores, metavar="N", help="that simulate (default: one a core)")
     add("--json", metavar="FILE", help="writes all figures; - is the standard output, in place of the table")
     add("--runs", type=Path, metavar="FOLDER", help="writes the first run of each, for `python -m bench report`")
-    add("--explain", action="store_true", help="prints the first run's decisions and their reasons instead")
     return parser

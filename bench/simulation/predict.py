@@ -62,17 +62,9 @@ def predictions(runs: Sequence[Run], replications: int, objective_s: float | Non
         wait_s = service_s if objective_s is None else objective_s
         found = medians([figures(prediction(run, seed), wait_s) for seed in range(replications)])
         seen = summary(run, (wait_s + service_s) / scale)
-        measured = Figures(
-            jobs=seen.jobs,
-            duration_s=setup["duration_s"],
-            p50_s=scale * seen.p50_s,
-            p95_s=scale * seen.p95_s,
-            p99_s=scale * seen.p99_s,
-            within=seen.within,
-            pod_s=scale * seen.pod_s,
-            starts=len(run.parameters["startups_s"]),
-            peak=seen.most_pods,
-        )
+        p50_s, p95_s, p99_s = (scale * each for each in (seen.p50_s, seen.p95_s, seen.p99_s))
+        counts = (seen.within, scale * seen.pod_s, len(run.parameters["startups_s"]), seen.most_pods)
+        measured = Figures(seen.jobs, setup["duration_s"], p50_s, p95_s, p99_s, *counts)
         rows.append({"run": run.name, "": "measured", **measured.cells("in time")})
         rows.append({"run": "", "": "simulated", **found.cells("in time")})
     return table("Measured, and as the simulator has it (the median of some phases of the control loops)", rows)

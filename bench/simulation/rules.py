@@ -8,31 +8,34 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from workers.scaler.cluster.hpa import metric_for
 from workers.scaler.policy import Options, Snapshot, State, decide, start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 _STARTUP_GUESS_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class View:
-    """What a rule sees at one time. The sequences grow from view to view: a rule remembers how far it has read."""
+    """What a rule sees of a cluster, kept true by the cluster. A rule changes nothing in it.
 
-    now_s: float  # since the run's begin
-    waiting: int  # jobs that no pod has claimed
-    running: int  # jobs that pods have claimed, those of stopping pods too
-    arrivals_s: Sequence[float]  # of all jobs so far, in order
-    services_s: Sequence[float]  # of all jobs that have finished, in the order of their ends: claim to end
-    startups_s: Sequence[float]  # of all pods that became ready, in that order: creation to ready
-    ready: int  # pods that claim jobs
-    starting_ages_s: tuple[float, ...]  # of the pods that are not ready yet, oldest first
-    replicas: int  # wanted at present: ready and starting pods together
+    The lists only grow: a rule remembers how far it has read.
+    """
+
+    now_s: float = 0.0  # since the run's begin
+    waiting: int = 0  # jobs that no pod has claimed
+    running: int = 0  # jobs that pods have claimed, those of stopping pods too
+    arrivals_s: list[float] = field(default_factory=list)  # of all jobs so far, in order
+    services_s: list[float] = field(default_factory=list)  # claim to end, in the order of the ends
+    startups_s: list[float] = field(default_factory=list)  # creation to ready, in the order in which pods became ready
+    ready: int = 0  # pods that claim jobs
+    starting_ages_s: tuple[float, ...] = ()  # of the pods that are not ready yet, oldest first
+    replicas: int = 0  # wanted at present: ready and starting pods together
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,11 +91,6 @@ def test_who_is_told_the_rate_orders_for_it_from_the_first_second(call: Callable
         call("simulate", "--load", f"trace:{trace}", "--rule", "leadtime-told")
 
 
-def test_decisions_explain_themselves(call: Callable[..., str]) -> None:
-    out = call("simulate", *QUICK, "--load", "spike", "--rule", "streams", "--explain")
-    assert re.search(r"^ +\d+\.\d s  \d+ waiting, \d+ running$", out, re.MULTILINE)
-
-
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ class Script:
     seen: list[View] = field(default_factory=list)
 
     def decide(self, view: View) -> RuleDecision:
-        self.seen.append(view)
+        self.seen.append(replace(view))
         return RuleDecision(self.replicas[min(len(self.seen), len(self.replicas)) - 1], reason="as the script says")
 
 
