@@ -46,7 +46,10 @@ class LoggedProcess(TetheredProcess):
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     async def says(self, *texts: str) -> None:
-        """Returns once one line has all of `texts`. Raises ProcessError if it ends before, or takes too long."""
+        """Returns once one line has all of `texts`; without texts, once there is a line.
+
+        Raises ProcessError if the process ends before, or takes too long.
+        """
         deadline = time.monotonic() + PATIENCE_S
         while not self._has_said(texts, deadline):  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_S)

@@ -6,7 +6,6 @@ import asyncio
 import io
 import os
 import signal
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ import pytest
 
 from deploy.local.processes import MAX_LINE_BYTES, Child, Printer, copy_lines, describe_exit, wants_colour
 from tests.deploy.service import gone
+from tests.processes import LoggedProcess
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,7 +101,7 @@ async def test_stop(ignores: bool, in_time: bool) -> None:
 
 @pytest.mark.fault
 @pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_PDEATHSIG")
-def test_children_die_with_a_killed_parent() -> None:
+def test_children_die_with_a_killed_parent(tmp_path: Path) -> None:
     program = """
 import asyncio, os, sys
 from deploy.local.processes import Child, Printer
@@ -112,11 +112,11 @@ async def main():
     await child.wait()
 asyncio.run(main())
 """
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as parent:
-        assert parent.stdout is not None
-        child = psutil.Process(int(parent.stdout.readline().removeprefix(b"a | ")))
-        parent.kill()
-    assert gone([child]) == []
+    with LoggedProcess([sys.executable, "-c", program], os.environ, tmp_path / "parent.log") as parent:
+        parent.wait_for("a | ")
+        child = psutil.Process(int(parent.text.removeprefix("a | ")))
+        parent.send(signal.SIGKILL)
+        assert gone([child]) == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import uuid
 from dataclasses import replace
@@ -11,8 +12,10 @@ import pytest
 
 from bench.common.processes import MeasuredProcess
 from bench.common.runs import Run, read
+from bench.experiments import command
 from bench.experiments.cell import plan
 from bench.experiments.command import alone, main
+from bench.experiments.configurations import find
 from bench.experiments.kubectl import ClusterError, candidates
 from bench.experiments.matrix import MatrixCell, Results, Setup, cells, only, run_all
 from bench.load.account import UserJob, columns
@@ -176,12 +179,16 @@ def test_addresses_of_a_service(found: dict[str, Any], urls: list[str]) -> None:
     assert candidates(found, NODES) == urls
 
 
+rendered_once = functools.cache(find)
+
+
 @pytest.fixture
 def experiments(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Callable[..., tuple[Any, str, str]]:
     """`python -m bench experiments` with its results in `tmp_path` and no cluster: exit code, and what it printed."""
     monkeypatch.setenv("KUBECONFIG", "/no/such/file")
+    monkeypatch.setattr(command, "find", rendered_once)
 
     def run(*arguments: str) -> tuple[Any, str, str]:
         monkeypatch.setattr(sys, "argv", ["bench experiments", *arguments, "--output", str(tmp_path)])

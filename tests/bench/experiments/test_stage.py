@@ -92,6 +92,11 @@ class ToldOfStage(Kubectl):
         return web.Response(text="".join(f"leadtime_jobs_{name} {self.jobs}.0\n" for name in names))
 
 
+@pytest.fixture(autouse=True)
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.experiments.stage._LOOK_S", 0.01)
+
+
 async def prepared(kubectl: ToldOfStage, surplus: list[dict[str, Any]]) -> list[str]:
     """What kubectl was told but looks, and what was said."""
     said: list[str] = []

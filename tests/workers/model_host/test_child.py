@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import signal
 import sys
 import time
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from tests.processes import LoggedProcess
 from tests.workers.model_host.tools import MEGABYTE, PATIENCE_S, do, gone, make, running
 from workers.model_host.errors import ModelCrashed, ModelLoadFailed, ModelNotFound, ModelRaised
 
@@ -172,13 +173,13 @@ asyncio.run(main())
 """
 
 
-def test_process_dies_with_its_parent() -> None:
+def test_process_dies_with_its_parent(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, env=environment) as parent:
-        assert parent.stdout is not None
-        pid = int(parent.stdout.readline())
+    with LoggedProcess([sys.executable, "-c", PARENT], environment, tmp_path / "parent.log") as parent:
+        parent.wait_for()
+        pid = int(parent.text)
         assert not gone(pid)
-        parent.kill()
+        parent.send(signal.SIGKILL)
     deadline = time.monotonic() + PATIENCE_S
     while not gone(pid):
         assert time.monotonic() < deadline
