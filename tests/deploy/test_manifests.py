@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shutil
@@ -49,12 +50,13 @@ MODULES = {"gateway": "gateway", "workers": "workers", "scaler": "workers.scaler
 Manifest = dict[str, Any]
 
 
-def kustomize(folder: Path) -> list[Manifest]:
+@functools.cache
+def kustomize(folder: Path) -> str:
     """What kubectl would apply."""
     kubectl = Path(sys.executable).with_name("kubectl")
     done = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return list(yaml.safe_load_all(done.stdout))
+    return done.stdout
 
 
 class Rendered:
@@ -62,7 +64,7 @@ class Rendered:
 
     def __init__(self, overlay: str, root: Path = ROOT) -> None:
         self.overlay = overlay
-        self.all = kustomize(root / "deploy/overlays" / overlay)
+        self.all: list[Manifest] = list(yaml.load_all(kustomize(root / "deploy/overlays" / overlay), yaml.CSafeLoader))
 
     def __getitem__(self, key: tuple[str, str]) -> Manifest:
         (found,) = (m for m in self.all if (m["kind"], m["metadata"]["name"]) == key)
@@ -460,6 +462,7 @@ def test_deploy_waits_for_what_an_overlay_has_and_takes_the_rest_away(monkeypatc
     """From one overlay to another no second scaler is left."""
     kubectl = str(Path(sys.executable).with_name("kubectl"))
     monkeypatch.setattr(commands, "kubectl", lambda *arguments: [kubectl, *arguments])
+    monkeypatch.setattr(commands, "render", functools.cache(commands.render))
 
     def left(overlay: str) -> set[tuple[str, str]]:
         documents = yaml.safe_load_all(commands.left_by_others(overlay))
