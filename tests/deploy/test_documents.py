@@ -54,6 +54,13 @@ def anchors_of(document: Path) -> set[str]:
     return found
 
 
+def missing_paths(text: str) -> list[str]:
+    """The project's paths that a text names, of those that do not exist."""
+    named = {found.rstrip(".") for found in PATH.findall(text)}
+    patterns = {path: re.sub(r"(?<=/)[A-Z_]+(?=/|$)", "*", path).rstrip("/") for path in named}
+    return sorted(path for path, pattern in patterns.items() if not any(ROOT.glob(pattern)))
+
+
 def steps() -> list[tuple[str, list[tuple[str, str]]]]:
     """The lines of the worked answer in docs/concepts.md, each with its pairs of file and name."""
     section = text_of(Path("docs/concepts.md")).split("## Where does a job go?\n")[1].split("\n## ")[0]
@@ -75,9 +82,15 @@ def test_every_relative_link_leads_to_a_file_and_its_heading(document: Path) -> 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
 def test_every_path_that_is_named_exists(document: Path) -> None:
-    named = {found.rstrip(".") for found in PATH.findall(text_of(document))}
-    patterns = {path: re.sub(r"(?<=/)[A-Z_]+(?=/|$)", "*", path).rstrip("/") for path in named}
-    assert sorted(path for path, pattern in patterns.items() if not any(ROOT.glob(pattern))) == []
+    assert missing_paths(text_of(document)) == []
+
+
+def test_every_path_that_a_comment_names_exists() -> None:
+    files = [
+        file for folder in FOLDERS for kind in ("py", "lua", "yaml") for file in (ROOT / folder).rglob(f"*.{kind}")
+    ]
+    found = {str(file.relative_to(ROOT)): missing_paths(file.read_text(encoding="utf-8")) for file in files}
+    assert {file: paths for file, paths in found.items() if paths} == {}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
