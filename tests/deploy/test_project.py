@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,22 @@ def test_no_package_index_in_any_file() -> None:
         if path != Path(__file__).resolve() and index.search(path.read_text(encoding="utf-8", errors="replace"))
     ]
     assert found == []
+
+
+def test_no_two_classes_have_the_same_name() -> None:
+    found: dict[str, list[str]] = defaultdict(list)
+    for part in ("gateway", "workers", "bench", "deploy", "tests"):
+        for path in (ROOT / part).rglob("*.py"):
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.ClassDef):
+                    found[node.name].append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}
+
+
+def test_the_bench_is_smaller_than_what_it_measures() -> None:
+    def lines(part: str) -> int:
+        return sum(
+            path.read_bytes().count(b"\n") for path in (ROOT / part).rglob("*") if path.suffix in (".py", ".lua")
+        )
+
+    assert lines("bench") <= 0.6 * (lines("gateway") + lines("workers"))
