@@ -8,8 +8,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from arq.worker import Retry
 
-from workers.model_host.errors import ModelTimedOut
+from workers.model_host.errors import ModelAskedAgain, ModelTimedOut
 from workers.model_host.host import ModelHost
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ async def predict(ctx: dict[Any, Any], input: Any) -> orjson.Fragment:  # noqa: 
     """Runs the model on one JSON value; the result is the JSON that `Model.predict` returned.
 
     Raises ModelTimedOut after JOB_TIMEOUT_S, when the process has been stopped: as after a crash, the job is
-    tried again if it has attempts left.
+    tried again if it has attempts left. Raises arq's Retry if the model did.
     """
     host: ModelHost = ctx["model"]
     worker: Worker = ctx["worker"]
@@ -38,6 +39,8 @@ async def predict(ctx: dict[Any, Any], input: Any) -> orjson.Fragment:  # noqa: 
             result = await host.predict(orjson.dumps(input))
     except TimeoutError:
         raise ModelTimedOut(f"the model took longer than {timeout_s:g} s, and its process was stopped") from None
+    except ModelAskedAgain as error:
+        raise Retry(None if error.defer_ms is None else error.defer_ms / 1000) from error
     logger.info("job %s: answered in %.3g s", ctx["job_id"], time.monotonic() - started_s)
     return orjson.Fragment(result)
 
@@ -53,6 +56,7 @@ async def load_model(ctx: dict[Any, Any]) -> None:
         load_timeout_s=settings.model_load_timeout_s,
         memory_limit_bytes=settings.model_memory_limit_bytes,
         max_result_bytes=settings.max_result_bytes,
+        stop_grace_s=settings.model_stop_s,
         on_loaded=worker.set_capacity,
         on_load_s=worker.metrics.model_loads.observe,
     )

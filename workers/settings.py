@@ -101,6 +101,9 @@ class WorkerSettings(StreamSettings):
     model_memory_limit_bytes: Annotated[int, Field(ge=0)] = Field(
         0, description="address space a model process may use; 0 is no limit"
     )
+    model_stop_s: Annotated[float, Field(ge=0, le=60)] = Field(
+        3.0, description="how long a model process that is to end has from SIGTERM to SIGKILL; at most 1 s for a cancel"
+    )
     max_result_bytes: Annotated[int, Field(ge=1)] = Field(
         16_777_216, description="size of a result above which its job is failed"
     )

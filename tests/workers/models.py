@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import builtins
 import ctypes
+import multiprocessing
 import os
 import signal
 import socket
@@ -47,7 +50,89 @@ class Scripted:
 
         raise Odd
 
-    def leave(self, code: int) -> NoReturn:
+    def raise_it(self, name: str, *arguments: Any) -> NoReturn:
+        """Raises an exception of that class: one of `ODD`, or Python's own."""
+        raise (ODD.get(name) or getattr(builtins, name))(*arguments)
+
+    def close_and_fail(self, first: int, last: int) -> NoReturn:
+        """Closes file descriptors, then raises."""
+        os.closerange(first, last + 1)
+        raise LookupError("all is closed")
+
+    def close_streams_and_fail(self) -> NoReturn:
+        sys.stdout.close()
+        sys.stderr.close()
+        raise LookupError("nowhere to write to")
+
+    def close_and_open_and_fail(self) -> NoReturn:
+        """What it opens may get the number of its connection."""
+        os.closerange(3, 64)
+        self.pairs = [socket.socketpair() for _ in range(20)]
+        raise LookupError("not to a stranger")
+
+    def close_and_return(self, value: Any) -> Any:
+        os.closerange(3, 64)
+        return value
+
+    def ask_again(self, defer_s: float | None, reason: str | None = None) -> NoReturn:
+        from arq.worker import Retry
+
+        raise Retry(defer_s) from (None if reason is None else LookupError(reason))
+
+    def ask_again_without_defer(self) -> NoReturn:
+        from arq.worker import RetryJob
+
+        raise RetryJob
+
+    def fork(self, how: str, value: Any) -> Any:
+        """Forks; the fork ends `predict` in its own way, before this process does."""
+        pid = os.fork()
+        if pid == 0:
+            return self._end_fork(how)
+        os.waitpid(pid, 0)
+        return value
+
+    def fork_and_go_on(self, how: str, value: Any) -> Any:
+        """Forks; the fork ends `predict` while this process has another job."""
+        if os.fork() == 0:
+            time.sleep(0.05)
+            return self._end_fork(how)
+        return value
+
+    def fork_behind_python(self, how: str, value: Any) -> Any:
+        """Forks as a library in C would."""
+        pid = ctypes.CDLL(None).fork()
+        if pid == 0:
+            return self._end_fork(how)
+        os.waitpid(pid, 0)
+        return value
+
+    def _end_fork(self, how: str) -> Any:
+        if how == "raises":
+            raise RuntimeError("of the fork")
+        if how == "exits":
+            sys.exit(0)
+        if how == "runs out of memory":
+            raise MemoryError
+        if how == "forks again":
+            os.fork()
+        return "of the fork"
+
+    def pool(self, values: list[int]) -> list[int]:
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            return pool.map(abs, values)
+
+    def alarm_later(self, delay_s: float, value: Any) -> Any:
+        """A signal's handler raises once this job has been answered."""
+
+        def handler(_number: int, _frame: Any) -> NoReturn:
+            raise TimeoutError("too late")
+
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, delay_s)
+        return value
+
+    def leave(self, code: Any) -> NoReturn:
         sys.exit(code)
 
     def leave_at_once(self, code: int) -> NoReturn:
@@ -112,6 +197,41 @@ class Scripted:
     def close_all(self) -> None:
         os.closerange(3, 64)
         time.sleep(600)
+
+
+class Metaclass(type):
+    @property
+    def __name__(cls) -> str:  # type: ignore[override]
+        raise ValueError
+
+
+class Nameless(Exception, metaclass=Metaclass):  # noqa: N818
+    pass
+
+
+class Unspeakable(Exception):  # noqa: N818
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
+class Surrogate(Exception):  # noqa: N818
+    def __str__(self) -> str:
+        return "\udcff"
+
+
+class Halt(BaseException):
+    pass
+
+
+ODD: dict[str, type[BaseException]] = {
+    "Nameless": Nameless,
+    "Unspeakable": Unspeakable,
+    "Surrogate": Surrogate,
+    "Halt": Halt,
+    "CancelledError": asyncio.CancelledError,
+    "n" * 5000: type("n" * 5000, (Exception,), {}),
+    "": type("", (Exception,), {}),
+}
 
 
 def tell(file: str, pid: int) -> None:

@@ -1,16 +1,4 @@
-"""The process a model lives in. `workers.model_host.process` starts it and talks to it over a socket.
-
-A frame is its length (4 bytes, big-endian, without itself) and that many bytes. To this process: one job's
-input as JSON. Back: a byte that tells the kind, then the body.
-
-| kind | body | meaning |
-| --- | --- | --- |
-| `L` | - | the model is loaded (once, first) |
-| `R` | JSON | what `predict` returned |
-| `E` | JSON, `[type, message]` | the constructor (the process then ends) or `predict` raised |
-| `M` | - | out of memory; the process then ends |
-| `N` | text | there is no such model: trying again won't help; the process then ends |
-"""
+"""The process a model lives in. `workers.model_host.process` starts it and talks to it in frames over a socket."""
 
 from __future__ import annotations
 
@@ -23,74 +11,72 @@ import resource
 import signal
 import socket
 import sys
+import threading
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
 
+from workers.model_host.connection import Connection
+from workers.model_host.failures import again, described, is_retry, message_of
+from workers.model_host.frames import AGAIN, ERROR, EXIT, LOADED, NOT_FOUND, RESULT
+from workers.model_host.guardian import fork_model
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-LOADED = b"L"
-RESULT = b"R"
-ERROR = b"E"
-OUT_OF_MEMORY = b"M"
-NOT_FOUND = b"N"
-MAX_MESSAGE_CHARS = 2000
-MAX_FRAME_BYTES = 2**32 - 1
-
-
-def frame(*parts: bytes) -> bytes:
-    """The bytes of one frame that holds `parts`, joined. Raises OverflowError above `MAX_FRAME_BYTES`."""
-    return b"".join((sum(map(len, parts)).to_bytes(4, "big"), *parts))
-
-
-OUT_OF_MEMORY_FRAME = frame(OUT_OF_MEMORY)  # made while there is memory
+    from types import FrameType
 
 
 class _NotFound(Exception):  # noqa: N818
     """The setting names no model. The message says why."""
 
 
-def main() -> None:
-    """Loads the model and runs one job after another until the other end closes or the process dies.
+class Terminated(SystemExit):
+    """Raised in the model's main thread by SIGTERM, unless the model has a handler of its own."""
 
-    The last argument is a JSON object: `fd` (of the socket), `parent` (pid), `model` (`module:Class`),
-    `memory_limit_bytes` (of address space; 0 is none) and `max_result_bytes`.
+
+def main() -> None:
+    """Loads the model and runs one job after another until the other end closes or the process is told to end.
+
+    The last argument is a JSON object: `fd` (of the socket), `control` (of the guardian's socket), `parent` (pid),
+    `model` (`module:Class`), `memory_limit_bytes` (of address space; 0 is none) and `max_result_bytes`.
     """
     options = orjson.loads(sys.argv.pop())
-    connection = socket.socket(fileno=options["fd"])
-    connection.set_inheritable(False)
-    _follow(options["parent"])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
-    if sys.stderr is not None:
-        faulthandler.enable()
+    last_words = fork_model(socket.socket(fileno=options["control"]), options["parent"])
+    connection = Connection(socket.socket(fileno=options["fd"]), last_words)
+    _prepare_forks(connection)
+    _prepare_signals_and_streams(connection)
+    _prefer_to_be_killed()
+    code = 0
+    model = None
     try:
         _limit(options["memory_limit_bytes"])
         model = _load(options["model"])
-        with _connected():
-            connection.sendall(frame(LOADED))
+        connection.send(LOADED)
         _serve(connection, model, options["max_result_bytes"])
-    except MemoryError:
-        connection.sendall(OUT_OF_MEMORY_FRAME)
-        _die(1)
-    except SystemExit as error:
-        _die(error.code if isinstance(error.code, int) else int(error.code is not None))
+    except MemoryError as error:
+        connection.report(error)
+        connection.send_out_of_memory(message_of(error))
+        _leave_at_once(1)
     except _NotFound as error:
         # Without a traceback: the sentence names the cause.
-        with contextlib.suppress(OSError):
-            connection.sendall(frame(NOT_FOUND, str(error).encode(errors="replace")))
-        os._exit(1)
-    except Exception as error:  # noqa: BLE001
-        with contextlib.suppress(OSError):
-            connection.sendall(_error(error))
-        _die(1)
-    except BaseException:  # noqa: BLE001
-        _die(1)
-    os._exit(0)
+        connection.send(NOT_FOUND, str(error).encode(errors="replace"))
+        _leave_at_once(1)
+    except Terminated:
+        code = 128 + signal.SIGTERM
+    except SystemExit as error:
+        code, message = _exit_of(error)
+        connection.report(error)
+        if not connection.is_ours:
+            _leave_at_once(code)
+        connection.send(EXIT, orjson.dumps([code, message]))
+    except BaseException as error:  # noqa: BLE001
+        connection.report(error)
+        connection.send(ERROR, described(error))
+        code = 1
+    # Waits for the model's threads and calls what it has registered with `atexit`: the worker sets a limit to that.
+    connection.close()
+    _close(model, connection)
+    sys.exit(code)
 
 
 def _load(name: str) -> Any:
@@ -101,7 +87,10 @@ def _load(name: str) -> Any:
         raise _NotFound(f"{type(error).__name__}: {error}{_place(error)}") from None
     if not callable(make):
         raise _NotFound(f"{name} is no class")
-    model = make()
+    try:
+        model = make()
+    except ImportError as error:  # it is not there at the next try either
+        raise _NotFound(f"{type(error).__name__}: {error}{_place(error)}") from None
     if not callable(getattr(model, "predict", None)):
         raise _NotFound(f"{name} has no method predict")
     return model
@@ -115,74 +104,94 @@ def _place(error: Exception) -> str:
     return f" ({outside[-1].filename}, line {outside[-1].lineno})" if outside else ""
 
 
-def _serve(connection: socket.socket, model: Any, max_result_bytes: int) -> None:
-    max_result_bytes = min(max_result_bytes, MAX_FRAME_BYTES - 1)
-    reader = connection.makefile("rb")
-    while data := _receive(reader):
+def _serve(connection: Connection, model: Any, max_result_bytes: int) -> None:
+    while (data := connection.receive()) is not None:
         try:
-            reply = _run(model, data, max_result_bytes)
-        except MemoryError:
+            kind, body = _run(model, data, max_result_bytes)
+        except (MemoryError, SystemExit):
             raise
-        except Exception as error:  # noqa: BLE001
-            with _connected():
-                connection.sendall(_error(error))
-            traceback.print_exc()
-        else:
-            with _connected():
-                connection.sendall(reply)
-        del data
+        except BaseException as error:  # noqa: BLE001
+            connection.report(error)
+            kind, body = (AGAIN, again(error)) if is_retry(error) else (ERROR, described(error))
+        if not connection.is_ours:  # `predict` has forked, and this is the fork: the answer is the other one's
+            _leave_at_once(int(kind != RESULT))
+        connection.send(kind, body)
+        del data, body
 
 
-def _receive(reader: io.BufferedReader) -> bytes:
-    """One frame's bytes; none at the connection's end."""
-    with _connected():
-        return reader.read(int.from_bytes(reader.read(4), "big"))
-
-
-@contextlib.contextmanager
-def _connected() -> Iterator[None]:
-    """Ends this process when the connection breaks: the worker has died, and SIGKILL would come a moment later."""
-    try:
-        yield
-    except ConnectionError:
-        os._exit(1)
-
-
-def _run(model: Any, data: bytes, max_result_bytes: int) -> bytes:
+def _run(model: Any, data: bytes, max_result_bytes: int) -> tuple[bytes, bytes]:
     result = model.predict(orjson.loads(data))
     try:
         body = orjson.dumps(result, option=orjson.OPT_SERIALIZE_NUMPY)
     except TypeError as error:
         message = f"predict returned a {type(result).__name__} that can't be written as JSON: {error}"
-        return _failure("TypeError", message)
+        return ERROR, described(TypeError(message))
     if len(body) > max_result_bytes:
         message = f"the result is {len(body)} bytes of JSON, {max_result_bytes} are allowed"
-        return _failure("ResultTooLarge", message)
-    return frame(RESULT, body)
+        return ERROR, described(message, "ResultTooLarge")
+    return RESULT, body
 
 
-def _error(error: Exception) -> bytes:
+def _exit_of(error: SystemExit) -> tuple[int, str]:
+    """The exit code and the message of `sys.exit`, as the interpreter would make them."""
+    if error.code is None or isinstance(error.code, int):
+        return (error.code or 0) & 0xFF, ""
+    return 1, message_of(error)
+
+
+def _close(model: Any, connection: Connection) -> None:
+    """Calls the model's `close`, if it has one."""
     try:
-        message = str(error)
-    except Exception:  # noqa: BLE001
-        message = "(an error whose message can't be made)"
-    return _failure(type(error).__name__, message)
+        if callable(close := getattr(model, "close", None)):
+            close()
+    except BaseException as error:  # noqa: BLE001
+        connection.report(error)
 
 
-def _failure(name: str, message: str) -> bytes:
-    # Lone surrogates are no JSON.
-    texts = (text[:MAX_MESSAGE_CHARS].encode(errors="replace").decode() for text in (name, message))
-    return frame(ERROR, orjson.dumps(list(texts)))
-
-
-def _die(code: int) -> NoReturn:
+def _leave_at_once(code: int) -> NoReturn:
     # sys.exit would wait for the model's threads and exit handlers.
-    with contextlib.suppress(Exception):
-        traceback.print_exc()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
     os._exit(code & 0xFF)
+
+
+# the process's surroundings
+
+
+def _prepare_signals_and_streams(connection: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    if connection.log is not None:
+        faulthandler.enable(connection.log)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    # Once: what cleans up after it must not be interrupted.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Terminated
+
+
+def _prepare_forks(connection: Connection) -> None:
+    """What a fork of this process must not inherit: the connection, and a signal handler that ends the job."""
+    mask = threading.local()
+
+    def before() -> None:
+        # A fork that is sent SIGTERM before it has the usual handler would ignore it: Python drops pending signals.
+        mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def after() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask.before)
+
+    def in_child() -> None:
+        connection.abandon()
+        if signal.getsignal(signal.SIGTERM) is _terminate:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        after()
+
+    os.register_at_fork(before=before, after_in_parent=after, after_in_child=in_child)
 
 
 def _limit(memory_limit_bytes: int) -> None:
@@ -193,28 +202,7 @@ def _limit(memory_limit_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _follow(parent: int) -> None:
-    """Ends this process when its parent dies, also by SIGKILL and in the midst of `predict`.
-
-    Linux does so when the parent's thread that started it ends, so that must be the main thread (prctl(2)).
-    """
-    if sys.platform == "linux":
-        import ctypes
-
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
-        # If the machine runs out of memory, the kernel should kill this process and not the worker.
-        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-            file.write("1000")
-    else:
-        import threading
-        import time
-
-        def watch() -> None:
-            while os.getppid() == parent:
-                time.sleep(1)
-            os._exit(1)
-
-        threading.Thread(target=watch, daemon=True).start()
-    if os.getppid() != parent:  # the parent died before this process asked for the signal
-        os._exit(1)
+def _prefer_to_be_killed() -> None:
+    """If the machine runs out of memory, the kernel should kill this process and not the worker."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")

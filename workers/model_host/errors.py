@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers.model_host.child import MAX_MESSAGE_CHARS
+from workers.telemetry.tracebacks import MAX_MESSAGE_CHARS
 
 
 class ModelCrashed(RuntimeError):  # noqa: N818
@@ -23,6 +23,17 @@ class ModelRaised(RuntimeError):  # noqa: N818
         self.type = type
         self.message = message[:MAX_MESSAGE_CHARS]
         super().__init__(f"{self.type}: {self.message}")
+
+
+class ModelAskedAgain(RuntimeError):  # noqa: N818
+    """`predict` raised arq's Retry: the job is to be tried again after `defer_ms` ms, None for the usual pause.
+
+    The message is the exception that led to it, empty if there was none.
+    """
+
+    def __init__(self, defer_ms: int | None, reason: str) -> None:
+        self.defer_ms = defer_ms
+        super().__init__(reason)
 
 
 class ModelLoadFailed(RuntimeError):  # noqa: N818

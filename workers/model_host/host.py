@@ -28,7 +28,8 @@ class ModelHost:
     """Keeps `size` processes with the model `module:Class` loaded.
 
     A process is killed if loading takes longer than `load_timeout_s` seconds, gets MemoryError above
-    `memory_limit_bytes` of address space (0 is no limit), and may return at most `max_result_bytes` of JSON.
+    `memory_limit_bytes` of address space (0 is no limit), and may return at most `max_result_bytes` of JSON. When it is
+    to end, it has `stop_grace_s` seconds from SIGTERM to SIGKILL.
     `on_loaded` is called with the number of processes that have the model loaded (`count`) whenever it changes,
     `on_load_s` with the seconds that each took to load.
     """
@@ -41,6 +42,7 @@ class ModelHost:
         load_timeout_s: float,
         memory_limit_bytes: int,
         max_result_bytes: int,
+        stop_grace_s: float,
         on_loaded: Callable[[int], None],
         on_load_s: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
@@ -49,6 +51,7 @@ class ModelHost:
         self._load_timeout_s = load_timeout_s
         self._memory_limit_bytes = memory_limit_bytes
         self._max_result_bytes = max_result_bytes
+        self._stop_grace_s = stop_grace_s
         self._on_loaded = on_loaded
         self._on_load_s = on_load_s
         self._processes: list[ModelProcess] = []
@@ -79,7 +82,8 @@ class ModelHost:
     async def predict(self, input_json: bytes) -> bytes:
         """Runs one job's input (JSON) on an idle process, waiting for one if need be; the result is JSON too.
 
-        Raises ModelCrashed and ModelRaised. A cancel while the job runs is raised once the process is gone.
+        Raises ModelCrashed, ModelRaised and ModelAskedAgain. A cancel while the job runs is raised once the process is
+        gone.
         """
         while True:
             for process in self._processes:
@@ -98,6 +102,7 @@ class ModelHost:
                 self._model,
                 memory_limit_bytes=self._memory_limit_bytes,
                 max_result_bytes=self._max_result_bytes,
+                stop_grace_s=self._stop_grace_s,
                 on_change=self._on_change,
             )
             self._processes.append(process)

@@ -5,7 +5,7 @@
 | LOADING | it was started; its model is not loaded yet |
 | IDLE | the model is loaded, and no job is in the process |
 | BUSY | a job is in the process |
-| ENDING | it was killed, has exited or has closed its connection; its last words and its exit are awaited |
+| ENDING | it was told to end, has exited or has closed its connection; its last words and its exit are awaited |
 | DEAD | it is gone, and so are the processes that it started |
 """
 
@@ -18,18 +18,42 @@ import signal
 import socket
 import sys
 from enum import IntEnum, auto
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
-from workers.model_host.child import ERROR, LOADED, NOT_FOUND, OUT_OF_MEMORY, RESULT, frame
-from workers.model_host.errors import ModelCrashed, ModelLoadFailed, ModelNotFound, ModelRaised
+from workers.model_host.errors import (
+    ModelAskedAgain,
+    ModelCrashed,
+    ModelLoadFailed,
+    ModelNotFound,
+    ModelRaised,
+)
+from workers.model_host.frames import (
+    AGAIN,
+    ERROR,
+    EXIT,
+    JOB,
+    LOADED,
+    NOT_FOUND,
+    OUT_OF_MEMORY,
+    RESULT,
+    Frame,
+    FrameError,
+    FrameReader,
+    pack,
+)
+from workers.model_host.guardian import END_IN_S, LAST_WORDS_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 LAST_WORDS_S = 1.0  # how long a connection may outlive its process, or a process its connection
-FRAME_SLACK_BYTES = 65_536  # for the frame of an error, which may be longer than a small `max_result_bytes`
+# The grace of a process whose job is stopped: the job's slot is taken until it is gone.
+CANCEL_GRACE_S = 1.0
+STUCK_S = 20.0  # past the grace: a guardian that has not ended by then is killed itself
+BROKE_THE_PROTOCOL = "broke the protocol"
+SLACK_BYTES = 65_536  # for the body of an error, which may be longer than a small `max_result_bytes`
 
 # The parent's sys.path comes first, so that `workers` and the model are found wherever the parent found them.
 START = (
@@ -60,8 +84,9 @@ class ModelProcess(asyncio.Protocol):
     """A process that loads the model `module:Class` at once.
 
     It gets MemoryError above `memory_limit_bytes` of address space (0 is no limit), and may return at most
-    `max_result_bytes` of JSON. `on_change` is called after each change of `state`, with the states before and after
-    it. `how` says in words how the process ended, `used` whether it ever had a job.
+    `max_result_bytes` of JSON. When it is to end, it has `stop_grace_s` seconds from SIGTERM to SIGKILL. `on_change` is
+    called after each change of `state`, with the states before and after it. `how` says in words how the process
+    ended, `used` whether it ever had a job.
     """
 
     def __init__(
@@ -70,18 +95,25 @@ class ModelProcess(asyncio.Protocol):
         *,
         memory_limit_bytes: int,
         max_result_bytes: int,
+        stop_grace_s: float,
         on_change: Callable[[ProcessState, ProcessState], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._model = model
         self._memory_limit_bytes = memory_limit_bytes
         self._max_result_bytes = max_result_bytes
+        self._stop_grace_s = stop_grace_s
         self._on_change = on_change
-        self._buffer = bytearray()
+        self._reader = FrameReader(max_result_bytes + SLACK_BYTES)
+        self._reader.expect(0)
+        self._job = 0
+        self._answer: asyncio.Future[Frame] = self._loop.create_future()
         self._transport: asyncio.Transport | None = None
         self._disconnected: asyncio.Future[None] = self._loop.create_future()
-        self._reply: asyncio.Future[bytes] = self._loop.create_future()
-        self._pid: int | None = None  # from its start until it is reaped: then the number may be another's
+        self._control: socket.socket | None = None  # to the guardian
+        self._guardian: int | None = None  # its pid from its start until it is reaped: then it may be another's
+        self._end_in_s: float | None = None  # what the guardian was told, or will be
+        self._stuck: asyncio.TimerHandle | None = None
         self.state = ProcessState.LOADING
         self.how = ""
         self.used = False
@@ -96,16 +128,16 @@ class ModelProcess(asyncio.Protocol):
         failure = ModelLoadFailed
         try:
             async with asyncio.timeout(timeout_s):
-                reply = await self._reply
-            if reply == LOADED:
+                answer = await self._answer
+            if answer.kind == LOADED:
                 if self.state is ProcessState.LOADING:
                     self._change(ProcessState.IDLE)
                 return
-            if reply[:1] == NOT_FOUND:
-                failure = ModelNotFound
-                reason = reply[1:].decode(errors="replace")
+            if answer.kind == NOT_FOUND:
+                failure, reason = ModelNotFound, answer.body.decode(errors="replace")
             else:
-                reason = self._out_of_memory if reply == OUT_OF_MEMORY else str(_read(reply)[1])
+                outcome = self._read(answer)
+                reason = str(outcome) if isinstance(outcome, ModelRaised) else BROKE_THE_PROTOCOL
         except TimeoutError:
             reason = f"it took longer than {timeout_s:g} s"
         except ModelCrashed as error:
@@ -119,41 +151,42 @@ class ModelProcess(asyncio.Protocol):
     async def predict(self, input_json: bytes) -> bytes:
         """Runs one job's input (JSON); the result is JSON too. The process must be idle.
 
-        Raises ModelRaised, after which it is idle again, and ModelCrashed. A crash or a cancel is raised once the
-        process is gone.
+        Raises ModelRaised and ModelAskedAgain, after which it is idle again unless it has died, and ModelCrashed. A
+        crash or a cancel is raised once the process is gone.
         """
         self._must_be(ProcessState.IDLE)
-        assert self._transport is not None  # noqa: S101
-        message = frame(input_json)
+        message = pack(self._job + 1, os.getpid(), JOB, input_json)
         self._change(ProcessState.BUSY)
         self.used = True
-        self._reply = self._loop.create_future()
         try:
-            self._transport.write(message)
-            reply = await self._reply
-            if reply[:1] == OUT_OF_MEMORY:
-                self.kill(self._out_of_memory)
-                raise ModelCrashed(f"the model's process {self.how}")
-            result, error = _read(reply)
+            outcome = self._read(await self._ask(message))
         except BaseException:
-            await self.stop()
+            await self.stop(CANCEL_GRACE_S)
             raise
         # It may have died right after its answer, which is none the worse for that.
         if self.state is ProcessState.BUSY:
             self._change(ProcessState.IDLE)
-        if error is not None:
-            raise error
-        return result
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
-    def kill(self, why: str) -> None:
-        """Kills the process and those it started. `why` is how it ended, unless that is known already."""
+    def end(self, why: str, grace_s: float) -> None:
+        """Sends SIGTERM and, after `grace_s` seconds (0: at once), SIGKILL to the process and to those it started.
+
+        `why` is how it ended, unless that is known already. Of several calls the shortest grace holds.
+        """
         self.how = self.how or why
         self._end()
-        self._kill_group()
+        grace_s = min(grace_s, self._stop_grace_s)
+        if self._end_in_s is None or grace_s < self._end_in_s:
+            self._end_in_s = grace_s
+            self._tell_guardian()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write_eof()  # an idle model may have a handler for SIGTERM that does not end it
 
-    async def stop(self) -> None:
-        """Kills the process and returns when it is gone; a cancel in between is raised after that."""
-        self.kill("was stopped")
+    async def stop(self, grace_s: float = float("inf")) -> None:
+        """Ends the process, and returns when it is gone; a cancel in between is raised after that."""
+        self.end("was stopped", grace_s)
         cancelled = False
         while not self._life.done():
             try:
@@ -166,6 +199,42 @@ class ModelProcess(asyncio.Protocol):
     async def until_dead(self) -> None:
         """Returns when the process is gone."""
         await asyncio.wait([self._life])
+
+    # its answers
+
+    async def _ask(self, message: bytes) -> Frame:
+        assert self._transport is not None  # noqa: S101
+        self._job += 1
+        self._reader.expect(self._job)
+        self._answer = self._loop.create_future()
+        self._transport.write(message)
+        return await self._answer
+
+    def _read(self, answer: Frame) -> bytes | ModelRaised | ModelAskedAgain:
+        """What the answer to a job says. Raises ModelCrashed if it says that the process ends."""
+        if answer.kind == RESULT:
+            return answer.body
+        try:
+            if answer.kind == ERROR:
+                return ModelRaised(*_pair(answer.body))
+            if answer.kind == AGAIN:
+                return ModelAskedAgain(*_pair(answer.body))
+            if answer.kind == EXIT:
+                code, message = _pair(answer.body)
+                self.how = self.how or f"exited with code {code}" + (f": {message}" if message else "")
+            elif answer.kind == OUT_OF_MEMORY:
+                self.how = self.how or self._out_of_memory(answer.body.decode(errors="replace"))
+            else:
+                raise ValueError(answer.kind)
+        except (ValueError, TypeError):
+            self.end(BROKE_THE_PROTOCOL, 0)
+        raise ModelCrashed(f"the model's process {self.how}")
+
+    def _out_of_memory(self, message: str) -> str:
+        limit = f" (limit {self._memory_limit_bytes} bytes)" if self._memory_limit_bytes else ""
+        return f"ran out of memory{limit}" + (f": {message}" if message else "")
+
+    # its states
 
     def _must_be(self, state: ProcessState) -> None:
         assert self.state is state, f"a model's process must be {state.name}, and is {self.state.name}"  # noqa: S101
@@ -181,70 +250,94 @@ class ModelProcess(asyncio.Protocol):
         if self.state not in (ProcessState.ENDING, ProcessState.DEAD):
             self._change(ProcessState.ENDING)
 
-    def _kill_group(self) -> None:
-        if self._pid is not None:
-            # macOS says EPERM if only a zombie is left of the group.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._pid, signal.SIGKILL)
+    # its life
 
     async def _live(self) -> None:
         how = "was stopped"
         try:
-            process = await self._start()
-            self._pid = process.pid
-            how = _describe(await self._exit(process))
+            how = _describe(await self._exit(await self._start()))
         except OSError as error:
             how = f"could not be started: {error}"
         finally:
             self.how = self.how or how
             if self._transport is not None:
                 self._transport.abort()
+            if self._control is not None:
+                self._control.close()
+            if self._stuck is not None:
+                self._stuck.cancel()
             self._end()
             self._change(ProcessState.DEAD)
-            if not self._reply.done():
-                self._reply.set_exception(ModelCrashed(f"the model's process {self.how}"))
+            if not self._answer.done():
+                self._answer.set_exception(ModelCrashed(f"the model's process {self.how}"))
 
     async def _start(self) -> asyncio.subprocess.Process:
         ours, theirs = socket.socketpair()
-        with theirs:
+        self._control, control = socket.socketpair()
+        self._control.setblocking(False)
+        with theirs, control:
             await self._loop.create_unix_connection(lambda: self, sock=ours)
             options = {
                 "model": self._model,
                 "memory_limit_bytes": self._memory_limit_bytes,
                 "max_result_bytes": self._max_result_bytes,
                 "fd": theirs.fileno(),
+                "control": control.fileno(),
                 "parent": os.getpid(),
                 "path": sys.path,
             }
             return await asyncio.create_subprocess_exec(
                 *(sys.executable, "-c", START, orjson.dumps(options)),
                 stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), control.fileno()),
                 start_new_session=True,
             )
 
     async def _exit(self, process: asyncio.subprocess.Process) -> int:
-        if self.state is ProcessState.ENDING:  # it was killed while it was being started
-            self._kill_group()
+        self._guardian = process.pid
+        self._tell_guardian()  # it may have been told to end while it was being started
         while (code := process.returncode) is None:
             try:
                 await process.wait()
             except asyncio.CancelledError:  # the loop is shutting down; don't leave a zombie
-                self._end()
-                self._kill_group()
+                self.end("was stopped", 0)
+        self._guardian = None
         self._end()
-        # Kills what the process has left behind in its group, whose number is not used again before that is gone.
-        self._kill_group()
-        self._pid = None
-        # A last frame may still be on its way. A process that fled the group may hold the connection open.
+        if code == -signal.SIGKILL:  # perhaps the guardian alone, and then not by us
+            self._kill_model()
+        # A last frame may still be on its way. A process that fled may hold the connection open.
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait([self._disconnected], timeout=LAST_WORDS_S)
+        self._hear_last_words()
         return code
 
-    @property
-    def _out_of_memory(self) -> str:
-        limit = f" (limit {self._memory_limit_bytes} bytes)" if self._memory_limit_bytes else ""
-        return f"ran out of memory{limit}"
+    def _tell_guardian(self) -> None:
+        if self._guardian is not None and self._end_in_s is not None and self._control is not None:
+            with contextlib.suppress(OSError):
+                self._control.send(END_IN_S.pack(self._end_in_s))
+            if self._stuck is None:
+                self._stuck = self._loop.call_later(self._end_in_s + STUCK_S, self._kill_guardian)
+
+    def _kill_guardian(self) -> None:
+        self._kill_model()
+        if self._guardian is not None:
+            os.kill(self._guardian, signal.SIGKILL)
+
+    def _kill_model(self) -> None:
+        if self._reader.pid is not None:
+            # macOS says EPERM if only a zombie is left of the group.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._reader.pid, signal.SIGKILL)
+
+    def _hear_last_words(self) -> None:
+        """Takes the answer that the model could not send, as it had closed its connection."""
+        if self._control is None or self._answer.done():
+            return
+        with contextlib.suppress(OSError, FrameError):
+            words = self._control.recv(LAST_WORDS_BYTES)
+            self._reader.expect(self._job)
+            if (answer := self._reader.feed(words)) is not None:
+                self._answer.set_result(answer)
 
     # the connection
 
@@ -258,32 +351,29 @@ class ModelProcess(asyncio.Protocol):
         if not self._disconnected.done():
             self._disconnected.set_result(None)
         self._end()
-        if self._pid is not None:  # it should be about to die by itself, and its own exit code tells more than SIGKILL
-            self._loop.call_later(LAST_WORDS_S, self.kill, "closed its connection")
+        if self._end_in_s is None:  # it should be about to die by itself, and its own exit code tells more than SIGKILL
+            self._loop.call_later(LAST_WORDS_S, self._has_closed_its_connection)
+
+    def _has_closed_its_connection(self) -> None:
+        if self.state is not ProcessState.DEAD:
+            self.end("closed its connection", self._stop_grace_s)
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        if len(self._buffer) < 4:
+        if self._answer.done() and self.state is ProcessState.ENDING:  # nobody waits for it any more
             return
-        size = int.from_bytes(self._buffer[:4], "big")
-        most_bytes = self._max_result_bytes + FRAME_SLACK_BYTES
-        if self._reply.done() or not 0 < size <= most_bytes or len(self._buffer) > 4 + size:
-            self._buffer.clear()
-            self.kill("broke the protocol")
-        elif len(self._buffer) == 4 + size:
-            self._reply.set_result(bytes(memoryview(self._buffer)[4:]))
-            self._buffer = bytearray()
+        try:
+            answer = self._reader.feed(data)
+        except FrameError:
+            self.end(BROKE_THE_PROTOCOL, 0)
+        else:
+            if answer is not None:
+                self._answer.set_result(answer)
 
 
-def _read(reply: bytes) -> tuple[bytes, ModelRaised | None]:
-    kind, body = reply[:1], reply[1:]
-    if kind == RESULT:
-        return body, None
-    if kind == ERROR:
-        with contextlib.suppress(ValueError, TypeError):
-            name, message = orjson.loads(body)
-            return b"", ModelRaised(name, message)
-    raise ModelCrashed("the model's process broke the protocol")
+def _pair(body: bytes) -> tuple[Any, Any]:
+    """The two values of a JSON array. Raises ValueError."""
+    first, second = orjson.loads(body)
+    return first, second
 
 
 def _describe(code: int) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import orjson
 from arq.worker import Retry, RetryJob
 
-from workers.model_host.errors import ModelCrashed, ModelRaised
+from workers.model_host.errors import ModelAskedAgain, ModelCrashed, ModelRaised
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -189,7 +189,10 @@ def _reason(error: BaseException) -> Failed:
     if isinstance(error, ModelCrashed):
         return Failed(type(error).__name__, str(error))
     cause = error.__cause__ or error.__context__
-    why = f": {type(cause).__name__}: {cause}" if cause is not None else ""
+    if isinstance(cause, ModelAskedAgain):
+        why = f": {cause}" if str(cause) else ""
+    else:
+        why = f": {type(cause).__name__}: {cause}" if cause is not None else ""
     return Failed(type(error).__name__, f"the function asked for another attempt{why}")
 
 

@@ -163,7 +163,7 @@ from workers.model_host.host import ModelHost
 
 async def main():
     host = ModelHost("tests.workers.models:Scripted", 1, load_timeout_s=20, memory_limit_bytes=0,
-                     max_result_bytes=1000, on_loaded=lambda n: None)
+                     max_result_bytes=1000, stop_grace_s=1, on_loaded=lambda n: None)
     task = asyncio.create_task(host.run())
     await host.loaded()
     print((await host.predict(b'["pid"]')).decode(), flush=True)

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 
 def started(on_change: Callable[[ProcessState, ProcessState], None] = lambda _before, _after: None) -> ModelProcess:
-    return ModelProcess(SCRIPTED, memory_limit_bytes=0, max_result_bytes=MEGABYTE, on_change=on_change)
+    return ModelProcess(
+        SCRIPTED, memory_limit_bytes=0, max_result_bytes=MEGABYTE, stop_grace_s=0.5, on_change=on_change
+    )
 
 
 def test_input_larger_than_the_socket_holds(run: Run) -> None:

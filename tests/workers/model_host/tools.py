@@ -40,6 +40,7 @@ def make(
     load_timeout_s: float = PATIENCE_S,
     memory_limit_bytes: int = 0,
     max_result_bytes: int = MEGABYTE,
+    stop_grace_s: float = 0.5,
     on_loaded: Callable[[int], None] = lambda _count: None,
     on_load_s: Callable[[float], None] = lambda _seconds: None,
 ) -> ModelHost:
@@ -49,6 +50,7 @@ def make(
         load_timeout_s=load_timeout_s,
         memory_limit_bytes=memory_limit_bytes,
         max_result_bytes=max_result_bytes,
+        stop_grace_s=stop_grace_s,
         on_loaded=on_loaded,
         on_load_s=on_load_s,
     )

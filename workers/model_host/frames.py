@@ -1,0 +1,110 @@
+"""The frames between a worker and its model's process: how they are made, and which ones are taken.
+
+A frame is a head and a body. The head's numbers are big-endian:
+
+| bytes | meaning |
+| --- | --- |
+| 4 | length of the body |
+| 4 | CRC-32 of all that follows |
+| 8 | number of the job, counted from 1 in each process; 0 before the first job |
+| 4 | process id of the sender |
+| 1 | kind |
+
+| kind | sender | body | meaning |
+| --- | --- | --- | --- |
+| `J` | worker | JSON | the input of a job |
+| `L` | model | - | the model is loaded (once, first) |
+| `R` | model | JSON | what `predict` returned |
+| `E` | model | JSON, `[type, message]` | the constructor (the process then ends) or `predict` raised |
+| `A` | model | JSON, `[defer_ms or null, reason]` | `predict` asked for another attempt |
+| `X` | model | JSON, `[code, message]` | `sys.exit` was called; the process then ends |
+| `M` | model | text | out of memory; the process then ends |
+| `N` | model | text | there is no such model: trying again won't help; the process then ends |
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import NamedTuple
+
+JOB = b"J"
+LOADED = b"L"
+RESULT = b"R"
+ERROR = b"E"
+AGAIN = b"A"
+EXIT = b"X"
+OUT_OF_MEMORY = b"M"
+NOT_FOUND = b"N"
+
+HEAD = struct.Struct(">IIQIc")
+MAX_BODY_BYTES = 2**32 - 1
+_CHECKED_FROM = 8  # what precedes is the length and the CRC itself
+
+
+class FrameError(Exception):
+    """Bytes that are not the frame that was awaited. The message says what is wrong with them."""
+
+
+class Frame(NamedTuple):
+    """One message; the module's tables say what its members mean."""
+
+    job: int
+    pid: int
+    kind: bytes
+    body: bytes
+
+
+def pack(job: int, pid: int, kind: bytes, body: bytes = b"") -> bytes:
+    """The bytes of one frame. Raises OverflowError if the body is above `MAX_BODY_BYTES`."""
+    if len(body) > MAX_BODY_BYTES:
+        raise OverflowError(f"a frame holds {MAX_BODY_BYTES} bytes, not {len(body)}")
+    head = HEAD.pack(len(body), 0, job, pid, kind)
+    crc = zlib.crc32(body, zlib.crc32(head[_CHECKED_FROM:]))
+    return b"".join((head[:4], crc.to_bytes(4, "big"), head[_CHECKED_FROM:], body))
+
+
+class FrameReader:
+    """Takes frames out of a stream of bytes: only those that are awaited, and each as a whole.
+
+    A body may have `max_body_bytes`. The first frame tells the process id; each later one has to have the same.
+    """
+
+    def __init__(self, max_body_bytes: int) -> None:
+        self._max_body_bytes = max_body_bytes
+        self._buffer = bytearray()
+        self._job: int | None = None
+        self.pid: int | None = None
+
+    def expect(self, job: int) -> None:
+        """The next frame must be of the job with this number. Until then, and after that frame, none may come."""
+        self._job = job
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Frame | None:
+        """Takes what has come; the result is the frame once it is complete.
+
+        Raises FrameError for a frame of another job or process, a damaged or too long one, and one byte too many.
+        """
+        if self._job is None:
+            raise FrameError("nothing was awaited")
+        buffer = self._buffer
+        buffer += data
+        if len(buffer) < HEAD.size:
+            return None
+        size, crc, job, pid, kind = HEAD.unpack_from(buffer)
+        if size > self._max_body_bytes:
+            raise FrameError(f"a body of {size} bytes, {self._max_body_bytes} are allowed")
+        if job != self._job or self.pid not in (None, pid):
+            raise FrameError(f"a frame of job {job} and process {pid}, not of {self._job} and {self.pid}")
+        end = HEAD.size + size
+        if len(buffer) < end:
+            return None
+        if len(buffer) > end:
+            raise FrameError(f"{len(buffer) - end} bytes too many")
+        view = memoryview(buffer)
+        if zlib.crc32(view[_CHECKED_FROM:]) != crc:
+            raise FrameError("a damaged frame")
+        frame = Frame(job, pid, kind, bytes(view[HEAD.size :]))
+        self._job, self.pid, self._buffer = None, pid, bytearray()
+        return frame
