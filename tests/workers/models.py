@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import builtins
 import ctypes
+import hashlib
 import multiprocessing
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from multiprocessing import shared_memory
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -197,6 +201,86 @@ class Scripted:
     def close_all(self) -> None:
         os.closerange(3, 64)
         time.sleep(600)
+
+
+class Closing(Scripted):
+    """Appends a line to the file `ENDING_FILE` for each thing that is called at its end."""
+
+    def __init__(self) -> None:
+        atexit.register(self.note, "atexit")
+
+    def note(self, what: str) -> None:
+        with Path(os.environ["ENDING_FILE"]).open("a") as file:
+            file.write(f"{what}\n")
+
+    def close(self) -> None:
+        self.note("close")
+
+    def wait(self, file: str) -> None:
+        try:
+            self.hang(file)
+        finally:
+            self.note("finally")
+
+    def wait_with_handler(self, file: str, raises: bool) -> None:
+        """Has a handler of its own for SIGTERM."""
+
+        def handler(_number: int, _frame: Any) -> None:
+            self.note("handler")
+            if raises:
+                raise RuntimeError("told to end")
+
+        signal.signal(signal.SIGTERM, handler)
+        self.hang(file)
+
+    def ignore_sigterm(self) -> None:
+        signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+
+    def hang_in_c(self, file: str) -> None:
+        """Runs no Python code, so no handler of Python's either."""
+        tell(file, os.getpid())
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
+
+    def hang_on(self, file: str) -> None:
+        """Takes no for no answer."""
+        tell(file, os.getpid())
+        while True:
+            try:
+                time.sleep(600)
+            except BaseException:  # noqa: BLE001
+                self.note("caught")
+
+    def hang_beside_thread(self, file: str) -> None:
+        """A thread that the interpreter would wait for."""
+        threading.Thread(target=time.sleep, args=(600,)).start()
+        self.hang(file)
+
+    def share_memory(self, file: str) -> None:
+        """Tells the name of its shared memory in `file`.name, and can't remove it any more."""
+        memory = shared_memory.SharedMemory(create=True, size=1000)
+        Path(file + ".name").write_text(memory.name)
+        self.hang_in_c(file)
+
+    def start_daemon(self, file: str) -> str:
+        """Leaves a process that has a session of its own and no parent; its pid is told in `file`."""
+        program = (
+            "import os, sys, time\n"
+            "if os.fork(): os._exit(0)\n"
+            "os.setsid()\n"
+            "open(sys.argv[1] + '.new', 'w').write(str(os.getpid()))\n"
+            "os.rename(sys.argv[1] + '.new', sys.argv[1])\n"
+            "time.sleep(600)"
+        )
+        subprocess.run([sys.executable, "-c", program, file], check=True)
+        return "started"
+
+    def hang_with_pool(self, file: str) -> None:
+        """The pids of the pool's processes are in the file `file`.pool."""
+        with multiprocessing.get_context("fork").Pool(4) as pool:
+            pids = sorted({pool.apply(os.getpid) for _ in range(50)})
+            Path(file + ".pool").write_text(" ".join(map(str, pids)))
+            tell(file, os.getpid())
+            pool.map(time.sleep, [600] * 4)
 
 
 class Metaclass(type):

@@ -46,11 +46,24 @@ def main() -> None:
     _prepare_forks(connection)
     _prepare_signals_and_streams(connection)
     _prefer_to_be_killed()
-    code = 0
-    model = None
+    loaded: list[Any] = []
+    try:
+        code = _work(connection, options, loaded)
+        _end_on_sigterm_no_more()
+    except Terminated:
+        code = 128 + signal.SIGTERM
+    # Waits for the model's threads and calls what it has registered with `atexit`: the worker sets a limit to that.
+    connection.close()
+    for model in loaded:
+        _close(model, connection)
+    sys.exit(code)
+
+
+def _work(connection: Connection, options: dict[str, Any], loaded: list[Any]) -> int:
+    """Loads the model into `loaded` and runs its jobs. Returns the exit code of the process."""
     try:
         _limit(options["memory_limit_bytes"])
-        model = _load(options["model"])
+        loaded.append(model := _load(options["model"]))
         connection.send(LOADED)
         _serve(connection, model, options["max_result_bytes"])
     except MemoryError as error:
@@ -62,21 +75,21 @@ def main() -> None:
         connection.send(NOT_FOUND, str(error).encode(errors="replace"))
         _leave_at_once(1)
     except Terminated:
-        code = 128 + signal.SIGTERM
+        raise
     except SystemExit as error:
         code, message = _exit_of(error)
         connection.report(error)
         if not connection.is_ours:
             _leave_at_once(code)
+        _end_on_sigterm_no_more()
         connection.send(EXIT, orjson.dumps([code, message]))
+        return code
     except BaseException as error:  # noqa: BLE001
         connection.report(error)
+        _end_on_sigterm_no_more()
         connection.send(ERROR, described(error))
-        code = 1
-    # Waits for the model's threads and calls what it has registered with `atexit`: the worker sets a limit to that.
-    connection.close()
-    _close(model, connection)
-    sys.exit(code)
+        return 1
+    return 0
 
 
 def _load(name: str) -> Any:
@@ -169,9 +182,14 @@ def _prepare_signals_and_streams(connection: Connection) -> None:
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
-    # Once: what cleans up after it must not be interrupted.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _end_on_sigterm_no_more()
     raise Terminated
+
+
+def _end_on_sigterm_no_more() -> None:
+    """What cleans up at the end must not be interrupted."""
+    if signal.getsignal(signal.SIGTERM) is _terminate:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _prepare_forks(connection: Connection) -> None:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
-from tests.processes import LoggedProcess
-from tests.workers.model_host.tools import MEGABYTE, PATIENCE_S, do, gone, make, running
+from tests.workers.model_host.tools import MEGABYTE, do, gone, make, running
 from workers.model_host.errors import ModelCrashed, ModelLoadFailed, ModelNotFound, ModelRaised
 
 if TYPE_CHECKING:
@@ -155,32 +152,3 @@ def test_prints_go_to_the_log(run: Run, capfd: pytest.CaptureFixture[str]) -> No
     out, err = capfd.readouterr()
     assert out.count("\x00\x00\x00\x01R") == 1001
     assert "LookupError: told in the log" in err
-
-
-PARENT = """
-import asyncio, sys
-from workers.model_host.host import ModelHost
-
-async def main():
-    host = ModelHost("tests.workers.models:Scripted", 1, load_timeout_s=20, memory_limit_bytes=0,
-                     max_result_bytes=1000, stop_grace_s=1, on_loaded=lambda n: None)
-    task = asyncio.create_task(host.run())
-    await host.loaded()
-    print((await host.predict(b'["pid"]')).decode(), flush=True)
-    await host.predict(b'["spin", 600]')
-
-asyncio.run(main())
-"""
-
-
-def test_process_dies_with_its_parent(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with LoggedProcess([sys.executable, "-c", PARENT], environment, tmp_path / "parent.log") as parent:
-        parent.wait_for()
-        pid = int(parent.text)
-        assert not gone(pid)
-        parent.send(signal.SIGKILL)
-    deadline = time.monotonic() + PATIENCE_S
-    while not gone(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -1,0 +1,229 @@
+"""How a model's process ends: what the model may still do, how long, and who goes with it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from tests.workers.model_host.tools import PATIENCE_S, children, do, eventually, gone, make, running, told
+from workers.model_host.errors import ModelCrashed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.workers.model_host.tools import Run
+    from workers.model_host.host import ModelHost
+
+CLOSING = "tests.workers.models:Closing"
+LONG_S = 30.0
+SHORT_S = 0.3
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only the process group goes along")
+
+
+@pytest.fixture
+def ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file in which the model notes what is called at its end."""
+    file = tmp_path / "ending"
+    monkeypatch.setenv("ENDING_FILE", str(file))
+    return file
+
+
+def noted(file: Path) -> list[str]:
+    return file.read_text().split() if file.exists() else []
+
+
+async def cancelled(host: ModelHost, file: Path, *script: Any) -> int:
+    """Runs a script that tells its pid in `file`, and cancels it then. The result is that pid."""
+    file.unlink(missing_ok=True)
+    job = asyncio.create_task(do(host, *script))
+    pid = await told(file)
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+    return pid
+
+
+def test_a_stopped_model_is_closed(run: Run, ending: Path) -> None:
+    async def scenario() -> None:
+        async with running(make(CLOSING, stop_grace_s=LONG_S)) as host:
+            await do(host, "pid")
+
+    run(scenario())
+    assert noted(ending) == ["close", "atexit"]
+
+
+def test_a_cancelled_model_is_closed(run: Run, ending: Path, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(make(CLOSING, stop_grace_s=LONG_S)) as host:
+            assert gone(await cancelled(host, tmp_path / "pid", "wait", str(tmp_path / "pid")))
+            assert noted(ending) == ["finally", "close", "atexit"]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("raises", [True, False])
+def test_a_models_own_handler_of_sigterm_is_called(run: Run, ending: Path, tmp_path: Path, raises: bool) -> None:
+    """One that does not end `predict` has it killed after the grace."""
+
+    async def scenario() -> None:
+        async with running(make(CLOSING, stop_grace_s=SHORT_S)) as host:
+            file = tmp_path / "pid"
+            assert gone(await cancelled(host, file, "wait_with_handler", str(file), raises))
+            assert noted(ending) == (["handler", "close", "atexit"] if raises else ["handler"])
+
+    run(scenario())
+
+
+def test_an_idle_model_whose_handler_does_not_end_it_is_closed(run: Run, ending: Path) -> None:
+    async def scenario() -> None:
+        async with running(make(CLOSING, stop_grace_s=LONG_S)) as host:
+            await do(host, "ignore_sigterm")
+
+    run(scenario())
+    assert noted(ending) == ["close", "atexit"]
+
+
+@pytest.mark.parametrize("script", ["hang_in_c", "hang_on", "hang_beside_thread"])
+def test_a_model_that_does_not_end_is_killed_after_the_grace(
+    run: Run, ending: Path, tmp_path: Path, script: str
+) -> None:
+    async def scenario() -> None:
+        async with running(make(CLOSING, stop_grace_s=SHORT_S)) as host:
+            assert gone(await cancelled(host, tmp_path / "pid", script, str(tmp_path / "pid")))
+            assert await do(host, "echo", 1) == 1
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("code", ["why", 3])
+def test_sys_exit_closes_the_model(run: Run, ending: Path, code: Any) -> None:
+    async def scenario() -> None:
+        async with running(make(CLOSING, stop_grace_s=LONG_S)) as host:
+            with pytest.raises(ModelCrashed):
+                await do(host, "leave", code)
+            assert noted(ending) == ["close", "atexit"]
+
+    run(scenario())
+
+
+def test_sigterm_from_elsewhere_closes_the_model_and_replaces_it(run: Run, ending: Path, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(make(CLOSING, stop_grace_s=LONG_S)) as host:
+            job = asyncio.create_task(do(host, "wait", str(tmp_path / "pid")))
+            os.kill(await told(tmp_path / "pid"), signal.SIGTERM)
+            with pytest.raises(ModelCrashed, match="exited with code 143"):
+                await job
+            assert noted(ending) == ["finally", "close", "atexit"]
+            assert await do(host, "echo", 1) == 1
+
+    run(scenario())
+
+
+def test_shared_memory_of_a_killed_model_is_removed(run: Run, ending: Path, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(make(CLOSING, stop_grace_s=SHORT_S)) as host:
+            file = tmp_path / "pid"
+            await cancelled(host, file, "share_memory", str(file))
+            name = (tmp_path / "pid.name").read_text()
+            assert not (Path("/dev/shm") / name).exists()  # noqa: S108
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("how", ["crash", "cancel", "stop", "kill", "kill of the guardian"])
+def test_what_the_model_started_goes_with_it(run: Run, ending: Path, tmp_path: Path, how: str) -> None:
+    """Also a daemon with a session of its own; but not that one if somebody kills the guardian."""
+
+    async def scenario() -> None:
+        async with running(make(CLOSING, stop_grace_s=SHORT_S)) as host:
+            model = await do(host, "pid")
+            guardian = psutil.Process(model).ppid()
+            await do(host, "start_daemon", str(tmp_path / "daemon"))
+            daemon = await told(tmp_path / "daemon")
+            assert psutil.Process(daemon).ppid() == guardian
+            if how == "crash":
+                with pytest.raises(ModelCrashed):
+                    await do(host, "leave_at_once", 3)
+            elif how == "cancel":
+                await cancelled(host, tmp_path / "pid", "hang", str(tmp_path / "pid"))
+            elif how.startswith("kill"):
+                job = asyncio.create_task(do(host, "hang", str(tmp_path / "pid")))
+                await told(tmp_path / "pid")
+                os.kill(model if how == "kill" else guardian, signal.SIGKILL)
+                with pytest.raises(ModelCrashed, match="was killed by SIGKILL"):
+                    await job
+            if how == "kill of the guardian":
+                os.kill(daemon, signal.SIGKILL)
+            if how != "stop":
+                await eventually(lambda: gone(model))
+                assert how == "kill of the guardian" or gone(daemon)
+        assert gone(model)
+        await eventually(lambda: gone(daemon))
+
+    run(scenario())
+
+
+def test_cancels_of_a_model_with_a_pool_leave_no_process(run: Run, ending: Path, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(make(CLOSING, stop_grace_s=SHORT_S)) as host:
+            for _ in range(3):
+                file = tmp_path / "pid"
+                await cancelled(host, file, "hang_with_pool", str(file))
+                pool = [int(pid) for pid in (tmp_path / "pid.pool").read_text().split()]
+                assert len(pool) > 1
+                assert all(map(gone, pool))
+            await do(host, "pid")
+            assert len(children()) == 2  # the model and its guardian
+
+    run(scenario())
+
+
+PARENT = """
+import asyncio, sys
+from workers.model_host.host import ModelHost
+
+async def main():
+    host = ModelHost("tests.workers.models:Closing", 1, load_timeout_s=20, memory_limit_bytes=0,
+                     max_result_bytes=1000, stop_grace_s=60, on_loaded=lambda n: None)
+    task = asyncio.create_task(host.run())
+    await host.loaded()
+    await host.predict(('["start_daemon", "%s"]' % sys.argv[1]).encode())
+    print((await host.predict(b'["pid"]')).decode(), flush=True)
+    await host.predict(b'["hang_on", "%s.on"]'.replace(b"%s", sys.argv[1].encode()))
+
+asyncio.run(main())
+"""
+
+
+def test_all_of_it_dies_with_the_worker(ending: Path, tmp_path: Path) -> None:
+    """Also with a worker that is killed, and a model that would not end by itself."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", PARENT, str(tmp_path / "daemon")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as parent:
+        try:
+            assert parent.stdout is not None
+            model = int(parent.stdout.readline())
+            wait_until((tmp_path / "daemon").exists)
+            daemon = int((tmp_path / "daemon").read_text())
+            guardian = psutil.Process(model).ppid()
+            assert not gone(daemon)
+        finally:
+            parent.kill()
+    wait_until(lambda: all(map(gone, (guardian, model, daemon))))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
