@@ -14,6 +14,7 @@ import uvicorn
 from gateway.app import create_app, create_context
 from gateway.http.protocol import LimitedProtocol
 from gateway.settings import GatewaySettings
+from workers.secrets import hide_secrets
 from workers.settings import load
 from workers.telemetry.logs import configure_logging
 
@@ -79,6 +80,7 @@ def _collect_garbage_seldom() -> None:
 def main() -> None:
     """Reads the settings and serves until SIGTERM or SIGINT."""
     settings = load(GatewaySettings)
+    hide_secrets()
     configure_logging(settings.log_level)
     # After a clean stop, uvicorn raises the signal that stopped it once more.
     signal.signal(signal.SIGTERM, _exit)

@@ -17,6 +17,7 @@ from redis.exceptions import AuthenticationError
 from workers.kubernetes.deletion_cost import PodSettings, keep_deletion_cost
 from workers.model_host.errors import ModelLoadFailed, ModelNotFound
 from workers.predict import STOP_S, load_model, predict
+from workers.secrets import hide_secrets
 from workers.settings import BAD_SETTING, WorkerSettings, load
 from workers.telemetry.logs import configure_logging
 from workers.telemetry.probe_site import ProbeFailed
@@ -66,6 +67,7 @@ async def run(settings: WorkerSettings, pod: PodSettings) -> int:
 def main() -> None:
     """Reads the settings and runs."""
     settings, pod = load(WorkerSettings), load(PodSettings)
+    hide_secrets()
     configure_logging(settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(run(settings, pod))

@@ -24,6 +24,7 @@ from deploy.local.server import DataDir, EmbeddedServer, StartError
 from deploy.local.settings import UpSettings
 from gateway.settings import GatewaySettings
 from workers.scaler.settings import PolicySettings
+from workers.secrets import hide_secrets, without_secrets
 from workers.settings import BAD_SETTING, WorkerSettings, load
 from workers.stream import Stream
 
@@ -105,7 +106,7 @@ class Service:
             await self._data.lock()
             verbose = self._up.log_level == "DEBUG"
             self._server = await EmbeddedServer.start(
-                self._printer, self._data, self._up.appendfsync, verbose, self._environment
+                self._printer, self._data, self._up.appendfsync, verbose, without_secrets(self._environment)
             )
             self._environment["REDIS_URL"] = self._server.url
         reasons: list[StartError] = []
@@ -126,7 +127,7 @@ class Service:
 
     def _worker_environment(self, number: int) -> dict[str, str]:
         """Of several workers, each has a probe port (counting up) and a ready file (`-1`, `-2`) of its own."""
-        environment = dict(self._environment)
+        environment = {**without_secrets(self._environment), "REDIS_URL": self._environment["REDIS_URL"]}
         if len(self._names) > 1 and self._worker.probe_port:
             environment["PROBE_PORT"] = str(self._worker.probe_port + number)
         if len(self._names) > 1 and self._worker.ready_file:
@@ -244,6 +245,7 @@ def main() -> None:
     up = load(UpSettings)
     policy = load(PolicySettings) if up.workers == "auto" else None
     service = Service(up, load(GatewaySettings), load(WorkerSettings), policy)
+    hide_secrets()
     sys.exit(asyncio.run(service.run()))
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import ssl
 import stat
+import sys
 import time
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import psutil
 import pytest
 import redis
 import trustme
@@ -23,9 +27,6 @@ from tests.servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-
-    import psutil
 
     from tests.servers import Server
 
@@ -216,3 +217,31 @@ def test_bad_setting(tmp_path: Path, name: str, value: str) -> None:
         assert service.reap(PATIENCE_S) == 2
         assert service.text.startswith(f"bad setting {name}={value!r}: ")
         assert service.text.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_no_part_shows_its_secrets_and_all_that_a_model_started_dies_with_the_run_command(tmp_path: Path) -> None:
+    key, daemon = "sesame-open-sesame", tmp_path / "daemon"
+    settings = {"API_KEYS": key, "MODEL": "tests.workers.models:Closing", "ENDING_FILE": str(tmp_path / "ending")}
+    with RunCommand(tmp_path, **settings) as service:
+        service.wait_for("leadtime | ready: ")
+        service.wait_for("ready: predict")
+        password = (tmp_path / "data" / "redis-url").read_text().split(":")[2].partition("@")[0]
+        body = json.dumps(["start_daemon", str(daemon)]).encode()
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        request = Request(f"{service.base}/push?wait=30", body, headers)  # noqa: S310 - http
+        with urlopen(request) as response:  # noqa: S310
+            assert json.load(response)["status"] == "finished"
+        for process in service.processes():
+            shown = Path(f"/proc/{process.pid}/environ").read_text(errors="replace")
+            assert key not in shown, process
+            assert password not in shown, process
+        while not daemon.exists():
+            time.sleep(0.01)
+        started = psutil.Process(int(daemon.read_text()))
+        below = [*service.processes()[1:], started]
+
+        service.send(signal.SIGKILL)
+
+        service.reap(PATIENCE_S)
+        assert gone(below) == []

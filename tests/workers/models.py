@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import builtins
+import contextlib
 import ctypes
 import hashlib
 import multiprocessing
@@ -43,6 +44,18 @@ class Scripted:
             "ignores_sigint": signal.getsignal(signal.SIGINT) == signal.SIG_IGN,
             "oom_score_adj": limits.read_text().strip() if limits.exists() else None,
         }
+
+    def variables(self) -> dict[str, str]:
+        return dict(os.environ)
+
+    def environments(self) -> str:
+        """All that it can read of the environments of its own process and those above it."""
+        found, pid = "", os.getpid()
+        while pid:
+            with contextlib.suppress(OSError):
+                found += Path(f"/proc/{pid}/environ").read_text(errors="replace")
+            pid = int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+        return found
 
     def fail(self, message: str) -> NoReturn:
         raise LookupError(message)

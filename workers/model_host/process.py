@@ -44,6 +44,7 @@ from workers.model_host.frames import (
     pack,
 )
 from workers.model_host.guardian import END_IN_S, LAST_WORDS_BYTES
+from workers.secrets import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -289,6 +290,7 @@ class ModelProcess(asyncio.Protocol):
             return await asyncio.create_subprocess_exec(
                 *(sys.executable, "-c", START, orjson.dumps(options)),
                 stdin=asyncio.subprocess.DEVNULL,
+                env=without_secrets(os.environ),
                 pass_fds=(theirs.fileno(), control.fileno()),
                 start_new_session=True,
             )
