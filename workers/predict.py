@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING, Any
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from arq.worker import Retry
 
-from workers.model_host.errors import ModelAskedAgain, ModelTimedOut
+from workers.model_host.errors import ModelAskedAgain
 from workers.model_host.host import ModelHost
+from workers.model_host.options import ModelOptions
 
 if TYPE_CHECKING:
     from workers.settings import WorkerSettings
@@ -31,14 +31,10 @@ async def predict(ctx: dict[Any, Any], input: Any) -> orjson.Fragment:  # noqa: 
     """
     host: ModelHost = ctx["model"]
     worker: Worker = ctx["worker"]
-    timeout_s = worker.settings.job_timeout_s
     started_s = time.monotonic()
     logger.info("job %s: attempt %d starts", ctx["job_id"], ctx["job_try"])
     try:
-        async with asyncio.timeout(timeout_s):
-            result = await host.predict(orjson.dumps(input))
-    except TimeoutError:
-        raise ModelTimedOut(f"the model took longer than {timeout_s:g} s, and its process was stopped") from None
+        result = await host.predict(orjson.dumps(input), worker.settings.job_timeout_s)
     except ModelAskedAgain as error:
         raise Retry(None if error.defer_ms is None else error.defer_ms / 1000) from error
     logger.info("job %s: answered in %.3g s", ctx["job_id"], time.monotonic() - started_s)
@@ -50,15 +46,17 @@ async def load_model(ctx: dict[Any, Any]) -> None:
     worker: Worker = ctx["worker"]
     settings: WorkerSettings = worker.settings
     worker.set_capacity(0)
-    host = ctx["model"] = ModelHost(
+    options = ModelOptions(
         settings.model,
-        settings.concurrency,
         load_timeout_s=settings.model_load_timeout_s,
         memory_limit_bytes=settings.model_memory_limit_bytes,
         max_result_bytes=settings.max_result_bytes,
         stop_grace_s=settings.model_stop_s,
-        on_loaded=worker.set_capacity,
-        on_load_s=worker.metrics.model_loads.observe,
+        max_failures=settings.model_max_failures,
+        max_jobs=settings.model_max_jobs,
+    )
+    host = ctx["model"] = ModelHost(
+        options, settings.concurrency, worker.set_capacity, worker.metrics.model_loads.observe
     )
     logger.info("loading the model %s", settings.model)
     worker.watch(host.run(), "model")

@@ -104,6 +104,12 @@ class WorkerSettings(StreamSettings):
     model_stop_s: Annotated[float, Field(ge=0, le=60)] = Field(
         3.0, description="how long a model process that is to end has from SIGTERM to SIGKILL; at most 1 s for a cancel"
     )
+    model_max_failures: Annotated[int, Field(ge=0)] = Field(
+        10, description="failed jobs in succession after which the model is checked, and replaced if broken; 0 is never"
+    )
+    model_max_jobs: Annotated[int, Field(ge=0)] = Field(
+        0, description="jobs after which a model process is replaced, or up to a fifth before; 0 is never"
+    )
     max_result_bytes: Annotated[int, Field(ge=1)] = Field(
         16_777_216, description="size of a result above which its job is failed"
     )

@@ -216,6 +216,22 @@ class Scripted:
         time.sleep(600)
 
 
+class Sticky(Scripted):
+    """Fails every job once it was told to, or while the file that `BROKEN_FILE` names exists."""
+
+    def __init__(self) -> None:
+        self.broken = False
+
+    def predict(self, input: list[Any]) -> Any:  # noqa: A002
+        if self.broken or Path(os.environ["BROKEN_FILE"]).exists():
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return super().predict(input)
+
+    def break_down(self) -> NoReturn:
+        self.broken = True
+        raise RuntimeError("CUDA error")
+
+
 class Closing(Scripted):
     """Appends a line to the file `ENDING_FILE` for each thing that is called at its end."""
 

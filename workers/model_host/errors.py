@@ -36,6 +36,14 @@ class ModelAskedAgain(RuntimeError):  # noqa: N818
         super().__init__(reason)
 
 
+class ModelBroken(RuntimeError):  # noqa: N818
+    """A new process fails with an input that the model had answered before. The message says how."""
+
+
+class ModelUnavailable(RuntimeError):  # noqa: N818
+    """The model is broken for the moment: the job can't be run here, and is handed back."""
+
+
 class ModelLoadFailed(RuntimeError):  # noqa: N818
     """The model can't be loaded. The message is one sentence on why."""
 

@@ -24,6 +24,7 @@ import orjson
 
 from workers.model_host.errors import (
     ModelAskedAgain,
+    ModelBroken,
     ModelCrashed,
     ModelLoadFailed,
     ModelNotFound,
@@ -48,6 +49,8 @@ from workers.secrets import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from workers.model_host.options import ModelOptions
 
 LAST_WORDS_S = 1.0  # how long a connection may outlive its process, or a process its connection
 # The grace of a process whose job is stopped: the job's slot is taken until it is gone.
@@ -82,30 +85,17 @@ _CHANGES = {
 
 
 class ModelProcess(asyncio.Protocol):
-    """A process that loads the model `module:Class` at once.
+    """A process that loads the model at once.
 
-    It gets MemoryError above `memory_limit_bytes` of address space (0 is no limit), and may return at most
-    `max_result_bytes` of JSON. When it is to end, it has `stop_grace_s` seconds from SIGTERM to SIGKILL. `on_change` is
-    called after each change of `state`, with the states before and after it. `how` says in words how the process
-    ended, `used` whether it ever had a job.
+    `on_change` is called after each change of `state`, with the states before and after it. `how` says in words how the
+    process ended, `used` whether it ever had a job.
     """
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        memory_limit_bytes: int,
-        max_result_bytes: int,
-        stop_grace_s: float,
-        on_change: Callable[[ProcessState, ProcessState], None],
-    ) -> None:
+    def __init__(self, options: ModelOptions, on_change: Callable[[ProcessState, ProcessState], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._model = model
-        self._memory_limit_bytes = memory_limit_bytes
-        self._max_result_bytes = max_result_bytes
-        self._stop_grace_s = stop_grace_s
+        self._options = options
         self._on_change = on_change
-        self._reader = FrameReader(max_result_bytes + SLACK_BYTES)
+        self._reader = FrameReader(options.max_result_bytes + SLACK_BYTES)
         self._reader.expect(0)
         self._job = 0
         self._answer: asyncio.Future[Frame] = self._loop.create_future()
@@ -120,17 +110,21 @@ class ModelProcess(asyncio.Protocol):
         self.used = False
         self._life = self._loop.create_task(self._live())
 
-    async def load(self, timeout_s: float) -> None:
-        """Returns when the model is loaded. Otherwise the process is gone when this raises.
+    async def load(self, check: bytes | None = None) -> None:
+        """Returns when the model is loaded and has answered the input `check` (JSON), unless that is None.
 
-        Raises ModelLoadFailed after `timeout_s` seconds or when the model does not load, and ModelNotFound.
+        Otherwise the process is gone when this raises: ModelLoadFailed if the model does not load, or not within
+        `load_timeout_s` seconds; ModelNotFound; ModelBroken if it does not answer the input.
         """
         self._must_be(ProcessState.LOADING)
-        failure = ModelLoadFailed
+        failure: type[Exception] = ModelLoadFailed
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(self._options.load_timeout_s):
                 answer = await self._answer
-            if answer.kind == LOADED:
+                if answer.kind == LOADED and check is not None:
+                    failure = ModelBroken
+                    answer = await self._ask(pack(self._job + 1, os.getpid(), JOB, check))
+            if answer.kind in (LOADED, RESULT, AGAIN):
                 if self.state is ProcessState.LOADING:
                     self._change(ProcessState.IDLE)
                 return
@@ -140,14 +134,16 @@ class ModelProcess(asyncio.Protocol):
                 outcome = self._read(answer)
                 reason = str(outcome) if isinstance(outcome, ModelRaised) else BROKE_THE_PROTOCOL
         except TimeoutError:
-            reason = f"it took longer than {timeout_s:g} s"
+            reason = f"it took longer than {self._options.load_timeout_s:g} s"
         except ModelCrashed as error:
             reason = str(error)
         except BaseException:
             await self.stop()
             raise
         await self.stop()
-        raise failure(f"the model {self._model} could not be loaded: {reason}")
+        if failure is ModelBroken:
+            raise ModelBroken(f"a new process failed with an input that another had answered before: {reason}")
+        raise failure(f"the model {self._options.model} could not be loaded: {reason}")
 
     async def predict(self, input_json: bytes) -> bytes:
         """Runs one job's input (JSON); the result is JSON too. The process must be idle.
@@ -178,7 +174,7 @@ class ModelProcess(asyncio.Protocol):
         """
         self.how = self.how or why
         self._end()
-        grace_s = min(grace_s, self._stop_grace_s)
+        grace_s = min(grace_s, self._options.stop_grace_s)
         if self._end_in_s is None or grace_s < self._end_in_s:
             self._end_in_s = grace_s
             self._tell_guardian()
@@ -232,7 +228,7 @@ class ModelProcess(asyncio.Protocol):
         raise ModelCrashed(f"the model's process {self.how}")
 
     def _out_of_memory(self, message: str) -> str:
-        limit = f" (limit {self._memory_limit_bytes} bytes)" if self._memory_limit_bytes else ""
+        limit = f" (limit {self._options.memory_limit_bytes} bytes)" if self._options.memory_limit_bytes else ""
         return f"ran out of memory{limit}" + (f": {message}" if message else "")
 
     # its states
@@ -279,9 +275,9 @@ class ModelProcess(asyncio.Protocol):
         with theirs, control:
             await self._loop.create_unix_connection(lambda: self, sock=ours)
             options = {
-                "model": self._model,
-                "memory_limit_bytes": self._memory_limit_bytes,
-                "max_result_bytes": self._max_result_bytes,
+                "model": self._options.model,
+                "memory_limit_bytes": self._options.memory_limit_bytes,
+                "max_result_bytes": self._options.max_result_bytes,
                 "fd": theirs.fileno(),
                 "control": control.fileno(),
                 "parent": os.getpid(),
@@ -358,7 +354,7 @@ class ModelProcess(asyncio.Protocol):
 
     def _has_closed_its_connection(self) -> None:
         if self.state is not ProcessState.DEAD:
-            self.end("closed its connection", self._stop_grace_s)
+            self.end("closed its connection", self._options.stop_grace_s)
 
     def data_received(self, data: bytes) -> None:
         if self._answer.done() and self.state is ProcessState.ENDING:  # nobody waits for it any more

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import orjson
 from arq.worker import Retry, RetryJob
 
-from workers.model_host.errors import ModelAskedAgain, ModelCrashed, ModelRaised
+from workers.model_host.errors import ModelAskedAgain, ModelCrashed, ModelRaised, ModelUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -159,8 +159,8 @@ class Attempt:
         # After a stop it is whatever the function made of our cancel.
         if self.stop_reason == "timeout":
             error = TimeoutError(f"timed out after {timeout_s:g} s")
-        elif self.stop_reason is not None:
-            return Stopped(self.stop_reason)
+        elif self.stop_reason is not None or isinstance(error, ModelUnavailable):
+            return Stopped(self.stop_reason or "shutdown")
         if not ready:
             # The job is not to blame, and has not run.
             failed = Failed("JobHookFailed", f"on_job_start failed: {type(error).__name__}: {error}")

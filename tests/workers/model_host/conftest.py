@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from tests.workers.model_host.tools import children, open_fds
-from workers.model_host import host as host_module
+from workers.model_host import slot as slot_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,4 +32,4 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODEL_SETUP_S", "0")
     monkeypatch.setenv("MODEL_PREDICT_S", "0")
-    monkeypatch.setattr(host_module, "BACKOFF_S", 0.05)
+    monkeypatch.setattr(slot_module, "BACKOFF_S", 0.05)

@@ -191,10 +191,12 @@ def test_cancels_of_a_model_with_a_pool_leave_no_process(run: Run, ending: Path,
 PARENT = """
 import asyncio, sys
 from workers.model_host.host import ModelHost
+from workers.model_host.options import ModelOptions
 
 async def main():
-    host = ModelHost("tests.workers.models:Closing", 1, load_timeout_s=20, memory_limit_bytes=0,
-                     max_result_bytes=1000, stop_grace_s=60, on_loaded=lambda n: None)
+    options = ModelOptions("tests.workers.models:Closing", load_timeout_s=20, memory_limit_bytes=0,
+                           max_result_bytes=1000, stop_grace_s=60)
+    host = ModelHost(options, 1, lambda n: None)
     task = asyncio.create_task(host.run())
     await host.loaded()
     await host.predict(('["start_daemon", "%s"]' % sys.argv[1]).encode())

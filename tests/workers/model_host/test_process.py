@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from tests.workers.model_host.tools import MEGABYTE, PATIENCE_S, SCRIPTED, do, eventually, gone, make, running, told
+from tests.workers.model_host.tools import MEGABYTE, do, eventually, gone, make, options, running, told
 from workers.model_host.errors import ModelCrashed, ModelLoadFailed
 from workers.model_host.process import ModelProcess, ProcessState
 
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
 
 def started(on_change: Callable[[ProcessState, ProcessState], None] = lambda _before, _after: None) -> ModelProcess:
-    return ModelProcess(
-        SCRIPTED, memory_limit_bytes=0, max_result_bytes=MEGABYTE, stop_grace_s=0.5, on_change=on_change
-    )
+    return ModelProcess(options(), on_change)
 
 
 def test_input_larger_than_the_socket_holds(run: Run) -> None:
@@ -193,7 +191,7 @@ def test_a_process_changes_its_state_step_by_step(run: Run) -> None:
         process = started(lambda _, after: states.append(after))
         assert process.state is ProcessState.LOADING
 
-        await process.load(PATIENCE_S)
+        await process.load()
         for _ in range(2):
             assert await process.predict(b'["echo", "hello"]') == b'"hello"'
         await process.stop()
@@ -208,7 +206,7 @@ def test_a_process_changes_its_state_step_by_step(run: Run) -> None:
 def test_a_busy_process_takes_no_other_job(run: Run) -> None:
     async def scenario() -> None:
         process = started()
-        await process.load(PATIENCE_S)
+        await process.load()
         first = asyncio.create_task(process.predict(b'["spin", 0.1]'))
         await asyncio.sleep(0)
 
@@ -226,7 +224,7 @@ def test_an_end_by_itself_is_dead_when_it_is_raised(run: Run, script: list[Any])
     async def scenario() -> None:
         states: list[ProcessState] = []
         process = started(lambda _, after: states.append(after))
-        await process.load(PATIENCE_S)
+        await process.load()
 
         with pytest.raises(ModelCrashed):
             await process.predict(orjson.dumps(script))

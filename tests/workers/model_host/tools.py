@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from workers.model_host.host import ModelHost
+from workers.model_host.options import ModelOptions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -33,27 +34,20 @@ def open_fds() -> int:
     return psutil.Process().num_fds()
 
 
+def options(model: str = SCRIPTED, **others: Any) -> ModelOptions:
+    usual = {"load_timeout_s": PATIENCE_S, "memory_limit_bytes": 0, "max_result_bytes": MEGABYTE, "stop_grace_s": 0.5}
+    return ModelOptions(model, **{**usual, **others})
+
+
 def make(
     model: str = SCRIPTED,
     size: int = 1,
     *,
-    load_timeout_s: float = PATIENCE_S,
-    memory_limit_bytes: int = 0,
-    max_result_bytes: int = MEGABYTE,
-    stop_grace_s: float = 0.5,
     on_loaded: Callable[[int], None] = lambda _count: None,
     on_load_s: Callable[[float], None] = lambda _seconds: None,
+    **others: Any,
 ) -> ModelHost:
-    return ModelHost(
-        model,
-        size,
-        load_timeout_s=load_timeout_s,
-        memory_limit_bytes=memory_limit_bytes,
-        max_result_bytes=max_result_bytes,
-        stop_grace_s=stop_grace_s,
-        on_loaded=on_loaded,
-        on_load_s=on_load_s,
-    )
+    return ModelHost(options(model, **others), size, on_loaded, on_load_s)
 
 
 @contextlib.asynccontextmanager
@@ -73,9 +67,9 @@ async def running(host: ModelHost) -> AsyncIterator[ModelHost]:
         assert children() == before
 
 
-async def do(host: ModelHost, *script: Any) -> Any:
+async def do(host: ModelHost, *script: Any, timeout_s: float | None = None) -> Any:
     async with asyncio.timeout(PATIENCE_S):
-        return orjson.loads(await host.predict(orjson.dumps(script)))
+        return orjson.loads(await host.predict(orjson.dumps(script), timeout_s))
 
 
 async def eventually(condition: Callable[[], bool]) -> None:

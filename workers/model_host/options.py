@@ -1,0 +1,25 @@
+"""What is asked of a model and its processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """The same for each process of one worker."""
+
+    model: str
+    """`module:Class`."""
+    load_timeout_s: float
+    """Seconds that loading may take, and a first input after it if the model is suspected to be broken."""
+    memory_limit_bytes: int
+    """Address space above which a process gets MemoryError; 0 is no limit."""
+    max_result_bytes: int
+    """Bytes of JSON that `predict` may return."""
+    stop_grace_s: float
+    """Seconds from SIGTERM to SIGKILL for a process that is to end."""
+    max_failures: int = 0
+    """Failed jobs in succession after which the model is checked; 0 is never."""
+    max_jobs: int = 0
+    """Jobs after which a process is replaced, or up to a fifth before; 0 is never."""

@@ -1,0 +1,190 @@
+"""One place for a process with the model in it: keeps one there, and finds out whether the model works at all.
+
+A model may be broken for good: after a CUDA error, or without file descriptors, it fails every job. But jobs may also
+fail because their inputs are bad, and those must not stop a worker. What tells the two apart is an input that the
+model has answered before. After `max_failures` failed jobs in succession:
+
+- The slot's last answered input is run again. If the model answers, the inputs were bad, and all goes on.
+- If it does not, the process is replaced, and the new one has to answer that input before it gets a job.
+- If it does not either, the model is broken: the slot is empty for a pause that doubles each time, then tries again.
+- If the slot's model has never answered anything, its process is replaced, and it is broken if that one fails as many
+  jobs in succession.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import TYPE_CHECKING
+
+from workers.model_host.errors import (
+    ModelAskedAgain,
+    ModelBroken,
+    ModelCrashed,
+    ModelLoadFailed,
+    ModelNotFound,
+    ModelRaised,
+)
+from workers.model_host.process import ModelProcess, ProcessState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workers.model_host.options import ModelOptions
+
+logger = logging.getLogger(__name__)
+
+LOAD_ATTEMPTS = 3
+BACKOFF_S = 0.5  # doubles with each failure to load
+BROKEN_S = 5.0  # doubles with each time that the model is found to be broken
+BROKEN_MOST_S = 60.0
+MAX_KEPT_BYTES = 262_144  # of an input that has been answered
+
+
+class Slot:
+    """Runs one job at a time.
+
+    `on_change` is called after each change of its process's state, with the states before and after it; `on_broken`
+    when the model is found to be broken; `on_load_s` with the seconds that each process took to load.
+    """
+
+    def __init__(
+        self,
+        options: ModelOptions,
+        on_change: Callable[[ProcessState, ProcessState], None],
+        on_broken: Callable[[], None],
+        on_load_s: Callable[[float], None],
+    ) -> None:
+        self._options = options
+        self._on_change = on_change
+        self._on_broken = on_broken
+        self._on_load_s = on_load_s
+        self._process: ModelProcess | None = None
+        self._jobs_left = 0
+        self._failures = 0  # in succession
+        self._answered: bytes | None = None  # the last input that was
+        self._suspect = False
+        self._in_vain = ""  # why it is known to be broken
+        self._times_broken = 0
+        self.broken = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether it can run a job now."""
+        return self._process is not None and self._process.state is ProcessState.IDLE
+
+    # its jobs
+
+    async def predict(self, input_json: bytes) -> bytes:
+        """Runs one job's input (JSON); the result is JSON too. The slot must be idle.
+
+        Raises ModelRaised, ModelAskedAgain and ModelCrashed. A cancel is raised once the process is gone.
+        """
+        process = self._process
+        assert process is not None  # noqa: S101
+        self._jobs_left -= 1
+        try:
+            result = await process.predict(input_json)
+        except (ModelRaised, ModelCrashed) as error:
+            self.count_failure()
+            if self._failures == 0:
+                await self._examine(process, error)
+            raise
+        else:
+            self._failures = self._times_broken = 0
+            self._suspect = False
+            if len(input_json) <= MAX_KEPT_BYTES:
+                self._answered = input_json
+            return result
+        finally:
+            if self._jobs_left == 0 and process.state is ProcessState.IDLE:
+                process.end("has had its number of jobs", self._options.stop_grace_s)
+
+    def count_failure(self) -> None:
+        """A job has failed, or took too long. The number is 0 again when the model is suspected to be broken."""
+        most = self._options.max_failures
+        self._failures += 1
+        if most and self._failures >= most:
+            self._failures = 0
+            if self._suspect and self._answered is None:
+                self._in_vain = f"it failed {most} jobs in succession, as the process before"
+            self._suspect = True
+
+    async def _examine(self, process: ModelProcess, error: Exception) -> None:
+        """Ends a process that seems to be broken. Raises ModelCrashed if its last job may be answered by another."""
+        if process.state is not ProcessState.IDLE:
+            return
+        if self._answered is None:
+            process.end(f"failed {self._options.max_failures} jobs in succession", self._options.stop_grace_s)
+            return
+        try:
+            await process.predict(self._answered)
+        except ModelAskedAgain:
+            pass
+        except (ModelRaised, ModelCrashed) as found:
+            process.end("failed with an input that it had answered before", self._options.stop_grace_s)
+            raise ModelCrashed(f"{error}; the model seems to be broken: its process {process.how}: {found}") from found
+        self._suspect = False
+        logger.warning(
+            "the model failed %d jobs in succession, and works: it answered an input that it had answered before",
+            self._options.max_failures,
+        )
+
+    # its processes
+
+    async def keep(self) -> None:
+        """Keeps a process loaded until cancelled; then it is gone.
+
+        Raises ModelLoadFailed when the model has failed to load three times in succession, or ModelNotFound.
+        """
+        failures = 0
+        while True:
+            process = self._process = ModelProcess(self._options, self._on_change)
+            started_s = time.monotonic()
+            try:
+                await process.load(self._answered if self._suspect else None)
+                self._jobs_left = _jobs_of(self._options.max_jobs)
+                self._on_load_s(time.monotonic() - started_s)
+                await process.until_dead()
+            except ModelNotFound:
+                raise
+            except ModelBroken as error:
+                self._in_vain = str(error)
+                pause_s = 0.0
+            except ModelLoadFailed as error:
+                failures += 1
+                if failures == LOAD_ATTEMPTS:
+                    raise
+                logger.warning("%s; trying again", error)
+                pause_s = BACKOFF_S * 2 ** (failures - 1)
+            else:
+                failures = 0
+                level = logging.INFO if self._jobs_left == 0 else logging.WARNING
+                if not self._in_vain:
+                    logger.log(level, "the model's process %s; starting another", process.how)
+                # A model that dies by itself is not started over and over without a pause.
+                pause_s = 0 if process.used else BACKOFF_S
+            finally:
+                await process.stop()
+                self._process = None
+            if self._in_vain:
+                await self._rest()
+            else:
+                await asyncio.sleep(pause_s)
+
+    async def _rest(self) -> None:
+        pause_s = min(BROKEN_MOST_S, BROKEN_S * 2.0 ** min(self._times_broken, 10))
+        logger.error("the model is broken: %s; another process is started in %g s", self._in_vain, pause_s)
+        self._times_broken += 1
+        self._in_vain = ""
+        self.broken = True
+        self._on_broken()
+        await asyncio.sleep(pause_s)
+        self.broken = False
+
+
+def _jobs_of(max_jobs: int) -> int:
+    """How many jobs a process gets: up to a fifth less, so that not all are replaced together. -1 is any number."""
+    return random.randint(max_jobs - max_jobs // 5, max_jobs) if max_jobs else -1  # noqa: S311
