@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import orjson
 
 from workers.model_host.connection import Connection
-from workers.model_host.failures import again, described, is_retry, message_of
+from workers.model_host.failures import again, described, is_retry
 from workers.model_host.frames import AGAIN, ERROR, EXIT, LOADED, NOT_FOUND, RESULT
 from workers.model_host.guardian import fork_model
+from workers.telemetry.tracebacks import message_of
 
 if TYPE_CHECKING:
     from types import FrameType

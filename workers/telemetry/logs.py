@@ -1,10 +1,15 @@
-"""The log format of all processes: one line per record, on stderr, with UTC times."""
+"""The log format of all processes: one line per record, on stderr, with UTC times and bounds."""
 
 from __future__ import annotations
 
 import logging
 import sys
 from datetime import UTC, datetime
+from typing import Any
+
+from workers.telemetry.tracebacks import cut, traceback_of
+
+_MAX_LINE_CHARS = 4000
 
 
 class LineFormatter(logging.Formatter):
@@ -12,6 +17,15 @@ class LineFormatter(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """The line, its message cut to 4,000 characters."""
+        record.message = cut(record.message, _MAX_LINE_CHARS)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        """The traceback, each message in it cut to 2,000 characters."""
+        return traceback_of(ei[1]) if ei[1] is not None else super().formatException(ei)
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
         """The record's time as RFC 3339 says, in UTC, with milliseconds."""

@@ -1,8 +1,12 @@
-"""What a log says of an exception, with bounds: a message may quote an input of many megabytes."""
+"""What is told of an exception, whatever its class and its message are like, with bounds.
+
+A message may quote an input of many megabytes, and `str` of an exception may raise another.
+"""
 
 from __future__ import annotations
 
 import traceback
+from typing import Any
 
 MAX_MESSAGE_CHARS = 2000
 _MAX_TRACEBACK_CHARS = 50_000
@@ -11,6 +15,26 @@ _MAX_TRACEBACK_CHARS = 50_000
 def cut(text: str, most: int = MAX_MESSAGE_CHARS) -> str:
     """The text, its end replaced by a count of what is missing if it has more than `most` characters."""
     return text if len(text) <= most else f"{text[:most]}... ({len(text) - most} more characters)"
+
+
+def name_of(error: Any) -> str:
+    """The name of its class, cut to 2,000 characters."""
+    # A metaclass may have another idea of `__name__`.
+    return shown(type.__dict__["__name__"].__get__(type(error)) or "Exception")
+
+
+def message_of(error: Any) -> str:
+    """Its message, cut to 2,000 characters."""
+    try:
+        return shown(str(error))
+    except BaseException:  # noqa: BLE001
+        return "(an error whose message can't be made)"
+
+
+def shown(text: str) -> str:
+    """The first 2,000 characters, as text that can be written as JSON."""
+    # `str` itself, as a class derived from it may do anything. Lone surrogates are no JSON.
+    return str.encode(str.__getitem__(text, slice(MAX_MESSAGE_CHARS)), errors="replace").decode()
 
 
 def traceback_of(error: BaseException) -> str:

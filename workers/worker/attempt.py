@@ -13,6 +13,7 @@ import orjson
 from arq.worker import Retry, RetryJob
 
 from workers.model_host.errors import ModelAskedAgain, ModelCrashed, ModelRaised, ModelUnavailable
+from workers.telemetry.tracebacks import message_of, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -163,7 +164,7 @@ class Attempt:
             return Stopped(self.stop_reason or "shutdown")
         if not ready:
             # The job is not to blame, and has not run.
-            failed = Failed("JobHookFailed", f"on_job_start failed: {type(error).__name__}: {error}")
+            failed = Failed("JobHookFailed", f"on_job_start failed: {name_of(error)}: {message_of(error)}")
             logger.error("job %s: %s", self.job.id, failed.message, exc_info=raised)
             return Again(_defer_ms(error, self.job.attempt), failed) if retry_jobs else failed
         if isinstance(error, asyncio.CancelledError):
@@ -177,7 +178,7 @@ class Attempt:
         if retry_jobs and isinstance(error, Retry | RetryJob | ModelCrashed):
             return Again(_defer_ms(error, self.job.attempt), _reason(error))
         logger.warning("job %s failed", self.job.id, exc_info=error)
-        return Failed(type(error).__name__, str(error))
+        return Failed(name_of(error), message_of(error))
 
 
 def _defer_ms(error: BaseException, attempt: int) -> int:
@@ -192,7 +193,7 @@ def _reason(error: BaseException) -> Failed:
     if isinstance(cause, ModelAskedAgain):
         why = f": {cause}" if str(cause) else ""
     else:
-        why = f": {type(cause).__name__}: {cause}" if cause is not None else ""
+        why = f": {name_of(cause)}: {message_of(cause)}" if cause is not None else ""
     return Failed(type(error).__name__, f"the function asked for another attempt{why}")
 
 
