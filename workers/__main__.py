@@ -1,6 +1,6 @@
 """`python -m workers`: one worker process that runs the model.
 
-Exit codes: 0 stopped on demand, 1 failed (the log says why), 2 a bad setting.
+Exit codes: 0 stopped on demand, 1 failed (the log says why), 2 a bad setting, 3 the model can't be loaded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from workers.kubernetes.deletion_cost import PodSettings, keep_deletion_cost
 from workers.model_host.errors import ModelLoadFailed, ModelNotFound
 from workers.predict import STOP_S, load_model, predict
 from workers.secrets import hide_secrets
-from workers.settings import BAD_SETTING, WorkerSettings, load
+from workers.settings import BAD_SETTING, LOAD_FAILED, WorkerSettings, load
 from workers.telemetry.logs import configure_logging
 from workers.telemetry.probe_site import ProbeFailed
 from workers.worker import Worker
@@ -54,7 +54,7 @@ async def run(settings: WorkerSettings, pod: PodSettings) -> int:
         return BAD_SETTING
     except ModelLoadFailed as error:
         logger.error("%s", error)
-        return 1
+        return LOAD_FAILED
     except Exception:
         logger.critical("the worker can't go on", exc_info=True)
         return 1

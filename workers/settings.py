@@ -24,6 +24,7 @@ LogLevel = Annotated[
 ]
 
 BAD_SETTING = 2  # exit code of a process that will not start, however often
+LOAD_FAILED = 3  # exit code of a worker whose model does not load: another start may help, but not at once
 _MOST_SHOWN_CHARS = 100
 _CREDENTIALS = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?.*@", re.DOTALL)
 _SECRET_OPTIONS = re.compile(r"((?:user|pass)\w*=)[^&#]*", re.IGNORECASE)

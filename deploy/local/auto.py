@@ -9,12 +9,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from deploy.local.processes import describe_exit
 from deploy.local.server import StartError
 from workers.scaler.loop import Scaler
 from workers.scaler.settings import ACTUATION_S
 from workers.scaler.surroundings import ObservationError, ReplicasSeen, SoleLeader
-from workers.settings import BAD_SETTING
+from workers.settings import BAD_SETTING, LOAD_FAILED
 from workers.stream import is_unavailable
 
 if TYPE_CHECKING:
@@ -155,11 +154,12 @@ class Fleet:
         if worker.stopping:
             return
         if code == BAD_SETTING:
-            raise StartError(f"{worker.child.name} can't start ({describe_exit(code)})")
-        lived_long = time.monotonic() - began_s > _LONG_LIFE_S
+            raise StartError(f"{worker.child.name} can't start ({worker.child.describe_end()})")
+        # Loading in vain may take long.
+        lived_long = time.monotonic() - began_s > _LONG_LIFE_S and code != LOAD_FAILED
         self._pause_s = _LEAST_PAUSE_S if lived_long else min(_MOST_PAUSE_S, max(_LEAST_PAUSE_S, 2 * self._pause_s))
         self._not_before_s = time.monotonic() + self._pause_s
-        self._say(f"{worker.child.name} ended ({describe_exit(code)}), no other starts for {self._pause_s:g} s")
+        self._say(f"{worker.child.name} ended ({worker.child.describe_end()}), no other starts for {self._pause_s:g} s")
 
     async def _stop(self, worker: _Worker) -> None:
         if not await worker.child.stop(self._patience_s):

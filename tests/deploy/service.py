@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -32,6 +33,15 @@ class RunCommand(LoggedProcess):
         """Itself and all below it."""
         top = psutil.Process(self.pid)
         return [top, *top.children(recursive=True)]
+
+    def parts(self, name: str) -> list[psutil.Process]:
+        """Those that run `python -m NAME` at this moment."""
+        found = []
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.cmdline()[-2:] == ["-m", name]:
+                    found.append(process)
+        return found
 
     def interrupt(self, number: signal.Signals = signal.SIGINT) -> int:
         """Sends the signal, checks that no process is left, and returns the exit code."""

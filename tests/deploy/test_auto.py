@@ -32,7 +32,7 @@ QUICK = {
 
 def workers(service: RunCommand) -> list[psutil.Process]:
     """The processes that run `python -m workers`."""
-    return [process for process in service.processes() if process.cmdline()[-2:] == ["-m", "workers"]]
+    return service.parts("workers")
 
 
 def until_workers(service: RunCommand, count: int) -> None:
@@ -95,7 +95,7 @@ def test_dead_worker_is_replaced(tmp_path: Path) -> None:
 def test_model_that_is_not_there_stops_all(tmp_path: Path) -> None:
     with RunCommand(tmp_path, **QUICK | {"MODEL": "nowhere:Model", "MIN_REPLICAS": "1"}) as service:
         assert service.reap(PATIENCE_S) == 1
-        assert "error: worker-1 can't start (exit code 2)" in service.text
+        assert "error: worker-1 can't start (exit code 2: bad setting MODEL: " in service.text
 
 
 @pytest.mark.parametrize(("name", "value"), [("WORKERS", "many"), ("MAX_REPLICAS", "0"), ("LATE_COST", "0")])

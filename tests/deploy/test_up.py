@@ -43,7 +43,7 @@ def service(tmp_path: Path) -> Iterator[RunCommand]:
 
 def part(service: RunCommand, module: str) -> psutil.Process:
     """The process that runs `python -m MODULE`."""
-    [found] = [process for process in service.processes() if process.cmdline()[-2:] == ["-m", module]]
+    [found] = service.parts(module)
     return found
 
 
@@ -245,3 +245,31 @@ def test_no_part_shows_its_secrets_and_all_that_a_model_started_dies_with_the_ru
 
         service.reap(PATIENCE_S)
         assert gone(below) == []
+
+
+@pytest.mark.parametrize("workers", ["1", "auto"])
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ("nomodule:X", "ModuleNotFoundError: No module named 'nomodule'"),
+        ("tests.workers.models:ImportsLate", "ModuleNotFoundError: No module named 'a_module_that_is_not_installed'"),
+    ],
+)
+def test_a_model_that_is_not_there_is_named_in_the_last_line(
+    tmp_path: Path, workers: str, model: str, reason: str
+) -> None:
+    with RunCommand(tmp_path, MODEL=model, WORKERS=workers) as service:
+        if workers == "auto":
+            service.wait_for("leadtime ", "| ready: ")
+            ask(f"{service.base}/push?input=hello", "POST")
+        assert service.reap(PATIENCE_S) == 1
+        assert service.text.splitlines()[-1].startswith(
+            "error: worker-1 can't start (exit code 2: bad setting MODEL: the model "
+            f"{model} could not be loaded: {reason}"
+        )
+
+
+def test_a_model_that_does_not_load_is_named_when_its_worker_starts_again(tmp_path: Path) -> None:
+    with RunCommand(tmp_path, MODEL="tests.workers.models:Unloadable") as service:
+        service.wait_for("worker-1 ended (exit code 3: the model", "ValueError: no weights here), starts again in 1 s")
+        service.wait_for("worker-1 ended (exit code 3: the model", "starts again in 2 s")

@@ -71,6 +71,9 @@ class Scripted:
         """Raises an exception of that class: one of `ODD`, or Python's own."""
         raise (ODD.get(name) or getattr(builtins, name))(*arguments)
 
+    def raise_it_long(self, size: int) -> NoReturn:
+        raise ValueError("x" * size)
+
     def close_and_fail(self, first: int, last: int) -> NoReturn:
         """Closes file descriptors, then raises."""
         os.closerange(first, last + 1)
@@ -358,6 +361,11 @@ class Unloadable:
 
     def predict(self, input: Any) -> Any:  # noqa: A002
         raise NotImplementedError
+
+
+class ImportsLate(Unloadable):
+    def __init__(self) -> None:
+        import a_module_that_is_not_installed  # type: ignore[import-not-found]  # noqa: F401
 
 
 class Exits(Unloadable):

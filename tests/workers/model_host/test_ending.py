@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from tests.processes import LoggedProcess
 from tests.workers.model_host.tools import PATIENCE_S, children, do, eventually, gone, make, running, told
 from workers.model_host.errors import ModelCrashed
 
@@ -211,16 +211,12 @@ def test_all_of_it_dies_with_the_worker(ending: Path, tmp_path: Path) -> None:
     """Also with a worker that is killed, and a model that would not end by itself."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-c", PARENT, str(tmp_path / "daemon")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as parent:
-        try:
-            assert parent.stdout is not None
-            model = int(parent.stdout.readline())
-            wait_until((tmp_path / "daemon").exists)
-            daemon = int((tmp_path / "daemon").read_text())
-            guardian = psutil.Process(model).ppid()
-            assert not gone(daemon)
-        finally:
-            parent.kill()
+    with LoggedProcess(command, environment, tmp_path / "parent.log") as parent:
+        wait_until(lambda: parent.text.endswith("\n") and (tmp_path / "daemon").exists())
+        model, daemon = int(parent.text), int((tmp_path / "daemon").read_text())
+        guardian = psutil.Process(model).ppid()
+        assert not gone(daemon)
+        parent.send(signal.SIGKILL)
     wait_until(lambda: all(map(gone, (guardian, model, daemon))))
 
 

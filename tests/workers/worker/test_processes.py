@@ -185,7 +185,7 @@ async def test_a_model_that_never_loads_ends_the_worker(
 ) -> None:
     await push(one_stream, "predict", b'["x"]')
     with WorkerProcess(tmp_path, one_settings, MODEL=f"{MODELS}:Unloadable") as worker:
-        assert await worker.code() == 1
+        assert await worker.code() == 3
     last = worker.text.splitlines()[-1]
     assert last.endswith(f"the model {MODELS}:Unloadable could not be loaded: ValueError: no weights here")
     counts = await one_stream.counts()
@@ -200,6 +200,7 @@ async def test_a_model_that_never_loads_ends_the_worker(
         ("MODEL", "nope:X", "the model nope:X could not be loaded: ModuleNotFoundError: No module named 'nope'"),
         ("MODEL", f"{MODELS}:X", f"AttributeError: module '{MODELS}' has no attribute 'X'"),
         ("MODEL", "tests.workers.unimportable:X", "No module named 'a_module_that_is_not_installed' (/"),
+        ("MODEL", f"{MODELS}:ImportsLate", f"{MODELS}:ImportsLate could not be loaded: ModuleNotFoundError: No module"),
         ("MODEL", f"{MODELS}:NoPredict", f"{MODELS}:NoPredict has no method predict"),
         ("READY_FILE", "/no/such/folder/ready", "bad setting READY_FILE='/no/such/folder/ready': its folder"),
         ("PROBE_PORT", "TAKEN", "can't listen there: Address already in use"),
