@@ -14,6 +14,7 @@ import uvloop
 from arq.worker import func
 from redis.exceptions import AuthenticationError
 
+from workers.init import leave_pid_1
 from workers.kubernetes.deletion_cost import PodSettings, keep_deletion_cost
 from workers.model_host.errors import ModelLoadFailed, ModelNotFound
 from workers.predict import STOP_S, load_model, predict
@@ -66,6 +67,7 @@ async def run(settings: WorkerSettings, pod: PodSettings) -> int:
 
 def main() -> None:
     """Reads the settings and runs."""
+    leave_pid_1()
     settings, pod = load(WorkerSettings), load(PodSettings)
     hide_secrets()
     configure_logging(settings.log_level)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 from typing import TYPE_CHECKING, TextIO
 
-from workers.model_host.frames import HEAD, JOB, OUT_OF_MEMORY, FrameError, FrameReader, pack
+from workers.model_host.frames import JOB, MAX_BODY_BYTES, OUT_OF_MEMORY, FrameError, FrameReader, pack
 from workers.telemetry.tracebacks import traceback_of
 
 if TYPE_CHECKING:
     import mmap
     import socket
 
-_ALL_SIGNALS = signal.valid_signals()
+_FIRST_READ_BYTES = 65_536
+_NEXT_READ_BYTES = 1_048_576
 
 
 class Connection:
@@ -32,6 +32,7 @@ class Connection:
         self._identity = self._identity_now()
         self._job = 0
         self._answered = False
+        self._reader = FrameReader(MAX_BODY_BYTES)
         self._out_of_memory = pack(0, self._pid, OUT_OF_MEMORY)  # made while there is memory
         self.log: TextIO | None = None
         with contextlib.suppress(OSError):
@@ -56,16 +57,21 @@ class Connection:
 
     def receive(self) -> bytes | None:
         """The next job's input; None at the connection's end. Raises FrameError."""
-        head = self._read(HEAD.size)
-        if head is None:
-            return None
-        body = self._read(HEAD.unpack(head)[0])
-        if body is None:
-            return None
-        reader = FrameReader(len(body))
-        reader.expect(self._job + 1)
-        frame = reader.feed(head + body)
-        if frame is None or frame.kind != JOB:
+        if not self._is_open:
+            os._exit(1)
+        self._reader.expect(self._job + 1)
+        most_bytes = _FIRST_READ_BYTES
+        while True:
+            try:
+                data = self._socket.recv(most_bytes)
+            except ConnectionError:
+                return None
+            if not data:
+                return None
+            if (frame := self._reader.feed(data)) is not None:
+                break
+            most_bytes = _NEXT_READ_BYTES
+        if frame.kind != JOB:
             raise FrameError("not a job")
         self._job += 1
         self._answered = False
@@ -107,33 +113,13 @@ class Connection:
     def _send(self, frame: bytes) -> None:
         if not self.is_ours or self._answered:
             os._exit(1)
-        # A handler of the model that raises must not cut the frame in two.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
         self._answered = True
-        try:
-            if self._is_open:
-                self._socket.sendall(frame)
-            else:
-                if len(frame) <= len(self._last_words):
-                    self._last_words[: len(frame)] = frame
-                os._exit(1)
-        except BaseException:  # noqa: BLE001 - the worker has died, or another thread's signal came
+        if not self._is_open:
+            if len(frame) <= len(self._last_words):
+                self._last_words[: len(frame)] = frame
             os._exit(1)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-    def _read(self, size: int) -> bytes | None:
-        """So many bytes; None at the connection's end."""
-        data = bytearray(size)
-        view = memoryview(data)
-        at = 0
-        while at < size:
-            try:
-                if not self._is_open:
-                    os._exit(1)
-                count = self._socket.recv_into(view[at:])
-            except ConnectionError:
-                return None
-            if not count:
-                return None
-            at += count
-        return bytes(data)
+        try:
+            # If a signal handler of the model raises meanwhile, the frame may be cut: nothing is sent after it then.
+            self._socket.sendall(frame)
+        except OSError:  # the worker has died
+            os._exit(1)
