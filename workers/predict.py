@@ -7,10 +7,10 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from workers.model_host.errors import ModelTimedOut
 from workers.model_host.host import ModelHost
+from workers.wire.encode import encode_exactly
+from workers.wire.result import EncodedResult
 
 if TYPE_CHECKING:
     from workers.settings import WorkerSettings
@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 STOP_S = 30.0
 
 
-async def predict(ctx: dict[Any, Any], input: Any) -> orjson.Fragment:  # noqa: A002
-    """Runs the model on one JSON value; the result is the JSON that `Model.predict` returned.
+async def predict(ctx: dict[Any, Any], input: Any) -> EncodedResult:  # noqa: A002
+    """Runs the model on one JSON value; the result is what `Model.predict` returned, as JSON.
 
     Raises ModelTimedOut after JOB_TIMEOUT_S, when the process has been stopped: as after a crash, the job is
     tried again if it has attempts left.
@@ -35,11 +35,11 @@ async def predict(ctx: dict[Any, Any], input: Any) -> orjson.Fragment:  # noqa: 
     logger.info("job %s: attempt %d starts", ctx["job_id"], ctx["job_try"])
     try:
         async with asyncio.timeout(timeout_s):
-            result = await host.predict(orjson.dumps(input))
+            result = await host.predict(encode_exactly(input))
     except TimeoutError:
         raise ModelTimedOut(f"the model took longer than {timeout_s:g} s, and its process was stopped") from None
     logger.info("job %s: answered in %.3g s", ctx["job_id"], time.monotonic() - started_s)
-    return orjson.Fragment(result)
+    return EncodedResult.unpacked(result)
 
 
 async def load_model(ctx: dict[Any, Any]) -> None:

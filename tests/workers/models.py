@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 
 class Scripted:
@@ -87,8 +89,8 @@ class Scripted:
         while True:
             eaten.append(bytearray(10_000_000))
 
-    def no_json(self) -> set[int]:
-        return {1}
+    def no_json(self) -> list[bytes]:
+        return [b"\xff"]
 
     def long(self, size: int) -> str:
         return "x" * size
@@ -187,3 +189,26 @@ class Meets:
         while len(list(folder.iterdir())) < input:
             time.sleep(0.02)
         return {"output": sorted(path.name for path in folder.iterdir()), "input": input}
+
+
+def nested_tuples(depth: int) -> Any:
+    value: Any = ()
+    for _ in range(depth - 1):
+        value = (value,)
+    return value
+
+
+class Odd:
+    """Returns a value that JSON can't say, or not as it is, by its name in `VALUES`; any other input as it is."""
+
+    VALUES: ClassVar[dict[str, Any]] = {
+        "nan": {"scores": [0.5, math.nan], "output": None},
+        "nan list": [math.inf, 1],
+        "decimal": {1: Decimal("1.50"), "set": {1}},
+        "deep tuple": nested_tuples(255),
+        "bytes": {"image": [b"x"]},
+        "surrogate": "a\ud800",
+    }
+
+    def predict(self, input: Any) -> Any:  # noqa: A002
+        return self.VALUES.get(input, input) if isinstance(input, str) else input

@@ -6,7 +6,7 @@ input as JSON. Back: a byte that tells the kind, then the body.
 | kind | body | meaning |
 | --- | --- | --- |
 | `L` | - | the model is loaded (once, first) |
-| `R` | JSON | what `predict` returned |
+| `R` | JSON, as `EncodedResult.packed` | what `predict` returned |
 | `E` | JSON, `[type, message]` | the constructor (the process then ends) or `predict` raised |
 | `M` | - | out of memory; the process then ends |
 | `N` | text | there is no such model: trying again won't help; the process then ends |
@@ -27,6 +27,10 @@ import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
+
+from workers.wire.decode import loads
+from workers.wire.encode import encode_result
+from workers.wire.limits import NotJson
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,16 +153,16 @@ def _connected() -> Iterator[None]:
 
 
 def _run(model: Any, data: bytes, max_result_bytes: int) -> bytes:
-    result = model.predict(orjson.loads(data))
+    result = model.predict(loads(data))
     try:
-        body = orjson.dumps(result, option=orjson.OPT_SERIALIZE_NUMPY)
-    except TypeError as error:
+        encoded = encode_result(result)
+    except NotJson as error:
         message = f"predict returned a {type(result).__name__} that can't be written as JSON: {error}"
         return _failure("TypeError", message)
-    if len(body) > max_result_bytes:
-        message = f"the result is {len(body)} bytes of JSON, {max_result_bytes} are allowed"
+    if len(encoded.body) > max_result_bytes:
+        message = f"the result is {len(encoded.body)} bytes of JSON, {max_result_bytes} are allowed"
         return _failure("ResultTooLarge", message)
-    return frame(RESULT, body)
+    return frame(RESULT, encoded.packed())
 
 
 def _error(error: Exception) -> bytes:
