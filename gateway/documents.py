@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from workers.wire.decode import loads
+from workers.wire.encode import encode_exactly
+from workers.wire.limits import NotJson
+
 if TYPE_CHECKING:
+    from collections.abc import Set
+
     from workers.stream import JobView
+
+# Where the service's members are if the model returned one of the same name; with more underscores if it has this too.
+JOB_MEMBER = "_job"
+
+_UNREADABLE = b'{"warnings":[{"pointer":"/output","detail":"the stored result is no JSON, and is shown as a text"}]}'
 
 
 def status_document(view: JobView) -> dict[str, Any]:
@@ -25,21 +36,53 @@ def status_document(view: JobView) -> dict[str, Any]:
     }
 
 
-def data_document(view: JobView) -> dict[str, Any] | None:
-    """The `output` and `input` that `predict` returned, and the latency in seconds from push to finish.
+def data_document(view: JobView) -> orjson.Fragment | None:
+    """What `predict` returned, with `id`, `latency` (seconds from push to finish), `input` and perhaps `warnings`.
 
-    None if the job has no result. A result that is no object with `output` is itself the output; the input is null.
+    None if the job has no result. The result's own bytes are in it: no number is written anew.
     """
-    if view.result is None or view.finished_ms is None:
-        return None
-    result = orjson.loads(view.result)
-    shaped = isinstance(result, dict) and "output" in result
-    return {
-        "output": result["output"] if shaped else result,
-        "input": result.get("input") if shaped else None,
-        "latency": (view.finished_ms - view.queued_ms) / 1000,
-        "id": view.id,
-    }
+    return None if view.result is None else _beside_result(view, view.result, {"id": view.id})
+
+
+def pushed_document(view: JobView) -> dict[str, Any] | orjson.Fragment:
+    """The answer to a push that waited: the status document, with the data document's members if there is a result."""
+    status = status_document(view)
+    return status if view.result is None else _beside_result(view, view.result, status)
+
+
+def _beside_result(view: JobView, result: bytes, service: dict[str, Any]) -> orjson.Fragment:
+    """The result's members, or `output` for one that is no object, and beside them the service's."""
+    notes = view.notes
+    try:
+        value = loads(result)
+    except NotJson:  # nothing that this release writes
+        value, result, notes = None, orjson.dumps(result.decode(errors="replace")), _UNREADABLE
+    is_object = isinstance(value, dict)
+    names: Set[str] = value.keys() if is_object else {"output"}
+    members = [result.strip()[1:-1].strip() if is_object else b'"output":' + result]
+    service = service | {"latency": ((view.finished_ms or view.queued_ms) - view.queued_ms) / 1000}
+    if "input" not in names and b'"input":' not in notes:
+        service["input"] = None
+    if names.isdisjoint(service) and names.isdisjoint(("warnings", JOB_MEMBER)):
+        members.append(notes[1:-1])
+    else:
+        service = _apart(service, loads(notes) if notes else {}, names)
+    members.append(orjson.dumps(service)[1:-1])
+    return orjson.Fragment(b"{%b}" % b",".join(filter(None, members)))
+
+
+def _apart(service: dict[str, Any], noted: dict[str, Any], taken: Set[str]) -> dict[str, Any]:
+    """The service's members under names that are not taken: each that is free, and all of them in one object."""
+    if "warnings" in noted:
+        service = service | {"warnings": noted["warnings"]}
+    holder = JOB_MEMBER
+    while holder in taken:
+        holder = "_" + holder
+    apart = {name: member for name, member in service.items() if name not in taken}
+    apart[holder] = {name: member for name, member in service.items() if name != "input"}
+    if "input" in noted:
+        apart["input"] = orjson.Fragment(encode_exactly(noted["input"]))
+    return apart
 
 
 def _time(ms: int | None) -> str | None:

@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from gateway.documents import data_document, status_document
+from gateway.documents import data_document, pushed_document, status_document
 from gateway.http.body import read_args
 from gateway.http.errors import Problem, unavailable
 from gateway.http.idempotency import read_key
@@ -50,8 +50,7 @@ async def push(context: Context, request: HttpRequest) -> Response:
             view = None
     if view is None:
         return _accepted(job_id, headers)
-    document = status_document(view) | (data_document(view) or {})
-    return JsonResponse(document, 200 if view.status.ended else 202, _with_location(headers, job_id))
+    return JsonResponse(pushed_document(view), 200 if view.status.ended else 202, _with_location(headers, job_id))
 
 
 async def _accept(context: Context, job: NewJob) -> str:

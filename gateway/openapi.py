@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gateway.documents import JOB_MEMBER
 from gateway.http.idempotency import MAX_KEY_CHARS
 from workers import __version__
 from workers.stream import Status
+from workers.wire.limits import MAX_INT_DIGITS, MAX_NESTING, MAX_WARNINGS
 
 if TYPE_CHECKING:
     from gateway.settings import GatewaySettings
@@ -45,22 +47,45 @@ _STATUS_PROPERTIES: Document = {
     },
 }
 _DATA_PROPERTIES: Document = {
-    "output": {"description": "what the model answered"},
-    "input": {"description": "the input, as the model returned it"},
-    "latency": {"type": "number", "minimum": 0, "description": "seconds from push to finish"},
     "id": _ID,
+    "latency": {"type": "number", "minimum": 0, "description": "seconds from push to finish"},
+    "input": {"description": "as the model returned it; otherwise as it was pushed"},
+}
+_MORE_DATA_PROPERTIES: Document = {
+    "output": {"description": "as the model returned it: a member of its object, or the value if it is no object"},
+    "warnings": {
+        "type": "array",
+        "maxItems": MAX_WARNINGS + 1,
+        "items": _object(
+            {
+                "pointer": {"type": "string", "description": "JSON pointer (RFC 6901) into what the model returned"},
+                "detail": {"type": "string", "description": "what was changed, such as NaN became null"},
+            }
+        ),
+    },
 }
 _SCHEMAS: Document = {
     "JobError": _ERROR,
-    "Pushed": _object({"id": _ID}, additionalProperties=False),
+    "Pushed": _object({"id": _ID}, additionalProperties=False, description="accepted"),
     "Job": _object(_STATUS_PROPERTIES, additionalProperties=False),
-    "PushedJob": _object(
-        {**_STATUS_PROPERTIES, **_DATA_PROPERTIES},
-        list(_STATUS_PROPERTIES),
-        additionalProperties=False,
-        description="a job; with output, input and latency once it is finished",
+    "FinishedJob": _object(
+        {**_STATUS_PROPERTIES, **_DATA_PROPERTIES, **_MORE_DATA_PROPERTIES},
+        [*_STATUS_PROPERTIES, *_DATA_PROPERTIES],
+        additionalProperties=True,
+        description="a job with its result: all members that the model returned, and the service's",
     ),
-    "Result": _object(_DATA_PROPERTIES, additionalProperties=False),
+    "Result": _object(
+        {**_DATA_PROPERTIES, **_MORE_DATA_PROPERTIES},
+        list(_DATA_PROPERTIES),
+        additionalProperties=True,
+        description="all members that the model returned, and the service's",
+    ),
+    "ResultApart": _object(
+        {JOB_MEMBER: {"description": "all of the service's members"}},
+        additionalProperties=True,
+        description="a result with members that are named as the service's: they are the model's, and the service's "
+        f"are in `{JOB_MEMBER}` (which gets more underscores in front if the model returned that, too)",
+    ),
     "Changed": _object({"id": _ID, "status": _STATUS}, additionalProperties=False),
     "Health": _object({"status": {"const": "ok"}}, additionalProperties=False),
     "Problem": _object(
@@ -152,14 +177,20 @@ def _push(settings: GatewaySettings) -> Document:
         ],
         "requestBody": {
             "required": False,
-            "description": f"any JSON value but an empty string, {settings.max_input_bytes} bytes at most",
+            "description": f"any JSON value but an empty string, {settings.max_input_bytes} bytes at most, nested at "
+            f"most {MAX_NESTING} deep, with integers of at most {MAX_INT_DIGITS} digits",
             "content": {"application/json": {"schema": {"not": {"const": ""}}}},
         },
         "responses": {
-            "200": _answer("the job has ended within the wait", _ref("PushedJob"), {**_LOCATION, **_APPLIED}),
+            # In this order: a generated client takes the first that has all that it needs.
+            "200": _answer(
+                "the job has ended within the wait",
+                {"anyOf": [_ref("FinishedJob"), _ref("Job"), _ref("ResultApart")]},
+                {**_LOCATION, **_APPLIED},
+            ),
             "202": _answer(
-                "accepted: the job's id, and its status after a wait",
-                {"anyOf": [_ref("Pushed"), _ref("PushedJob")]},
+                "accepted: after a wait the job's status, otherwise its id",
+                {"anyOf": [_ref("Job"), _ref("Pushed")]},
                 {**_LOCATION, **_APPLIED},
             ),
             "400": _problem("no input, two inputs, no JSON, a bad wait, or a bad Idempotency-Key"),
@@ -191,7 +222,8 @@ def _job_paths() -> Document:
                 "operationId": "data",
                 "summary": "A job's result",
                 "responses": {
-                    "200": _answer("the result", _ref("Result"), _APPLIED), **_BAD_WAIT, **result_missing, **_AWAY,
+                    "200": _answer("the result", {"anyOf": [_ref("Result"), _ref("ResultApart")]}, _APPLIED),
+                    **_BAD_WAIT, **result_missing, **_AWAY,
                 },
             }
         },

@@ -80,9 +80,14 @@ def _record(letter: DeadLetter) -> dict[str, Any]:
         "attempts": letter.attempts,
         "error": letter.error,
         "age_s": _age_s(letter),
-        "args": orjson.Fragment(letter.args),
-        "kwargs": orjson.Fragment(letter.kwargs or b"{}"),
+        "args": _one_line(letter.args),
+        "kwargs": _one_line(letter.kwargs or b"{}"),
     }
+
+
+def _one_line(json: bytes) -> orjson.Fragment:
+    # Line ends in JSON are between its parts: in its texts they are escaped.
+    return orjson.Fragment(b" ".join(json.splitlines()))
 
 
 def _lines(letter: DeadLetter) -> str:

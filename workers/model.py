@@ -1,7 +1,7 @@
 """The toy model: replace this file with yours.
 
 Any class of this shape works: a blocking constructor that loads, and a blocking `predict` that takes one
-JSON value and returns `{"output": ..., "input": ...}`. It runs in a process of its own, so it may hold
+JSON value and returns another, such as `{"output": ..., "input": ...}`. It runs in a process of its own, so it may hold
 the GIL, crash or be stopped without harm to anything but the job at hand.
 """
 

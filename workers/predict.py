@@ -6,12 +6,13 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from arq.worker import Retry
 
 from workers.model_host.errors import ModelAskedAgain
 from workers.model_host.host import ModelHost
 from workers.model_host.options import ModelOptions
+from workers.wire.encode import encode_exactly
+from workers.wire.result import EncodedResult
 
 if TYPE_CHECKING:
     from workers.settings import WorkerSettings
@@ -23,8 +24,8 @@ logger = logging.getLogger(__name__)
 STOP_S = 30.0
 
 
-async def predict(ctx: dict[Any, Any], input: Any) -> orjson.Fragment:  # noqa: A002
-    """Runs the model on one JSON value; the result is the JSON that `Model.predict` returned.
+async def predict(ctx: dict[Any, Any], input: Any) -> EncodedResult:  # noqa: A002
+    """Runs the model on one JSON value; the result is what `Model.predict` returned, as JSON.
 
     Raises ModelTimedOut after JOB_TIMEOUT_S, when the process has been stopped: as after a crash, the job is
     tried again if it has attempts left. Raises arq's Retry if the model did.
@@ -34,11 +35,11 @@ async def predict(ctx: dict[Any, Any], input: Any) -> orjson.Fragment:  # noqa: 
     started_s = time.monotonic()
     logger.info("job %s: attempt %d starts", ctx["job_id"], ctx["job_try"])
     try:
-        result = await host.predict(orjson.dumps(input), worker.settings.job_timeout_s)
+        result = await host.predict(encode_exactly(input), worker.settings.job_timeout_s)
     except ModelAskedAgain as error:
         raise Retry(None if error.defer_ms is None else error.defer_ms / 1000) from error
     logger.info("job %s: answered in %.3g s", ctx["job_id"], time.monotonic() - started_s)
-    return orjson.Fragment(result)
+    return EncodedResult.unpacked(result)
 
 
 async def load_model(ctx: dict[Any, Any]) -> None:

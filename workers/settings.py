@@ -53,7 +53,7 @@ class StreamSettings(BaseSettings):
         86_400.0, description="how long an ended job's record and result are kept"
     )
     idempotency_s: Annotated[float, Field(ge=1, le=31_536_000)] = Field(
-        86_400.0, description="how long an Idempotency-Key is remembered"
+        86_400.0, description="how long an Idempotency-Key is remembered, at most as long as its job"
     )
     max_backlog: Annotated[int, Field(ge=1)] = Field(
         100_000, description="jobs waiting, running and deferred above which pushes are refused"

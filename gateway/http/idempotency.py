@@ -6,9 +6,9 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-import orjson
-
 from gateway.http.errors import Problem
+from workers.wire.decode import loads
+from workers.wire.encode import canonical
 
 if TYPE_CHECKING:
     from gateway.http.request import HttpRequest
@@ -21,7 +21,8 @@ def read_key(request: HttpRequest, owner: str, args: bytes) -> tuple[str, str]:
     """The push's idempotency key and the fingerprint of its input, both as SHA-256 in hex; empty without the header.
 
     The header is that of the IETF draft "The Idempotency-Key HTTP Header Field". Two owners may use the same key
-    without meeting. Inputs that differ only in the order of their members are the same. Raises Problem 400.
+    without meeting. Inputs are the same if they differ only in the order of members, in white space, or in how a
+    number is spelled that a model would get as the same number. Raises Problem 400.
     """
     if request.header(b"idempotency-key") is None:
         return "", ""
@@ -29,5 +30,5 @@ def read_key(request: HttpRequest, owner: str, args: bytes) -> tuple[str, str]:
     if len(keys) > 1 or not _KEY.fullmatch(keys[0].strip()):
         raise Problem(400, f"Idempotency-Key must be given once, as 1 to {MAX_KEY_CHARS} printable ASCII characters")
     key = hashlib.sha256(f"{owner} {keys[0].strip()}".encode()).hexdigest()
-    value = orjson.dumps(orjson.loads(args), option=orjson.OPT_SORT_KEYS)
-    return key, hashlib.sha256(value).hexdigest()
+    [value] = loads(args)
+    return key, hashlib.sha256(b"[%b]" % canonical(value)).hexdigest()

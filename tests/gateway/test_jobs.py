@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import orjson
+import pytest
 
 from tests.gateway.service import GatewayProcess, get, problem, push, status_of
 from workers.stream import Finish, Stream
@@ -71,12 +73,70 @@ async def test_cancel_and_retry(http: aiohttp.ClientSession, stream: Stream) -> 
     assert (await problem(await http.post(f"/retry/{job_id}")))[0] == 409
 
 
-async def test_a_result_of_another_shape_is_the_output(http: aiohttp.ClientSession, stream: Stream) -> None:
+@pytest.mark.parametrize("result", [b"[1,2]", b"null", b'"text"', b"18446744073709551616", b" [1] "])
+async def test_a_result_that_is_no_object_is_the_output(
+    http: aiohttp.ClientSession, stream: Stream, result: bytes
+) -> None:
+    data = await finished(http, stream, result)
+    assert data["output"] == json.loads(result)
+    assert (data["input"], data["latency"] >= 0) == (None, True)
+
+
+@pytest.mark.parametrize("result", [b"{}", b" { } ", b'{"label":"cat","n":18446744073709551616}', b'{"a":{"id":1}}'])
+async def test_a_result_that_is_an_object_keeps_all_its_members(
+    http: aiohttp.ClientSession, stream: Stream, result: bytes
+) -> None:
+    data = await finished(http, stream, result, b'{"input":[1e2, 18446744073709551616]}')
+    assert set(data) - set(json.loads(result)) == {"id", "latency", "input"}
+    assert {name: data[name] for name in json.loads(result)} == json.loads(result)
+    assert data["input"] == [100.0, 2**64]
+
+
+async def test_the_services_members_give_way_to_the_models(http: aiohttp.ClientSession, stream: Stream) -> None:
+    notes = b'{"input":18446744073709551616,"warnings":[{"pointer":"/warnings/0","detail":"NaN became null"}]}'
+
+    data = await finished(http, stream, b'{"id":1,"warnings":[null],"_job":2}', notes)
+
+    service = data["__job"]
+    assert {**data, "latency": 0} == {
+        "id": 1,
+        "warnings": [None],
+        "_job": 2,
+        "__job": service,
+        "input": 2**64,
+        "latency": 0,
+    }
+    assert set(service) == {"id", "latency", "warnings"}
+    assert service["warnings"] == [{"pointer": "/warnings/0", "detail": "NaN became null"}]
+
+
+@pytest.mark.parametrize("result", [b"[" * 900 + b"]" * 900, b'{"output":' + b"[" * 400 + b"]" * 400 + b"}"])
+async def test_a_result_of_an_older_release_is_served_however_deep(
+    http: aiohttp.ClientSession, stream: Stream, result: bytes
+) -> None:
+    data = await finished(http, stream, result, as_text=True)
+    assert data.startswith(b"{" + (b'"output":' if result.startswith(b"[") else b"") + result.strip(b"{}"))
+
+
+@pytest.mark.parametrize("result", [b"{", b"[NaN]", b'"\xff"', b"[" * 5000 + b"]" * 5000])
+async def test_a_result_that_is_no_json_is_shown_as_a_text(
+    http: aiohttp.ClientSession, stream: Stream, result: bytes
+) -> None:
+    data = await finished(http, stream, result)
+    assert data["output"] == result.decode(errors="replace")
+    assert data["warnings"][0]["detail"] == "the stored result is no JSON, and is shown as a text"
+
+
+async def finished(
+    http: aiohttp.ClientSession, stream: Stream, result: bytes, notes: bytes = b"", as_text: bool = False
+) -> Any:
+    """The data document of a job with this result, its integers exact."""
     job_id = await push(http)
     await stream.claim("w", 1)
-    await stream.finish("w", [Finish(job_id, 1, "finished", b"[1,2]", 60_000)])
-    data = await get(http, f"/data/{job_id}")
-    assert (data["output"], data["input"]) == ([1, 2], None)
+    await stream.finish("w", [Finish(job_id, 1, "finished", result, 60_000, notes)])
+    async with http.get(f"/data/{job_id}") as response:
+        assert response.status == 200
+        return await response.read() if as_text else await response.json()
 
 
 async def test_a_job_that_is_not_there(http: aiohttp.ClientSession) -> None:

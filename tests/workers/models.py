@@ -8,6 +8,7 @@ import builtins
 import contextlib
 import ctypes
 import hashlib
+import math
 import multiprocessing
 import os
 import signal
@@ -16,9 +17,10 @@ import subprocess
 import sys
 import threading
 import time
+from decimal import Decimal
 from multiprocessing import shared_memory
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 
 class Scripted:
@@ -192,8 +194,8 @@ class Scripted:
         while True:
             eaten.append(bytearray(10_000_000))
 
-    def no_json(self) -> set[int]:
-        return {1}
+    def no_json(self) -> list[bytes]:
+        return [b"\xff"]
 
     def long(self, size: int) -> str:
         return "x" * size
@@ -428,3 +430,26 @@ class Meets:
         while len(list(folder.iterdir())) < input:
             time.sleep(0.02)
         return {"output": sorted(path.name for path in folder.iterdir()), "input": input}
+
+
+def nested_tuples(depth: int) -> Any:
+    value: Any = ()
+    for _ in range(depth - 1):
+        value = (value,)
+    return value
+
+
+class Odd:
+    """Returns a value that JSON can't say, or not as it is, by its name in `VALUES`; any other input as it is."""
+
+    VALUES: ClassVar[dict[str, Any]] = {
+        "nan": {"scores": [0.5, math.nan], "output": None},
+        "nan list": [math.inf, 1],
+        "decimal": {1: Decimal("1.50"), "set": {1}},
+        "deep tuple": nested_tuples(255),
+        "bytes": {"image": [b"x"]},
+        "surrogate": "a\ud800",
+    }
+
+    def predict(self, input: Any) -> Any:  # noqa: A002
+        return self.VALUES.get(input, input) if isinstance(input, str) else input

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -70,6 +71,15 @@ async def test_list(stream: Stream, worker_settings: WorkerSettings, capsys: pyt
         "args": ["a \x1b[31mred\n error"],
         "kwargs": {"k": 1},
     }
+
+
+async def test_a_payload_of_several_lines_is_one_line(
+    stream: Stream, worker_settings: WorkerSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await fail(stream, worker_settings, [b'[{\n  "a": 18446744073709551616,\r\n  "b": "c\\n"\n}]'], b"")
+    assert await run(worker_settings, "list", "--json") == 0
+    [line] = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["args"] == [{"a": 2**64, "b": "c\n"}]
 
 
 async def test_none(worker_settings: WorkerSettings, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,10 +8,12 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-import orjson
 from arq.jobs import Job, JobResult, JobStatus, ResultNotFound
 
 from workers.stream import NewJob, PipelinedRedis, Status, Stream, connect
+from workers.wire.decode import loads
+from workers.wire.encode import encode_exactly
+from workers.wire.limits import NotJson
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -56,9 +58,9 @@ class JobClient(PipelinedRedis):
             raise RuntimeError("use either 'defer_until' or 'defer_by' or neither, not both")
         new = NewJob(
             _job_id or uuid.uuid4().hex,
-            orjson.dumps(args),
+            _json(args),
             function=function,
-            kwargs=orjson.dumps(kwargs) if kwargs else b"",
+            kwargs=_json(kwargs) if kwargs else b"",
             defer_ms=_defer_ms(_defer_until, _defer_by),
         )
         pushed = await self.stream.push(new)
@@ -99,7 +101,7 @@ class StreamJob(Job):
                     raise ResultNotFound("there is no such job, or its result was not kept")
                 match view.status:
                     case Status.FINISHED:
-                        return orjson.loads(view.result or b"null")
+                        return loads(view.result or b"null")
                     case Status.FAILED:
                         error = view.error or {}
                         raise JobFailed(f"{error.get('type')}: {error.get('message')}")
@@ -121,6 +123,13 @@ class StreamJob(Job):
     async def result_info(self) -> JobResult | None:
         """Not supported: use `view`."""
         raise NotImplementedError("use view()")
+
+
+def _json(arguments: Any) -> bytes:
+    try:
+        return encode_exactly(arguments)
+    except NotJson as error:
+        raise TypeError(f"the arguments can't be written as JSON: {error}") from None
 
 
 def _defer_ms(until: datetime | None, by: int | float | timedelta | None) -> int:
@@ -145,8 +154,8 @@ def failed_result(queue_name: str, job: Claimed, error_type: str, message: str) 
     now = datetime.now(UTC)
     return JobResult(
         function=job.function,
-        args=tuple(orjson.loads(job.args)),
-        kwargs=orjson.loads(job.kwargs) if job.kwargs else {},
+        args=tuple(loads(job.args)),
+        kwargs=loads(job.kwargs) if job.kwargs else {},
         job_try=job.attempt,
         enqueue_time=datetime.fromtimestamp(job.queued_ms / 1000, UTC),
         score=job.queued_ms,

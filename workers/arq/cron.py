@@ -57,7 +57,12 @@ class Schedule:
         # The key, not the id, makes it once: a cron job's record is usually gone as soon as it ends.
         key = f"cron:{job.name}:{round(due.timestamp() * 1000)}" if job.unique else ""
         new = NewJob(
-            job.job_id or uuid.uuid4().hex, b"[]", function=job.name, idempotency_key=key, fingerprint=key and "cron"
+            job.job_id or uuid.uuid4().hex,
+            b"[]",
+            function=job.name,
+            idempotency_key=key,
+            fingerprint=key and "cron",
+            outlives_job=True,
         )
         pushed = await self._outage.call(lambda: self._stream.push(new), "pushing a cron job")
         if pushed.outcome == "full":

@@ -22,6 +22,9 @@ from workers.model_host.failures import again, described, is_retry
 from workers.model_host.frames import AGAIN, ERROR, EXIT, LOADED, NOT_FOUND, RESULT
 from workers.model_host.guardian import fork_model
 from workers.telemetry.tracebacks import message_of
+from workers.wire.decode import loads
+from workers.wire.encode import encode_result
+from workers.wire.limits import NotJson
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -134,16 +137,16 @@ def _serve(connection: Connection, model: Any, max_result_bytes: int) -> None:
 
 
 def _run(model: Any, data: bytes, max_result_bytes: int) -> tuple[bytes, bytes]:
-    result = model.predict(orjson.loads(data))
+    result = model.predict(loads(data))
     try:
-        body = orjson.dumps(result, option=orjson.OPT_SERIALIZE_NUMPY)
-    except TypeError as error:
+        encoded = encode_result(result)
+    except NotJson as error:
         message = f"predict returned a {type(result).__name__} that can't be written as JSON: {error}"
-        return ERROR, described(TypeError(message))
-    if len(body) > max_result_bytes:
-        message = f"the result is {len(body)} bytes of JSON, {max_result_bytes} are allowed"
+        return ERROR, described(message, "TypeError")
+    if len(encoded.body) > max_result_bytes:
+        message = f"the result is {len(encoded.body)} bytes of JSON, {max_result_bytes} are allowed"
         return ERROR, described(message, "ResultTooLarge")
-    return RESULT, body
+    return RESULT, encoded.packed()
 
 
 def _exit_of(error: SystemExit) -> tuple[int, str]:

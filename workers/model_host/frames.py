@@ -14,7 +14,7 @@ A frame is a head and a body. The head's numbers are big-endian:
 | --- | --- | --- | --- |
 | `J` | worker | JSON | the input of a job |
 | `L` | model | - | the model is loaded (once, first) |
-| `R` | model | JSON | what `predict` returned |
+| `R` | model | JSON, as `EncodedResult.packed` | what `predict` returned |
 | `E` | model | JSON, `[type, message]` | the constructor (the process then ends) or `predict` raised |
 | `A` | model | JSON, `[defer_ms or null, reason]` | `predict` asked for another attempt |
 | `X` | model | JSON, `[code, message]` | `sys.exit` was called; the process then ends |

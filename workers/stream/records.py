@@ -32,7 +32,10 @@ class Status(StrEnum):
 
 
 class NewJob(NamedTuple):
-    """A job to push. `args` is a JSON array, `kwargs` a JSON object or empty; neither is parsed here."""
+    """A job to push. `args` is a JSON array, `kwargs` a JSON object or empty; neither is parsed here.
+
+    An idempotency key counts for `idempotency_s`, but not after the job's record has gone, unless it `outlives_job`.
+    """
 
     id: str
     args: bytes
@@ -42,6 +45,7 @@ class NewJob(NamedTuple):
     idempotency_key: str = ""
     fingerprint: str = ""
     defer_ms: int = 0
+    outlives_job: bool = False
 
     def encoded(self) -> EncodedJob:
         """What `push` in push.lua takes for a job: id, function, args, owner, options.
@@ -60,6 +64,8 @@ class NewJob(NamedTuple):
         if self.idempotency_key:
             options["idempotency_key"] = self.idempotency_key
             options["fingerprint"] = self.fingerprint
+            if self.outlives_job:
+                options["outlives_job"] = True
         if self.defer_ms:
             options["defer_ms"] = self.defer_ms
         return orjson.dumps(options)
@@ -122,18 +128,25 @@ class Claimed(NamedTuple):
 
 
 class Finish(NamedTuple):
-    """An attempt's outcome: `body` is the result or the error as JSON; `keep_ms` 0 keeps nothing, -1 for ever."""
+    """An attempt's outcome: `body` is the result or the error as JSON; `keep_ms` 0 keeps nothing, -1 for ever.
+
+    `notes` is kept beside a result: a JSON object with the pushed `input` and with `warnings`, or empty.
+    """
 
     id: str
     attempt: int
     status: Literal["finished", "failed"]
     body: bytes
     keep_ms: int
+    notes: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job's record. Times are the server's, in ms since the epoch. `ahead` is an upper bound, if queued."""
+    """A job's record. Times are the server's, in ms since the epoch. `ahead` is an upper bound, if queued.
+
+    `notes` are the result's (see `Finish`); they come with the result, and are empty if there are none.
+    """
 
     id: str
     status: Status
@@ -145,13 +158,14 @@ class JobView:
     error: dict[str, Any] | None
     ahead: int | None
     result: bytes | None
+    notes: bytes = b""
 
     @classmethod
     def from_reply(cls, job_id: str, reply: Sequence[Any] | None) -> JobView | None:
         """Reads the reply of `view` for one job; None if there is no such job."""
         if not reply:
             return None
-        status, owner, attempts, queued, started, finished, error, ahead, result = reply
+        status, owner, attempts, queued, started, finished, error, ahead, result, notes = reply
         return cls(
             id=job_id,
             status=Status(status.decode()),
@@ -163,6 +177,7 @@ class JobView:
             error=orjson.loads(error) if error else None,
             ahead=int(ahead) if ahead != b"" else None,
             result=result or None,
+            notes=notes,
         )
 
 

@@ -130,7 +130,7 @@ class Stream:
         """
         args: list[str | bytes | int] = [worker]
         for finish in finishes:
-            args += (finish.id, finish.attempt, finish.status, finish.keep_ms, finish.body)
+            args += (finish.id, finish.attempt, finish.status, finish.keep_ms, finish.body, finish.notes)
         return [reply == b"done" for reply in await self._call("finish", *args)]
 
     async def defer(self, worker: str, job_id: str, attempt: int, defer_ms: int) -> bool:

@@ -14,6 +14,10 @@ from arq.worker import Retry, RetryJob
 
 from workers.model_host.errors import ModelAskedAgain, ModelCrashed, ModelRaised, ModelUnavailable
 from workers.telemetry.tracebacks import message_of, name_of
+from workers.wire.decode import loads
+from workers.wire.encode import encode, encode_exactly
+from workers.wire.limits import NotJson
+from workers.wire.result import EncodedResult, notes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -33,9 +37,10 @@ _MAX_MESSAGE_CHARS = 2000
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The function returned; `body` is its result as JSON."""
+    """The function returned; `body` is its result as JSON, `notes` what is kept beside it (`workers.wire.result`)."""
 
     body: bytes
+    notes: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +144,8 @@ class Attempt:
             if before is not None:
                 await before(ctx)
                 ready = True
-            args = orjson.loads(job.args)
-            kwargs = orjson.loads(job.kwargs) if job.kwargs else {}
+            args = loads(job.args)
+            kwargs = loads(job.kwargs) if job.kwargs else {}
             result = await function.coroutine(ctx, *args, **kwargs)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
             return self._outcome_of(error, ready, timeout_s, retry_jobs)
@@ -153,7 +158,7 @@ class Attempt:
             while self._cancels and self.task is not None:
                 self._cancels -= 1
                 self.task.uncancel()
-        return _done(result, max_result_bytes)
+        return self._done(result, max_result_bytes)
 
     def _outcome_of(self, raised: BaseException, ready: bool, timeout_s: float | None, retry_jobs: bool) -> Outcome:
         error = raised
@@ -180,6 +185,27 @@ class Attempt:
         logger.warning("job %s failed", self.job.id, exc_info=error)
         return Failed(name_of(error), message_of(error))
 
+    def _done(self, result: Any, max_result_bytes: int) -> Outcome:
+        if isinstance(result, EncodedResult):
+            body, warnings = result.body, result.warnings
+            input_json = b"" if result.has_input else _input_of(self.job)
+        else:
+            try:
+                body, found = encode(result)
+            except NotJson as error:
+                return Failed("TypeError", f"the result can't be written as JSON: {error}")
+            warnings, input_json = orjson.dumps(found) if found else b"", b""
+        if len(body) > max_result_bytes:
+            return Failed("ResultTooLarge", f"the result is {len(body)} bytes of JSON, {max_result_bytes} are allowed")
+        if warnings:
+            logger.warning("job %s: its result is not quite what was returned: %s", self.job.id, warnings.decode())
+        return Done(body, notes(warnings, input_json))
+
+
+def _input_of(job: Claimed) -> bytes:
+    """The one argument of a job of the model, as it was pushed."""
+    return encode_exactly(loads(job.kwargs)["input"]) if job.args == b"[]" else job.args[1:-1]
+
 
 def _defer_ms(error: BaseException, attempt: int) -> int:
     defer_ms = error.defer_score if isinstance(error, Retry) else None
@@ -195,13 +221,3 @@ def _reason(error: BaseException) -> Failed:
     else:
         why = f": {name_of(cause)}: {message_of(cause)}" if cause is not None else ""
     return Failed(type(error).__name__, f"the function asked for another attempt{why}")
-
-
-def _done(result: Any, max_result_bytes: int) -> Outcome:
-    try:
-        body = orjson.dumps(result)
-    except TypeError as error:
-        return Failed("TypeError", f"the result can't be written as JSON: {error}")
-    if len(body) > max_result_bytes:
-        return Failed("ResultTooLarge", f"the result is {len(body)} bytes of JSON, {max_result_bytes} are allowed")
-    return Done(body)

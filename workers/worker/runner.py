@@ -50,7 +50,7 @@ class Runner:
         self._concluding: set[asyncio.Task[Any]] = set()
         # A callback for each finish: a future would cost more than the rest of it.
         self._finishes: Batcher[Finish, bool] = Batcher(
-            self._send, size_of=lambda finish: len(finish.body), resends_singly=True
+            self._send, size_of=lambda finish: len(finish.body) + len(finish.notes), resends_singly=True
         )
         self._empty = asyncio.Event()
         self._empty.set()
@@ -227,7 +227,9 @@ class Runner:
         job = attempt.job
         plan = self._functions.plans.get(job.function)
         status: Literal["finished", "failed"] = "finished" if isinstance(outcome, Done) else "failed"
-        finish = Finish(job.id, job.attempt, status, outcome.body, plan.keep_ms if plan else self._functions.keep_ms)
+        keep_ms = plan.keep_ms if plan else self._functions.keep_ms
+        notes = outcome.notes if isinstance(outcome, Done) else b""
+        finish = Finish(job.id, job.attempt, status, outcome.body, keep_ms, notes)
         self._finishes.put(finish, partial(self._recorded, attempt, outcome, recorded, finish))
 
     async def _send(self, finishes: Sequence[Finish]) -> Sequence[bool]:

@@ -97,8 +97,8 @@ class QueueModel:
 
     def push(self, new: NewJob) -> Pushed:
         """Accepts a job, unless its idempotency key or id is known or the backlog is full."""
-        if new.idempotency_key in self.idempotency:
-            fingerprint, job_id = self.idempotency[new.idempotency_key]
+        fingerprint, job_id = self.idempotency.get(new.idempotency_key, ("", ""))
+        if job_id in self.records:
             return Pushed("existing", job_id) if fingerprint == new.fingerprint else Pushed("conflict", new.id)
         if new.id in self.records:
             return Pushed("existing", new.id)

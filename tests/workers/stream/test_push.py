@@ -128,12 +128,30 @@ async def test_an_idempotency_key_of_two_gateways_is_one_job(stream: Stream, set
         await gateway.close()
 
 
-async def test_an_idempotency_key_outlives_its_job_and_ends_by_itself(stream: Stream, settings: StreamSettings) -> None:
-    pushed = await stream.push(new(idempotency_key="k", fingerprint="f"))
+async def test_an_idempotency_key_ends_with_its_jobs_record(stream: Stream) -> None:
+    first = await stream.push(new(idempotency_key="k", fingerprint="f"))
+    [job] = await stream.claim("w", 1)
+    await finish(stream, "w", [job])
+    assert await stream.push(new(idempotency_key="k", fingerprint="f")) == ("existing", first.id)
+    await stream.redis.delete(key(stream, f"job:{job.id}"))
+
+    second = await stream.push(new(idempotency_key="k", fingerprint="g"))
+
+    assert second.outcome == "accepted"
+    assert second.id != first.id
+    assert await stream.push(new(idempotency_key="k", fingerprint="g")) == ("existing", second.id)
+    assert (await stream.push(new(idempotency_key="k", fingerprint="f"))).outcome == "conflict"
+    assert (await stream.counts()).waiting == 1
+
+
+async def test_an_idempotency_key_that_outlives_its_job_ends_by_itself(
+    stream: Stream, settings: StreamSettings
+) -> None:
+    pushed = await stream.push(new(idempotency_key="k", fingerprint="f", outlives_job=True))
     [job] = await stream.claim("w", 1)
     await finish(stream, "w", [job])
     await stream.redis.delete(key(stream, f"job:{job.id}"))
-    again = await stream.push(new(idempotency_key="k", fingerprint="f"))
+    again = await stream.push(new(idempotency_key="k", fingerprint="f", outlives_job=True))
     assert again == ("existing", pushed.id)
     ttl_ms = await command(stream, "PTTL", key(stream, "idempotency:k"))
     assert settings.idempotency_s * 1000 - 60_000 < ttl_ms <= settings.idempotency_s * 1000

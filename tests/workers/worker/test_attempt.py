@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
@@ -12,6 +14,7 @@ from arq.worker import RetryJob, func
 
 from workers.model_host.errors import ModelCrashed, ModelRaised
 from workers.stream import Claimed
+from workers.wire.result import EncodedResult
 from workers.worker.attempt import Again, Attempt, Done, Failed, Stopped, retry_defer_ms
 
 if TYPE_CHECKING:
@@ -88,6 +91,44 @@ async def test_result_is_json() -> None:
         return {"a": a}
 
     assert await run(job, args=b"[1]") == Done(b'{"a":1}')
+
+
+def returning(value: Any) -> Coroutine:
+    async def job(ctx: dict[str, Any], *args: Any) -> Any:
+        return value
+
+    return job
+
+
+async def test_numbers_are_handed_on_digit_for_digit() -> None:
+    async def job(ctx: dict[str, Any], *args: Any) -> Any:
+        return args
+
+    digits = b"[18446744073709551616,-9223372036854775809,-0.0,0.1]"
+    assert await run(job, args=digits) == Done(digits)
+
+
+async def test_a_result_is_written_by_the_same_table_as_a_models(caplog: pytest.LogCaptureFixture) -> None:
+    assert await run(returning({1: {Decimal("1.50")}})) == Done(b'{"1":[1.50]}')
+    assert await run(returning([math.nan])) == Done(
+        b"[null]", b'{"warnings":[{"pointer":"/0","detail":"NaN became null"}]}'
+    )
+    assert "NaN became null" in caplog.text
+    assert await run(returning({"a": b"x"})) == Failed(
+        "TypeError", "the result can't be written as JSON: bytes, to be made a text first, for example by base64, at /a"
+    )
+
+
+async def test_a_models_result_is_kept_with_the_input_that_was_pushed() -> None:
+    pushed = b'[{"n": 1.0e2}]'
+    assert await run(returning(EncodedResult(b"[1]", False)), args=pushed) == Done(b"[1]", b'{"input":{"n": 1.0e2}}')
+    assert await run(returning(EncodedResult(b'{"input":1}', True)), args=pushed) == Done(b'{"input":1}')
+    long = Attempt(Claimed("id", "1-0", "job", b"[]", b'{"input":18446744073709551616}', 1, 0))
+
+    async def job(ctx: dict[str, Any], input: Any) -> EncodedResult:  # noqa: A002
+        return EncodedResult(b"1", False)
+
+    assert await run(job, attempt=long) == Done(b"1", b'{"input":18446744073709551616}')
 
 
 async def test_arguments_that_do_not_fit() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from datetime import datetime
 from signal import Signals
 from typing import TYPE_CHECKING, Any
@@ -240,6 +241,11 @@ async def test_a_job_enqueues_waits_for_and_aborts_others(stream: Stream, worker
         seen["missing"] = await StreamJob("missing", redis).status()
         with pytest.raises(ValueError, match="not supported"):
             await redis.enqueue_job("square", 1, _queue_name="other")
+        with pytest.raises(TypeError, match="NaN would become null, at /0/1"):
+            await redis.enqueue_job("square", [1, math.nan])
+        huge = await redis.enqueue_job("square", 2**64)
+        assert huge is not None
+        seen["huge"] = await huge.result(timeout=20)
         return result
 
     functions = [func(square, name="square"), func(parent, name="parent"), func(sleep, name="sleep")]
@@ -248,6 +254,7 @@ async def test_a_job_enqueues_waits_for_and_aborts_others(stream: Stream, worker
     assert (view.error, view.result) == (None, b"10")
     assert seen == {
         "again": None,
+        "huge": 2**128,
         "status": JobStatus.complete,
         "late": JobStatus.queued,
         "late aborted": True,

@@ -1,6 +1,6 @@
 -- How an attempt ends: finish, defer (a retry), release.
 
--- finish(worker, then 5 a job: id, attempt, 'finished'|'failed', keep_ms, result or error JSON)
+-- finish(worker, then 6 a job: id, attempt, 'finished'|'failed', keep_ms, result or error JSON, notes JSON or '')
 -- Acknowledges, deletes and publishes each job that the worker still holds and that has not ended.
 -- Replies per job: 'done' (also when this very finish was done before) | 'lost'.
 -- Costs a job: HMGET, HSET, HDEL and PEXPIRE (DEL if nothing is kept). Costs a call: TIME, XACK, XDEL, XINFO GROUPS,
@@ -9,8 +9,9 @@ local function finish(keys, argv)
   local k = keys_of(keys[1])
   local worker, now = argv[1], now_ms()
   local replies, remove, ended = {}, {}, {}
-  for i = 2, #argv, 5 do
+  for i = 2, #argv, 6 do
     local id, attempt, outcome, keep_ms, body = argv[i], argv[i + 1], argv[i + 2], tonumber(argv[i + 3]), argv[i + 4]
+    local notes = argv[i + 5]
     local job_key = k.job .. id
     local own, r = owns(k, worker, id, attempt)
     if own then
@@ -18,7 +19,12 @@ local function finish(keys, argv)
       local queued = r[6] or whole(entry_ms(entry))
       local finished = end_ms(now, queued)
       if outcome == 'finished' then
-        redis.call('HSET', job_key, 'status', 'finished', 'queued', queued, 'finished', finished, 'result', body)
+        if notes == '' then
+          redis.call('HSET', job_key, 'status', 'finished', 'queued', queued, 'finished', finished, 'result', body)
+        else
+          redis.call('HSET', job_key, 'status', 'finished', 'queued', queued, 'finished', finished, 'result', body,
+            'notes', notes)
+        end
         redis.call('HDEL', job_key, 'entry', 'seq')
         expire(job_key, keep_ms)
       else

@@ -8,7 +8,7 @@ local function ahead_of(k, id, seq, queue)
 end
 
 -- view(then pairs id, '1' with the result or '0' without): per job false, or
--- {status, owner, attempts, queued, started, finished, error, ahead, result}.
+-- {status, owner, attempts, queued, started, finished, error, ahead, result, notes}.
 -- Replies with fewer than asked for, but at least one, when the results fill a reply.
 local function view(keys, argv)
   local k = keys_of(keys[1])
@@ -32,11 +32,14 @@ local function view(keys, argv)
         end
         ahead = ahead_of(k, argv[i], seq, queue)
       end
-      local result = ''
-      if argv[i + 1] == '1' and status == 'finished' then result = redis.call('HGET', job_key, 'result') or '' end
-      bytes = bytes + #result
+      local result, notes = '', ''
+      if argv[i + 1] == '1' and status == 'finished' then
+        local kept = redis.call('HMGET', job_key, 'result', 'notes')
+        result, notes = kept[1] or '', kept[2] or ''
+      end
+      bytes = bytes + #result + #notes
       replies[#replies + 1] = { status or 'queued', r[2] or '', r[3] or '0',
-        queued or whole(entry_ms(entry)), r[5] or '', r[6] or '', r[7] or '', ahead, result }
+        queued or whole(entry_ms(entry)), r[5] or '', r[6] or '', r[7] or '', ahead, result, notes }
     end
   end
   return replies

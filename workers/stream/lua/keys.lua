@@ -16,7 +16,8 @@
 -- {q}:deferred         zset    job ids by due time; the payload is in the record     a member when it is due
 -- {q}:dead             stream  dead letters: id, function, args, kwargs, owner,      trimmed by age and length
 --                              attempts, error
--- {q}:idempotency:KEY  string  "fingerprint id" of the first push with that key      24 h after that push
+-- {q}:idempotency:KEY  string  "fingerprint id" of the first push with that key      24 h after that push; it counts
+--                                                                                    only while its job's record exists
 -- {q}:idle             zset    workers with free slots, by the time they were ready  a worker when it is woken, full
 --                                                                                    or handed a job
 -- {q}:worker:WORKER    hash    a worker's registration                               its heartbeat's expiry
@@ -33,7 +34,8 @@
 --
 -- Fields of a record: seq (place in the order of pushes), entry (in {q}:stream; in {q}:dead if the job failed), owner,
 -- queued (only if the entry's id does not tell the time of the push), attempts. From the first claim on: status (absent
--- means queued), worker, started, and at the end finished, and result or error (JSON). A deferred job keeps its
+-- means queued), worker, started, and at the end finished, and result or error (JSON). Beside a result there may be
+-- notes: a JSON object with the pushed input, if the result has none, and with warnings. A deferred job keeps its
 -- function, args and kwargs here.
 -- Fields of a registration that are read here: running, and takes (the library whose pushes may hand it a job).
 

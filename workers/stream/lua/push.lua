@@ -43,11 +43,11 @@ local function hand_over(k, id, entry, function_name, args, kwargs, queued)
 end
 
 -- push(max_backlog, idempotency_ms, then 5 a job: id, function, args, owner, options)
--- options: '' or JSON {kwargs, idempotency_key, fingerprint, defer_ms}.
+-- options: '' or JSON {kwargs, idempotency_key, fingerprint, outlives_job, defer_ms}.
 -- Replies per job: 'accepted' | 'full' | 'conflict' | 'existing ID'. Pushing an id again changes nothing.
--- Costs a job: EXISTS, XADD and HSET; HSET with an owner; GET and SET with an idempotency key; EXISTS, HSET and ZADD if
--- deferred. Costs a call: XINFO GROUPS, 2 XLEN, ZCARD, TIME, XPENDING if jobs run and none waits, and the waking or
--- handing over.
+-- Costs a job: EXISTS, XADD and HSET; HSET with an owner; GET and SET with an idempotency key, and EXISTS if it is
+-- known; EXISTS, HSET and ZADD if deferred. Costs a call: XINFO GROUPS, 2 XLEN, ZCARD, TIME, XPENDING if jobs run and
+-- none waits, and the waking or handing over.
 local function push(keys, argv)
   local k = keys_of(keys[1])
   local max_backlog, idempotency_ms = tonumber(argv[1]), argv[2]
@@ -63,8 +63,9 @@ local function push(keys, argv)
     if options and options.idempotency_key then
       idempotency_key = k.idempotency .. options.idempotency_key
       local first = redis.call('GET', idempotency_key)
-      if first then
-        local fingerprint, first_id = string.match(first, '^(%S*) (.*)$')
+      local fingerprint, first_id = string.match(first or '', '^(%S*) (.*)$')
+      -- A key stands for its job while the job's record is kept. After that the push is a new job.
+      if first_id and (options.outlives_job or redis.call('EXISTS', k.job .. first_id) == 1) then
         reply = fingerprint == options.fingerprint and 'existing ' .. first_id or 'conflict'
       end
     end
