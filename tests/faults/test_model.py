@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import orjson
+import psutil
 import pytest
 
+from tests.processes import LoggedProcess
 from tests.queues import opened, queue_name
 from tests.servers import free_port
 from tests.workers.service import PATIENCE_S, WorkerProcess, push, until, until_ended
@@ -129,3 +134,39 @@ async def test_a_broken_model_makes_its_worker_unready_and_its_jobs_wait(
 
 async def _is(status: Any, wanted: int) -> bool:
     return bool(await status == wanted)
+
+
+PARENT = """
+import asyncio, sys
+from workers.model_host.host import ModelHost
+from workers.model_host.options import ModelOptions
+
+async def main():
+    options = ModelOptions("tests.workers.models:Closing", load_timeout_s=20, memory_limit_bytes=0,
+                           max_result_bytes=1000, stop_grace_s=60)
+    host = ModelHost(options, 1, lambda n: None)
+    task = asyncio.create_task(host.run())
+    await host.loaded()
+    await host.predict(('["start_daemon", "%s"]' % sys.argv[1]).encode())
+    print((await host.predict(b'["pid"]')).decode(), flush=True)
+    await host.predict(b'["hang_on", "%s.on"]'.replace(b"%s", sys.argv[1].encode()))
+
+asyncio.run(main())
+"""
+
+
+async def test_all_that_a_model_started_dies_with_its_worker(tmp_path: Path) -> None:
+    """Also with a worker that is killed, and a model that would not end by itself."""
+    environment = {**os.environ, "ENDING_FILE": str(tmp_path / "ending")}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    daemon_file = tmp_path / "daemon"
+    command = [sys.executable, "-c", PARENT, str(daemon_file)]
+    with LoggedProcess(command, environment, tmp_path / "parent.log") as parent:
+        await until(lambda: parent.text.endswith("\n") and daemon_file.exists())
+        model, daemon = psutil.Process(int(parent.text)), psutil.Process(int(daemon_file.read_text()))
+        processes = [model, psutil.Process(model.ppid()), daemon]
+        assert psutil.wait_procs(processes, timeout=0)[0] == []
+
+        parent.send(signal.SIGKILL)
+
+        await until(lambda: not any(map(psutil.pid_exists, (process.pid for process in processes))))

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.workers.model_host.tools import do, eventually, gone, make, running
+from tests.workers.model_host.tools import ONE_LOOP, do, eventually, gone, make, running
 from workers.model_host.errors import ModelAskedAgain, ModelCrashed, ModelRaised
 
 if TYPE_CHECKING:
     from tests.workers.model_host.tools import Run
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+pytestmark = ONE_LOOP
 
 FORKS = ["returns", "raises", "exits", "runs out of memory", "forks again"]
 

@@ -6,20 +6,16 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
-from tests.processes import LoggedProcess
-from tests.workers.model_host.tools import PATIENCE_S, children, do, eventually, gone, make, running, told
+from tests.workers.model_host.tools import ONE_LOOP, children, do, eventually, gone, make, running, told
 from workers.model_host.errors import ModelCrashed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.workers.model_host.tools import Run
     from workers.model_host.host import ModelHost
 
@@ -27,7 +23,10 @@ CLOSING = "tests.workers.models:Closing"
 LONG_S = 30.0
 SHORT_S = 0.3
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only the process group goes along")
+pytestmark = [
+    ONE_LOOP,
+    pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only the process group goes along"),
+]
 
 
 @pytest.fixture
@@ -186,42 +185,3 @@ def test_cancels_of_a_model_with_a_pool_leave_no_process(run: Run, ending: Path,
             assert len(children()) == 2  # the model and its guardian
 
     run(scenario())
-
-
-PARENT = """
-import asyncio, sys
-from workers.model_host.host import ModelHost
-from workers.model_host.options import ModelOptions
-
-async def main():
-    options = ModelOptions("tests.workers.models:Closing", load_timeout_s=20, memory_limit_bytes=0,
-                           max_result_bytes=1000, stop_grace_s=60)
-    host = ModelHost(options, 1, lambda n: None)
-    task = asyncio.create_task(host.run())
-    await host.loaded()
-    await host.predict(('["start_daemon", "%s"]' % sys.argv[1]).encode())
-    print((await host.predict(b'["pid"]')).decode(), flush=True)
-    await host.predict(b'["hang_on", "%s.on"]'.replace(b"%s", sys.argv[1].encode()))
-
-asyncio.run(main())
-"""
-
-
-def test_all_of_it_dies_with_the_worker(ending: Path, tmp_path: Path) -> None:
-    """Also with a worker that is killed, and a model that would not end by itself."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-c", PARENT, str(tmp_path / "daemon")]
-    with LoggedProcess(command, environment, tmp_path / "parent.log") as parent:
-        wait_until(lambda: parent.text.endswith("\n") and (tmp_path / "daemon").exists())
-        model, daemon = int(parent.text), int((tmp_path / "daemon").read_text())
-        guardian = psutil.Process(model).ppid()
-        assert not gone(daemon)
-        parent.send(signal.SIGKILL)
-    wait_until(lambda: all(map(gone, (guardian, model, daemon))))
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.workers.model_host.tools import do, eventually, gone, make, running
+from tests.workers.model_host.tools import ONE_LOOP, do, eventually, gone, make, running
 from workers.model_host import slot as slot_module
 from workers.model_host.errors import ModelAskedAgain, ModelCrashed, ModelRaised, ModelTimedOut, ModelUnavailable
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from tests.workers.model_host.tools import Run
     from workers.model_host.host import ModelHost
+
+pytestmark = ONE_LOOP
 
 STICKY = "tests.workers.models:Sticky"
 FAILURES = 3

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import psutil
 import pytest
+import uvloop
 
 from workers.model_host.host import ModelHost
 from workers.model_host.options import ModelOptions
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     Run: TypeAlias = Callable[[Coroutine[Any, Any, None]], None]
 
+# For tests of what happens in the model's process: the worker's kind of loop is enough.
+ONE_LOOP = pytest.mark.parametrize("run", [uvloop.new_event_loop], ids=["uvloop"], indirect=True)
 SCRIPTED = "tests.workers.models:Scripted"
 MEGABYTE = 1_000_000
 PATIENCE_S = 20.0
