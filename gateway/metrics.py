@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
+    from gateway.http.budget import ByteBudget
     from workers.stream import Counts
 
 _BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -34,7 +35,8 @@ _STREAM_GAUGES = {
 class GatewayMetrics(Collector):
     """Counts this process's requests and pushes, and times the requests."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: ByteBudget) -> None:
+        self._budget = budget
         self._registry = ProcessRegistry()
         # Plain numbers: prometheus-client's counters would add 1 % to the time of a push.
         self._requests: Counter[tuple[str, str, int]] = Counter()
@@ -85,6 +87,17 @@ class GatewayMetrics(Collector):
             pushes.add_metric([outcome], count)
         yield pushes
         yield GaugeMetricFamily("leadtime_waiters", "Requests that wait for a job's end.", self._waiters)
+        yield GaugeMetricFamily(
+            "leadtime_buffered_bytes", "Held for clients that are slow to send or to read.", self._budget.held_bytes
+        )
+        cuts = CounterMetricFamily(
+            "leadtime_connections_cut",
+            "Connections that were cut off by reason: memory, write timeout, connections (too many).",
+            labels=["reason"],
+        )
+        for reason, count in self._budget.cuts.items():
+            cuts.add_metric([reason], count)
+        yield cuts
         yield GaugeMetricFamily(
             "leadtime_stream_reachable",
             "1 if the stream could be read for this very scrape.",
