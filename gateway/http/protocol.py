@@ -46,11 +46,17 @@ class _Life(Enum):
     LOST = auto()
 
 
+_ENDS = (_Life.LINGERING, _Life.LOST)
+
+
 class _Dropped(list[tuple[bytes, bytes]]):
     """Headers that nobody reads: a chunked body's trailers."""
 
     def append(self, _header: tuple[bytes, bytes]) -> None:
         """Drops it."""
+
+
+_DROPPED = _Dropped()
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -76,6 +82,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._is_half_closed = False
         self._linger_s = LINGER_S
+        self._idle_since_s = self.loop.time()
         self._socket: asyncio.Transport  # `transport` is what requests see of it
         self._watch: SendWatch
         self.flow: ReadFlow
@@ -160,13 +167,13 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.keep_alive = False
         elif self._life is _Life.OPEN:
-            self.timeout_keep_alive_handler()
+            self._end_if_idle()
 
     # what the parser calls
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        self.headers = _Dropped()
+        self.headers = _DROPPED
 
     def on_body(self, body: bytes) -> None:
         self._head_bytes = 0
@@ -176,7 +183,10 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return  # its body is still to come; see _parse
         self.scope = None
-        super().on_message_complete()
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
 
     # parsing
 
@@ -210,7 +220,6 @@ class LimitedProtocol(HttpToolsProtocol):
                 )
             )
             return
-        self._unset_keepalive_if_required()
         cycle = self.cycle
         if cycle is None or cycle.scope is not self.scope or cycle.response_complete:
             self._start_timer()
@@ -259,7 +268,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._out_bytes:
             self._out_bytes = 0
             self._hold()
-            self._socket.abort()
+            self._abort()
             return True
         if self._life is _Life.OPEN and (self.scope is not None or self._unread or self.pipeline):
             self._in_bytes = 0
@@ -270,6 +279,11 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _on_stall(self) -> None:
         self._budget.cuts["write timeout"] += 1
+        self._abort()
+
+    def _abort(self) -> None:
+        self._life = _Life.LINGERING
+        self._stop_timer()
         self._socket.abort()
 
     @property
@@ -277,9 +291,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """See `IdleConnection`."""
         if self._life is not _Life.OPEN or self._answering:
             return None
-        if self.timeout_keep_alive_task is not None:
-            return self.timeout_keep_alive_task.when() - self.timeout_keep_alive
-        return None if self._timer is None else self._timer.when() - self._shared.head_timeout_s
+        return self._idle_since_s if self._timer is None else self._timer.when() - self._shared.head_timeout_s
 
     def leave(self) -> None:
         """See `IdleConnection`."""
@@ -287,6 +299,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self._socket.close()
 
     # answering
+
+    @property
+    def _is_busy(self) -> bool:
+        return self._answering or self.scope is not None
 
     @property
     def _answering(self) -> bool:
@@ -298,20 +314,28 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
-        self._unset_keepalive_if_required()
         if self._timer is not None:
             self._stop_timer()
-        super()._start_asgi_task(cycle, app)
+        task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def on_response_complete(self) -> None:
         """Begins the next request, or waits for one, or ends the connection if it was to be ended."""
-        if self._life in (_Life.LINGERING, _Life.LOST):
+        if self._life in _ENDS:
             return
-        super().on_response_complete()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._idle_since_s = self.loop.time()
+            if self.timeout_keep_alive_task is None:
+                self._watch_idleness(self.timeout_keep_alive)
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if (
             self._in_bytes
-            or self.flow.has_enough
             or self.scope is not None
+            or self.flow.has_enough
             or self._is_half_closed
             or self._life is _Life.REFUSING
         ):
@@ -332,11 +356,9 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._is_half_closed and self.scope is not None:
             self._refuse(Problem(400, _ENDED))
         elif self._life is _Life.REFUSING or self._is_half_closed:
-            self._unset_keepalive_if_required()
             self._end()
         elif self.scope is not None:
             # Answered before it was whole. The rest is dropped, within the time of a head.
-            self._unset_keepalive_if_required()
             self._start_timer()
 
     # the end
@@ -346,10 +368,30 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refusal = None
         self._end()
 
-    def timeout_keep_alive_handler(self) -> None:
-        """Ends an idle connection, after a last look at what has arrived."""
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(_LAST_LOOK_S, self._end)
+    def _watch_idleness(self, delay_s: float) -> None:
+        # One timer for many requests: one for each would cost a twentieth of a push.
+        self.timeout_keep_alive_task = self.loop.call_later(delay_s, self._look_whether_idle)
+
+    def _look_whether_idle(self) -> None:
+        if self._life is not _Life.OPEN:
+            return
+        if self._is_busy:
+            self._watch_idleness(self.timeout_keep_alive)
+        elif (left_s := self._idle_since_s + self.timeout_keep_alive - self.loop.time()) > 0:
+            self._watch_idleness(left_s)
+        else:
+            self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        """Ends the connection after a last look at what has arrived: timers run before sockets are read."""
+        self.loop.call_later(_LAST_LOOK_S, self._end_unless_busy)
+
+    def _end_unless_busy(self) -> None:
+        if self._life is _Life.OPEN:
+            if self._is_busy:
+                self._watch_idleness(self.timeout_keep_alive)
+            else:
+                self._end()
 
     def _start_timer(self) -> None:
         if self._timer is None:
@@ -373,7 +415,6 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unread = b""
         self._refusal = None if self._drop_open_message() else problem
         if not self._answering:
-            self._unset_keepalive_if_required()
             self._end()
 
     def _drop_open_message(self) -> bool:
@@ -392,7 +433,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _end(self) -> None:
         """Sends the refusal if there is one, and nothing more; closes the connection when the client has read it."""
-        if self._life in (_Life.LINGERING, _Life.LOST):
+        if self._life in _ENDS:
             return
         self._life = _Life.LINGERING
         self._stop_timer()

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import ClientDisconnect
 
 from gateway.http.errors import Problem
-from gateway.http.request_id import new_request_id, safe_request_id
+from gateway.http.request_id import is_safe, new_request_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,9 +33,9 @@ class HttpRequest:
         self._receive = receive
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
         self.query, self._repeated = _parse(scope["query_string"])
-        own_id = safe_request_id(self._headers.get(b"x-request-id"))
-        self.has_own_id = own_id is not None
-        self.id = own_id or new_request_id()
+        own_id = self._headers.get(b"x-request-id")
+        self.has_own_id = own_id is not None and is_safe(own_id)
+        self.id: bytes = own_id if own_id is not None and self.has_own_id else new_request_id()
 
     def check_query(self, names: frozenset[str]) -> None:
         """Raises Problem 400 if the query has a parameter that is not one of `names`, or has one twice."""

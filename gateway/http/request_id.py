@@ -9,9 +9,9 @@ import re
 _SAFE = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
 
 
-def safe_request_id(value: bytes | None) -> bytes | None:
-    """The client's id, or None if it has sent none or one that is longer than 128 characters or not safe in a log."""
-    return value if value is not None and _SAFE.fullmatch(value) else None
+def is_safe(request_id: bytes) -> bool:
+    """Whether a client's id is 1 to 128 characters that are safe in a log."""
+    return _SAFE.fullmatch(request_id) is not None
 
 
 def new_request_id() -> bytes:
