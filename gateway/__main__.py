@@ -7,11 +7,13 @@ import gc
 import resource
 import signal
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from gateway.app import create_app, create_context
+from gateway.http.connections import Connections
 from gateway.http.protocol import LimitedProtocol
 from gateway.settings import GatewaySettings
 from workers.secrets import hide_secrets
@@ -42,11 +44,19 @@ class GatewayServer(uvicorn.Server):
 def server_of(settings: GatewaySettings) -> GatewayServer:
     """The gateway's HTTP server."""
     context = create_context(settings)
+    connections = Connections(
+        settings.head_timeout_s,
+        settings.write_timeout_s,
+        settings.max_connections,
+        context.budget,
+        context.metrics.turned_away,
+    )
     config = uvicorn.Config(
         create_app(context),
         host=settings.host,
         port=settings.port,
-        http=LimitedProtocol,
+        http=partial(LimitedProtocol, connections=connections),  # type: ignore[arg-type]
+        timeout_keep_alive=settings.keep_alive_s,  # type: ignore[arg-type]
         ws="none",
         loop="uvloop",
         log_level=settings.log_level.lower(),

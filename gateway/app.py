@@ -17,7 +17,9 @@ from starlette.routing import Route
 from gateway import health, jobs
 from gateway.context import Context
 from gateway.http.api_keys import ApiKeys
+from gateway.http.budget import ByteBudget
 from gateway.http.errors import error_response
+from gateway.http.request import HttpRequest
 from gateway.http.routing import HotPath, MeasuredEndpoint, SingleSlashes
 from gateway.metrics import GatewayMetrics
 from gateway.openapi import describe
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp
 
-    from gateway.http.request import HttpRequest
     from gateway.settings import GatewaySettings
 
 logger = logging.getLogger(__name__)
@@ -56,15 +57,18 @@ def create_context(settings: GatewaySettings) -> Context:
     stream = Stream(settings)
     api_keys = ApiKeys(settings.api_key_list())
     waiters = Waiters(stream, settings.max_waiters)
-    return Context(settings, stream, api_keys, waiters, GatewayMetrics(), describe(settings))
+    budget = ByteBudget(settings.max_buffered_bytes)
+    return Context(settings, stream, api_keys, waiters, GatewayMetrics(budget), budget, describe(settings))
 
 
 def create_app(context: Context) -> ASGIApp:
     """The gateway as an ASGI application. It starts without a server to keep the stream, and then answers 503."""
 
-    def route(method: str, path: str, respond: Callable[[Context, HttpRequest], Awaitable[Response]]) -> Route:
+    def route(
+        method: str, path: str, respond: Callable[[Context, HttpRequest], Awaitable[Response]], *parameters: str
+    ) -> Route:
         name = respond.__name__
-        endpoint = MeasuredEndpoint(name, partial(respond, context), context.metrics.answered)
+        endpoint = MeasuredEndpoint(name, partial(respond, context), frozenset(parameters), context.metrics.answered)
         return Route(path, endpoint, methods=[method])
 
     @contextlib.asynccontextmanager
@@ -81,17 +85,19 @@ def create_app(context: Context) -> ASGIApp:
             await end(*side)
             await context.stream.close()
 
-    async def turn_away(_request: Request, error: Exception) -> Response:
-        response = error_response(error)
+    async def turn_away(request: Request, error: Exception) -> Response:
+        request_id = HttpRequest(request.scope, request.receive).id
+        response = error_response(error, request_id)
+        response.raw_headers.append((b"x-request-id", request_id))
         context.metrics.turned_away(response.status_code)
         return response
 
-    push = route("POST", "/push", jobs.push)
+    push = route("POST", "/push", jobs.push, "input", "wait")
     app = Starlette(
         routes=[
             push,
-            route("GET", "/status/{id}", jobs.status),
-            route("GET", "/data/{id}", jobs.data),
+            route("GET", "/status/{id}", jobs.status, "wait"),
+            route("GET", "/data/{id}", jobs.data, "wait"),
             route("POST", "/cancel/{id}", jobs.cancel),
             route("POST", "/retry/{id}", jobs.retry),
             route("GET", "/healthz", health.healthz),

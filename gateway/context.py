@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gateway.http.api_keys import ApiKeys
+    from gateway.http.budget import ByteBudget
     from gateway.metrics import GatewayMetrics
     from gateway.settings import GatewaySettings
     from gateway.waiting import Waiters
@@ -22,4 +23,5 @@ class Context:
     api_keys: ApiKeys
     waiters: Waiters
     metrics: GatewayMetrics
+    budget: ByteBudget
     openapi: dict[str, Any]

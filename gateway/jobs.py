@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from gateway.context import Context
     from gateway.http.request import HttpRequest
+
+logger = logging.getLogger(__name__)
 
 _ID = re.compile("[A-Za-z0-9_.:-]{1,128}")
 _NO_JOB = "job not found"
@@ -38,9 +41,9 @@ async def push(context: Context, request: HttpRequest) -> Response:
     key, fingerprint = read_key(request, owner, args)
     job = NewJob(os.urandom(16).hex(), args, owner=owner, idempotency_key=key, fingerprint=fingerprint)
     if not wait_s:
-        return _accepted(await _accept(context, job), headers)
+        return _accepted(await _accept(context, request, job), headers)
     with context.waiters.place() as waiter:
-        job_id = await _accept(context, job)
+        job_id = await _accept(context, request, job)
         try:
             view = await context.waiters.view(waiter, request, job_id, wait_s, with_result=True)
         except Exception as error:
@@ -53,7 +56,7 @@ async def push(context: Context, request: HttpRequest) -> Response:
     return JsonResponse(pushed_document(view), 200 if view.status.ended else 202, _with_location(headers, job_id))
 
 
-async def _accept(context: Context, job: NewJob) -> str:
+async def _accept(context: Context, request: HttpRequest, job: NewJob) -> str:
     """The id of the job, or of the one that its idempotency key stands for. Raises Problem (422, 503)."""
     pushed = await context.stream.push(job)
     context.metrics.pushed(pushed.outcome)
@@ -61,7 +64,14 @@ async def _accept(context: Context, job: NewJob) -> str:
         raise unavailable("the backlog is full")
     if pushed.outcome == "conflict":
         raise Problem(422, "the Idempotency-Key was used with another input before")
+    _log(request, pushed.id, pushed.outcome)
     return pushed.id
+
+
+def _log(request: HttpRequest, job_id: str, done: str) -> None:
+    """Says what a request has done with a job, if its client has named it. Others would only fill the log."""
+    if request.has_own_id:
+        logger.info("request %s: job %s %s", request.id.decode(), job_id, done)
 
 
 def _accepted(job_id: str, headers: dict[str, str]) -> Response:
@@ -124,6 +134,7 @@ async def cancel(context: Context, request: HttpRequest) -> Response:
         raise Problem(404, _NO_JOB)
     if view.status.ended or outcome != Status.CANCELLED:
         raise Problem(409, f"the job has ended: it is {outcome}", id=view.id, job_status=outcome)
+    _log(request, view.id, outcome)
     return JsonResponse({"id": view.id, "status": Status.CANCELLED})
 
 
@@ -133,6 +144,7 @@ async def retry(context: Context, request: HttpRequest) -> Response:
     outcome = await context.stream.retry(view.id)
     match outcome:
         case "retried":
+            _log(request, view.id, outcome)
             return JsonResponse({"id": view.id, "status": Status.QUEUED}, 202, _with_location({}, view.id))
         case "missing":
             raise Problem(404, _NO_JOB)

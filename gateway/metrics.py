@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from functools import cache
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from prometheus_client import Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from workers.telemetry.registry import ProcessRegistry
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
+    from gateway.http.budget import ByteBudget
     from workers.stream import Counts
 
 _BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -31,23 +33,26 @@ _STREAM_GAUGES = {
 }
 
 
-class GatewayMetrics(Collector):
-    """Counts this process's requests and pushes, and times the requests."""
+class _Times:
+    """Requests by how long they took, one count for each of `_BOUNDS_S` and one for those above."""
+
+    __slots__ = ("counts", "sum_s")
 
     def __init__(self) -> None:
+        self.counts = [0] * (len(_BOUNDS_S) + 1)
+        self.sum_s = 0.0
+
+
+class GatewayMetrics(Collector):
+    """Counts this process's requests and pushes, and times the requests. `budget` is what connections hold."""
+
+    def __init__(self, budget: ByteBudget) -> None:
+        self._budget = budget
         self._registry = ProcessRegistry()
-        # Plain numbers: prometheus-client's counters would add 1 % to the time of a push.
+        # Plain numbers: prometheus-client's own would add a twentieth to the time of a push.
         self._requests: Counter[tuple[str, str, int]] = Counter()
         self._pushes: Counter[str] = Counter()
-        times = Histogram(
-            "leadtime_http_request_seconds",
-            "Time from a request's head to the end of its answer, waits included.",
-            ["endpoint"],
-            buckets=_BOUNDS_S,
-            registry=self._registry,
-        )
-        # `labels` costs more than `observe`. There are few endpoints, so the cache stays small.
-        self._times = cache(times.labels)
+        self._times: defaultdict[str, _Times] = defaultdict(_Times)
         self._waiters = 0
         self._stream: Counts | None = None
         self._registry.register(self)
@@ -59,7 +64,9 @@ class GatewayMetrics(Collector):
     def answered(self, endpoint: str, method: str, status: int, seconds: float) -> None:
         """Counts a request that reached an endpoint."""
         self._requests[endpoint, method, status] += 1
-        self._times(endpoint).observe(seconds)
+        times = self._times[endpoint]
+        times.sum_s += seconds
+        times.counts[bisect_left(_BOUNDS_S, seconds)] += 1
 
     def turned_away(self, status: int) -> None:
         """Counts a request that reached no endpoint. Its path and method are no labels: a client could make up any."""
@@ -71,13 +78,22 @@ class GatewayMetrics(Collector):
         return self._registry.text()
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics that are no histogram, for the registry."""
+        """All metrics but the process' own, for the registry."""
         requests = CounterMetricFamily(
             "leadtime_http_requests", "Answered requests.", labels=["endpoint", "method", "status"]
         )
         for (endpoint, method, status), count in self._requests.items():
             requests.add_metric([endpoint, method, str(status)], count)
         yield requests
+        times = HistogramMetricFamily(
+            "leadtime_http_request_seconds",
+            "Time from a request's head to the end of its answer, waits included.",
+            labels=["endpoint"],
+        )
+        for endpoint, measured in self._times.items():
+            bounds = [*map(floatToGoString, _BOUNDS_S), "+Inf"]
+            times.add_metric([endpoint], list(zip(bounds, accumulate(measured.counts), strict=True)), measured.sum_s)
+        yield times
         pushes = CounterMetricFamily(
             "leadtime_pushes", "Pushes by outcome: accepted, existing, conflict, full.", labels=["outcome"]
         )
@@ -85,6 +101,17 @@ class GatewayMetrics(Collector):
             pushes.add_metric([outcome], count)
         yield pushes
         yield GaugeMetricFamily("leadtime_waiters", "Requests that wait for a job's end.", self._waiters)
+        yield GaugeMetricFamily(
+            "leadtime_buffered_bytes", "Held for clients that are slow to send or to read.", self._budget.held_bytes
+        )
+        cuts = CounterMetricFamily(
+            "leadtime_connections_cut",
+            "Connections that were cut off by reason: memory, write timeout, connections (too many).",
+            labels=["reason"],
+        )
+        for reason, count in self._budget.cuts.items():
+            cuts.add_metric([reason], count)
+        yield cuts
         yield GaugeMetricFamily(
             "leadtime_stream_reachable",
             "1 if the stream could be read for this very scrape.",

@@ -24,6 +24,23 @@ class GatewaySettings(StreamSettings):
     body_timeout_s: Annotated[float, Field(gt=0, le=3600)] = Field(
         30.0, description="how long a client may take to send an input"
     )
+    head_timeout_s: Annotated[float, Field(gt=0, le=3600)] = Field(
+        20.0, description="how long a client may take to send a request's head"
+    )
+    keep_alive_s: Annotated[float, Field(gt=0, le=86_400)] = Field(
+        75.0, description="how long an idle connection is kept; longer than a proxy in front keeps its own"
+    )
+    write_timeout_s: Annotated[float, Field(gt=0, le=3600)] = Field(
+        30.0, description="a client that takes nothing of an answer for this long is cut off"
+    )
+    max_connections: Annotated[int, Field(ge=1)] = Field(
+        4_000, description="connections above which the longest idle is closed; if all are busy, new ones get 503"
+    )
+    max_buffered_bytes: Annotated[int, Field(ge=1)] = Field(
+        67_108_864,
+        description="what one gateway process holds for clients that are slow to send or to read; above it, those that "
+        "have been slow for longest are cut off; twice MAX_INPUT_BYTES or more",
+    )
     max_wait_s: Annotated[float, Field(ge=1, le=3600)] = Field(
         300.0, description="the longest `?wait=` a client may ask for"
     )
@@ -47,6 +64,15 @@ class GatewaySettings(StreamSettings):
                     f"key {number} is not {MIN_API_KEY_CHARS} or more printable ASCII characters without spaces"
                 )
         return value
+
+    @model_validator(mode="after")
+    def _check_buffers(self) -> Self:
+        if self.max_buffered_bytes < 2 * self.max_input_bytes:
+            raise ValueError(
+                f"MAX_BUFFERED_BYTES ({self.max_buffered_bytes}) must be at least twice "
+                f"MAX_INPUT_BYTES ({self.max_input_bytes})"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:

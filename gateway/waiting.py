@@ -109,7 +109,9 @@ class Waiters:
                     return view
                 await waiter.bell
                 if disconnect.done():
-                    raise ClientDisconnect
+                    if not request.half_closed:
+                        raise ClientDisconnect
+                    waiter.is_late = True
         finally:
             timer.cancel()
             disconnect.cancel()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from gateway.http.content import check_codings, check_json
 from gateway.http.errors import Problem
 from workers.wire.decode import loads_bounded
 from workers.wire.limits import NotJson, OverLimit
@@ -28,9 +29,7 @@ async def read_args(request: HttpRequest, max_bytes: int, timeout_s: float) -> b
         return _text_args(text, request.query_string, max_bytes)
     if text is not None:
         raise Problem(400, "the input is given twice: in the query and as a body")
-    content_type = (request.header(b"content-type") or "").partition(";")[0].strip().lower()
-    if content_type != "application/json" and not content_type.endswith("+json"):
-        raise Problem(415, "a body must be application/json", {"Accept-Post": "application/json"})
+    check_json(request, body)
     return _json_args(body)
 
 
@@ -38,7 +37,8 @@ async def _read(request: HttpRequest, max_bytes: int, timeout_s: float) -> bytes
     declared = request.header(b"content-length")
     if declared in (None, "0") and request.header(b"transfer-encoding") is None:
         return b""
-    if declared and declared.isdecimal() and int(declared) > max_bytes:
+    check_codings(request)
+    if declared and int(declared.lstrip("0")[:19] or 0) > max_bytes:  # 4,300 digits are the most that `int` takes
         raise _too_large(max_bytes)
     chunks, size = [], 0
     try:

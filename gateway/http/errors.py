@@ -55,7 +55,7 @@ def unavailable(detail: str) -> Problem:
     return Problem(503, detail, {"Retry-After": str(RETRY_AFTER_S)})
 
 
-def error_response(error: Exception) -> Response:
+def error_response(error: Exception, request_id: bytes) -> Response:
     """What the client is told of `error`. An unexpected error is logged; its answer (500) tells nothing of it."""
     if isinstance(error, Problem):
         return error.response()
@@ -68,5 +68,5 @@ def error_response(error: Exception) -> Response:
         return unavailable("the job stream can't be reached").response()
     if is_out_of_memory(error):
         return unavailable("the job stream is out of memory").response()
-    logger.error("unexpected error", exc_info=error)
+    logger.error("unexpected error in request %s", request_id.decode(), exc_info=error)
     return Problem(500, "internal error").response()

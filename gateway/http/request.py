@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect
+
+from gateway.http.errors import Problem
+from gateway.http.request_id import is_safe, new_request_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from starlette.types import Receive, Scope
 
+_MOST_SHOWN = 5
+_MOST_SHOWN_CHARS = 40
+
 
 class HttpRequest:
     """Reads one request's query, headers and body. Starlette's `Request` would cost more than the rest of a push.
 
-    `query` and `header` give the last value of a name that comes more than once.
+    `header` gives the last value of a name that comes more than once. `id` is the client's X-Request-ID, or a new one.
     """
 
-    __slots__ = ("_headers", "_receive", "_scope", "query")
+    __slots__ = ("_headers", "_receive", "_repeated", "_scope", "has_own_id", "id", "query")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._scope = scope
         self._receive = receive
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.query = _parse(scope["query_string"].decode("latin-1"))
+        self.query, self._repeated = _parse(scope["query_string"])
+        own_id = self._headers.get(b"x-request-id")
+        self.has_own_id = own_id is not None and is_safe(own_id)
+        self.id: bytes = own_id if own_id is not None and self.has_own_id else new_request_id()
+
+    def check_query(self, names: frozenset[str]) -> None:
+        """Raises Problem 400 if the query has a parameter that is not one of `names`, or has one twice."""
+        if self._repeated:
+            raise Problem(400, f"a query parameter is given more than once: {_shown(self._repeated)}")
+        if not self.query.keys() <= names:
+            taken = ", ".join(sorted(names)) or "none"
+            unknown = _shown(sorted(self.query.keys() - names))
+            raise Problem(400, f"unknown query parameter: {unknown}; taken here: {taken}")
 
     @property
     def query_string(self) -> bytes:
@@ -58,15 +77,34 @@ class HttpRequest:
             if not message.get("more_body", False):
                 return
 
+    @property
+    def half_closed(self) -> bool:
+        """Whether the client has closed its side of the connection; it may be gone, or read the answer."""
+        return bool(self._scope["state"].get("half_closed"))
+
     async def disconnected(self) -> None:
-        """Returns when the client has gone, or the request has been answered."""
-        while (await self._receive())["type"] != "http.disconnect":
+        """Returns when the client has gone or closed its side, or the request has been answered."""
+        while (await self._receive())["type"] != "http.disconnect" and not self.half_closed:
             pass
 
 
-def _parse(query: str) -> dict[str, str]:
+def _parse(query_string: bytes) -> tuple[dict[str, str], list[str]]:
+    """Values by name, and the names that come more than once."""
+    if not query_string:
+        return {}, []
+    query = query_string.decode("latin-1")
     if "%" in query or "+" in query:
-        return dict(parse_qsl(query, keep_blank_values=True))
-    # Without encoded characters this gives the same as parse_qsl, in a third of the time.
-    pairs = (pair.partition("=") for pair in query.split("&"))
-    return {name: value for name, _, value in pairs if name}
+        pairs = parse_qsl(query, keep_blank_values=True)
+    else:
+        # Without encoded characters this gives the same as parse_qsl, in a third of the time.
+        pairs = [(name, value) for name, _, value in (pair.partition("=") for pair in query.split("&") if pair)]
+    values = dict(pairs)
+    if len(values) == len(pairs):
+        return values, []
+    return values, sorted(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+
+
+def _shown(names: list[str]) -> str:
+    """The first few names, each cut."""
+    shown = [repr(name if len(name) <= _MOST_SHOWN_CHARS else name[: _MOST_SHOWN_CHARS - 3] + "...") for name in names]
+    return ", ".join(shown[:_MOST_SHOWN]) + (", ..." if len(shown) > _MOST_SHOWN else "")

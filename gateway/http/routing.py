@@ -23,6 +23,7 @@ _SLASHES = re.compile("/{2,}")
 class MeasuredEndpoint:
     """ASGI application of one route: answers with what `respond` returns, or with the document of what it raises.
 
+    A query may have the `parameters` and no other. Each answer has the request's id.
     `on_answered` is called after each answer with `name`, the method, the status and the seconds since the head.
     """
 
@@ -30,18 +31,23 @@ class MeasuredEndpoint:
         self,
         name: str,
         respond: Callable[[HttpRequest], Awaitable[Response]],
+        parameters: frozenset[str],
         on_answered: Callable[[str, str, int, float], None],
     ) -> None:
         self._name = name
         self._respond = respond
+        self._parameters = parameters
         self._on_answered = on_answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_s = time.perf_counter()
+        request = HttpRequest(scope, receive)
         try:
-            response = await self._respond(HttpRequest(scope, receive))
+            request.check_query(self._parameters)
+            response = await self._respond(request)
         except Exception as error:  # noqa: BLE001
-            response = error_response(error)
+            response = error_response(error, request.id)
+        response.raw_headers.append((b"x-request-id", request.id))
         await response(scope, receive, send)
         self._on_answered(self._name, scope["method"], response.status_code, time.perf_counter() - started_s)
 

@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.kubernetes import __main__ as commands
 from deploy.kubernetes import consistency, image
 from deploy.kubernetes.tools import DeployError
+from gateway.http.budget import ByteBudget
 from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings
 from workers.kubernetes.deletion_cost import DELETION_COST, HAND_BACK_S, PodSettings
@@ -454,7 +455,7 @@ def test_dockerfile_is_clean() -> None:
 async def test_dashboard_asks_for_metrics_that_exist() -> None:
     worker = Worker([func(predict)], settings=WorkerSettings(), handle_signals=False)
     Probe(worker.session, worker.heartbeat, lambda: 0)
-    text = worker.metrics.text() + GatewayMetrics().text(Counts(*[0] * len(Counts._fields)), 0)
+    text = worker.metrics.text() + GatewayMetrics(ByteBudget(1)).text(Counts(*[0] * len(Counts._fields)), 0)
     await worker.close()
     scaler = scaler_metrics()
     text += scaler

@@ -1,0 +1,98 @@
+"""The sending side of a connection: how it is closed, and what becomes of a client that does not read."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import socket
+import struct
+import termios
+from typing import TYPE_CHECKING
+
+from uvicorn.protocols.http.flow_control import FlowControl
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+# More than this is kept here, where it is counted, and not in the kernel, which would take up to 4 MB a connection.
+_KERNEL_BYTES = 131_072
+_CHECKS_PER_TIMEOUT = 4
+
+
+def keep_kernel_buffer_small(transport: asyncio.Transport) -> None:
+    """Bounds what the kernel keeps of unsent answers (TCP_NOTSENT_LOWAT), where there is such an option."""
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if option is not None:
+        with contextlib.suppress(OSError):
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, option, _KERNEL_BYTES)
+
+
+class RequestTransport:
+    """What a request sees of its connection's transport. `close` is the protocol's: it lets the client read first."""
+
+    __slots__ = ("close", "is_closing", "write")
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = close
+
+
+class ReadFlow(FlowControl):
+    """Reading from the socket. It stands still while `has_enough`: something read before waits to be parsed."""
+
+    has_enough = False
+
+    def resume_reading(self) -> None:
+        """Does nothing while there is enough."""
+        if not self.has_enough:
+            super().resume_reading()
+
+
+class SendWatch:
+    """Calls `on_stall` once a client has taken nothing of what is to be sent for `timeout_s` seconds."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        transport: asyncio.Transport,
+        timeout_s: float,
+        on_stall: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._transport = transport
+        self._interval_s = timeout_s / _CHECKS_PER_TIMEOUT
+        self._on_stall = on_stall
+        self._timer: asyncio.TimerHandle | None = None
+        self._unsent_bytes = self._checks = 0
+
+    def start(self) -> None:
+        """Watches from now on."""
+        if self._timer is None:
+            self._unsent_bytes, self._checks = self._unsent(), 0
+            self._timer = self._loop.call_later(self._interval_s, self._check)
+
+    def stop(self) -> None:
+        """Watches no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _check(self) -> None:
+        self._timer = None
+        unsent_bytes = self._unsent()
+        self._checks = self._checks + 1 if unsent_bytes >= self._unsent_bytes else 0
+        self._unsent_bytes = unsent_bytes
+        if self._checks < _CHECKS_PER_TIMEOUT:
+            self._timer = self._loop.call_later(self._interval_s, self._check)
+        else:
+            self._on_stall()
+
+    def _unsent(self) -> int:
+        # With what the kernel has (SIOCOUTQ): the buffer here shrinks only in large steps.
+        size_bytes = self._transport.get_write_buffer_size()
+        with contextlib.suppress(OSError):
+            kernel = fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+            size_bytes += struct.unpack("i", kernel)[0]
+        return size_bytes
