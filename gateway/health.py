@@ -25,7 +25,7 @@ async def healthz(_context: Context, _request: HttpRequest) -> Response:
 
 async def readyz(context: Context, _request: HttpRequest) -> Response:
     """GET /readyz: 200 if the stream can be reached. Raises what the stream does."""
-    await context.stream.ping()
+    await context.stream.prove_write()
     return JsonResponse({"status": "ok"})
 
 

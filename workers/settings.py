@@ -41,7 +41,10 @@ class StreamSettings(BaseSettings):
         repr=False,
         description="server that holds the stream (redis://, rediss://, unix://)",
     )
-    redis_timeout_s: Positive = Field(1.5, description="how long one command may take before the server counts as down")
+    redis_timeout_s: Positive = Field(1.5, description="how long the server may be silent before it counts as down")
+    push_replicas: Annotated[int, Field(ge=0, le=16)] = Field(
+        0, description="replicas of the server that must have confirmed a push before it is answered (WAIT)"
+    )
     queue_name: str = Field(
         "leadtime", pattern=r"^[A-Za-z0-9_.:-]{1,100}$", description="name of the queue, the hash tag of its keys"
     )

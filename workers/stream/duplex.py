@@ -37,6 +37,7 @@ class DuplexConnection(asyncio.Protocol):
             protocolError=InvalidResponse, replyError=BaseParser.parse_error, notEnoughData=_NOTHING
         )
         self.closed = False
+        self._written_bytes = 0
         self._lost = asyncio.Event()
         writer = connection._writer  # noqa: SLF001
         if writer is None:
@@ -57,7 +58,19 @@ class DuplexConnection(asyncio.Protocol):
         # uvloop closes a transport a little before it says so, and writing to it then raises RuntimeError.
         if self.closed or self._transport.is_closing():
             raise RedisConnectionError("the connection was closed")
-        self._transport.write(hiredis.pack_command(command))
+        data = hiredis.pack_command(command)
+        self._written_bytes += len(data)
+        self._transport.write(data)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much of what was written waits for the network to take it."""
+        return self._transport.get_write_buffer_size()
+
+    @property
+    def sent_bytes(self) -> int:
+        """How much the network has taken."""
+        return self._written_bytes - self.unsent_bytes
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)

@@ -27,7 +27,7 @@ def new(job_id: str = "", args: bytes = b'["x"]', **fields: Any) -> NewJob:
 
 async def command(stream: Stream, *args: str | bytes | float) -> Any:
     """Sends one raw command and returns its raw reply, which the client would otherwise rearrange."""
-    return await stream.redis.execute_command("EVAL", _RAW, 0, *args)  # type: ignore[no-untyped-call]
+    return await stream.redis.execute_command("EVAL", _RAW, 0, *args)
 
 
 def key(stream: Stream, suffix: str) -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @contextlib.asynccontextmanager
 async def client(url: str, timeout_s: float | None = 5.0) -> AsyncIterator[PipelinedRedis]:
-    redis = cast("PipelinedRedis", connect(url, timeout_s, PipelinedRedis))
+    redis = connect(url, timeout_s, PipelinedRedis)
     yield redis
     await redis.aclose(close_connection_pool=True)
 

@@ -26,7 +26,8 @@ from tests.workers.stream.actions import (
     sweep,
 )
 from workers.stream import Finish, Status, Stream, StreamSettings, is_out_of_memory, is_unavailable
-from workers.stream.connection import UNAVAILABLE, until_available
+from workers.stream.connection import until_available
+from workers.stream.errors import UNAVAILABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +74,7 @@ async def live(stream: Stream) -> list[str]:
     await stream.register("w", 60, {"state": "idle"})
     await stream.claim("w", 1)
     await sweep(stream)
-    await stream.ping()
+    await stream.prove_write()
     return [keyed.id, late, retried, requeued]
 
 
@@ -83,7 +84,7 @@ async def test_every_key_is_documented_and_whatever_belongs_to_a_job_or_a_worker
     lasting = {name for name, ttl_ms in found.items() if ttl_ms == -1}
     # One of each a queue, however many jobs it has seen; their members go.
     assert lasting == {"stream", "dead", "idle", "workers"}
-    of_each = {"job", "worker", "idempotency", "swept", "pruned", "health-check"}
+    of_each = {"job", "worker", "idempotency", "swept", "pruned", "proof", "health-check"}
     assert {name.split(":")[0] for name in found} == lasting | of_each
     assert {f"job:{job_id}" for job_id in finished} <= set(found)
     assert (await stream.counts()) == EMPTY._replace(dead=1, idle_workers=1, workers=1)
@@ -111,7 +112,7 @@ async def test_the_functions_run_on_a_cluster(start_server: Callable[..., Server
     """There a server refuses a function that touches keys of two slots."""
     server = start_server("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     stream = stream_of(server)
-    await stream.redis.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)  # type: ignore[no-untyped-call]
+    await stream.redis.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
     await until_available(stream.open, "waiting for the cluster")
     finished = await live(stream)
     assert [(await see(stream, job_id)).status for job_id in finished] == [Status.FINISHED] * 4
@@ -213,7 +214,7 @@ async def test_everything_is_as_it_was_after_a_kill_of_the_server(
         length=6, waiting=3, pending=3, released=1, deferred=1, dead=1, idle_workers=0, workers=1
     )
     if rewrite:
-        await stream.redis.execute_command("BGREWRITEAOF")  # type: ignore[no-untyped-call]
+        await stream.redis.execute_command("BGREWRITEAOF")
         async with asyncio.timeout(30):
             while (await stream.redis.info("persistence"))["aof_rewrite_in_progress"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
