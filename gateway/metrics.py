@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from workers.stream import Counts
+    from workers.stream import Counts, ServerMemory
 
 _BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _STREAM_GAUGES = {
@@ -28,6 +28,10 @@ _STREAM_GAUGES = {
     "dead": ("leadtime_dead_letters", "Failed jobs whose payload is kept."),
     "workers": ("leadtime_workers", "Registered workers, starting ones included."),
     "idle_workers": ("leadtime_workers_idle", "Workers that wait for a job."),
+}
+_MEMORY_GAUGES = {
+    "used_bytes": ("leadtime_server_memory_used_bytes", "Memory that the stream's server uses, all of its data."),
+    "max_bytes": ("leadtime_server_memory_max_bytes", "The server's maxmemory; 0 is no limit."),
 }
 
 
@@ -50,6 +54,7 @@ class GatewayMetrics(Collector):
         self._times = cache(times.labels)
         self._waiters = 0
         self._stream: Counts | None = None
+        self._memory: ServerMemory | None = None
         self._registry.register(self)
 
     def pushed(self, outcome: str) -> None:
@@ -65,9 +70,9 @@ class GatewayMetrics(Collector):
         """Counts a request that reached no endpoint. Its path and method are no labels: a client could make up any."""
         self._requests["none", "other", status] += 1
 
-    def text(self, counts: Counts | None, waiters: int) -> bytes:
-        """All metrics in Prometheus' text format. Without `counts`, the stream's own are left out."""
-        self._stream, self._waiters = counts, waiters
+    def text(self, counts: Counts | None, waiters: int, memory: ServerMemory | None = None) -> bytes:
+        """All metrics in Prometheus' text format. What is None is left out."""
+        self._stream, self._memory, self._waiters = counts, memory, waiters
         return self._registry.text()
 
     def collect(self) -> Iterator[Metric]:
@@ -93,3 +98,7 @@ class GatewayMetrics(Collector):
         if self._stream is not None:
             for field, (name, text) in _STREAM_GAUGES.items():
                 yield GaugeMetricFamily(name, text, getattr(self._stream, field))
+        if self._memory is not None:
+            for field, (name, text) in _MEMORY_GAUGES.items():
+                if (value := getattr(self._memory, field)) is not None:
+                    yield GaugeMetricFamily(name, text, value)

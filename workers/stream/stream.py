@@ -5,7 +5,6 @@ This folder is the only place that names Redis keys and commands.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -34,8 +33,6 @@ _SWEEPS_PER_LEASE = 30
 
 # What is larger goes over a connection of its own. Example: at 8 MB/s, 256 KiB hold up other calls for 33 ms.
 LARGE_BYTES = 256 * 1024
-# A proof that the server takes writes stands for so long, however many ask for one.
-_PROOF_S = 1.0
 # How much of the time that the server may be silent WAIT may take.
 _WAIT_SHARE = 0.7
 
@@ -60,7 +57,6 @@ class Stream:
         self.memory = MemoryWatch(self.redis)
         self._library = Library(self.redis, f"{self.prefix}:stream")
         self._call = self._library.call
-        self._proven_s = 0.0
         self._subscriptions: WeakSet[Subscription] = WeakSet()
         self._pushes: Batcher[EncodedJob, Pushed] = Batcher(self._push, size_of=size_bytes)
         self._large_pushes: Batcher[EncodedJob, Pushed] = Batcher(self._push, size_of=size_bytes)
@@ -72,10 +68,8 @@ class Stream:
         await self._call("open")
 
     async def prove_write(self) -> None:
-        """Proves that the server takes writes (SET), at most once a second. Raises ServerUnfit if it may evict jobs."""
-        if time.monotonic() > self._proven_s + _PROOF_S:
-            await self._call("prove")
-            self._proven_s = time.monotonic()
+        """Proves that the server takes writes (SET, once a second). Raises ServerUnfit if it may evict jobs."""
+        await self._call("prove")
         await self.memory.check()
 
     async def close(self) -> None:
@@ -115,9 +109,9 @@ class Stream:
         replies = await self._call("push", *args, lane=Lane.REPLICATED)
         # WAIT waits for the last write of its connection. A push that finds its job there writes nothing, and the job
         # may have come over another connection. So a write goes before WAIT, on the same connection.
-        prove = self._library.command("prove")
+        write = ("SET", f"{self.prefix}:proof", 0, "PX", 1)
         wait_ms = _ms(self.settings.redis_timeout_s * _WAIT_SHARE)
-        _, confirmed = await self.redis.call_both(Lane.REPLICATED, prove, ("WAIT", least, wait_ms))
+        _, confirmed = await self.redis.call_both(Lane.REPLICATED, write, ("WAIT", least, wait_ms))
         if confirmed < least:
             raise ServerUnfit(
                 f"the job is stored, but only {confirmed} of {least} replicas have confirmed it in time: "

@@ -108,11 +108,4 @@ local function open(keys)
   return 1
 end
 
--- prove(): proves that the server takes writes. One SET. Replies 1.
-local function prove(keys)
-  redis.call('SET', keys_of(keys[1]).proof, whole(now_ms()), 'PX', PROOF_MS)
-  return 1
-end
-
 export('open', open, 'allow-oom')
-export('prove', prove, 'allow-oom')

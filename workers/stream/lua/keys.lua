@@ -26,7 +26,7 @@
 -- {q}:swept            string  time of the last sweep                                one sweep interval
 -- {q}:pruned           string  time of the last pruning                              one lease
 -- {q}:health-check     string  arq's health line of the last worker that wrote it    its interval
--- {q}:proof            string  time at which a gateway last proved that it can write 1 min after that
+-- {q}:proof            string  time of the last proof that the server takes writes    1 s after that
 -- {q}:scaler           hash    the scaler's memory: decision, state (JSON)           7 days after its last write
 --
 -- channel              message
@@ -45,7 +45,7 @@ local GROUP = 'workers'
 local RELEASED = 'released'
 local CHUNK = 1000 -- this many arguments are safe to give to one unpack()
 local CLOCK_SLACK_MS = 1000 -- an entry's id that is further ahead of the clock than this does not tell the time
-local PROOF_MS = 60000
+local PROOF_MS = 1000
 local ROUND = 100 -- entries read at once; between two rounds a claim looks whether its reply is full
 local REPLY_BYTES = 8 * 1024 * 1024 -- a reply ends with the payload or result that exceeds this
 -- Larger payloads are not published. The server disconnects a subscriber whose output buffer outgrows

@@ -90,4 +90,12 @@ local function sweep(keys, argv)
   return math.max(0, tonumber(next_due) - now)
 end
 
+-- prove(): proves that the server takes writes; most calls of a second write nothing, but the server refuses them all
+-- the same if it can't write. TIME, GET, and SET once a second. Replies 1.
+local function prove(keys)
+  is_time(keys_of(keys[1]).proof, now_ms(), PROOF_MS)
+  return 1
+end
+
 export('sweep', sweep, 'allow-oom')
+export('prove', prove, 'allow-oom')
