@@ -123,6 +123,7 @@ def main() -> None:
     except SystemExit as end:
         if end.code:  # uvicorn has logged the operating system's error, and other lines after it
             logger.error("the gateway can't listen on %s, port %d", settings.host, settings.port)
+            sys.exit(1)
         raise
     sys.exit(_exit_code(server.failure))
 

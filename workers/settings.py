@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
-from redis.asyncio.connection import Connection, parse_url
+from redis.asyncio.connection import Connection, SSLConnection, parse_url
+from redis.exceptions import RedisError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from pydantic_core import ErrorDetails
 
@@ -80,11 +82,13 @@ class StreamSettings(BaseSettings):
             raise ValueError("a server's URL ends with the number of a database, such as /0")
         try:
             options: dict[str, Any] = {**parse_url(url)}
-            options.pop("connection_class", Connection)(**options)  # connects to nothing yet
+            connection = options.pop("connection_class", Connection)(**options)  # connects to nothing yet
         except TypeError as error:
             raise ValueError(f"a server's URL has an unknown option ({str(error).rpartition(' ')[2]})") from None
-        except ValueError:
+        except (ValueError, RedisError):
             raise ValueError("not a server's URL, such as redis://user:password@host:6379/0") from None
+        if isinstance(connection, SSLConnection):
+            _check_tls(connection, options)
         return url
 
 
@@ -112,6 +116,17 @@ class WorkerSettings(StreamSettings):
         0, description="port of /healthz, /readyz and /metrics of a worker; 0 is none"
     )
     log_level: LogLevel = "INFO"
+
+
+def _check_tls(connection: SSLConnection, options: Mapping[str, Any]) -> None:
+    """Raises ValueError unless the files and options of a rediss:// URL can be used."""
+    for option in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
+        if option in options and not Path(options[option]).is_file():
+            raise ValueError(f"{option}: {options[option]} is not a file")
+    try:
+        connection.ssl_context.get()
+    except (OSError, ValueError, RedisError) as error:
+        raise ValueError(f"its ssl options can't be used: {error}") from None
 
 
 def check_certificate(cert: Path | None, key: Path | None, client_ca: Path | None = None) -> None:

@@ -50,7 +50,7 @@ def connect(
 def _tls_options(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
     # redis-py checks no name by default. A name can be checked only in a certificate that is checked.
-    is_checked = parts.scheme == "rediss" and parse_qs(parts.query).get("ssl_cert_reqs", ["required"]) == ["required"]
+    is_checked = parts.scheme == "rediss" and parse_qs(parts.query).get("ssl_cert_reqs") != ["none"]
     return {"ssl_check_hostname": True} if is_checked else {}
 
 

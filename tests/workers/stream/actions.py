@@ -76,9 +76,9 @@ async def age(stream: Stream, worker: str, *entries: str) -> None:
     )  # fmt: skip
 
 
-async def sweep(stream: Stream) -> float:
-    """Sweeps now, however recent the last sweep is."""
-    await stream.redis.delete(key(stream, "swept"), key(stream, "pruned"))
+async def sweep(stream: Stream, hands: Stream | None = None) -> float:
+    """Sweeps now, however recent the last sweep is. `hands` may do what the stream's user may not."""
+    await (hands or stream).redis.delete(key(stream, "swept"), key(stream, "pruned"))
     return await stream.sweep()
 
 

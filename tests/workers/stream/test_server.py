@@ -40,8 +40,12 @@ def stream_of(server: Server) -> Stream:
     return Stream(StreamSettings(redis_url=server.url, lease_s=1.5, redis_timeout_s=10))
 
 
-async def live(stream: Stream) -> list[str]:
-    """Calls every method, until every kind of key is there and all jobs have ended. Returns the finished ones' ids."""
+async def live(stream: Stream, hands: Stream | None = None) -> list[str]:
+    """Calls every method, until every kind of key is there and all jobs have ended. Returns the finished ones' ids.
+
+    `hands` may do what the stream's user may not.
+    """
+    hands = hands or stream
     await stream.open()
     await stream.register("w", 60, {"state": "idle"})
     await stream.write_health(60, "fine")
@@ -49,16 +53,16 @@ async def live(stream: Stream) -> list[str]:
     late, later = await accept(stream, 2, defer_ms=3_600_000)
     [kept] = await stream.claim("w", 1)
     assert await stream.defer("w", kept.id, 1, 3_600_000)
-    await make_due(stream, late, kept.id)
-    await sweep(stream)
+    await make_due(hands, late, kept.id)
+    await sweep(stream, hands)
     jobs = await stream.claim("w", 5)
     assert {job.id for job in jobs} == {late, keyed.id}
     assert await stream.renew("w", [(job.id, job.attempt) for job in jobs]) == []
     assert await stream.release("w", [(jobs[0].id, jobs[0].attempt)]) == 1
     assert len(await stream.release_unknown("w", [])) == 1
     jobs = await stream.claim("w", 5)
-    await age(stream, "w", *(job.entry for job in jobs))
-    await sweep(stream)
+    await age(hands, "w", *(job.entry for job in jobs))
+    await sweep(stream, hands)
     await finish(stream, "w", await stream.claim("w", 5))
     retried = await fail_one(stream)
     assert await stream.retry(retried) == "retried"
@@ -73,7 +77,7 @@ async def live(stream: Stream) -> list[str]:
     await stream.leave("w")
     await stream.register("w", 60, {"state": "idle"})
     await stream.claim("w", 1)
-    await sweep(stream)
+    await sweep(stream, hands)
     await stream.prove_write()
     return [keyed.id, late, retried, requeued]
 
