@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from typing import Self
 
 _CHUNK_BYTES = 16_384
@@ -22,6 +23,7 @@ class TcpProxy:
         self.opened = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None] | None] = set()
+        self._closing = asyncio.Event()
         self._server: asyncio.Server
 
     @property
@@ -30,11 +32,15 @@ class TcpProxy:
         return f"redis://127.0.0.1:{self.port}/0"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_CHUNK_BYTES)
-        self.port = self._server.sockets[0].getsockname()[1]
+        listening = socket.create_server(("127.0.0.1", 0))
+        # It is slow by what it takes, as a link is, and no store for megabytes.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _CHUNK_BYTES)
+        self.port = listening.getsockname()[1]
+        self._server = await asyncio.start_server(self._serve, sock=listening, limit=_CHUNK_BYTES)
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._closing.set()
         self._server.close()
         for writer in self._writers:
             writer.transport.abort()
@@ -58,7 +64,8 @@ class TcpProxy:
                 writer.write(data)
                 await writer.drain()
                 if self.bytes_per_s:
-                    await asyncio.sleep(len(data) / self.bytes_per_s)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._closing.wait(), len(data) / self.bytes_per_s)
         except OSError:
             pass
         finally:

@@ -21,12 +21,13 @@ from workers.stream.records import (
     Status,
     WorkerView,
 )
-from workers.stream.stream import Stream
+from workers.stream.stream import LARGE_BYTES, Stream
 from workers.stream.subscription import Subscription
 
 __all__ = [
-    "LIBRARY", "Batcher", "Claimed", "Counts", "DeadLetter", "Demand", "Finish", "JobView", "NewJob", "Outage",
-    "PipelinedRedis", "Pushed", "ServerMemory", "ServerUnfit", "Status", "Stream", "StreamSettings", "Subscription",
+    "LARGE_BYTES", "LIBRARY", "Batcher", "Claimed", "Counts", "DeadLetter", "Demand", "Finish", "JobView", "NewJob",
+    "Outage", "PipelinedRedis", "Pushed", "ServerMemory", "ServerUnfit", "Status", "Stream", "StreamSettings",
+    "Subscription",
     "WorkerView", "backoff_s", "bad_server", "connect", "end", "is_out_of_memory", "is_unavailable", "reason",
     "until_available",
 ]  # fmt: skip

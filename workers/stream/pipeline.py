@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # lead to the same server.
 _LEAST_AGE_S = 0.5
 _CHECKS_PER_TIMEOUT = 4
+# What is on its way in buffers between here and the server is not seen to move. A link is taken to be no slower than
+# this: a command of 15 MB gets 15 s more for its reply.
+SLOWEST_BYTES_PER_S = 1_000_000
 
 
 class Lane(StrEnum):
@@ -47,6 +50,7 @@ class _Pipeline(DuplexConnection):
         self._loop = asyncio.get_running_loop()
         self._timeout_s = timeout_s
         self._on_stale = on_stale
+        # Each with the time at which it should be with the server at the latest.
         self._calls: deque[tuple[float, asyncio.Future[Any]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._moved_s = self._opened_s = self._loop.time()
@@ -61,8 +65,8 @@ class _Pipeline(DuplexConnection):
     def call(self, command: tuple[Any, ...]) -> asyncio.Future[Any]:
         """Sends a command; the future has its reply."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        self.send(*command)
-        self._calls.append((self._loop.time(), future))
+        size_bytes = self.send(*command)
+        self._calls.append((self._loop.time() + size_bytes / SLOWEST_BYTES_PER_S, future))
         if self._timer is None and self._timeout_s is not None:
             self._timer = self._loop.call_later(self._timeout_s / _CHECKS_PER_TIMEOUT, self._check)
         return future

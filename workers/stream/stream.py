@@ -149,7 +149,7 @@ class Stream:
         args: list[str | bytes | int] = [worker]
         for finish in finishes:
             args += (finish.id, finish.attempt, finish.status, finish.keep_ms, finish.body, finish.notes)
-        large = sum(len(finish.body) + len(finish.notes) for finish in finishes) > LARGE_BYTES
+        large = sum(finish.size_bytes for finish in finishes) > LARGE_BYTES
         lane = Lane.UPLOADS if large else Lane.CALLS
         return [reply == b"done" for reply in await self._call("finish", *args, lane=lane)]
 

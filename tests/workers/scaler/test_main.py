@@ -274,7 +274,9 @@ async def test_bad_settings_end_the_process_with_one_line(
 
 
 @pytest.mark.fault
-async def test_a_wrong_password_ends_the_process(one_settings: StreamSettings, api: ApiServer, tmp_path: Path) -> None:
+async def test_a_wrong_password_ends_the_process(
+    one_settings: StreamSettings, api: FakeApiServer, tmp_path: Path
+) -> None:
     process = scaler_process(
         tmp_path,
         REDIS_URL=one_settings.redis_url.replace("//", "//nobody:hunter2@"),
