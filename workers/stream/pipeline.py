@@ -55,12 +55,16 @@ class _Pipeline(DuplexConnection):
         self._timer: asyncio.TimerHandle | None = None
         self._moved_s = self._opened_s = self._loop.time()
         self._seen_bytes: int | None = None  # sent by the last check, if there was more to send
-        self._retired = False
+        self._stale = self._retired = False
 
     @property
     def takes_calls(self) -> bool:
         """Whether it is neither closed nor to be closed."""
-        return not (self.closed or self._retired)
+        return not (self.closed or self._retired or (self._stale and self._is_old))
+
+    @property
+    def _is_old(self) -> bool:
+        return self._loop.time() - self._opened_s >= _LEAST_AGE_S
 
     def call(self, command: tuple[Any, ...]) -> asyncio.Future[Any]:
         """Sends a command; the future has its reply."""
@@ -72,8 +76,9 @@ class _Pipeline(DuplexConnection):
         return future
 
     def retire(self) -> None:
-        """Takes no more calls, and closes once those under way are answered; no effect if it is quite new."""
-        if self._loop.time() - self._opened_s < _LEAST_AGE_S:
+        """Takes no more calls as soon as it is old enough, and closes then, once those under way are answered."""
+        self._stale = True
+        if not self._is_old:
             return
         self._retired = True
         if not self._calls:
@@ -150,6 +155,7 @@ class _LaneConnection:
             connection = await open_connection(self._pool)
             self.pipeline = _Pipeline(connection, connection.socket_timeout, self._on_stale)
             if before is not None:
+                before.retire()
                 self._retired = [one for one in (*self._retired, before) if not one.closed]
                 self._on_reopen()
             return self.pipeline

@@ -87,8 +87,8 @@ async def test_every_key_is_documented_and_whatever_belongs_to_a_job_or_a_worker
     found = await keys(stream)
     lasting = {name for name, ttl_ms in found.items() if ttl_ms == -1}
     # One of each a queue, however many jobs it has seen; their members go.
-    assert lasting == {"stream", "dead", "idle", "workers"}
-    of_each = {"job", "worker", "idempotency", "swept", "pruned", "proof", "health-check"}
+    assert lasting == {"stream", "dead", "idle", "workers", "swept"}
+    of_each = {"job", "worker", "idempotency", "pruned", "proof", "health-check"}
     assert {name.split(":")[0] for name in found} == lasting | of_each
     assert {f"job:{job_id}" for job_id in finished} <= set(found)
     assert (await stream.counts()) == EMPTY._replace(dead=1, idle_workers=1, workers=1)
@@ -275,7 +275,7 @@ async def test_two_releases_of_the_functions_share_a_queue(
 ) -> None:
     ids = await accept(stream, 2)
     [old] = await stream.claim("old", 1)
-    monkeypatch.setattr("workers.stream.stream.LIBRARY", f"leadtime_{uuid.uuid4().hex[:12]}")
+    monkeypatch.setattr("workers.stream.library.LIBRARY", f"leadtime_{uuid.uuid4().hex[:12]}")
     [job] = await stream.claim("new", 1)
     await finish(stream, "old", [old])
     monkeypatch.undo()

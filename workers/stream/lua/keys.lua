@@ -23,7 +23,7 @@
 --                                                                                    or handed a job
 -- {q}:worker:WORKER    hash    a worker's registration                               its heartbeat's expiry
 -- {q}:workers          zset    worker ids by the expiry of their registration        a member once that has passed
--- {q}:swept            string  time of the last sweep                                one sweep interval
+-- {q}:swept            string  time of the last sweep                                never: tells that the clock is back
 -- {q}:pruned           string  time of the last pruning                              one lease
 -- {q}:health-check     string  arq's health line of the last worker that wrote it    its interval
 -- {q}:proof            string  time of the last proof that the server takes writes    1 s after that
