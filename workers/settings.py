@@ -56,6 +56,9 @@ class StreamSettings(BaseSettings):
     keep_result_s: Annotated[float, Field(ge=1, le=31_536_000)] = Field(
         86_400.0, description="how long an ended job's record and result are kept"
     )
+    results_memory_bytes: Annotated[int, Field(ge=0)] = Field(
+        0, description="memory that results may take before the oldest are given up; 0 gives up none"
+    )
     idempotency_s: Annotated[float, Field(ge=1, le=31_536_000)] = Field(
         86_400.0, description="how long an Idempotency-Key is remembered, at most as long as its job"
     )

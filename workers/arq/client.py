@@ -101,7 +101,9 @@ class StreamJob(Job):
                     raise ResultNotFound("there is no such job, or its result was not kept")
                 match view.status:
                     case Status.FINISHED:
-                        return loads(view.result or b"null")
+                        if view.result is None:
+                            raise ResultNotFound("the result was given up before its time (RESULTS_MEMORY_BYTES)")
+                        return loads(view.result)
                     case Status.FAILED:
                         error = view.error or {}
                         raise JobFailed(f"{error.get('type')}: {error.get('message')}")

@@ -144,9 +144,10 @@ class Stream:
     async def finish(self, worker: str, finishes: Sequence[Finish]) -> list[bool]:
         """Acknowledges, deletes and publishes (XACK, XDEL, HSET) each job that the worker still holds.
 
-        False: the lease was lost or the job has ended, and nothing was changed.
+        False: the lease was lost or the job has ended, and nothing was changed. If results would take more than
+        RESULTS_MEMORY_BYTES then, the oldest are given up.
         """
-        args: list[str | bytes | int] = [worker]
+        args: list[str | bytes | int] = [worker, self.settings.results_memory_bytes]
         for finish in finishes:
             args += (finish.id, finish.attempt, finish.status, finish.keep_ms, finish.body, finish.notes)
         large = sum(finish.size_bytes for finish in finishes) > LARGE_BYTES

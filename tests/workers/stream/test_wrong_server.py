@@ -35,7 +35,7 @@ async def add_user(server: Server, *less: str) -> StreamSettings:
         await admin.redis.function_flush()  # type: ignore[misc]
         await admin.redis.execute_command("ACL", "SETUSER", "leadtime", "reset", "on", ">secret", *rules, *less)
     url = server.url.replace("//", "//leadtime:secret@")
-    return StreamSettings(redis_url=url, queue_name=QUEUE, lease_s=1.5, redis_timeout_s=10)
+    return StreamSettings(redis_url=url, queue_name=QUEUE, lease_s=1.5, redis_timeout_s=10, results_memory_bytes=1)
 
 
 async def test_the_documented_rights_are_enough(start_server: Callable[..., Server]) -> None:

@@ -26,6 +26,9 @@
 -- {q}:swept            string  time of the last sweep                                never: tells that the clock is back
 -- {q}:pruned           string  time of the last pruning                              one lease
 -- {q}:health-check     string  arq's health line of the last worker that wrote it    its interval
+-- {q}:results          zset    "bytes id" of kept results by the time they expire,    a member once that has passed
+--                              if their memory is limited
+-- {q}:results-bytes    string  sum of those bytes                                    never
 -- {q}:proof            string  time of the last proof that the server takes writes    1 s after that
 -- {q}:scaler           hash    the scaler's memory: decision, state (JSON)           7 days after its last write
 --
@@ -65,6 +68,8 @@ local function keys_of(stream)
     workers = prefix .. ':workers',
     swept = prefix .. ':swept',
     pruned = prefix .. ':pruned',
+    results = prefix .. ':results',
+    results_bytes = prefix .. ':results-bytes',
     health = prefix .. ':health-check',
     proof = prefix .. ':proof',
     scaler = prefix .. ':scaler',

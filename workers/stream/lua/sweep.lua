@@ -91,6 +91,16 @@ local function prune(k, now, lease_ms)
   end
 end
 
+-- Takes results that have expired out of those that are counted.
+local function forget_results(k, now)
+  local expired = redis.call('ZRANGEBYSCORE', k.results, '-inf', whole(now), 'LIMIT', 0, CHUNK)
+  if #expired == 0 then return end
+  local bytes = 0
+  for _, member in ipairs(expired) do bytes = bytes + string.match(member, '^%d+') end
+  redis.call('ZREM', k.results, unpack(expired))
+  redis.call('DECRBY', k.results_bytes, whole(bytes))
+end
+
 -- sweep(interval_ms, lease_ms, dead_age_ms, dead_max): called often by every worker and gateway; the first call in each
 -- interval does the work. Due deferred jobs return to the stream, expired leases are released, workers are
 -- woken for what waits. Replies ms until the next deferred job is due, or -1 if there is none.
@@ -106,6 +116,7 @@ local function sweep(keys, argv)
     local lag = group_of(k)['lag']
     if first then
       release_expired(k, lease_ms)
+      forget_results(k, now)
       if is_time(k.pruned, now, lease_ms) then
         prune(k, now, lease_ms)
         redis.call('XTRIM', k.dead, 'MAXLEN', argv[4])
