@@ -1,9 +1,13 @@
-"""`python -m gateway`: one gateway process."""
+"""`python -m gateway`: one gateway process.
+
+Exit codes: 0 stopped on demand, 1 failed, 2 a bad setting. Unless it is 0, the last line says why.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import resource
 import signal
 import sys
@@ -17,23 +21,37 @@ from gateway.http.connections import Connections
 from gateway.http.protocol import LimitedProtocol
 from gateway.settings import GatewaySettings
 from workers.secrets import hide_secrets
-from workers.settings import load
+from workers.settings import BAD_SETTING, load
+from workers.stream import bad_server
 from workers.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
+    import asyncio
     from types import FrameType
 
     from gateway.waiting import Waiters
+
+logger = logging.getLogger("gateway")
 
 GRACE_S = 5
 
 
 class GatewayServer(uvicorn.Server):
-    """uvicorn's server. On a signal, it answers the requests that wait for a job's end at once."""
+    """uvicorn's server. On a signal, it answers the requests that wait for a job's end at once.
+
+    `failure` is why it has stopped, if nobody asked for it.
+    """
 
     def __init__(self, config: uvicorn.Config, waiters: Waiters) -> None:
         super().__init__(config)
         self._waiters = waiters
+        self.failure: BaseException | None = None
+
+    def fail(self, task: asyncio.Task[None]) -> None:
+        """Stops, as a side task has ended, unless that was cancelled."""
+        if not task.cancelled():
+            self.failure = task.exception() or RuntimeError(f"the gateway's {task.get_name()} task ended")
+            self.should_exit = True
 
     async def shutdown(self, *args: object, **kwargs: object) -> None:
         """Ends the waits first, because uvicorn waits for the open connections."""
@@ -51,8 +69,12 @@ def server_of(settings: GatewaySettings) -> GatewayServer:
         context.budget,
         context.metrics.turned_away,
     )
+
+    def on_side_task_end(task: asyncio.Task[None]) -> None:
+        server.fail(task)
+
     config = uvicorn.Config(
-        create_app(context),
+        create_app(context, on_side_task_end),
         host=settings.host,
         port=settings.port,
         http=partial(LimitedProtocol, connections=connections),  # type: ignore[arg-type]
@@ -68,7 +90,8 @@ def server_of(settings: GatewaySettings) -> GatewayServer:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_S,
     )
-    return GatewayServer(config, context.waiters)
+    server = GatewayServer(config, context.waiters)
+    return server
 
 
 def _exit(_signum: int, _frame: FrameType | None) -> None:
@@ -87,6 +110,15 @@ def _collect_garbage_seldom() -> None:
     gc.set_threshold(10_000, 20, 20)
 
 
+def _exit_code(failure: BaseException | None) -> int:
+    """Logs why the gateway has ended though nobody asked for it; the exit code that goes with it."""
+    if failure is not None and (sentence := bad_server(failure)):
+        logger.error("bad setting REDIS_URL: %s", sentence)
+        return BAD_SETTING
+    logger.critical("the gateway can't go on", exc_info=failure)
+    return 1
+
+
 def main() -> None:
     """Reads the settings and serves until SIGTERM or SIGINT."""
     settings = load(GatewaySettings)
@@ -98,7 +130,14 @@ def main() -> None:
     _allow_many_connections()
     server = server_of(settings)
     _collect_garbage_seldom()
-    server.run()
+    try:
+        server.run()
+    except SystemExit as end:
+        if end.code:  # uvicorn has logged the operating system's error, and other lines after it
+            logger.error("the gateway can't listen on %s, port %d", settings.host, settings.port)
+            sys.exit(1)
+        raise
+    sys.exit(_exit_code(server.failure))
 
 
 if __name__ == "__main__":

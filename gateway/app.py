@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import signal
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -45,13 +43,6 @@ async def _keep_sweeping(stream: Stream) -> None:
         await asyncio.sleep(await until_available(stream.sweep, "sweeping"))
 
 
-def _on_side_task_end(task: asyncio.Task[None]) -> None:
-    # The gateway would seem to work without its side task. A restart is better.
-    if not task.cancelled():
-        logger.critical("the gateway's %s task ended", task.get_name(), exc_info=task.exception())
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
 def create_context(settings: GatewaySettings) -> Context:
     """What the endpoints of one gateway process work with. Nothing is sent to the stream's server yet."""
     stream = Stream(settings)
@@ -61,8 +52,12 @@ def create_context(settings: GatewaySettings) -> Context:
     return Context(settings, stream, api_keys, waiters, GatewayMetrics(budget), budget, describe(settings))
 
 
-def create_app(context: Context) -> ASGIApp:
-    """The gateway as an ASGI application. It starts without a server to keep the stream, and then answers 503."""
+def create_app(context: Context, on_side_task_end: Callable[[asyncio.Task[None]], None]) -> ASGIApp:
+    """The gateway as an ASGI application. It starts without a server to keep the stream, and then answers 503.
+
+    `on_side_task_end` has to end the process if a task ends that was not cancelled: without it the gateway would only
+    seem to work.
+    """
 
     def route(
         method: str, path: str, respond: Callable[[Context, HttpRequest], Awaitable[Response]], *parameters: str
@@ -78,7 +73,7 @@ def create_app(context: Context) -> ASGIApp:
             asyncio.create_task(context.waiters.subscription().run(), name="subscription"),
         ]
         for task in side:
-            task.add_done_callback(_on_side_task_end)
+            task.add_done_callback(on_side_task_end)
         try:
             yield
         finally:

@@ -24,21 +24,27 @@ async def healthz(_context: Context, _request: HttpRequest) -> Response:
 
 
 async def readyz(context: Context, _request: HttpRequest) -> Response:
-    """GET /readyz: 200 if the stream can be reached. Raises what the stream does."""
-    await context.stream.ping()
-    return JsonResponse({"status": "ok"})
+    """GET /readyz: 200 if the server takes writes and evicts no jobs. Raises what the stream does.
+
+    A full server is ready: it refuses pushes, but jobs go on, and their results must be fetched to make room.
+    """
+    await context.stream.prove_write()
+    warnings = context.stream.memory.warnings
+    return JsonResponse({"status": "ok", "warnings": warnings} if warnings else {"status": "ok"})
 
 
 async def metrics(context: Context, _request: HttpRequest) -> Response:
     """GET /metrics: Prometheus' text format. The stream's figures are left out while it can't be reached."""
-    counts = None
+    counts = memory = None
     try:
         counts = await context.stream.counts()
+        await context.stream.memory.look()
+        memory = context.stream.memory.memory
     except Exception as error:
         if not is_unavailable(error):
             raise
         logger.warning("metrics without the stream's: it can't be reached (%s)", error)
-    return Response(context.metrics.text(counts, context.waiters.count), media_type=CONTENT_TYPE_LATEST)
+    return Response(context.metrics.text(counts, context.waiters.count, memory), media_type=CONTENT_TYPE_LATEST)
 
 
 async def openapi(context: Context, _request: HttpRequest) -> Response:

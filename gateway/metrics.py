@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import Counter, defaultdict
-from itertools import accumulate
+from collections import Counter
+from functools import cache
 from typing import TYPE_CHECKING
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client import Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from workers.telemetry.registry import ProcessRegistry
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from gateway.http.budget import ByteBudget
-    from workers.stream import Counts
+    from workers.stream import Counts, ServerMemory
 
 _BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _STREAM_GAUGES = {
@@ -31,16 +30,10 @@ _STREAM_GAUGES = {
     "workers": ("leadtime_workers", "Registered workers, starting ones included."),
     "idle_workers": ("leadtime_workers_idle", "Workers that wait for a job."),
 }
-
-
-class _Times:
-    """Requests by how long they took, one count for each of `_BOUNDS_S` and one for those above."""
-
-    __slots__ = ("counts", "sum_s")
-
-    def __init__(self) -> None:
-        self.counts = [0] * (len(_BOUNDS_S) + 1)
-        self.sum_s = 0.0
+_MEMORY_GAUGES = {
+    "used_bytes": ("leadtime_server_memory_used_bytes", "Memory that the stream's server uses, all of its data."),
+    "max_bytes": ("leadtime_server_memory_max_bytes", "The server's maxmemory; 0 is no limit."),
+}
 
 
 class GatewayMetrics(Collector):
@@ -49,12 +42,21 @@ class GatewayMetrics(Collector):
     def __init__(self, budget: ByteBudget) -> None:
         self._budget = budget
         self._registry = ProcessRegistry()
-        # Plain numbers: prometheus-client's own would add a twentieth to the time of a push.
+        # Plain numbers: prometheus-client's counters would add 1 % to the time of a push.
         self._requests: Counter[tuple[str, str, int]] = Counter()
         self._pushes: Counter[str] = Counter()
-        self._times: defaultdict[str, _Times] = defaultdict(_Times)
+        times = Histogram(
+            "leadtime_http_request_seconds",
+            "Time from a request's head to the end of its answer, waits included.",
+            ["endpoint"],
+            buckets=_BOUNDS_S,
+            registry=self._registry,
+        )
+        # `labels` costs more than `observe`. There are few endpoints, so the cache stays small.
+        self._times = cache(times.labels)
         self._waiters = 0
         self._stream: Counts | None = None
+        self._memory: ServerMemory | None = None
         self._registry.register(self)
 
     def pushed(self, outcome: str) -> None:
@@ -64,17 +66,15 @@ class GatewayMetrics(Collector):
     def answered(self, endpoint: str, method: str, status: int, seconds: float) -> None:
         """Counts a request that reached an endpoint."""
         self._requests[endpoint, method, status] += 1
-        times = self._times[endpoint]
-        times.sum_s += seconds
-        times.counts[bisect_left(_BOUNDS_S, seconds)] += 1
+        self._times(endpoint).observe(seconds)
 
     def turned_away(self, status: int) -> None:
         """Counts a request that reached no endpoint. Its path and method are no labels: a client could make up any."""
         self._requests["none", "other", status] += 1
 
-    def text(self, counts: Counts | None, waiters: int) -> bytes:
-        """All metrics in Prometheus' text format. Without `counts`, the stream's own are left out."""
-        self._stream, self._waiters = counts, waiters
+    def text(self, counts: Counts | None, waiters: int, memory: ServerMemory | None = None) -> bytes:
+        """All metrics in Prometheus' text format. What is None is left out."""
+        self._stream, self._memory, self._waiters = counts, memory, waiters
         return self._registry.text()
 
     def collect(self) -> Iterator[Metric]:
@@ -85,15 +85,6 @@ class GatewayMetrics(Collector):
         for (endpoint, method, status), count in self._requests.items():
             requests.add_metric([endpoint, method, str(status)], count)
         yield requests
-        times = HistogramMetricFamily(
-            "leadtime_http_request_seconds",
-            "Time from a request's head to the end of its answer, waits included.",
-            labels=["endpoint"],
-        )
-        for endpoint, measured in self._times.items():
-            bounds = [*map(floatToGoString, _BOUNDS_S), "+Inf"]
-            times.add_metric([endpoint], list(zip(bounds, accumulate(measured.counts), strict=True)), measured.sum_s)
-        yield times
         pushes = CounterMetricFamily(
             "leadtime_pushes", "Pushes by outcome: accepted, existing, conflict, full.", labels=["outcome"]
         )
@@ -120,3 +111,7 @@ class GatewayMetrics(Collector):
         if self._stream is not None:
             for field, (name, text) in _STREAM_GAUGES.items():
                 yield GaugeMetricFamily(name, text, getattr(self._stream, field))
+        if self._memory is not None:
+            for field, (name, text) in _MEMORY_GAUGES.items():
+                if (value := getattr(self._memory, field)) is not None:
+                    yield GaugeMetricFamily(name, text, value)

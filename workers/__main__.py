@@ -1,6 +1,7 @@
 """`python -m workers`: one worker process that runs the model.
 
-Exit codes: 0 stopped on demand, 1 failed (the log says why), 2 a bad setting, 3 the model can't be loaded.
+Exit codes: 0 stopped on demand, 1 failed, 2 a bad setting, 3 the model can't be loaded. Unless it is 0, the last
+line says why.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import Any
 
 import uvloop
 from arq.worker import func
-from redis.exceptions import AuthenticationError
 
 from workers.init import leave_pid_1
 from workers.kubernetes.deletion_cost import PodSettings, keep_deletion_cost
@@ -20,6 +20,7 @@ from workers.model_host.errors import ModelLoadFailed, ModelNotFound
 from workers.predict import STOP_S, load_model, predict
 from workers.secrets import hide_secrets
 from workers.settings import BAD_SETTING, LOAD_FAILED, WorkerSettings, load
+from workers.stream import bad_server
 from workers.telemetry.logs import configure_logging
 from workers.telemetry.probe_site import ProbeFailed
 from workers.worker import Worker
@@ -43,24 +44,25 @@ async def run(settings: WorkerSettings, pod: PodSettings) -> int:
         on_startup=start,
     )
     try:
-        await worker.async_run()
+        try:
+            await worker.async_run()
+        finally:
+            await worker.close()
     except ProbeFailed as error:
         logger.error("%s", error)
         return BAD_SETTING
     except ModelNotFound as error:
         logger.error("bad setting MODEL: %s", error)
         return BAD_SETTING
-    except AuthenticationError as error:
-        logger.error("bad setting REDIS_URL: the server refuses its user or password: %s", error)
-        return BAD_SETTING
     except ModelLoadFailed as error:
         logger.error("%s", error)
         return LOAD_FAILED
-    except Exception:
+    except Exception as error:
+        if sentence := bad_server(error):
+            logger.error("bad setting REDIS_URL: %s", sentence)
+            return BAD_SETTING
         logger.critical("the worker can't go on", exc_info=True)
         return 1
-    finally:
-        await worker.close()
     logger.info("stopped")
     return 0
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
-from redis.asyncio.connection import Connection, parse_url
+from redis.asyncio.connection import Connection, SSLConnection, parse_url
+from redis.exceptions import RedisError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from pydantic_core import ErrorDetails
 
@@ -42,7 +44,10 @@ class StreamSettings(BaseSettings):
         repr=False,
         description="server that holds the stream (redis://, rediss://, unix://)",
     )
-    redis_timeout_s: Positive = Field(1.5, description="how long one command may take before the server counts as down")
+    redis_timeout_s: Positive = Field(1.5, description="how long the server may be silent before it counts as down")
+    push_replicas: Annotated[int, Field(ge=0, le=16)] = Field(
+        0, description="replicas of the server that must have confirmed a push before it is answered (WAIT)"
+    )
     queue_name: str = Field(
         "leadtime", pattern=r"^[A-Za-z0-9_.:-]{1,100}$", description="name of the queue, the hash tag of its keys"
     )
@@ -51,6 +56,9 @@ class StreamSettings(BaseSettings):
     )
     keep_result_s: Annotated[float, Field(ge=1, le=31_536_000)] = Field(
         86_400.0, description="how long an ended job's record and result are kept"
+    )
+    results_memory_bytes: Annotated[int, Field(ge=0)] = Field(
+        0, description="memory that results may take before the oldest are given up; 0 gives up none"
     )
     idempotency_s: Annotated[float, Field(ge=1, le=31_536_000)] = Field(
         86_400.0, description="how long an Idempotency-Key is remembered, at most as long as its job"
@@ -78,11 +86,13 @@ class StreamSettings(BaseSettings):
             raise ValueError("a server's URL ends with the number of a database, such as /0")
         try:
             options: dict[str, Any] = {**parse_url(url)}
-            options.pop("connection_class", Connection)(**options)  # connects to nothing yet
+            connection = options.pop("connection_class", Connection)(**options)  # connects to nothing yet
         except TypeError as error:
             raise ValueError(f"a server's URL has an unknown option ({str(error).rpartition(' ')[2]})") from None
-        except ValueError:
+        except (ValueError, RedisError):
             raise ValueError("not a server's URL, such as redis://user:password@host:6379/0") from None
+        if isinstance(connection, SSLConnection):
+            _check_tls(connection, options)
         return url
 
 
@@ -119,6 +129,17 @@ class WorkerSettings(StreamSettings):
         0, description="port of /healthz, /readyz and /metrics of a worker; 0 is none"
     )
     log_level: LogLevel = "INFO"
+
+
+def _check_tls(connection: SSLConnection, options: Mapping[str, Any]) -> None:
+    """Raises ValueError unless the files and options of a rediss:// URL can be used."""
+    for option in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
+        if option in options and not Path(options[option]).is_file():
+            raise ValueError(f"{option}: {options[option]} is not a file")
+    try:
+        connection.ssl_context.get()
+    except (OSError, ValueError, RedisError) as error:
+        raise ValueError(f"its ssl options can't be used: {error}") from None
 
 
 def check_certificate(cert: Path | None, key: Path | None, client_ca: Path | None = None) -> None:

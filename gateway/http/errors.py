@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from workers.stream import is_out_of_memory, is_unavailable
+from workers.stream import bad_server, is_out_of_memory, is_unavailable, reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,9 +64,7 @@ def error_response(error: Exception, request_id: bytes) -> Response:
         return Problem(error.status_code, detail, error.headers).response()
     if isinstance(error, ClientDisconnect):
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-    if is_unavailable(error):
-        return unavailable("the job stream can't be reached").response()
-    if is_out_of_memory(error):
-        return unavailable("the job stream is out of memory").response()
+    if is_unavailable(error) or is_out_of_memory(error) or bad_server(error):
+        return unavailable(reason(error)).response()
     logger.error("unexpected error in request %s", request_id.decode(), exc_info=error)
     return Problem(500, "internal error").response()

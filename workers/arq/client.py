@@ -6,7 +6,7 @@ import asyncio
 import time
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from arq.jobs import Job, JobResult, JobStatus, ResultNotFound
 
@@ -101,7 +101,9 @@ class StreamJob(Job):
                     raise ResultNotFound("there is no such job, or its result was not kept")
                 match view.status:
                     case Status.FINISHED:
-                        return loads(view.result or b"null")
+                        if view.result is None:
+                            raise ResultNotFound("the result was given up before its time (RESULTS_MEMORY_BYTES)")
+                        return loads(view.result)
                     case Status.FAILED:
                         error = view.error or {}
                         raise JobFailed(f"{error.get('type')}: {error.get('message')}")
@@ -144,7 +146,7 @@ def _defer_ms(until: datetime | None, by: int | float | timedelta | None) -> int
 
 def connect_client(settings: StreamSettings) -> JobClient:
     """A client with a stream of its own; nothing is sent yet."""
-    client = cast("JobClient", connect(settings.redis_url, settings.redis_timeout_s, JobClient))
+    client = connect(settings.redis_url, settings.redis_timeout_s, JobClient)
     client.stream = Stream(settings, client)
     return client
 

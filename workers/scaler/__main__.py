@@ -23,7 +23,7 @@ from workers.scaler.loop import Scaler
 from workers.scaler.probe import ScalerProbe
 from workers.scaler.settings import ScalerSettings
 from workers.settings import BAD_SETTING, load
-from workers.stream import Stream, end
+from workers.stream import Stream, bad_server, end
 from workers.telemetry.logs import configure_logging
 from workers.telemetry.probe_site import ProbeFailed
 
@@ -51,7 +51,10 @@ async def run(settings: ScalerSettings, stopping: asyncio.Event) -> int:
     except ApiError as error:
         logger.error("%s", error)
         return 1
-    except Exception:
+    except Exception as error:
+        if sentence := bad_server(error):
+            logger.error("bad setting REDIS_URL: %s", sentence)
+            return BAD_SETTING
         logger.critical("the scaler can't go on", exc_info=True)
         return 1
     logger.info("stopped")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from workers.scaler.surroundings import ObservationError
-from workers.stream import is_unavailable
+from workers.stream import bad_server, is_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -27,7 +27,7 @@ def reading_stream() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not is_unavailable(error):
+        if not is_unavailable(error) or bad_server(error):
             raise
         raise ObservationError(f"the stream can't be read ({error})") from error
 

@@ -17,7 +17,7 @@ from workers.scaler.jobs import JobObserver, reading_stream
 from workers.scaler.publisher import Publisher
 from workers.scaler.status import ScalerStatus
 from workers.scaler.surroundings import ActuationError, ObservationError
-from workers.stream import end
+from workers.stream import bad_server, end
 
 if TYPE_CHECKING:
     from workers.scaler.policy import Decision, Options
@@ -56,15 +56,19 @@ class Scaler:
         self.status = ScalerStatus(leadership)
 
     async def run(self) -> NoReturn:
-        """Never returns."""
+        """Never returns; raises what says that the server is the wrong one, if nothing has been decided yet."""
         subscription = asyncio.create_task(self._stream.unserved(self._woken.set).run(), name="subscription")
         try:
             while True:
                 self.status.begin_round()
+                if subscription.done():
+                    subscription.result()
                 try:
                     await self._round()
                     self._log.over("round")
-                except Exception:
+                except Exception as error:
+                    if self.status.decision is None and bad_server(error):
+                        raise
                     # Whatever it is, it must not cost anybody their workers: the last decision holds.
                     if self._log.is_new("round"):
                         logger.exception("a round failed")

@@ -2,9 +2,11 @@
 
 from workers.settings import StreamSettings
 from workers.stream.batch import Batcher
-from workers.stream.connection import backoff_s, connect, is_out_of_memory, is_unavailable, until_available
+from workers.stream.connection import backoff_s, connect, until_available
 from workers.stream.ending import end
+from workers.stream.errors import ServerUnfit, bad_server, is_out_of_memory, is_unavailable, reason
 from workers.stream.library import LIBRARY
+from workers.stream.memory import ServerMemory
 from workers.stream.outage import Outage
 from workers.stream.pipeline import PipelinedRedis
 from workers.stream.records import (
@@ -19,11 +21,13 @@ from workers.stream.records import (
     Status,
     WorkerView,
 )
-from workers.stream.stream import Stream
+from workers.stream.stream import LARGE_BYTES, Stream
 from workers.stream.subscription import Subscription
 
 __all__ = [
-    "LIBRARY", "Batcher", "Claimed", "Counts", "DeadLetter", "Demand", "Finish", "JobView", "NewJob", "Outage",
-    "PipelinedRedis", "Pushed", "Status", "Stream", "StreamSettings", "Subscription", "WorkerView", "backoff_s",
-    "connect", "end", "is_out_of_memory", "is_unavailable", "until_available",
+    "LARGE_BYTES", "LIBRARY", "Batcher", "Claimed", "Counts", "DeadLetter", "Demand", "Finish", "JobView", "NewJob",
+    "Outage", "PipelinedRedis", "Pushed", "ServerMemory", "ServerUnfit", "Status", "Stream", "StreamSettings",
+    "Subscription",
+    "WorkerView", "backoff_s", "bad_server", "connect", "end", "is_out_of_memory", "is_unavailable", "reason",
+    "until_available",
 ]  # fmt: skip

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 from arq.connections import ArqRedis
 from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError, ResponseError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from workers.stream.errors import bad_server, is_unavailable, reason
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -22,36 +22,19 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-UNAVAILABLE = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, ReadOnlyError, OSError, TimeoutError)
-_UNAVAILABLE_REPLIES = (
-    "MASTERDOWN",
-    "LOADING",
-    "READONLY",
-    "CLUSTERDOWN",
-    "TRYAGAIN",
-    "NOREPLICAS",
-    "MISCONF",
-    "BUSY ",
-)
+Client = TypeVar("Client", bound=ArqRedis)
 
 
-def is_unavailable(error: BaseException) -> bool:
-    """Whether the server could not be reached or can't serve now, so that the same call may succeed later."""
-    if isinstance(error, UNAVAILABLE):
-        return True
-    return isinstance(error, ResponseError) and str(error).startswith(_UNAVAILABLE_REPLIES)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the server refused a write because its `maxmemory` is reached."""
-    return isinstance(error, OutOfMemoryError)
-
-
-def connect(url: str, timeout_s: float | None, client: type[ArqRedis] = ArqRedis) -> ArqRedis:
+def connect(
+    url: str,
+    timeout_s: float | None,
+    client: type[Client],
+) -> Client:
     """A client of the server at `url` (redis://, rediss:// or unix://); nothing is sent yet.
 
-    A command takes at most `timeout_s` seconds (None: no limit, for subscriptions). The client repeats no command, as
-    only the caller knows which may be repeated.
+    A server that says nothing for `timeout_s` seconds counts as down (None: no limit, for subscriptions). With
+    rediss:// the certificate must be valid for the host's name, unless the URL says otherwise. The client repeats no
+    command, as only the caller knows which may be repeated.
     """
     pool = ConnectionPool.from_url(
         url,
@@ -59,8 +42,16 @@ def connect(url: str, timeout_s: float | None, client: type[ArqRedis] = ArqRedis
         socket_connect_timeout=timeout_s or 2.0,
         socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
+        **_tls_options(url),
     )
     return client(pool_or_conn=pool)
+
+
+def _tls_options(url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    # redis-py checks no name by default. A name can be checked only in a certificate that is checked.
+    is_checked = parts.scheme == "rediss" and parse_qs(parts.query).get("ssl_cert_reqs") != ["none"]
+    return {"ssl_check_hostname": True} if is_checked else {}
 
 
 def backoff_s(least_s: float = 0.05, most_s: float = 2.0) -> Iterator[float]:
@@ -74,34 +65,36 @@ def backoff_s(least_s: float = 0.05, most_s: float = 2.0) -> Iterator[float]:
 async def repeated(
     call: Callable[[], Awaitable[T]],
     failed: Callable[[Exception], None],
-    passes: Callable[[Exception], bool] = is_unavailable,
 ) -> T:
-    """Repeats `call`, which must be safe to repeat, with backoff until it succeeds.
+    """Repeats `call`, which must be safe to repeat, with backoff for as long as the server is unavailable.
 
-    Calls `failed` with each error for which `passes` is true; raises any other error.
+    Calls `failed` with each error of that kind. Raises any other error, and a refused user or password.
     """
     waits = backoff_s()
     while True:
         try:
             return await call()
         except Exception as error:
-            if not passes(error):
+            # In redis-py AuthenticationError is a ConnectionError, but to repeat a refused password is no use.
+            if not is_unavailable(error) or bad_server(error):
                 raise
             failed(error)
         await asyncio.sleep(next(waits))
 
 
 async def until_available(call: Callable[[], Awaitable[T]], what: str) -> T:
-    """Repeats `call`, which must be safe to repeat, with backoff for as long as the server is unavailable."""
-    warned = False
+    """Repeats `call`, which must be safe to repeat, with backoff for as long as the server is unavailable.
+
+    Logs each reason once, and that the server is back.
+    """
+    said: set[str] = set()
 
     def warn(error: Exception) -> None:
-        nonlocal warned
-        if not warned:
+        if (why := reason(error)) not in said:
             logger.warning("%s: the server is unavailable (%s), trying until it is back", what, error)
-        warned = True
+        said.add(why)
 
     result = await repeated(call, warn)
-    if warned:
+    if said:
         logger.info("%s: the server is back", what)
     return result

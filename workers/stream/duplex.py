@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import struct
+import termios
 from typing import TYPE_CHECKING, Any
 
 import hiredis
@@ -37,12 +40,14 @@ class DuplexConnection(asyncio.Protocol):
             protocolError=InvalidResponse, replyError=BaseParser.parse_error, notEnoughData=_NOTHING
         )
         self.closed = False
+        self._written_bytes = 0
         self._lost = asyncio.Event()
         writer = connection._writer  # noqa: SLF001
         if writer is None:
             raise RedisConnectionError("the connection was closed")
         self._transport = writer.transport
         self._transport.set_protocol(self)
+        self._fd: int = self._transport.get_extra_info("socket").fileno()
 
     def on_reply(self, reply: Any) -> None:
         """Gets what the server has sent; an exception is an error reply. What it raises closes the connection."""
@@ -52,12 +57,28 @@ class DuplexConnection(asyncio.Protocol):
         """Called once, with the reason."""
         raise NotImplementedError
 
-    def send(self, *command: Any) -> None:
-        """Writes a command. Raises ConnectionError if the connection is closed."""
+    def send(self, *command: Any) -> int:
+        """Writes a command; its size in bytes. Raises ConnectionError if the connection is closed."""
         # uvloop closes a transport a little before it says so, and writing to it then raises RuntimeError.
         if self.closed or self._transport.is_closing():
             raise RedisConnectionError("the connection was closed")
-        self._transport.write(hiredis.pack_command(command))
+        data = hiredis.pack_command(command)
+        self._written_bytes += len(data)
+        self._transport.write(data)
+        return len(data)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much of what was written the other side's kernel has not confirmed yet."""
+        waiting = self._transport.get_write_buffer_size()
+        with contextlib.suppress(OSError):  # not a TCP socket
+            waiting += struct.unpack("i", fcntl.ioctl(self._fd, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+        return waiting
+
+    @property
+    def sent_bytes(self) -> int:
+        """How much it has confirmed."""
+        return self._written_bytes - self.unsent_bytes
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)

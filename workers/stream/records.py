@@ -140,6 +140,11 @@ class Finish(NamedTuple):
     keep_ms: int
     notes: bytes = b""
 
+    @property
+    def size_bytes(self) -> int:
+        """What it takes on its way to the server, nearly."""
+        return len(self.body) + len(self.notes)
+
 
 @dataclass(frozen=True, slots=True)
 class JobView:

@@ -6,21 +6,20 @@ This folder is the only place that names Redis keys and commands.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-
-from redis.exceptions import ResponseError
+from weakref import WeakSet
 
 from workers.stream.batch import Batcher
 from workers.stream.connection import connect
-from workers.stream.library import LIBRARY, source
-from workers.stream.pipeline import PipelinedRedis
+from workers.stream.errors import ServerUnfit
+from workers.stream.library import Library
+from workers.stream.memory import MemoryWatch
+from workers.stream.pipeline import Lane, PipelinedRedis
 from workers.stream.records import Claimed, Counts, DeadLetter, Demand, JobView, Pushed, WorkerView, size_bytes
 from workers.stream.subscription import Subscription
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from arq.connections import ArqRedis
 
     from workers.settings import StreamSettings
     from workers.stream.records import EncodedJob, Finish, NewJob
@@ -31,6 +30,11 @@ SCALER_MEMORY_S = 7 * 86_400.0
 # early. So a dead worker's job can be claimed within one lease of the worker's death. Example: with leases of 30 s a
 # sweep each second releases what was not renewed for 29 s.
 _SWEEPS_PER_LEASE = 30
+
+# What is larger goes over a connection of its own. Example: at 8 MB/s, 256 KiB hold up other calls for 33 ms.
+LARGE_BYTES = 256 * 1024
+# How much of the time that the server may be silent WAIT may take.
+_WAIT_SHARE = 0.7
 
 
 def _ms(seconds: float) -> int:
@@ -45,49 +49,44 @@ class Stream:
     for as long as that is kept.
     """
 
-    def __init__(self, settings: StreamSettings, redis: ArqRedis | None = None) -> None:
+    def __init__(self, settings: StreamSettings, redis: PipelinedRedis | None = None) -> None:
         self.settings = settings
         self.redis = redis or connect(settings.redis_url, settings.redis_timeout_s, PipelinedRedis)
+        self.redis.on_reopen = self._renew_subscriptions
         self.prefix = "{" + settings.queue_name + "}"
+        self.memory = MemoryWatch(self.redis)
+        self._library = Library(self.redis, f"{self.prefix}:stream")
+        self._call = self._library.call
+        self._subscriptions: WeakSet[Subscription] = WeakSet()
         self._pushes: Batcher[EncodedJob, Pushed] = Batcher(self._push, size_of=size_bytes)
+        self._large_pushes: Batcher[EncodedJob, Pushed] = Batcher(self._push, size_of=size_bytes)
         self._views: Batcher[tuple[str, bool], JobView | None] = Batcher(self.view_many)
-
-    async def _call(self, function: str, *args: str | bytes | float) -> Any:
-        command = ("FCALL", f"{LIBRARY}_{function}", 1, self.prefix, *args)
-        try:
-            return await self.redis.execute_command(*command)  # type: ignore[no-untyped-call]
-        except ResponseError as error:
-            if "Function not found" not in str(error):
-                raise
-        await self._load()
-        return await self.redis.execute_command(*command)  # type: ignore[no-untyped-call]
-
-    async def _load(self) -> None:
-        try:
-            await self.redis.function_load(source(LIBRARY))  # type: ignore[misc]
-        except ResponseError as error:
-            if "already exists" not in str(error):
-                raise
+        self._results: Batcher[tuple[str, bool], JobView | None] = Batcher(self.view_many)
 
     async def open(self) -> None:
         """Makes sure that the functions, the stream and its consumer group exist (XGROUP CREATE)."""
         await self._call("open")
 
-    async def ping(self) -> None:
-        """Reads the queue's counters: proves that the stream can be reached."""
-        await self.counts()
+    async def prove_write(self) -> None:
+        """Proves that the server takes writes (SET, once a second). Raises ServerUnfit if it may evict jobs."""
+        await self._call("prove")
+        await self.memory.check()
 
     async def close(self) -> None:
         """Sends what waits in batches, then closes the connections."""
-        await self._pushes.close()
-        await self._views.close()
+        for batcher in (self._pushes, self._large_pushes, self._views, self._results):
+            await batcher.close()
         await self.redis.aclose(close_connection_pool=True)
 
     # pushing
 
     def push(self, job: NewJob) -> asyncio.Future[Pushed]:
-        """Pushes a job (XADD), sharing the round trip with others; done once the server has accepted it."""
-        return self._pushes.submit(job.encoded())
+        """Pushes a job (XADD), sharing the round trip with others; done once the server has accepted it.
+
+        Raises ServerUnfit if the server may evict jobs, or if too few replicas have confirmed the job.
+        """
+        batcher = self._pushes if len(job.args) <= LARGE_BYTES else self._large_pushes
+        return batcher.submit(job.encoded())
 
     async def push_many(self, jobs: Sequence[NewJob]) -> list[Pushed]:
         """Pushes jobs in one atomic step; an id or idempotency key that is known changes nothing."""
@@ -98,8 +97,27 @@ class Stream:
         args: list[str | bytes | int] = [settings.max_backlog, _ms(settings.idempotency_s)]
         for job in jobs:
             args += job
-        replies = await self._call("push", *args)
+        await self.memory.check()
+        if settings.push_replicas:
+            replies = await self._push_to_replicas(settings.push_replicas, args)
+        else:
+            large = sum(map(size_bytes, jobs)) > LARGE_BYTES
+            replies = await self._call("push", *args, lane=Lane.UPLOADS if large else Lane.CALLS)
         return [Pushed.from_reply(job[0], reply) for job, reply in zip(jobs, replies, strict=True)]
+
+    async def _push_to_replicas(self, least: int, args: Sequence[str | bytes | int]) -> Any:
+        replies = await self._call("push", *args, lane=Lane.REPLICATED)
+        # WAIT waits for the last write of its connection. A push that finds its job there writes nothing, and the job
+        # may have come over another connection. So a write goes before WAIT, on the same connection.
+        write = ("SET", f"{self.prefix}:proof", 0, "PX", 1)
+        wait_ms = _ms(self.settings.redis_timeout_s * _WAIT_SHARE)
+        _, confirmed = await self.redis.call_both(Lane.REPLICATED, write, ("WAIT", least, wait_ms))
+        if confirmed < least:
+            raise ServerUnfit(
+                f"the job is stored, but only {confirmed} of {least} replicas have confirmed it in time: "
+                "pushed again with its Idempotency-Key it is the same job"
+            )
+        return replies
 
     # what a worker does
 
@@ -121,17 +139,20 @@ class Stream:
         overrides = [item for pair in (attempts_of or {}).items() for item in pair]
         keep_ms = _ms(self.settings.keep_result_s)
         args = (worker, count, running, ready_ms, max_attempts, keep_ms)
-        return Claimed.from_reply(await self._call("claim", *args, *overrides))
+        return Claimed.from_reply(await self._call("claim", *args, *overrides, lane=Lane.CLAIMS))
 
     async def finish(self, worker: str, finishes: Sequence[Finish]) -> list[bool]:
         """Acknowledges, deletes and publishes (XACK, XDEL, HSET) each job that the worker still holds.
 
-        False: the lease was lost or the job has ended, and nothing was changed.
+        False: the lease was lost or the job has ended, and nothing was changed. If results would take more than
+        RESULTS_MEMORY_BYTES then, the oldest are given up.
         """
-        args: list[str | bytes | int] = [worker]
+        args: list[str | bytes | int] = [worker, self.settings.results_memory_bytes]
         for finish in finishes:
             args += (finish.id, finish.attempt, finish.status, finish.keep_ms, finish.body, finish.notes)
-        return [reply == b"done" for reply in await self._call("finish", *args)]
+        large = sum(finish.size_bytes for finish in finishes) > LARGE_BYTES
+        lane = Lane.UPLOADS if large else Lane.CALLS
+        return [reply == b"done" for reply in await self._call("finish", *args, lane=lane)]
 
     async def defer(self, worker: str, job_id: str, attempt: int, defer_ms: int) -> bool:
         """Lets a held job be claimed again after `defer_ms` ms (0: at once, before others). False: not held."""
@@ -147,7 +168,9 @@ class Stream:
 
         Some may have been handed over to the worker in a message that has arrived meanwhile or is still to come.
         """
-        return [entry.decode() for entry in await self._call("release_unknown", worker, *_flat(held))]
+        # On the lane of the claims, so that it comes after a claim whose reply was given up.
+        entries = await self._call("release_unknown", worker, *_flat(held), lane=Lane.CLAIMS)
+        return [entry.decode() for entry in entries]
 
     async def renew(self, worker: str, held: Iterable[tuple[str, int]]) -> list[str]:
         """Renews the leases of held jobs (XCLAIM JUSTID). Returns the ids that are not held any more."""
@@ -186,7 +209,10 @@ class Stream:
         return min(1.0, self.settings.lease_s / _SWEEPS_PER_LEASE)
 
     async def sweep(self) -> float:
-        """Promotes due jobs, releases expired leases (XAUTOCLAIM), wakes workers. Returns seconds to the next call."""
+        """Promotes due jobs, releases expired leases (XAUTOCLAIM), wakes workers. Returns seconds to the next call.
+
+        Looks at the server's memory at times (INFO), and raises ServerUnfit, after all that, if it may evict jobs.
+        """
         interval_s, settings = self.sweep_interval_s, self.settings
         expired_ms = _ms(settings.lease_s - interval_s)
         # A sweep leaves a mark for half an interval. If the mark lasted for all of it, a call that comes a bit early
@@ -194,20 +220,22 @@ class Stream:
         due_ms = await self._call(
             "sweep", _ms(interval_s / 2), expired_ms, _ms(settings.dead_letter_age_s), settings.max_dead_letters
         )
+        await self.memory.check()
         return interval_s if due_ms < 0 else min(interval_s, max(0.001, due_ms / 1000))
 
     # what users ask for
 
     async def view(self, job_id: str, with_result: bool = False) -> JobView | None:
         """A job's record, sharing the round trip with others; None if there is none (any more)."""
-        return await self._views.submit((job_id, with_result))
+        return await (self._results if with_result else self._views).submit((job_id, with_result))
 
     async def view_many(self, wanted: Sequence[tuple[str, bool]]) -> list[JobView | None]:
         """Records of several jobs, each with its result or without."""
         views: list[JobView | None] = []
         while rest := wanted[len(views) :]:
             args = [item for job_id, with_result in rest for item in (job_id, "1" if with_result else "0")]
-            replies = await self._call("view", *args)
+            lane = Lane.RESULTS if any(with_result for _, with_result in rest) else Lane.CALLS
+            replies = await self._call("view", *args, lane=lane)
             # Large results fill a reply, and then it has fewer records than asked for.
             views += [JobView.from_reply(job_id, reply) for (job_id, _), reply in zip(rest, replies, strict=False)]
         return views
@@ -229,7 +257,7 @@ class Stream:
 
     async def dead_letters(self, count: int = 100, after: str = "") -> list[DeadLetter]:
         """Failed jobs with their payloads, oldest first (XRANGE), behind the entry `after`."""
-        rows = await self._call("dead_letters", f"({after}" if after else "-", count)
+        rows = await self._call("dead_letters", f"({after}" if after else "-", count, lane=Lane.RESULTS)
         return [DeadLetter.from_reply(entry, fields) for entry, fields in rows]
 
     async def requeue(self, entry: str) -> bool:
@@ -241,7 +269,8 @@ class Stream:
         return Counts(*(int(n) for n in await self._call("counts")))
 
     async def demand(self) -> Demand:
-        """What a scaler has to know (TIME, XINFO GROUPS, XPENDING)."""
+        """What a scaler has to know (TIME, XINFO GROUPS, XPENDING). Raises ServerUnfit if the server may evict jobs."""
+        await self.memory.check()
         now_ms, arrived, *rest = await self._call("demand")
         if arrived < 0:
             await self.open()
@@ -271,11 +300,11 @@ class Stream:
             for job_id in payload.decode().split(" "):
                 on_ended(job_id)
 
-        return Subscription(self.settings.redis_url, f"{self.prefix}:ended", on_message, on_subscribed)
+        return self._subscription("ended", on_message, on_subscribed)
 
     def unserved(self, on_jobs: Callable[[], None]) -> Subscription:
         """A scaler's subscription: a job waits, and no worker was free to be woken for it."""
-        return Subscription(self.settings.redis_url, f"{self.prefix}:wake:", lambda _: on_jobs(), on_jobs)
+        return self._subscription("wake:", lambda _: on_jobs(), on_jobs)
 
     def wakeups(
         self,
@@ -301,8 +330,20 @@ class Stream:
             else:
                 on_work()
 
-        channel = f"{self.prefix}:wake:{worker}"
-        return Subscription(self.settings.redis_url, channel, on_message, on_subscribed or on_work)
+        return self._subscription(f"wake:{worker}", on_message, on_subscribed or on_work)
+
+    def _subscription(
+        self, channel: str, on_message: Callable[[bytes], None], on_subscribed: Callable[[], None]
+    ) -> Subscription:
+        subscription = Subscription(self.settings.redis_url, f"{self.prefix}:{channel}", on_message, on_subscribed)
+        self._subscriptions.add(subscription)
+        return subscription
+
+    def _renew_subscriptions(self) -> None:
+        # The calls may go to another server now (a failover). What is published there does not come to a subscription
+        # at the old one.
+        for subscription in list(self._subscriptions):
+            subscription.renew()
 
 
 def _flat(held: Iterable[tuple[str, int]]) -> list[str | int]:

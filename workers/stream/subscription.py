@@ -6,10 +6,12 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from arq.connections import ArqRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from workers.stream.connection import backoff_s, connect, is_unavailable
+from workers.stream.connection import backoff_s, connect
 from workers.stream.duplex import DuplexConnection, open_connection
+from workers.stream.errors import is_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +39,7 @@ class Subscription:
         self._on_message = on_message
         self._on_subscribed = on_subscribed
         self.subscribed = asyncio.Event()
+        self._listener: _Listener | None = None
 
     async def run(self) -> None:
         """Never returns; ends by cancellation, or by an error that does not mean that the server is unavailable."""
@@ -54,16 +57,22 @@ class Subscription:
                 self.subscribed.clear()
             await asyncio.sleep(next(waits))
 
+    def renew(self) -> None:
+        """Subscribes over a new connection: another server may be behind the address by now."""
+        if self._listener is not None:
+            self._listener.close(RedisConnectionError("another server may be behind the address by now"))
+
     async def _listen(self) -> None:
-        redis = connect(self._url, None)
+        redis = connect(self._url, None, ArqRedis)
         listener = None
         try:
             # The handshake waits for answers, and this connection has no timeout of its own.
             async with asyncio.timeout(PROBE_INTERVAL_S):
                 connection = await open_connection(redis.connection_pool)
-            listener = _Listener(connection, self._channel, self._on_message, self._subscribed)
+            listener = self._listener = _Listener(connection, self._channel, self._on_message, self._subscribed)
             await listener.run()
         finally:
+            self._listener = None
             if listener is not None:
                 listener.close(RedisConnectionError("the subscription was ended"))
                 await listener.wait_closed()

@@ -3,7 +3,7 @@
 | path | 200 means | 503 means |
 | --- | --- | --- |
 | `/healthz` | the event loop and the heartbeat go on | the heartbeat is stuck: restart it |
-| `/readyz` | it claims jobs | it starts, loads its model, stops, or can't reach the server |
+| `/readyz` | it claims jobs, the server takes its writes | it starts, loads its model, stops, or has no server |
 | `/metrics` | Prometheus' text format | - |
 
 A model that is busy fails neither. Nor is the heartbeat stuck while the server is away: it goes on trying, and a
@@ -95,5 +95,5 @@ class Probe:
         if session.ready:
             return ProbeAnswer(True, "ready")
         if not session.outage.available:
-            return ProbeAnswer(False, "the server is unavailable")
+            return ProbeAnswer(False, session.outage.reason)
         return ProbeAnswer(False, "stopping" if session.life.stopping.is_set() else "starting")

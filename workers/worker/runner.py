@@ -8,7 +8,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from workers.stream import Batcher, Claimed, Finish
+from workers.stream import LARGE_BYTES, Batcher, Claimed, Finish
 from workers.worker.attempt import Again, Attempt, Done, Failed, Outcome, Stopped
 
 if TYPE_CHECKING:
@@ -49,8 +49,10 @@ class Runner:
         self._attempts: dict[str, Attempt] = {}
         self._concluding: set[asyncio.Task[Any]] = set()
         # A callback for each finish: a future would cost more than the rest of it.
-        self._finishes: Batcher[Finish, bool] = Batcher(
-            self._send, size_of=lambda finish: len(finish.body) + len(finish.notes), resends_singly=True
+        # Large results have a batcher of their own: others need not wait until they are with the server.
+        self._finishes, self._large_finishes = (
+            Batcher[Finish, bool](self._send, size_of=lambda finish: finish.size_bytes, resends_singly=True)
+            for _ in range(2)
         )
         self._empty = asyncio.Event()
         self._empty.set()
@@ -109,6 +111,7 @@ class Runner:
         if self._concluding:
             await asyncio.wait(self._concluding)
         await self._finishes.abandon()
+        await self._large_finishes.abandon()
 
     # one job
 
@@ -230,7 +233,8 @@ class Runner:
         keep_ms = plan.keep_ms if plan else self._functions.keep_ms
         notes = outcome.notes if isinstance(outcome, Done) else b""
         finish = Finish(job.id, job.attempt, status, outcome.body, keep_ms, notes)
-        self._finishes.put(finish, partial(self._recorded, attempt, outcome, recorded, finish))
+        finishes = self._finishes if finish.size_bytes <= LARGE_BYTES else self._large_finishes
+        finishes.put(finish, partial(self._recorded, attempt, outcome, recorded, finish))
 
     async def _send(self, finishes: Sequence[Finish]) -> Sequence[bool]:
         session = self._session

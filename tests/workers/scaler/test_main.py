@@ -274,6 +274,22 @@ async def test_bad_settings_end_the_process_with_one_line(
 
 
 @pytest.mark.fault
+async def test_a_wrong_password_ends_the_process(
+    one_settings: StreamSettings, api: FakeApiServer, tmp_path: Path
+) -> None:
+    process = scaler_process(
+        tmp_path,
+        REDIS_URL=one_settings.redis_url.replace("//", "//nobody:hunter2@"),
+        KUBERNETES_URL=api.url,
+        POD_NAMESPACE=NAMESPACE,
+        SCALER_MODE="direct",
+    )
+    assert await process.code() == 2
+    assert "bad setting REDIS_URL: the server refuses its user or password: " in process.text.splitlines()[-1]
+    assert "hunter2" not in process.text
+
+
+@pytest.mark.fault
 async def test_a_scaler_outside_of_a_cluster_fails_with_a_reason(tmp_path: Path) -> None:
     process = scaler_process(tmp_path)
     assert await process.code() == 1

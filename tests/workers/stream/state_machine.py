@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine, Sequence
 
-    from arq.connections import ArqRedis
     from redis.client import PubSub
+
+    from workers.stream import PipelinedRedis
 
 T = TypeVar("T")
 
@@ -62,7 +63,7 @@ class StreamMachine(RuleBasedStateMachine):
     """Several workers and clients of one queue. Times pass by hand: leases get old, deferred jobs due."""
 
     def __init__(
-        self, url: str, redis: ArqRedis, loop: asyncio.AbstractEventLoop, ended: PubSub, wakeups: PubSub
+        self, url: str, redis: PipelinedRedis, loop: asyncio.AbstractEventLoop, ended: PubSub, wakeups: PubSub
     ) -> None:
         super().__init__()
         settings = StreamSettings(

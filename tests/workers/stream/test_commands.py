@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from workers.stream import Stream
 
+# What measures, and what a new connection sends.
+_BESIDE = ("info", "fcall", "client|setinfo")
 MANY = 90  # fewer than a claim reads at once
 
 
@@ -25,7 +27,7 @@ async def commands_of(stream: Stream, act: Callable[[], Awaitable[Any]]) -> dict
     before = await calls(stream)
     await act()
     grown = {name: count - before.get(name, 0) for name, count in (await calls(stream)).items()}
-    return {name: count for name, count in grown.items() if count and name not in ("info", "fcall")}
+    return {name: count for name, count in grown.items() if count and name not in _BESIDE}
 
 
 async def commands_of_a_life(stream: Stream, count: int) -> list[dict[str, int]]:

@@ -10,6 +10,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from arq.connections import ArqRedis
 from redis._parsers.base import BaseParser
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
@@ -18,7 +19,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from tests.servers import Server, free_port, server_binaries
 from tests.workers.stream.actions import new
 from workers.stream import Stream, StreamSettings
-from workers.stream.connection import backoff_s, connect, is_out_of_memory, is_unavailable, until_available
+from workers.stream.connection import backoff_s, connect, until_available
+from workers.stream.errors import is_out_of_memory, is_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -118,11 +120,11 @@ async def test_a_server_that_refuses_writes_for_now_is_unavailable(start_server:
         assert is_unavailable(await error_of_push(stream)), "too few replicas"
         await redis.config_set("min-replicas-to-write", 0)
 
-        await redis.execute_command("REPLICAOF", "127.0.0.1", free_port())  # type: ignore[no-untyped-call]
+        await redis.execute_command("REPLICAOF", "127.0.0.1", free_port())
         assert is_unavailable(await error_of_push(stream)), "a replica"
         await redis.config_set("replica-serve-stale-data", "no")
         assert is_unavailable(await error_of_push(stream)), "a replica without its primary"
-        await redis.execute_command("REPLICAOF", "NO", "ONE")  # type: ignore[no-untyped-call]
+        await redis.execute_command("REPLICAOF", "NO", "ONE")
 
         async with stream_at(server.url) as other:
             busy = asyncio.ensure_future(other.redis.eval("while true do end", 0))  # type: ignore[arg-type]
@@ -134,7 +136,7 @@ async def test_a_server_that_refuses_writes_for_now_is_unavailable(start_server:
                 except ResponseError as error:
                     errors.append(error)
             assert all(map(is_unavailable, errors))
-            await redis.execute_command("SCRIPT", "KILL")  # type: ignore[no-untyped-call]
+            await redis.execute_command("SCRIPT", "KILL")
             with pytest.raises(ResponseError, match="killed"):
                 await busy
         assert (await stream.push(new())).outcome == "accepted"
@@ -170,7 +172,7 @@ async def test_the_client_repeats_nothing_by_itself() -> None:
 
     port = free_port()
     async with await asyncio.start_server(serve, "127.0.0.1", port):
-        redis = connect(f"redis://127.0.0.1:{port}/0", 5)
+        redis = connect(f"redis://127.0.0.1:{port}/0", 5, ArqRedis)
         with pytest.raises(RedisConnectionError):
             await redis.execute_command("FCALL", "claim", 0)  # type: ignore[no-untyped-call]
         await redis.aclose(close_connection_pool=True)
@@ -193,7 +195,7 @@ async def test_a_call_is_repeated_until_the_server_is_there(tmp_path: Path, capl
 
         async def ping() -> str:
             tries.release()
-            await stream.ping()
+            await stream.prove_write()
             return "pong"
 
         waiting = asyncio.create_task(until_available(ping, "asking"))

@@ -395,3 +395,52 @@ async def test_views_share_round_trips_and_large_results_are_read_in_parts(strea
     views = await stream.view_many([("none", True), *((job.id, True) for job in jobs), ("none", True)])
     assert await calls() - before == 2
     assert [view and view.result for view in views] == [None, *[large] * 5, None]
+
+
+async def kept(stream: Stream) -> tuple[int, int]:
+    """How many results are counted, and their bytes."""
+    count = await command(stream, "ZCARD", key(stream, "results"))
+    return count, int(await command(stream, "GET", key(stream, "results-bytes")) or 0)
+
+
+async def test_results_that_may_take_so_much_memory_are_given_up_oldest_first(stream: Stream) -> None:
+    limited = Stream(stream.settings.model_copy(update={"results_memory_bytes": 1000}))
+    ids = await accept(limited, 5)
+    jobs = await limited.claim("w", 5)
+    body = b'"' + b"x" * 298 + b'"'
+    for job in jobs[:3]:
+        assert await limited.finish("w", [Finish(job.id, 1, "finished", body, 60_000)]) == [True]
+        await asyncio.sleep(0.002)  # of those of the same millisecond any may be the oldest
+    assert await kept(limited) == (3, 900)
+    assert [(await see(limited, job_id)).result for job_id in ids[:3]] == [body] * 3
+
+    ends = [Finish(jobs[3].id, 1, "finished", body, 60_000), Finish(jobs[4].id, 1, "failed", b"{}", 60_000)]
+    assert await limited.finish("w", ends) == [True, True]
+    assert await kept(limited) == (3, 900)
+    views = [await see(limited, job_id) for job_id in ids]
+    assert [view.result for view in views] == [None, body, body, body, None]
+    assert [view.status for view in views] == ["finished"] * 4 + ["failed"]
+    assert views[0].error is not None
+    assert views[0].error["type"] == "ResultGivenUp"
+    assert "1000 bytes" in views[0].error["message"]
+    assert views[1].error is None
+    await limited.close()
+
+
+async def test_results_that_expire_are_counted_no_more(stream: Stream) -> None:
+    limited = Stream(stream.settings.model_copy(update={"results_memory_bytes": 1000}))
+    await accept(limited, 4)
+    jobs = await limited.claim("w", 4)
+    for job, keep_ms in zip(jobs, (20, 60_000, 0, -1), strict=True):
+        assert await limited.finish("w", [Finish(job.id, 1, "finished", b'"xxxx"', keep_ms)]) == [True]
+    assert await kept(limited) == (3, 18)
+    await asyncio.sleep(0.05)
+    await sweep(limited)
+    assert await kept(limited) == (2, 12)
+    await limited.close()
+
+
+async def test_results_are_not_counted_unless_their_memory_is_limited(stream: Stream) -> None:
+    await accept(stream, 1)
+    await finish(stream, "w", await stream.claim("w", 1))
+    assert await kept(stream) == (0, 0)

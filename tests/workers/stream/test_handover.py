@@ -291,7 +291,7 @@ async def test_counters_are_right_after_a_kill_of_the_server(start_server: Calla
     server.kill()
     server.start()
     with contextlib.suppress(Exception):
-        await stream.ping()
+        await stream.prove_write()
     assert await stream.counts() == before
     assert await stream.renew("idle", [(job.id, 1) for job in idle.jobs[1:]]) == []
     await accept(stream)

@@ -18,7 +18,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tests.servers import Server, free_port
-from workers.stream import NewJob, Stream
+from workers.stream import NewJob, Stream, reason
 from workers.stream.connection import connect
 from workers.stream.pipeline import PipelinedRedis
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @contextlib.asynccontextmanager
 async def client(url: str, timeout_s: float | None = 5.0) -> AsyncIterator[PipelinedRedis]:
-    redis = cast("PipelinedRedis", connect(url, timeout_s, PipelinedRedis))
+    redis = connect(url, timeout_s, PipelinedRedis)
     yield redis
     await redis.aclose(close_connection_pool=True)
 
@@ -178,6 +178,23 @@ def tls_proxy(port: int, context: ssl.SSLContext) -> Iterator[int]:
     finally:
         loop.call_soon_threadsafe(over.set)
         thread.join(10)
+
+
+async def test_the_name_in_the_certificate_is_checked(valkey: Server, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("other.example").configure_cert(context)
+    with tls_proxy(valkey.port, context) as port:
+        url = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={tmp_path / 'ca.pem'}"
+        async with client(url) as redis:
+            with pytest.raises(RedisConnectionError, match="certificate is not valid") as caught:
+                await redis.execute_command("FCALL", "any", 0)
+        assert reason(caught.value) == "the certificate of the job stream's server is not trusted"
+        for option in ("&ssl_check_hostname=false", "&ssl_cert_reqs=none"):
+            async with client(url + option) as redis:
+                with pytest.raises(ResponseError, match="Function not found"):
+                    await redis.execute_command("FCALL", "any", 0)
 
 
 @pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.workers.stream.state_machine import StreamMachine
+from workers.stream import PipelinedRedis
 from workers.stream.connection import connect
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def test_the_stream_does_what_the_model_does(server: Server) -> None:
         client.pubsub() as wakeups,
     ):
         loop = runner.get_loop()
-        stream_redis = connect(server.url, 30)
+        stream_redis = connect(server.url, 30, PipelinedRedis)
         try:
             run_state_machine_as_test(
                 lambda: StreamMachine(server.url, stream_redis, loop, ended, wakeups),  # type: ignore[arg-type]

@@ -149,7 +149,10 @@ async def test_the_server_away_is_no_reason_to_be_killed(own: Server, probed: Wo
         await until(lambda: not worker.session.ready)
         await asyncio.sleep(2 * worker.heartbeat.limit_s)
         assert await status(settings, "/healthz") == 200
-        assert await answer(settings, "/readyz") == (503, '{"status": 503, "detail": "the server is unavailable"}')
+        assert await answer(settings, "/readyz") == (
+            503,
+            '{"status": 503, "detail": "the job stream can\'t be reached"}',
+        )
         await asyncio.to_thread(own.start)
 
         async def is_ready() -> bool:

@@ -49,6 +49,7 @@ end
 
 export('counts', counts, 'no-writes')
 export('workers', workers, 'no-writes')
-export('demand', demand, 'no-writes')
+-- Not 'no-writes': a replica must refuse it, as the scaler would decide by figures that are old.
+export('demand', demand, 'allow-oom')
 export('remember', remember, 'allow-oom')
 export('remembered', remembered, 'no-writes')

@@ -1,15 +1,41 @@
 -- How an attempt ends: finish, defer (a retry), release.
 
--- finish(worker, then 6 a job: id, attempt, 'finished'|'failed', keep_ms, result or error JSON, notes JSON or '')
--- Acknowledges, deletes and publishes each job that the worker still holds and that has not ended.
+-- Gives up results, those first that expire first, until no more than `most` bytes are kept; among them those that
+-- have expired meanwhile, whose records are gone. `kept` is how many bytes are kept now.
+local function give_up_results(k, kept, most)
+  local error_json = cjson.encode({ type = 'ResultGivenUp',
+    message = 'the result was given up before its time: results may take ' .. whole(most) .. ' bytes of memory' })
+  while kept > most do
+    local oldest = redis.call('ZPOPMIN', k.results)[1]
+    if not oldest then return end
+    local size, id = string.match(oldest, '^(%d+) (.*)$')
+    if redis.call('HDEL', k.job .. id, 'result', 'notes') > 0 then
+      redis.call('HSET', k.job .. id, 'error', error_json)
+    end
+    kept = redis.call('DECRBY', k.results_bytes, size)
+  end
+end
+
+-- Counts a result among those that may take at most `most` bytes. Costs ZADD and INCRBY.
+local function count_result(k, now, id, size, keep_ms, most)
+  if keep_ms == 0 then return end
+  redis.call('ZADD', k.results, keep_ms < 0 and '+inf' or whole(now + keep_ms), size .. ' ' .. id)
+  local kept = redis.call('INCRBY', k.results_bytes, size)
+  if kept > most then give_up_results(k, kept, most) end
+end
+
+-- finish(worker, results_memory_bytes, then 6 a job: id, attempt, 'finished'|'failed', keep_ms, result or error JSON,
+--   notes JSON or '')
+-- Acknowledges, deletes and publishes each job that the worker still holds and that has not ended. Results may take so
+-- many bytes; 0 is any number.
 -- Replies per job: 'done' (also when this very finish was done before) | 'lost'.
 -- Costs a job: HMGET, HSET, HDEL and PEXPIRE (DEL if nothing is kept). Costs a call: TIME, XACK, XDEL, XINFO GROUPS,
 -- XLEN and PUBLISH; XINFO STREAM and XSETID if the last delivered entry is among the deleted.
 local function finish(keys, argv)
   local k = keys_of(keys[1])
-  local worker, now = argv[1], now_ms()
+  local worker, most, now = argv[1], tonumber(argv[2]), now_ms()
   local replies, remove, ended = {}, {}, {}
-  for i = 2, #argv, 6 do
+  for i = 3, #argv, 6 do
     local id, attempt, outcome, keep_ms, body = argv[i], argv[i + 1], argv[i + 2], tonumber(argv[i + 3]), argv[i + 4]
     local notes = argv[i + 5]
     local job_key = k.job .. id
@@ -27,6 +53,7 @@ local function finish(keys, argv)
         end
         redis.call('HDEL', job_key, 'entry', 'seq')
         expire(job_key, keep_ms)
+        if most > 0 then count_result(k, now, id, #body + #notes, keep_ms, most) end
       else
         keep_queued(job_key, entry)
         bury(k, job_key, id, payload_of(k.stream, entry), attempt, r[5], body, finished, keep_ms, worker)

@@ -4,8 +4,9 @@
 -- replaced by a name that contains a hash of that text, so that two releases of the service can share one server
 -- during a rolling update: each calls its own functions.
 --
--- Every function takes one key, the queue's prefix `{q}`. It is a hash tag, so all keys of a queue are in one slot of
--- a cluster. Times are the server's clock, in milliseconds since the epoch; no client's clock is used.
+-- Every function takes one key, the queue's `{q}:stream`, and finds all others by it. `{q}` is a hash tag, so all keys
+-- of a queue are in one slot of a cluster. Times are the server's clock, in milliseconds since the epoch; no client's
+-- clock is used.
 --
 -- key                  type    meaning                                               expires or goes
 -- {q}:stream           stream  jobs that wait or run: id, function, args[, kwargs]   an entry at its job's end
@@ -22,9 +23,13 @@
 --                                                                                    or handed a job
 -- {q}:worker:WORKER    hash    a worker's registration                               its heartbeat's expiry
 -- {q}:workers          zset    worker ids by the expiry of their registration        a member once that has passed
--- {q}:swept            string  time of the last sweep                                one sweep interval
+-- {q}:swept            string  time of the last sweep                                never: tells that the clock is back
 -- {q}:pruned           string  time of the last pruning                              one lease
 -- {q}:health-check     string  arq's health line of the last worker that wrote it    its interval
+-- {q}:results          zset    "bytes id" of kept results by the time they expire,    a member once that has passed
+--                              if their memory is limited
+-- {q}:results-bytes    string  sum of those bytes                                    never
+-- {q}:proof            string  time of the last proof that the server takes writes    1 s after that
 -- {q}:scaler           hash    the scaler's memory: decision, state (JSON)           7 days after its last write
 --
 -- channel              message
@@ -43,15 +48,17 @@ local GROUP = 'workers'
 local RELEASED = 'released'
 local CHUNK = 1000 -- this many arguments are safe to give to one unpack()
 local CLOCK_SLACK_MS = 1000 -- an entry's id that is further ahead of the clock than this does not tell the time
+local PROOF_MS = 1000
 local ROUND = 100 -- entries read at once; between two rounds a claim looks whether its reply is full
 local REPLY_BYTES = 8 * 1024 * 1024 -- a reply ends with the payload or result that exceeds this
 -- Larger payloads are not published. The server disconnects a subscriber whose output buffer outgrows
 -- `client-output-buffer-limit pubsub`.
 local MESSAGE_BYTES = 64 * 1024
 
-local function keys_of(prefix)
+local function keys_of(stream)
+  local prefix = string.sub(stream, 1, -8) -- without ':stream'
   return {
-    stream = prefix .. ':stream',
+    stream = stream,
     job = prefix .. ':job:',
     deferred = prefix .. ':deferred',
     dead = prefix .. ':dead',
@@ -61,6 +68,10 @@ local function keys_of(prefix)
     workers = prefix .. ':workers',
     swept = prefix .. ':swept',
     pruned = prefix .. ':pruned',
+    results = prefix .. ':results',
+    results_bytes = prefix .. ':results-bytes',
+    health = prefix .. ':health-check',
+    proof = prefix .. ':proof',
     scaler = prefix .. ':scaler',
     ended = prefix .. ':ended',
     wake = prefix .. ':wake:',

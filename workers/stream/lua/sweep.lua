@@ -34,13 +34,42 @@ local function release_expired(k, lease_ms)
   until cursor == '0-0'
 end
 
--- Whether `every_ms` have passed since this was last true. A mark in the future means that the clock was set back; it
--- does not count.
-local function is_time(key, now, every_ms)
+-- Whether `every_ms` have passed since this was last true; and then also when that was. A time in the future means that
+-- the clock was set back. The mark lasts, or goes when `every_ms` have passed.
+local function is_time(key, now, every_ms, lasts)
   local last = tonumber(redis.call('GET', key) or nil)
   if last and last <= now and now - last < every_ms then return false end
-  redis.call('SET', key, whole(now), 'PX', whole(every_ms))
-  return true
+  if lasts then redis.call('SET', key, whole(now)) else redis.call('SET', key, whole(now), 'PX', whole(every_ms)) end
+  return true, last
+end
+
+-- The server's clock was set back, by `by` ms since the last sweep. What was to come later than `now + by` was meant by
+-- the old clock, and comes that much earlier: otherwise a dead worker's leases and registration would live on, and
+-- deferred jobs wait, until the clock is where it was. XPENDING says 0 for an entry that was delivered in what is now
+-- the future, whatever its idle time was. It gets a third of a lease, the time of one heartbeat, so that a live worker
+-- can renew it before it ends.
+-- Costs XPENDING for each CHUNK of pending entries, XCLAIM for each that is set right, three commands a worker, and
+-- ZADD for each deferred job.
+local function set_back(k, now, by, lease_ms)
+  local start_at, idle = '-', whole(math.min(by, math.floor(lease_ms / 3)))
+  while true do
+    local pending = redis.call('XPENDING', k.stream, GROUP, start_at, '+', CHUNK)
+    for _, row in ipairs(pending) do
+      if row[3] == 0 then redis.call('XCLAIM', k.stream, GROUP, row[2], 0, row[1], 'IDLE', idle, 'JUSTID') end
+      start_at = '(' .. row[1]
+    end
+    if #pending < CHUNK then break end
+  end
+  for _, key in ipairs({ k.workers, k.deferred }) do
+    local ahead = redis.call('ZRANGEBYSCORE', key, '(' .. whole(now + by), '+inf', 'WITHSCORES')
+    for i = 1, #ahead, 2 do
+      redis.call('ZADD', key, whole(ahead[i + 1] - by), ahead[i])
+      if key == k.workers then
+        local worker_key = k.worker .. ahead[i]
+        redis.call('PEXPIRE', worker_key, whole(redis.call('PTTL', worker_key) - by))
+      end
+    end
+  end
 end
 
 -- Removes workers whose registration has expired, and consumers that have neither a registration nor a job.
@@ -62,6 +91,16 @@ local function prune(k, now, lease_ms)
   end
 end
 
+-- Takes results that have expired out of those that are counted.
+local function forget_results(k, now)
+  local expired = redis.call('ZRANGEBYSCORE', k.results, '-inf', whole(now), 'LIMIT', 0, CHUNK)
+  if #expired == 0 then return end
+  local bytes = 0
+  for _, member in ipairs(expired) do bytes = bytes + string.match(member, '^%d+') end
+  redis.call('ZREM', k.results, unpack(expired))
+  redis.call('DECRBY', k.results_bytes, whole(bytes))
+end
+
 -- sweep(interval_ms, lease_ms, dead_age_ms, dead_max): called often by every worker and gateway; the first call in each
 -- interval does the work. Due deferred jobs return to the stream, expired leases are released, workers are
 -- woken for what waits. Replies ms until the next deferred job is due, or -1 if there is none.
@@ -70,12 +109,14 @@ local function sweep(keys, argv)
   local now, interval, lease_ms = now_ms(), tonumber(argv[1]), tonumber(argv[2])
   local next_due = redis.call('ZRANGE', k.deferred, 0, 0, 'WITHSCORES')[2]
   local is_due = next_due and tonumber(next_due) <= now
-  local first = is_time(k.swept, now, interval)
+  local first, last = is_time(k.swept, now, interval, true)
+  if first and last and last > now then set_back(k, now, last - now, lease_ms) end
   if is_due or first then
     promote_due(k, now)
     local lag = group_of(k)['lag']
     if first then
       release_expired(k, lease_ms)
+      forget_results(k, now)
       if is_time(k.pruned, now, lease_ms) then
         prune(k, now, lease_ms)
         redis.call('XTRIM', k.dead, 'MAXLEN', argv[4])
@@ -90,4 +131,12 @@ local function sweep(keys, argv)
   return math.max(0, tonumber(next_due) - now)
 end
 
+-- prove(): proves that the server takes writes; most calls of a second write nothing, but the server refuses them all
+-- the same if it can't write. TIME, GET, and SET once a second. Replies 1.
+local function prove(keys)
+  is_time(keys_of(keys[1]).proof, now_ms(), PROOF_MS)
+  return 1
+end
+
 export('sweep', sweep, 'allow-oom')
+export('prove', prove, 'allow-oom')

@@ -82,7 +82,7 @@ end
 
 -- health_check(ttl_ms, line): arq's health line. Replies 1.
 local function health_check(keys, argv)
-  redis.call('SET', keys[1] .. ':health-check', argv[2], 'PX', argv[1])
+  redis.call('SET', keys_of(keys[1]).health, argv[2], 'PX', argv[1])
   return 1
 end
 
