@@ -44,7 +44,7 @@ from workers.model_host.frames import (
     FrameReader,
     pack,
 )
-from workers.model_host.guardian import END_IN_S, LAST_WORDS_BYTES
+from workers.model_host.leash import Leash
 from workers.secrets import without_secrets
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
 LAST_WORDS_S = 1.0  # how long a connection may outlive its process, or a process its connection
 # The grace of a process whose job is stopped: the job's slot is taken until it is gone.
 CANCEL_GRACE_S = 1.0
-STUCK_S = 20.0  # past the grace: a guardian that has not ended by then is killed itself
 BROKE_THE_PROTOCOL = "broke the protocol"
 SLACK_BYTES = 65_536  # for the body of an error, which may be longer than a small `max_result_bytes`
 
@@ -101,10 +100,7 @@ class ModelProcess(asyncio.Protocol):
         self._answer: asyncio.Future[Frame] = self._loop.create_future()
         self._transport: asyncio.Transport | None = None
         self._disconnected: asyncio.Future[None] = self._loop.create_future()
-        self._control: socket.socket | None = None  # to the guardian
-        self._guardian: int | None = None  # its pid from its start until it is reaped: then it may be another's
-        self._end_in_s: float | None = None  # what the guardian was told, or will be
-        self._stuck: asyncio.TimerHandle | None = None
+        self._leash = Leash(self._kill_model)
         self.state = ProcessState.LOADING
         self.how = ""
         self.used = False
@@ -174,10 +170,7 @@ class ModelProcess(asyncio.Protocol):
         """
         self.how = self.how or why
         self._end()
-        grace_s = min(grace_s, self._options.stop_grace_s)
-        if self._end_in_s is None or grace_s < self._end_in_s:
-            self._end_in_s = grace_s
-            self._tell_guardian()
+        self._leash.end(min(grace_s, self._options.stop_grace_s))
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write_eof()  # an idle model may have a handler for SIGTERM that does not end it
 
@@ -259,10 +252,7 @@ class ModelProcess(asyncio.Protocol):
             self.how = self.how or how
             if self._transport is not None:
                 self._transport.abort()
-            if self._control is not None:
-                self._control.close()
-            if self._stuck is not None:
-                self._stuck.cancel()
+            self._leash.close()
             self._end()
             self._change(ProcessState.DEAD)
             if not self._answer.done():
@@ -270,9 +260,7 @@ class ModelProcess(asyncio.Protocol):
 
     async def _start(self) -> asyncio.subprocess.Process:
         ours, theirs = socket.socketpair()
-        self._control, control = socket.socketpair()
-        self._control.setblocking(False)
-        with theirs, control:
+        with theirs, self._leash.open() as control:
             await self._loop.create_unix_connection(lambda: self, sock=ours)
             options = {
                 "model": self._options.model,
@@ -292,14 +280,13 @@ class ModelProcess(asyncio.Protocol):
             )
 
     async def _exit(self, process: asyncio.subprocess.Process) -> int:
-        self._guardian = process.pid
-        self._tell_guardian()  # it may have been told to end while it was being started
+        self._leash.hold(process.pid)
         while (code := process.returncode) is None:
             try:
                 await process.wait()
             except asyncio.CancelledError:  # the loop is shutting down; don't leave a zombie
                 self.end("was stopped", 0)
-        self._guardian = None
+        self._leash.let_go()
         self._end()
         if code == -signal.SIGKILL:  # perhaps the guardian alone, and then not by us
             self._kill_model()
@@ -309,18 +296,6 @@ class ModelProcess(asyncio.Protocol):
         self._hear_last_words()
         return code
 
-    def _tell_guardian(self) -> None:
-        if self._guardian is not None and self._end_in_s is not None and self._control is not None:
-            with contextlib.suppress(OSError):
-                self._control.send(END_IN_S.pack(self._end_in_s))
-            if self._stuck is None:
-                self._stuck = self._loop.call_later(self._end_in_s + STUCK_S, self._kill_guardian)
-
-    def _kill_guardian(self) -> None:
-        self._kill_model()
-        if self._guardian is not None:
-            os.kill(self._guardian, signal.SIGKILL)
-
     def _kill_model(self) -> None:
         if self._reader.pid is not None:
             # macOS says EPERM if only a zombie is left of the group.
@@ -329,10 +304,10 @@ class ModelProcess(asyncio.Protocol):
 
     def _hear_last_words(self) -> None:
         """Takes the answer that the model could not send, as it had closed its connection."""
-        if self._control is None or self._answer.done():
+        if self._answer.done():
             return
-        with contextlib.suppress(OSError, FrameError):
-            words = self._control.recv(LAST_WORDS_BYTES)
+        with contextlib.suppress(FrameError):
+            words = self._leash.last_words()
             self._reader.expect(self._job)
             if (answer := self._reader.feed(words)) is not None:
                 self._answer.set_result(answer)
@@ -349,7 +324,7 @@ class ModelProcess(asyncio.Protocol):
         if not self._disconnected.done():
             self._disconnected.set_result(None)
         self._end()
-        if self._end_in_s is None:  # it should be about to die by itself, and its own exit code tells more than SIGKILL
+        if not self._leash.ending:  # it should be about to die by itself, and its own exit code tells more than SIGKILL
             self._loop.call_later(LAST_WORDS_S, self._has_closed_its_connection)
 
     def _has_closed_its_connection(self) -> None:
