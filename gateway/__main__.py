@@ -20,7 +20,7 @@ from gateway.app import create_app, create_context
 from gateway.http.connections import Connections
 from gateway.http.protocol import LimitedProtocol
 from gateway.settings import GatewaySettings
-from workers.secrets import hide_secrets
+from workers.process.secrets import hide_secrets
 from workers.settings import BAD_SETTING, load
 from workers.stream import bad_server
 from workers.telemetry.logs import configure_logging

@@ -14,11 +14,11 @@ from typing import Any
 import uvloop
 from arq.worker import func
 
-from workers.init import leave_pid_1
 from workers.kubernetes.deletion_cost import PodSettings, keep_deletion_cost
 from workers.model_host.errors import ModelLoadFailed, ModelNotFound
 from workers.predict import STOP_S, load_model, predict
-from workers.secrets import hide_secrets
+from workers.process.init import leave_pid_1
+from workers.process.secrets import hide_secrets
 from workers.settings import BAD_SETTING, LOAD_FAILED, WorkerSettings, load
 from workers.stream import bad_server
 from workers.telemetry.logs import configure_logging

@@ -23,8 +23,8 @@ from deploy.local.processes import Child, Printer, wants_colour
 from deploy.local.server import DataDir, EmbeddedServer, StartError
 from deploy.local.settings import UpSettings
 from gateway.settings import GatewaySettings
+from workers.process.secrets import hide_secrets, without_secrets
 from workers.scaler.settings import PolicySettings
-from workers.secrets import hide_secrets, without_secrets
 from workers.settings import BAD_SETTING, LOAD_FAILED, WorkerSettings, load
 from workers.stream import Stream
 

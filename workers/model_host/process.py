@@ -45,7 +45,7 @@ from workers.model_host.frames import (
     pack,
 )
 from workers.model_host.leash import Leash
-from workers.secrets import without_secrets
+from workers.process.secrets import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable

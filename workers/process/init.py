@@ -7,7 +7,7 @@ import os
 import signal
 from typing import NoReturn
 
-from workers.secrets import hide_secrets
+from workers.process.secrets import hide_secrets
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 

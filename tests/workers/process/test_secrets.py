@@ -16,7 +16,7 @@ import gateway.settings
 import workers.kubernetes.deletion_cost
 import workers.scaler.settings
 from tests.workers.service import WorkerProcess, push, until_ended
-from workers.secrets import SECRETS, without_secrets
+from workers.process.secrets import SECRETS, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
