@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import Any, TypeAlias
 
@@ -26,15 +27,13 @@ def encode(value: Any) -> tuple[bytes, Warnings]:
 
     Raises NotJson for what has no sensible JSON.
     """
-    has_numpy = "numpy" in sys.modules
     try:
-        body = orjson.dumps(value, option=_WITH_NUMPY if has_numpy else _PLAIN)
+        body = orjson.dumps(value, option=_PLAIN)
     except TypeError:
         return _encode_any(value)
-    # orjson writes NaN and infinities as null, and numpy's NaT as a date. (`in` takes six times as long as `find`.)
-    if (body.find(b"null") >= 0 and value is not None and not is_finite(value)) or (has_numpy and body.find(_NAT) >= 0):
+    # orjson writes NaN and infinities as null. (`in` takes six times as long as `find`.)
+    if body.find(b"null") >= 0 and value is not None and not is_finite(value):
         return _encode_any(value)
-    # orjson counts no tuples.
     if len(body) >= MIN_DEEP_BYTES and _is_deep(body):
         raise NotJson(TOO_DEEP)
     return body, _NO_WARNINGS
@@ -68,11 +67,18 @@ def canonical(value: Any) -> bytes:
 
 
 def _encode_any(value: Any) -> tuple[bytes, Warnings]:
+    # orjson is quicker with arrays in the usual layout. It writes NaT as a date.
+    if "numpy" in sys.modules:
+        with contextlib.suppress(TypeError):
+            body = orjson.dumps(value, option=_WITH_NUMPY)
+            if body.find(b"null") < 0 and body.find(_NAT) < 0 and not _is_deep(body):
+                return body, _NO_WARNINGS
     plainer = Plainer()
     return orjson.dumps(plainer.plain(value)), plainer.warnings
 
 
 def _is_deep(body: bytes) -> bool:
+    # orjson counts no tuples.
     brackets = brackets_of(body)
     # Usually they go away in pairs, one level after the other, in a few rounds.
     for _ in range(MAX_NESTING):

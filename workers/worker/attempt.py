@@ -7,7 +7,7 @@ import logging
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import orjson
 from arq.worker import Retry, RetryJob
@@ -35,8 +35,7 @@ RETRY_MOST_S = 60.0
 _MAX_MESSAGE_CHARS = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """The function returned; `body` is its result as JSON, `notes` what is kept beside it (`workers.wire.result`)."""
 
     body: bytes
@@ -186,20 +185,23 @@ class Attempt:
         return Failed(name_of(error), message_of(error))
 
     def _done(self, result: Any, max_result_bytes: int) -> Outcome:
+        kept = b""
         if isinstance(result, EncodedResult):
             body, warnings = result.body, result.warnings
-            input_json = b"" if result.has_input else _input_of(self.job)
+            kept = notes(warnings, b"" if result.has_input else _input_of(self.job))
         else:
             try:
                 body, found = encode(result)
             except NotJson as error:
                 return Failed("TypeError", f"the result can't be written as JSON: {error}")
-            warnings, input_json = orjson.dumps(found) if found else b"", b""
+            warnings = orjson.dumps(found) if found else b""
+            if warnings:
+                kept = notes(warnings)
         if len(body) > max_result_bytes:
             return Failed("ResultTooLarge", f"the result is {len(body)} bytes of JSON, {max_result_bytes} are allowed")
         if warnings:
             logger.warning("job %s: its result is not quite what was returned: %s", self.job.id, warnings.decode())
-        return Done(body, notes(warnings, input_json))
+        return Done(body, kept)
 
 
 def _input_of(job: Claimed) -> bytes:
