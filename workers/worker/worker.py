@@ -16,6 +16,7 @@ import uuid
 from signal import SIGTERM, Signals
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from arq import worker as arq_worker
 
 from workers.arq.client import connect_client, failed_result
@@ -25,6 +26,7 @@ from workers.stream import LIBRARY, Outage, end
 from workers.telemetry.metrics import WorkerMetrics
 from workers.worker.attempt import Failed
 from workers.worker.claims import Claims, ClaimTerms
+from workers.worker.foreign import ForeignJobs, not_found
 from workers.worker.functions import Functions
 from workers.worker.health import Health
 from workers.worker.heartbeat import Heartbeat
@@ -69,14 +71,14 @@ class Worker(arq_worker.Worker):
         self.session = Session(self.id, self.stream, self.outage, self.metrics, self.settings, self.life)
         self.ready = asyncio.Event()
         self._functions = Functions.of(self)
+        self._function_names = orjson.dumps(list(self.functions)).decode()
         self._failures: list[tuple[Claimed, Failed]] | None = None
         self._hand_back = asyncio.Event()
         self._side = SideTasks()
-        self.runner = Runner(self.session, self._functions, self.tasks, self._on_slot_free, self._on_outcome)
-        attempts_of = self._functions.attempts_other_than(self.max_tries)
-        self.claims = Claims(
-            self.session, self.runner, ClaimTerms(self.max_jobs, self.max_tries, attempts_of, self.burst)
-        )
+        foreign = ForeignJobs(self.session, self.burst)
+        self.runner = Runner(self.session, self._functions, foreign, self.tasks, self._on_slot_free, self._on_outcome)
+        terms = ClaimTerms(self.max_jobs, self._functions.attempts_of, self.burst)
+        self.claims = Claims(self.session, self.runner, terms)
         self.heartbeat = Heartbeat(self.session, self._registration, self.runner.held, self._on_lost)
         health_check_key = kwargs.get("health_check_key")
         self.health_check_key = health_check_key or self.stream.health_key
@@ -113,6 +115,7 @@ class Worker(arq_worker.Worker):
             "ready_since": life.ready_since_ms,
             "running": life.running,
             "job": self.runner.job_at_hand,
+            "functions": self._function_names,
             "takes": LIBRARY if self.claims.takes_jobs else "",
             "served": served.count,
             "served_s": served.text(),
@@ -191,14 +194,18 @@ class Worker(arq_worker.Worker):
             work.result()
 
     async def run_check(self, retry_jobs: bool | None = None, max_burst_jobs: int | None = None) -> int:
-        """Runs, and returns how many jobs finished. Raises arq's FailedJobs if any failed, with their errors."""
+        """Runs, and returns how many jobs finished.
+
+        Raises arq's FailedJobs if any failed, or was left because its function is not known here; with their errors.
+        """
         self.retry_jobs = self.retry_jobs if retry_jobs is None else retry_jobs
         self.max_burst_jobs = self.max_burst_jobs if max_burst_jobs is None else max_burst_jobs
         failures = self._failures = []
         await self.async_run()
-        if self.jobs_failed:
+        failures += [(job, not_found(job.function)) for job in self.runner.foreign.left.values()]
+        if self.jobs_failed or failures:
             results = [failed_result(self.queue_name, job, error.type, error.message) for job, error in failures]
-            raise arq_worker.FailedJobs(self.jobs_failed, results)
+            raise arq_worker.FailedJobs(max(self.jobs_failed, len(results)), results)
         return self.jobs_complete
 
     async def record_health(self) -> None:
