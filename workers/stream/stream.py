@@ -160,16 +160,23 @@ class Stream:
         return bool(await self._call("defer", worker, job_id, attempt, defer_ms, keep_ms))
 
     async def put_off(
-        self, worker: str, job_id: str, attempt: int, least_s: float, most_s: float, patience_s: float
+        self,
+        worker: str,
+        job_id: str,
+        attempt: int,
+        least_s: float,
+        most_s: float,
+        patience_s: float,
+        stretch: float = 1.0,
     ) -> int:
         """Hands back a held job whose function the worker lacks, its attempt uncounted (ZADD to the deferred).
 
-        It waits for as long as it has been put off before, from `least_s` to `most_s`. Once that has gone on for
-        `patience_s` and no live worker's registration names the function, it fails. Returns the ms to wait, 0 if it
-        failed, or -1 if it was not held.
+        It waits `stretch` times as long as it has been put off before, that from `least_s` to `most_s`. Once it has
+        been put off for `patience_s` and no live worker's registration names the function, it fails. Returns the ms to
+        wait, 0 if it failed, or -1 if it was not held.
         """
         patience_ms, keep_ms = round(patience_s * 1000), _ms(self.settings.keep_result_s)
-        args = (worker, job_id, attempt, _ms(least_s), _ms(most_s), patience_ms, keep_ms)
+        args = (worker, job_id, attempt, _ms(least_s), _ms(most_s), stretch, patience_ms, keep_ms)
         return int(await self._call("put_off", *args))
 
     async def release(self, worker: str, held: Iterable[tuple[str, int]]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# A job waits for as long as it has been handed back before, within these bounds. So a worker that has just got the
-# function soon has the job, and jobs that nobody can run cost each worker little.
+# A job waits for as long as it has been handed back before, within these bounds and give or take a half. So a worker
+# that has just got the function soon has the job, and jobs that nobody can run cost each worker little.
 LEAST_PAUSE_S = 1.0
 MOST_PAUSE_S = 30.0
 # One line of the log tells of all that were handed back within this time.
@@ -48,11 +49,9 @@ class ForeignJobs:
         session.life.step_back()
         if self._burst:
             self.left[job.id] = job
-        patience_s = session.settings.unknown_function_s
-        wait_ms = await session.outage.call(
-            lambda: session.stream.put_off(session.id, job.id, job.attempt, LEAST_PAUSE_S, MOST_PAUSE_S, patience_s),
-            "handing a job back",
-        )
+        patience_s, stretch = session.settings.unknown_function_s, random.uniform(0.5, 1.5)  # noqa: S311
+        call = (session.id, job.id, job.attempt, LEAST_PAUSE_S, MOST_PAUSE_S, patience_s, stretch)
+        wait_ms = await session.outage.call(lambda: session.stream.put_off(*call), "handing a job back")
         if wait_ms == 0:
             self.left.pop(job.id, None)
             logger.error(

@@ -38,21 +38,19 @@ async def due_at_once(stream: Stream) -> None:
 
 
 async def test_each_worker_runs_its_own_functions_and_no_job_fails(
-    stream: Stream, worker_settings: WorkerSettings, caplog: pytest.LogCaptureFixture
+    one_stream: Stream, one_settings: WorkerSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hurry = asyncio.create_task(due_at_once(stream))
     async with (
-        running(worker_settings, named("snippet"), max_jobs=100) as first,
-        running(worker_settings, named("predict"), max_jobs=1) as second,
+        running(one_settings, named("snippet"), max_jobs=100) as first,
+        running(one_settings, named("predict"), max_jobs=1) as second,
     ):
         await asyncio.gather(first.ready.wait(), second.ready.wait())
-        ids = [await push(stream, name) for name in ("predict", "snippet") * 2]
-        views = [await until_ended(stream, job_id) for job_id in ids]
-    hurry.cancel()
+        ids = [await push(one_stream, name) for name in ("predict", "snippet") * 2]
+        views = [await until_ended(one_stream, job_id) for job_id in ids]
     assert {view.status for view in views} == {Status.FINISHED}
     assert {view.attempts for view in views} == {1}
     assert (first.jobs_complete, second.jobs_complete) == (2, 2)
-    assert await stream.dead_letters() == []
+    assert await one_stream.dead_letters() == []
     errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert any(first.id in line and "no function 'predict'" in line for line in errors)
     # A scaler learns nothing from a job that was handed back.

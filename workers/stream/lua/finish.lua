@@ -125,13 +125,15 @@ local function is_served(k, function_name)
   return false
 end
 
--- put_off(worker, id, attempt, least_ms, most_ms, patience_ms, keep_ms): the worker lacks the job's function. The
--- attempt is uncounted, and the job waits outside the stream for as long as it has been put off before, within the
--- bounds: 1, 1, 2, 4 ... s. If that has gone on for patience_ms and no live worker has the function, the job fails.
+-- put_off(worker, id, attempt, least_ms, most_ms, stretch, patience_ms, keep_ms): the worker lacks the job's function.
+-- The attempt is uncounted, and the job waits outside the stream for `stretch` times as long as it has been put off
+-- before, that within the bounds: 1, 1, 2, 4 ... s. The caller draws `stretch` at random: two workers that get each
+-- other's jobs would otherwise do so again and again. If a job has been put off for patience_ms and no live worker has its
+-- function, it fails.
 -- Replies ms until it is due, 0 if it failed, or -1 if the lease is lost.
 local function put_off(keys, argv)
   local k = keys_of(keys[1])
-  local worker, id, attempt, keep_ms = argv[1], argv[2], argv[3], tonumber(argv[7])
+  local worker, id, attempt, keep_ms = argv[1], argv[2], argv[3], tonumber(argv[8])
   local job_key, now = k.job .. id, now_ms()
   local own, r = owns(k, worker, id, attempt)
   if not own then return -1 end
@@ -145,12 +147,12 @@ local function put_off(keys, argv)
   -- An attempt in between was by a worker that had the function: the count starts anew.
   local of, since = string.match(redis.call('HGET', job_key, 'unserved') or '', '^(%d+) (%d+)$')
   since = tonumber(of or nil) == attempts and math.min(tonumber(since), now) or now
-  if now - since >= tonumber(argv[6]) and not is_served(k, payload['function']) then
+  if now - since >= tonumber(argv[7]) and not is_served(k, payload['function']) then
     fail(k, job_key, id, entry, payload, attempts, r[5], 'FunctionNotFound',
       "function '" .. payload['function'] .. "' not found", keep_ms, worker)
     return 0
   end
-  local wait = math.max(tonumber(argv[4]), math.min(tonumber(argv[5]), now - since))
+  local wait = math.ceil(tonumber(argv[6]) * math.max(tonumber(argv[4]), math.min(tonumber(argv[5]), now - since)))
   redis.call('HSET', job_key, 'attempts', attempts, 'unserved', attempts .. ' ' .. whole(since))
   set_aside(k, job_key, id, entry, payload, now + wait)
   return wait
