@@ -260,6 +260,10 @@ class Stream:
             views += [JobView.from_reply(job_id, reply) for (job_id, _), reply in zip(rest, replies, strict=False)]
         return views
 
+    async def is_deferred(self, job_id: str) -> bool:
+        """Whether a job waits outside the stream until it is due (ZSCORE)."""
+        return await self.redis.zscore(f"{self.prefix}:deferred", job_id) is not None
+
     async def cancel(self, job_id: str) -> str:
         """Ends a job that has not ended. Returns 'cancelled' | 'missing' | 'finished' | 'failed'.
 

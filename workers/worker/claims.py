@@ -33,14 +33,12 @@ class ClaimTerms(NamedTuple):
     """How many jobs it runs at once, at most."""
     attempts_of: Mapping[str, int]
     """How many attempts a job has, by its function."""
-    burst: bool
-    """Whether it stops when no job is left."""
 
 
 class Claims:
     """The claim loop of one worker; `run` must run beside its subscription.
 
-    `most_jobs` is how many it claims in all, None for any number (arq's `max_burst_jobs`).
+    With `burst` it stops when no job is left, or when it has claimed `most_jobs` (arq's `max_burst_jobs`; None: any).
     """
 
     def __init__(self, session: Session, runner: Runner, terms: ClaimTerms) -> None:
@@ -59,12 +57,13 @@ class Claims:
         self._replies_are_known = True
         self._messages_are_known = True
         self._handed_back: set[str] = set()
+        self.burst = False
         self.most_jobs: int | None = None
 
     @property
     def takes_jobs(self) -> bool:
         """Whether a push may hand it a job: that asks neither how many more are wanted, nor for a first attempt."""
-        return not self._terms.burst and min(self._terms.attempts_of.values()) > 0
+        return not self.burst and min(self._terms.attempts_of.values()) > 0
 
     # what others tell it
 
@@ -92,16 +91,16 @@ class Claims:
 
     async def run(self) -> None:
         """Returns when the worker was told to stop, or in burst mode when no job is left."""
-        stopping, terms = self._session.life.stopping, self._terms
+        stopping, slots = self._session.life.stopping, self._terms.slots
         while not stopping.is_set():
             self._work.clear()
             free = self._free()
             if free > 0:
-                await self._claim(min(free, max(_WHOLE_CLAIM, terms.slots // 2), self._most_at_once))
+                await self._claim(min(free, max(_WHOLE_CLAIM, slots // 2), self._most_at_once))
             elif self._may_be_woken:
                 # A wake-up is another worker's then; such a claim only says that there is no room.
                 await self._claim(0)
-            if terms.burst and not self._runner.held() and await self._is_drained():
+            if self.burst and not self._runner.held() and await self._is_drained():
                 return
             await self._work.wait()
 
@@ -112,7 +111,7 @@ class Claims:
         while True:
             await asyncio.sleep(await session.outage.call(session.stream.sweep, "sweeping"))
             # In burst mode the loop waits for the queue's end, of which nobody is told.
-            if self._terms.burst or time.monotonic() - self._claimed_s > beat_s:
+            if self.burst or time.monotonic() - self._claimed_s > beat_s:
                 self._work.set()
 
     async def settle(self, loop: asyncio.Task[None]) -> None:

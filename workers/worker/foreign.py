@@ -8,6 +8,8 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from arq.worker import JobExecutionFailed
+
 from workers.worker.attempt import Failed
 
 if TYPE_CHECKING:
@@ -26,15 +28,16 @@ _LOG_EVERY_S = 10.0
 
 def not_found(function: str) -> Failed:
     """The error of a job whose function nobody has."""
-    return Failed("FunctionNotFound", f"function {function!r} not found")
+    text = f"function {function!r} not found"
+    return Failed("FunctionNotFound", text, JobExecutionFailed(text))
 
 
 class ForeignJobs:
     """Hands such jobs back to the stream. `left` has those of a worker in burst mode, by their ids."""
 
-    def __init__(self, session: Session, burst: bool) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._burst = burst
+        self.burst = False
         self._untold: Counter[str] = Counter()
         self._told_s = -_LOG_EVERY_S
         self.left: dict[str, Claimed] = {}
@@ -47,7 +50,7 @@ class ForeignJobs:
         session = self._session
         # The next one woken for the job should be another worker.
         session.life.step_back()
-        if self._burst:
+        if self.burst:
             self.left[job.id] = job
         patience_s, stretch = session.settings.unknown_function_s, random.uniform(0.5, 1.5)  # noqa: S311
         call = (session.id, job.id, job.attempt, LEAST_PAUSE_S, MOST_PAUSE_S, patience_s, stretch)

@@ -8,6 +8,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
+from workers.arq.sentry import job_scope
 from workers.stream import LARGE_BYTES, Batcher, Claimed, Finish
 from workers.worker.attempt import Again, Attempt, Done, Failed, Outcome, Stopped
 
@@ -124,7 +125,8 @@ class Runner:
 
     async def _run(self, attempt: Attempt) -> None:
         try:
-            await self._run_and_record(attempt)
+            with job_scope(attempt.job):
+                await self._run_and_record(attempt)
         except Exception:
             logger.exception("job %s: its outcome could not be recorded", attempt.job.id)
             self._forget(attempt)
@@ -221,7 +223,7 @@ class Runner:
         of = f"attempt {job.attempt} of {max_attempts}"
         if job.attempt >= max_attempts:
             message = f"{again.error.message} ({of})"
-            logger.warning("job %s failed: %s: %s", job.id, again.error.type, message)
+            logger.error("job %s failed: %s: %s", job.id, again.error.type, message)
             await self._finished(attempt, Failed(again.error.type, message))
             return
         # Logged before the call: once deferred, the job may be under way again before this goes on.
