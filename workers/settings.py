@@ -107,6 +107,9 @@ class WorkerSettings(StreamSettings):
     )
     job_timeout_s: Positive = Field(300.0, description="how long one attempt may take")
     max_attempts: Annotated[int, Field(ge=1, le=1000)] = Field(5, description="attempts after which a job is failed")
+    unknown_function_s: NotNegative = Field(
+        3600.0, description="a job whose function no worker has had for this long is failed"
+    )
     grace_s: NotNegative = Field(25.0, description="how long a worker that was told to stop may finish its jobs")
     model_load_timeout_s: Positive = Field(600.0, description="how long loading the model may take")
     model_memory_limit_bytes: Annotated[int, Field(ge=0)] = Field(

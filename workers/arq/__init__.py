@@ -1,1 +1,1 @@
-"""What keeps arq's promises: the client in `ctx`, and cron jobs."""
+"""What keeps arq's promises: its arguments, the client in `ctx`, jobs, cron jobs."""

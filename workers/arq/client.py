@@ -1,16 +1,27 @@
-"""The `ctx["redis"]` of a job: arq's client, whose jobs go to the stream."""
+"""The `ctx["redis"]` of a job, and what any program enqueues with: arq's client, whose jobs go to the stream."""
 
 from __future__ import annotations
 
-import asyncio
+import logging
 import time
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from arq.jobs import Job, JobResult, JobStatus, ResultNotFound
+from arq.constants import (
+    abort_jobs_ss,
+    default_queue_name,
+    in_progress_key_prefix,
+    job_key_prefix,
+    result_key_prefix,
+    retry_key_prefix,
+)
+from arq.jobs import SerializationError
+from redis.asyncio.client import Pipeline
 
-from workers.stream import NewJob, PipelinedRedis, Status, Stream, connect
+from workers.arq.arguments import changed
+from workers.arq.job import StreamJob
+from workers.stream import NewJob, PipelinedRedis, Stream, connect, is_unavailable
 from workers.wire.decode import loads
 from workers.wire.encode import encode_exactly
 from workers.wire.limits import NotJson
@@ -18,22 +29,39 @@ from workers.wire.limits import NotJson
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from arq.jobs import JobDef
-
     from workers.settings import StreamSettings
-    from workers.stream import Claimed, JobView
 
-_STATUS = {Status.QUEUED: JobStatus.queued, Status.PROCESSING: JobStatus.in_progress}
+logger = logging.getLogger(__name__)
 
-
-class JobFailed(RuntimeError):  # noqa: N818
-    """The job of a `StreamJob` failed; the message is its error's type and message."""
+# The live workers' functions are read again when they are older than this, or than the first for one not among them.
+_UNKNOWN_S, _KNOWN_S = 1.0, 30.0
+_ARQS_PREFIXES = (job_key_prefix, in_progress_key_prefix, result_key_prefix, retry_key_prefix)
+_ARQS_KEYS = (default_queue_name, abort_jobs_ss)
+_NO_EXPIRY = "_expires is not supported: a job waits until it is run or cancelled, as StreamJob.abort() does"
+_NO_TRY = "_job_try is not supported: attempts count from 1; hand a number of your own to the function"
 
 
 class JobClient(PipelinedRedis):
-    """A redis client whose `enqueue_job` pushes to the stream. Arguments are JSON; nothing is pickled."""
+    """A redis client whose `enqueue_job` pushes to the stream. Arguments are JSON; nothing is pickled.
+
+    Whatever would read or write a key of arq's own queue raises NotImplementedError: there are no jobs.
+    """
 
     stream: Stream
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._streams: dict[str, Stream] = {}
+        self._served: set[str] | None = None
+        self._asked_s = -_KNOWN_S
+
+    def stream_of(self, queue_name: str | None) -> Stream:
+        """The stream of a queue on this client's server, None for the client's own. Raises ValueError."""
+        if queue_name in (None, self.stream.settings.queue_name):
+            return self.stream
+        if queue_name not in self._streams:
+            self._streams[queue_name] = Stream(changed(self.stream.settings, queue_name=queue_name), self)
+        return self._streams[queue_name]
 
     async def enqueue_job(
         self,
@@ -49,89 +77,104 @@ class JobClient(PipelinedRedis):
     ) -> StreamJob | None:
         """Pushes a job; None if there is one with this id.
 
-        Raises TypeError for arguments that are no JSON, ValueError for another queue and for what the stream
-        does not know (`_expires`, `_job_try`), RuntimeError if the backlog is full.
+        Raises arq's SerializationError for arguments that are no JSON, ValueError for what the stream does not know
+        (`_expires`, `_job_try`), RuntimeError if the backlog is full. Logs a warning if workers live and none of them
+        has the function: the job waits for one that does.
         """
-        if _queue_name not in (None, self.stream.settings.queue_name) or _expires is not None or _job_try is not None:
-            raise ValueError("_queue_name, _expires and _job_try are not supported")
+        if _expires is not None or _job_try is not None:
+            raise ValueError(_NO_EXPIRY if _expires is not None else _NO_TRY)
         if _defer_until is not None and _defer_by is not None:
             raise RuntimeError("use either 'defer_until' or 'defer_by' or neither, not both")
+        stream = self.stream_of(_queue_name)
         new = NewJob(
             _job_id or uuid.uuid4().hex,
-            _json(args),
+            _json(function, args),
             function=function,
-            kwargs=_json(kwargs) if kwargs else b"",
+            kwargs=_json(function, kwargs) if kwargs else b"",
             defer_ms=_defer_ms(_defer_until, _defer_by),
         )
-        pushed = await self.stream.push(new)
+        pushed = await stream.push(new)
         if pushed.outcome == "full":
-            raise RuntimeError(f"the backlog of {self.stream.settings.max_backlog} jobs is full")
-        return StreamJob(pushed.id, self) if pushed.outcome == "accepted" else None
+            raise RuntimeError(f"the backlog of {stream.settings.max_backlog} jobs is full")
+        if pushed.outcome != "accepted":
+            return None
+        if stream is self.stream:
+            await self._warn_if_unserved(function, pushed.id)
+        return StreamJob(pushed.id, self, _queue_name)
+
+    async def _warn_if_unserved(self, function: str, job_id: str) -> None:
+        is_known = self._served is None or function in self._served
+        now_s = time.monotonic()
+        if now_s - self._asked_s < (_KNOWN_S if is_known else _UNKNOWN_S):
+            return
+        self._asked_s = now_s
+        try:
+            self._served = await self._functions()
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            return  # the job is accepted all the same
+        if self._served is not None and function not in self._served:
+            logger.warning(
+                "job %s: no live worker of the queue %s has the function %r; it waits for one that does",
+                *(job_id, self.stream.settings.queue_name, function),
+            )
+
+    async def _functions(self) -> set[str] | None:
+        """The functions of the live workers; None if there are no workers, or one of an older release."""
+        views = await self.stream.workers()
+        texts = [view.fields.get("functions", "") for view in views]
+        return {name for text in texts for name in loads(text.encode())} if texts and all(texts) else None
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """As in redis-py. Raises NotImplementedError for a key of arq's own queue."""
+        if args[0] != "FCALL":
+            _refuse_arqs(args, self.default_queue_name)
+        return super().execute_command(*args, **options)
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        """As in redis-py. Its commands raise NotImplementedError for a key of arq's own queue."""
+        pipeline = _GuardedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+        pipeline.queue_name = self.default_queue_name
+        return pipeline
+
+    async def queued_jobs(self, *, queue_name: str | None = None) -> NoReturn:
+        """Not supported."""
+        raise NotImplementedError("queued_jobs() is not supported: client.stream.counts() says how many jobs wait")
+
+    async def all_job_results(self) -> NoReturn:
+        """Not supported."""
+        raise NotImplementedError(
+            "all_job_results() is not supported: StreamJob(job_id, client).view() has one job's result, and "
+            "client.stream.dead_letters() the jobs that failed"
+        )
 
 
-class StreamJob(Job):
-    """A job in the stream, with the methods of arq's `Job` except `info` and `result_info`."""
+class _GuardedPipeline(Pipeline):
+    queue_name = ""
 
-    __slots__ = ("_stream",)
-
-    def __init__(self, job_id: str, client: JobClient) -> None:
-        super().__init__(job_id, client, client.stream.settings.queue_name)
-        self._stream = client.stream
-
-    async def view(self) -> JobView | None:
-        """Its record."""
-        return await self._stream.view(self.job_id, with_result=True)
-
-    async def status(self) -> JobStatus:
-        """arq's status; a deferred job is `queued`."""
-        view = await self.view()
-        return JobStatus.not_found if view is None else _STATUS.get(view.status, JobStatus.complete)
-
-    async def result(
-        self, timeout: float | None = None, *, poll_delay: float = 0.5, pole_delay: float | None = None
-    ) -> Any:
-        """Waits for the end and returns the result.
-
-        Raises JobFailed, CancelledError (of the job), ResultNotFound, or TimeoutError after `timeout` seconds.
-        """
-        async with asyncio.timeout(timeout):
-            while True:
-                view = await self.view()
-                if view is None:
-                    raise ResultNotFound("there is no such job, or its result was not kept")
-                match view.status:
-                    case Status.FINISHED:
-                        if view.result is None:
-                            raise ResultNotFound("the result was given up before its time (RESULTS_MEMORY_BYTES)")
-                        return loads(view.result)
-                    case Status.FAILED:
-                        error = view.error or {}
-                        raise JobFailed(f"{error.get('type')}: {error.get('message')}")
-                    case Status.CANCELLED:
-                        raise asyncio.CancelledError
-                await asyncio.sleep(pole_delay or poll_delay)
-
-    async def abort(self, *, timeout: float | None = None, poll_delay: float = 0.5) -> bool:
-        """Cancels the job, whether it runs or not. True if it had not ended."""
-        view = await self.view()
-        if view is None or view.status.ended:
-            return False
-        return await self._stream.cancel(self.job_id) == "cancelled"
-
-    async def info(self) -> JobDef | None:
-        """Not supported: use `view`."""
-        raise NotImplementedError("use view()")
-
-    async def result_info(self) -> JobResult | None:
-        """Not supported: use `view`."""
-        raise NotImplementedError("use view()")
+    def execute_command(self, *args: Any, **kwargs: Any) -> Any:
+        _refuse_arqs(args, self.queue_name)
+        return super().execute_command(*args, **kwargs)
 
 
-def _json(arguments: Any) -> bytes:
+def _refuse_arqs(command: tuple[Any, ...], queue_name: str) -> None:
+    key = command[1] if len(command) > 1 else ""
+    key = key.decode(errors="replace") if isinstance(key, bytes) else key
+    if isinstance(key, str) and (key.startswith(_ARQS_PREFIXES) or key in _ARQS_KEYS or key == queue_name):
+        raise NotImplementedError(
+            f"{key} is a key of arq's own queue, and the jobs are in the stream: use workers.run for arq.worker and "
+            "arq's command, StreamJob(job_id, client) for arq.jobs.Job, and client.stream for the queue"
+        )
+
+
+def _json(function: str, arguments: Any) -> bytes:
     try:
         return encode_exactly(arguments)
     except NotJson as error:
-        raise TypeError(f"the arguments can't be written as JSON: {error}") from None
+        raise SerializationError(
+            f'unable to serialize job "{function}": the arguments can\'t be written as JSON: {error}'
+        ) from None
 
 
 def _defer_ms(until: datetime | None, by: int | float | timedelta | None) -> int:
@@ -145,26 +188,9 @@ def _defer_ms(until: datetime | None, by: int | float | timedelta | None) -> int
 
 
 def connect_client(settings: StreamSettings) -> JobClient:
-    """A client with a stream of its own; nothing is sent yet."""
+    """A client with a stream of its own; nothing is sent yet. `async with` closes it at its end."""
     client = connect(settings.redis_url, settings.redis_timeout_s, JobClient)
     client.stream = Stream(settings, client)
+    client.default_queue_name = settings.queue_name
+    client.auto_close_connection_pool = True
     return client
-
-
-def failed_result(queue_name: str, job: Claimed, error_type: str, message: str) -> JobResult:
-    """arq's account of a failed job."""
-    now = datetime.now(UTC)
-    return JobResult(
-        function=job.function,
-        args=tuple(loads(job.args)),
-        kwargs=loads(job.kwargs) if job.kwargs else {},
-        job_try=job.attempt,
-        enqueue_time=datetime.fromtimestamp(job.queued_ms / 1000, UTC),
-        score=job.queued_ms,
-        job_id=job.id,
-        success=False,
-        result=JobFailed(f"{error_type}: {message}"),
-        start_time=now,
-        finish_time=now,
-        queue_name=queue_name,
-    )

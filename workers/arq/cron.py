@@ -54,8 +54,10 @@ class Schedule:
         await asyncio.Event().wait()
 
     async def _push(self, job: CronJob, due: datetime) -> None:
-        # The key, not the id, makes it once: a cron job's record is usually gone as soon as it ends.
-        key = f"cron:{job.name}:{round(due.timestamp() * 1000)}" if job.unique else ""
+        # The key, not the id, makes it once: a cron job's record is usually gone as soon as it ends. As in arq, an id
+        # stands for one job at a time, whatever the function.
+        of = f"cron-id:{job.job_id}" if job.job_id else f"cron:{job.name}"
+        key = f"{of}:{round(due.timestamp() * 1000)}" if job.unique or job.job_id else ""
         new = NewJob(
             job.job_id or uuid.uuid4().hex,
             b"[]",

@@ -159,6 +159,26 @@ class Stream:
         keep_ms = _ms(self.settings.keep_result_s)
         return bool(await self._call("defer", worker, job_id, attempt, defer_ms, keep_ms))
 
+    async def put_off(
+        self,
+        worker: str,
+        job_id: str,
+        attempt: int,
+        least_s: float,
+        most_s: float,
+        patience_s: float,
+        stretch: float = 1.0,
+    ) -> int:
+        """Hands back a held job whose function the worker lacks, its attempt uncounted (ZADD to the deferred).
+
+        It waits `stretch` times as long as it has been put off before, that from `least_s` to `most_s`. Once it has
+        been put off for `patience_s` and no live worker's registration names the function, it fails. Returns the ms to
+        wait, 0 if it failed, or -1 if it was not held.
+        """
+        patience_ms, keep_ms = round(patience_s * 1000), _ms(self.settings.keep_result_s)
+        args = (worker, job_id, attempt, _ms(least_s), _ms(most_s), stretch, patience_ms, keep_ms)
+        return int(await self._call("put_off", *args))
+
     async def release(self, worker: str, held: Iterable[tuple[str, int]]) -> int:
         """Hands held jobs (id, attempt) back for immediate claim, their attempts uncounted. Returns how many."""
         return int(await self._call("release", worker, *_flat(held)))
@@ -239,6 +259,10 @@ class Stream:
             # Large results fill a reply, and then it has fewer records than asked for.
             views += [JobView.from_reply(job_id, reply) for (job_id, _), reply in zip(rest, replies, strict=False)]
         return views
+
+    async def is_deferred(self, job_id: str) -> bool:
+        """Whether a job waits outside the stream until it is due (ZSCORE)."""
+        return await self.redis.zscore(f"{self.prefix}:deferred", job_id) is not None
 
     async def cancel(self, job_id: str) -> str:
         """Ends a job that has not ended. Returns 'cancelled' | 'missing' | 'finished' | 'failed'.

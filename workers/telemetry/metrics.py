@@ -90,8 +90,8 @@ class WorkerMetrics(Collector):
         jobs = CounterMetricFamily(
             "leadtime_worker_jobs",
             "Attempts by how they ended. finished, failed: the job has ended. retried: it waits for another attempt. "
-            "released: handed back when the worker stopped. cancelled: stopped by its user. lost: its lease had run "
-            "out, or it had ended otherwise.",
+            "released: handed back, as the worker stopped or lacks the function. cancelled: stopped by its user. "
+            "lost: its lease had run out, or it had ended otherwise.",
             labels=["outcome"],
         )
         for outcome, count in self.jobs.items():

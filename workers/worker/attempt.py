@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -44,10 +44,11 @@ class Done(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The job is not to be tried again; `type` and `message` are shown to its user."""
+    """The job is not to be tried again; `type` and `message` are shown to its user. `raised` stays in this process."""
 
     type: str
     message: str
+    raised: BaseException | None = field(default=None, compare=False)
 
     @property
     def body(self) -> bytes:
@@ -177,12 +178,12 @@ class Attempt:
             return Again(0, failed) if retry_jobs else failed
         if isinstance(error, ModelRaised):
             # Its traceback is in the log of its process.
-            logger.warning("job %s failed: %s", self.job.id, error)
+            logger.error("job %s failed: %s", self.job.id, error)
             return Failed(error.type, error.message)
         if retry_jobs and isinstance(error, Retry | RetryJob | ModelCrashed):
             return Again(_defer_ms(error, self.job.attempt), _reason(error))
-        logger.warning("job %s failed", self.job.id, exc_info=error)
-        return Failed(name_of(error), message_of(error))
+        logger.error("job %s failed", self.job.id, exc_info=error, extra=_extra(error))
+        return Failed(name_of(error), message_of(error), error)
 
     def _done(self, result: Any, max_result_bytes: int) -> Outcome:
         kept = b""
@@ -207,6 +208,12 @@ class Attempt:
 def _input_of(job: Claimed) -> bytes:
     """The one argument of a job of the model, as it was pushed."""
     return encode_exactly(loads(job.kwargs)["input"]) if job.args == b"[]" else job.args[1:-1]
+
+
+def _extra(error: BaseException) -> dict[str, Any]:
+    """arq's: what an exception has as `extra` is in the log's record."""
+    extra = getattr(error, "extra", None)
+    return {"extra": extra() if callable(extra) else extra}
 
 
 def _defer_ms(error: BaseException, attempt: int) -> int:

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 # Up to 16 free slots are filled by one claim. With more free slots a claim takes half of them, so that the first jobs
 # already run while the next claim is under way. Example: of 100 free slots, 50, then 25, then 16.
 _WHOLE_CLAIM = 16
+# How many attempts a job has of a function that this worker lacks: such a job is not this worker's to fail.
+_ANY_ATTEMPT = 1_000_000_000
 
 
 class ClaimTerms(NamedTuple):
@@ -29,18 +31,14 @@ class ClaimTerms(NamedTuple):
 
     slots: int
     """How many jobs it runs at once, at most."""
-    max_attempts: int
-    """How many attempts a job has."""
     attempts_of: Mapping[str, int]
-    """The same for functions that have another number of them."""
-    burst: bool
-    """Whether it stops when no job is left."""
+    """How many attempts a job has, by its function."""
 
 
 class Claims:
     """The claim loop of one worker; `run` must run beside its subscription.
 
-    `most_jobs` is how many it claims in all, None for any number (arq's `max_burst_jobs`).
+    With `burst` it stops when no job is left, or when it has claimed `most_jobs` (arq's `max_burst_jobs`; None: any).
     """
 
     def __init__(self, session: Session, runner: Runner, terms: ClaimTerms) -> None:
@@ -51,17 +49,21 @@ class Claims:
         self._count = 0
         self._claimed_s = 0.0
         self._claiming = False
+        # How many jobs one claim may bring. 1 after a job whose function this worker lacks: the next ones may be meant
+        # for another worker, which was woken too. Each claim of nothing but own jobs doubles it.
+        self._most_at_once = terms.slots
         self._may_be_woken = False
         # What was claimed for this worker may be unknown to it: a claim's reply or a message was lost.
         self._replies_are_known = True
         self._messages_are_known = True
         self._handed_back: set[str] = set()
+        self.burst = False
         self.most_jobs: int | None = None
 
     @property
     def takes_jobs(self) -> bool:
         """Whether a push may hand it a job: that asks neither how many more are wanted, nor for a first attempt."""
-        return not self._terms.burst and min([self._terms.max_attempts, *self._terms.attempts_of.values()]) > 0
+        return not self.burst and min(self._terms.attempts_of.values()) > 0
 
     # what others tell it
 
@@ -75,7 +77,7 @@ class Claims:
         if job.entry in self._handed_back:
             self._handed_back.remove(job.entry)
         elif self._free() > 0:
-            self._runner.start(job)
+            self._start(job)
         else:
             self._runner.refuse(job)
         self._work.set()
@@ -89,16 +91,16 @@ class Claims:
 
     async def run(self) -> None:
         """Returns when the worker was told to stop, or in burst mode when no job is left."""
-        stopping, terms = self._session.life.stopping, self._terms
+        stopping, slots = self._session.life.stopping, self._terms.slots
         while not stopping.is_set():
             self._work.clear()
             free = self._free()
             if free > 0:
-                await self._claim(min(free, max(_WHOLE_CLAIM, terms.slots // 2)))
+                await self._claim(min(free, max(_WHOLE_CLAIM, slots // 2), self._most_at_once))
             elif self._may_be_woken:
                 # A wake-up is another worker's then; such a claim only says that there is no room.
                 await self._claim(0)
-            if terms.burst and not self._runner.held() and await self._is_drained():
+            if self.burst and not self._runner.held() and await self._is_drained():
                 return
             await self._work.wait()
 
@@ -109,7 +111,7 @@ class Claims:
         while True:
             await asyncio.sleep(await session.outage.call(session.stream.sweep, "sweeping"))
             # In burst mode the loop waits for the queue's end, of which nobody is told.
-            if self._terms.burst or time.monotonic() - self._claimed_s > beat_s:
+            if self.burst or time.monotonic() - self._claimed_s > beat_s:
                 self._work.set()
 
     async def settle(self, loop: asyncio.Task[None]) -> None:
@@ -136,7 +138,8 @@ class Claims:
     async def _is_drained(self) -> bool:
         if self.most_jobs is not None and self._count >= self.most_jobs:
             return True
-        return (await self._session.outage.call(self._session.stream.counts, "burst")).outstanding == 0
+        counts = await self._session.outage.call(self._session.stream.counts, "burst")
+        return counts.outstanding <= await self._runner.foreign.waiting()
 
     async def _claim(self, count: int) -> None:
         session = self._session
@@ -152,14 +155,20 @@ class Claims:
         self._claimed_s = time.monotonic()
         # There is less room than was asked for if a job has been handed over meanwhile.
         room = max(0, self._free())
+        if jobs:
+            self._most_at_once = min(self._terms.slots, 2 * self._most_at_once)
         for job in jobs[:room]:
-            self._runner.start(job)
+            self._start(job)
         for job in jobs[room:]:
             self._runner.refuse(job)
         self._count += len(jobs)
         self._may_be_woken = len(jobs) < count
         if count and not self._may_be_woken:
             self._work.set()
+
+    def _start(self, job: Claimed) -> None:
+        if not self._runner.start(job):
+            self._most_at_once = 1
 
     async def _ask_for(self, count: int) -> list[Claimed]:
         session, terms = self._session, self._terms
@@ -169,8 +178,8 @@ class Claims:
             session.id,
             count,
             session.life.running,
-            session.life.ready_since_ms,
-            terms.max_attempts,
+            session.life.in_line_since_ms,
+            _ANY_ATTEMPT,
             terms.attempts_of,
         )
         self._replies_are_known = True

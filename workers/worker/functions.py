@@ -30,8 +30,6 @@ class Functions:
 
     plans: Mapping[str, Plan]
     """By the function's name."""
-    keep_ms: int
-    """How long the error of a job is kept whose function is unknown."""
     ctx: dict[Any, Any]
     """arq's `ctx`: one for all jobs, to which each job's own members are added."""
     retry_jobs: bool
@@ -48,7 +46,6 @@ class Functions:
         plans = {name: _plan(worker, function) for name, function in worker.functions.items()}
         return cls(
             plans,
-            _keep_ms(worker, None),
             worker.ctx,
             worker.retry_jobs,
             worker.job_timeout_s,
@@ -57,9 +54,10 @@ class Functions:
             worker.after_job_end,
         )
 
-    def attempts_other_than(self, usual: int) -> dict[str, int]:
-        """How many attempts a job has, for each function that has another number of them than `usual`."""
-        return {name: plan.max_attempts for name, plan in self.plans.items() if plan.max_attempts != usual}
+    @property
+    def attempts_of(self) -> dict[str, int]:
+        """How many attempts a job has, by its function."""
+        return {name: plan.max_attempts for name, plan in self.plans.items()}
 
     @property
     def has_end_hook(self) -> bool:
@@ -73,9 +71,7 @@ def _plan(worker: ArqWorker, function: Function | CronJob) -> Plan:
     return Plan(function, timeout_s, _keep_ms(worker, function), max_attempts)
 
 
-def _keep_ms(worker: ArqWorker, function: Function | CronJob | None) -> int:
-    forever, keep_s = worker.keep_result_forever, worker.keep_result_s
-    if function is not None:
-        forever = forever if function.keep_result_forever is None else function.keep_result_forever
-        keep_s = keep_s if function.keep_result_s is None else function.keep_result_s
+def _keep_ms(worker: ArqWorker, function: Function | CronJob) -> int:
+    forever = worker.keep_result_forever if function.keep_result_forever is None else function.keep_result_forever
+    keep_s = worker.keep_result_s if function.keep_result_s is None else function.keep_result_s
     return -1 if forever else round((keep_s or 0) * 1000)

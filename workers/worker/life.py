@@ -28,7 +28,8 @@ _CHANGES = {
 class Life:
     """One worker's life. Times are this machine's clock, in ms since the epoch.
 
-    `capacity` is how many jobs may run at once now. `changed` is set whenever readiness may have changed, and
+    `capacity` is how many jobs may run at once now. `in_line_since_ms` is the worker's place among those that are idle:
+    the earliest is woken first. `changed` is set whenever readiness may have changed, and
     `news` whenever the server should hear of it before the next heartbeat is due.
     """
 
@@ -38,6 +39,7 @@ class Life:
         self.running = 0
         self.starting_since_ms = _now_ms()
         self.ready_since_ms = 0
+        self.in_line_since_ms = 0
         self._started = False
         self.stopping = asyncio.Event()
         self.changed = asyncio.Event()
@@ -78,6 +80,10 @@ class Life:
             self._change(WorkerState.STOPPING)
             self.stopping.set()
 
+    def step_back(self) -> None:
+        """Goes to the end of the line of idle workers: it was woken for what it can't do."""
+        self.in_line_since_ms = _now_ms()
+
     def end(self) -> None:
         """Nothing is to run any more, whether it was told to stop or failed."""
         if self.state is not WorkerState.STOPPED:
@@ -87,7 +93,7 @@ class Life:
         if state not in _CHANGES[self.state]:
             raise AssertionError(f"a worker that is {self.state} can't become {state}")
         if state is WorkerState.READY:
-            self.ready_since_ms = _now_ms()
+            self.ready_since_ms = self.in_line_since_ms = _now_ms()
         elif state is WorkerState.STARTING:
             self.starting_since_ms, self.ready_since_ms = _now_ms(), 0
         self.state = state

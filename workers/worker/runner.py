@@ -8,6 +8,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
+from workers.arq.sentry import job_scope
 from workers.stream import LARGE_BYTES, Batcher, Claimed, Finish
 from workers.worker.attempt import Again, Attempt, Done, Failed, Outcome, Stopped
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from workers.telemetry.metrics import JobOutcome
     from workers.worker.attempt import StopReason
+    from workers.worker.foreign import ForeignJobs
     from workers.worker.functions import Functions
     from workers.worker.session import Session
 
@@ -37,12 +39,14 @@ class Runner:
         self,
         session: Session,
         functions: Functions,
+        foreign: ForeignJobs,
         tasks: dict[str, asyncio.Task[Any]],
         on_slot_free: Callable[[], None],
         on_outcome: OnOutcome,
     ) -> None:
         self._session = session
         self._functions = functions
+        self.foreign = foreign
         self._tasks = tasks
         self._on_slot_free = on_slot_free
         self._on_outcome = on_outcome
@@ -72,8 +76,11 @@ class Runner:
         """Returns when nothing runs and every outcome has been confirmed."""
         await self._empty.wait()
 
-    def start(self, job: Claimed) -> None:
-        """Runs a job that was just claimed in a task of its own."""
+    def start(self, job: Claimed) -> bool:
+        """Runs a claimed job in a task of its own. False: it goes back, as this worker lacks its function."""
+        if job.function not in self._functions.plans:
+            self._conclude_soon(self._put_off(job))
+            return False
         if before := self._attempts.get(job.id):
             # Its lease had run out, as it comes again.
             before.stop("lost")
@@ -81,6 +88,7 @@ class Runner:
         self._empty.clear()
         self._session.life.running += 1
         attempt.task = self._tasks[job.id] = asyncio.create_task(self._run(attempt))
+        return True
 
     def refuse(self, job: Claimed) -> None:
         """Hands back a job that was just claimed, instead of running it."""
@@ -117,31 +125,28 @@ class Runner:
 
     async def _run(self, attempt: Attempt) -> None:
         try:
-            await self._run_and_record(attempt)
+            with job_scope(attempt.job):
+                await self._run_and_record(attempt)
         except Exception:
             logger.exception("job %s: its outcome could not be recorded", attempt.job.id)
             self._forget(attempt)
 
     async def _run_and_record(self, attempt: Attempt) -> None:
         functions, metrics, job = self._functions, self._session.metrics, attempt.job
-        plan = functions.plans.get(job.function)
+        plan = functions.plans[job.function]
         started_s = time.monotonic()
         if job.attempt == 1:
             metrics.waited(time.time() - job.queued_ms / 1000)
-        ctx: dict[Any, Any] = {}
+        ctx = attempt.context(functions.ctx)
         try:
-            if plan is None:
-                outcome: Outcome = Failed("FunctionNotFound", f"function {job.function!r} not found")
-            else:
-                ctx = attempt.context(functions.ctx)
-                outcome = await attempt.run(
-                    plan.function,
-                    ctx,
-                    plan.timeout_s,
-                    functions.retry_jobs,
-                    self._session.settings.max_result_bytes,
-                    functions.on_job_start,
-                )
+            outcome = await attempt.run(
+                plan.function,
+                ctx,
+                plan.timeout_s,
+                functions.retry_jobs,
+                self._session.settings.max_result_bytes,
+                functions.on_job_start,
+            )
         finally:
             self._session.life.running -= 1
             self._on_slot_free()
@@ -151,7 +156,7 @@ class Runner:
             metrics.served.add(took_s)
             if metrics.served.count == 1:  # a scaler knows no service time yet
                 self._session.life.news.set()
-        hooked = plan is not None and functions.has_end_hook
+        hooked = functions.has_end_hook
         if isinstance(outcome, Done) and not hooked:
             # The usual way awaits nothing any more.
             self._finish(attempt, outcome, None)
@@ -196,6 +201,16 @@ class Runner:
         except Exception:
             logger.exception("%s failed; the outcome stands", name)
 
+    async def _put_off(self, job: Claimed) -> None:
+        try:
+            error = await self.foreign.put_off(job)
+        except Exception:
+            logger.exception("job %s could not be handed back: its lease will run out", job.id)
+            return
+        if error is not None:
+            self._session.metrics.jobs["failed"] += 1
+            self._on_outcome(job, "failed", error)
+
     async def _release(self, job: Claimed) -> bool:
         """Hands a job back, its attempt uncounted. False: it was not held any more."""
         session, held = self._session, [(job.id, job.attempt)]
@@ -208,7 +223,7 @@ class Runner:
         of = f"attempt {job.attempt} of {max_attempts}"
         if job.attempt >= max_attempts:
             message = f"{again.error.message} ({of})"
-            logger.warning("job %s failed: %s: %s", job.id, again.error.type, message)
+            logger.error("job %s failed: %s: %s", job.id, again.error.type, message)
             await self._finished(attempt, Failed(again.error.type, message))
             return
         # Logged before the call: once deferred, the job may be under way again before this goes on.
@@ -228,9 +243,8 @@ class Runner:
 
     def _finish(self, attempt: Attempt, outcome: Done | Failed, recorded: asyncio.Event | None) -> None:
         job = attempt.job
-        plan = self._functions.plans.get(job.function)
+        keep_ms = self._functions.plans[job.function].keep_ms
         status: Literal["finished", "failed"] = "finished" if isinstance(outcome, Done) else "failed"
-        keep_ms = plan.keep_ms if plan else self._functions.keep_ms
         notes = outcome.notes if isinstance(outcome, Done) else b""
         finish = Finish(job.id, job.attempt, status, outcome.body, keep_ms, notes)
         finishes = self._finishes if finish.size_bytes <= LARGE_BYTES else self._large_finishes

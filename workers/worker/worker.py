@@ -9,26 +9,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import os
 import socket
 import uuid
-from signal import SIGTERM, Signals
+from signal import SIGUSR1, Signals
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from arq import worker as arq_worker
 
-from workers.arq.client import connect_client, failed_result
+from workers.arq.arguments import settings_of
+from workers.arq.client import connect_client
 from workers.arq.cron import Schedule
+from workers.arq.job import JobFailed, failed_result
 from workers.settings import WorkerSettings
 from workers.stream import LIBRARY, Outage, end
 from workers.telemetry.metrics import WorkerMetrics
 from workers.worker.attempt import Failed
 from workers.worker.claims import Claims, ClaimTerms
+from workers.worker.foreign import ForeignJobs, not_found
 from workers.worker.functions import Functions
 from workers.worker.health import Health
 from workers.worker.heartbeat import Heartbeat
-from workers.worker.life import Life
+from workers.worker.life import Life, WorkerState
 from workers.worker.probe import Probe
 from workers.worker.runner import Runner
 from workers.worker.session import Session
@@ -44,43 +49,59 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+def _signature() -> inspect.Signature:
+    arqs = inspect.signature(arq_worker.Worker)
+    settings = inspect.Parameter("settings", inspect.Parameter.KEYWORD_ONLY, default=None)
+    return arqs.replace(parameters=[*arqs.parameters.values(), settings])
+
+
 class Worker(arq_worker.Worker):
     """Claims, runs and acknowledges jobs of one queue.
 
     Takes what `arq.Worker` takes, and `settings`, which say where the stream is and how long a lease lasts.
-    `redis_settings`, `redis_pool`, `poll_delay`, `queue_read_limit`, the serializers, `expires_extra_ms`,
-    `log_results` and `allow_abort_jobs` (every job can be cancelled) have no effect.
+    `queue_name`, `redis_settings` and `redis_pool` go before them. What can't be honoured raises ValueError, and what
+    has no effect is told in the log (`workers.arq.arguments`).
     """
 
+    __signature__ = _signature()  # what arq's `create_worker` takes from a class of settings
+
     def __init__(self, functions: Sequence[Any] = (), *, settings: WorkerSettings | None = None, **kwargs: Any) -> None:
-        self.settings = settings or WorkerSettings()
+        self.settings = settings_of(settings or WorkerSettings(), kwargs)
         kwargs.setdefault("max_tries", self.settings.max_attempts)
         kwargs.setdefault("job_timeout", self.settings.job_timeout_s)
         kwargs.setdefault("keep_result", self.settings.keep_result_s)
         kwargs.setdefault("job_completion_wait", self.settings.grace_s)
-        kwargs["queue_name"] = self.settings.queue_name
-        super().__init__(functions, **kwargs)
-        self._pool = connect_client(self.settings)
-        self.stream: Stream = self._pool.stream
+        super().__init__(functions, queue_name=self.settings.queue_name, **kwargs)
         self.id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.metrics = WorkerMetrics()
+        self._failures: list[tuple[Claimed, BaseException]] | None = None
+        self._users_health_check_key: str | None = kwargs.get("health_check_key")
+        self._function_names = orjson.dumps(list(self.functions)).decode()
+        self._side = SideTasks()
+        self._connect()
+        self._assemble()
+
+    def _connect(self) -> None:
+        self._closed = False
+        self._pool = connect_client(self.settings)
+        self.stream: Stream = self._pool.stream
+        self.health_check_key = self._users_health_check_key or self.stream.health_key
+
+    def _assemble(self) -> None:
+        """Makes the parts of one life."""
+        self.allow_pick_jobs = True
         self.life = Life(self.max_jobs)
         self.outage = Outage(self.life.changed.set)
         self.session = Session(self.id, self.stream, self.outage, self.metrics, self.settings, self.life)
         self.ready = asyncio.Event()
-        self._functions = Functions.of(self)
-        self._failures: list[tuple[Claimed, Failed]] | None = None
         self._hand_back = asyncio.Event()
-        self._side = SideTasks()
-        self.runner = Runner(self.session, self._functions, self.tasks, self._on_slot_free, self._on_outcome)
-        attempts_of = self._functions.attempts_other_than(self.max_tries)
-        self.claims = Claims(
-            self.session, self.runner, ClaimTerms(self.max_jobs, self.max_tries, attempts_of, self.burst)
-        )
+        self._functions = Functions.of(self)
+        foreign = ForeignJobs(self.session)
+        self.runner = Runner(self.session, self._functions, foreign, self.tasks, self._on_slot_free, self._on_outcome)
+        self.claims = Claims(self.session, self.runner, ClaimTerms(self.max_jobs, self._functions.attempts_of))
+        self.claims.burst = foreign.burst = self.burst
         self.heartbeat = Heartbeat(self.session, self._registration, self.runner.held, self._on_lost)
-        health_check_key = kwargs.get("health_check_key")
-        self.health_check_key = health_check_key or self.stream.health_key
-        self._health = Health(self.session, self.health_check_interval, health_check_key)
+        self._health = Health(self.session, self.health_check_interval, self._users_health_check_key)
 
     # what its parts tell it
 
@@ -97,10 +118,17 @@ class Worker(arq_worker.Worker):
                 self.jobs_complete += 1
             case "failed":
                 self.jobs_failed += 1
-                if isinstance(outcome, Failed) and self._failures is not None:
-                    self._failures.append((job, outcome))
+                if isinstance(outcome, Failed):
+                    self._remember(job, outcome)
+            case "cancelled":  # arq counts these too
+                self.jobs_failed += 1
+                self._remember(job, Failed("CancelledError", "", asyncio.CancelledError()))
             case "retried" | "released":
                 self.jobs_retried += 1
+
+    def _remember(self, job: Claimed, error: Failed) -> None:
+        if self._failures is not None:
+            self._failures.append((job, error.raised or JobFailed(f"{error.type}: {error.message}")))
 
     def _registration(self) -> dict[str, str | int]:
         life, served = self.life, self.metrics.served
@@ -113,6 +141,7 @@ class Worker(arq_worker.Worker):
             "ready_since": life.ready_since_ms,
             "running": life.running,
             "job": self.runner.job_at_hand,
+            "functions": self._function_names,
             "takes": LIBRARY if self.claims.takes_jobs else "",
             "served": served.count,
             "served_s": served.text(),
@@ -132,13 +161,20 @@ class Worker(arq_worker.Worker):
     async def main(self) -> None:
         """Runs until a signal or, in burst mode, until no job is left. A dead side task ends it with its error.
 
+        May be called again, also after `close`.
         Raises ProbeFailed if the probes can't be served, and what `on_startup` raises.
         """
+        if self._closed:
+            self._connect()
+        if self.life.state is WorkerState.STOPPED or self.session.stream is not self.stream:
+            self._side = SideTasks()
+            self._assemble()
         probe = Probe(self.session, self.heartbeat, self._loaded_models)
         await probe.open()
         self.ctx.update(redis=self._pool, stream=self.stream, worker=self)
-        # `run_check` may have changed them.
+        # `run_check` or the user may have changed them.
         self._functions.retry_jobs = self.retry_jobs
+        self.claims.burst = self.runner.foreign.burst = self.burst
         self.claims.most_jobs = self.max_burst_jobs if self.burst and self.max_burst_jobs >= 0 else None
         subscription = self.stream.wakeups(
             self.id,
@@ -191,14 +227,19 @@ class Worker(arq_worker.Worker):
             work.result()
 
     async def run_check(self, retry_jobs: bool | None = None, max_burst_jobs: int | None = None) -> int:
-        """Runs, and returns how many jobs finished. Raises arq's FailedJobs if any failed, with their errors."""
+        """Runs, and returns how many jobs finished.
+
+        Raises arq's FailedJobs if any failed, or was left because its function is not known here; with their errors.
+        """
         self.retry_jobs = self.retry_jobs if retry_jobs is None else retry_jobs
         self.max_burst_jobs = self.max_burst_jobs if max_burst_jobs is None else max_burst_jobs
-        failures = self._failures = []
+        failures = self._failures = self._failures or []
         await self.async_run()
-        if self.jobs_failed:
-            results = [failed_result(self.queue_name, job, error.type, error.message) for job, error in failures]
-            raise arq_worker.FailedJobs(self.jobs_failed, results)
+        for job in self.runner.foreign.left.values():
+            self._remember(job, not_found(job.function))
+        if self.jobs_failed or failures:
+            results = [failed_result(self.queue_name, job, error) for job, error in failures]
+            raise arq_worker.FailedJobs(max(self.jobs_failed, len(results)), results)
         return self.jobs_complete
 
     async def record_health(self) -> None:
@@ -248,10 +289,13 @@ class Worker(arq_worker.Worker):
         await self.runner.close()
 
     async def close(self) -> None:
-        """Stops what runs, calls `on_shutdown`, leaves the group and closes the connections."""
+        """Stops what runs, calls `on_shutdown`, leaves the group and closes the connections; again: no effect."""
+        if self._closed:
+            return
+        self._closed = True
         main = self.main_task
         if main is not None and not main.done() and main is not asyncio.current_task():
-            self.handle_sig(SIGTERM)
+            self.handle_sig(SIGUSR1)  # arq's: it is no signal
             await asyncio.wait([main])
         try:
             if self.on_shutdown:

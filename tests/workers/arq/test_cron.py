@@ -123,6 +123,36 @@ async def test_run_at_startup_and_options(stream: Stream, worker_settings: Worke
     assert view.error == {"type": "TimeoutError", "message": "timed out after 0.05 s"}
 
 
+async def test_crons_with_one_job_id_run_one_job_whatever_their_functions(
+    one_stream: Stream, one_settings: WorkerSettings
+) -> None:
+    ran: list[str] = []
+
+    async def one(ctx: dict[str, Any]) -> None:
+        ran.append("one")
+
+    async def other(ctx: dict[str, Any]) -> None:
+        ran.append("other")
+
+    far = (datetime.now(tz=UTC).month + 5) % 12 + 1
+    jobs = [
+        cron(function, name=name, month=far, run_at_startup=True, job_id=job_id, unique=unique)
+        for function, name, job_id, unique in (
+            (one, "one", "shared", True),
+            (other, "other", "shared", False),
+            (other, "shared", None, True),  # a name is no id
+        )
+    ]
+    async with running(one_settings, [], cron_jobs=jobs):
+        await until(lambda: len(ran) == 2)
+
+        async def is_quiet() -> bool:
+            return (await one_stream.counts()).outstanding == 0
+
+        await until(is_quiet)
+    assert ran == ["one", "other"]
+
+
 @pytest.mark.parametrize("unique", [True, False])
 async def test_runs_that_were_missed_are_skipped(one_stream: Stream, unique: bool) -> None:
     """After a long absence of the server or the machine there is no burst of old runs."""

@@ -229,6 +229,15 @@ class QueueModel:
         self.wake(0 if defer_ms else 1)
         return True
 
+    def put_off(self, worker: str, job_id: str, attempt: int) -> bool:
+        """Lets a job be claimed again when it is due, uncounted."""
+        job = self.held(worker, job_id, attempt)
+        if job is None:
+            return False
+        job.state, job.worker = "deferred", ""
+        job.attempts -= 1
+        return True
+
     def release(self, jobs: list[ModelJob]) -> int:
         """Hands jobs back, uncounted."""
         for job in jobs:

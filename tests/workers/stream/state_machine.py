@@ -194,6 +194,14 @@ class StreamMachine(RuleBasedStateMachine):
             assert self.run(self.stream.defer(*call)) == self.model.defer(*call)
 
     @has("running")
+    @rule(pick=picks, by=st.one_of(st.none(), workers), added=st.sampled_from([0, 0, 0, -1]))
+    def put_off(self, pick: int, by: str | None, added: int) -> None:
+        for job in self.pick_running([pick]):
+            call = (by or job.worker, job.new.id, job.attempts + added)
+            waits_ms = self.run(self.stream.put_off(*call, LATER_MS / 1000, LATER_MS / 1000, LATER_MS))
+            assert (waits_ms > 0) == self.model.put_off(*call)
+
+    @has("running")
     @rule(worker=workers, chosen=some_picks)
     def release(self, worker: str, chosen: list[int]) -> None:
         jobs = self.pick_running(chosen)

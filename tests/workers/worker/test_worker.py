@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from arq import Retry
 from arq.connections import ArqRedis, RedisSettings
-from arq.jobs import JobStatus
+from arq.jobs import JobStatus, SerializationError
 from arq.worker import FailedJobs, async_check_health, func
 
 from tests.workers.service import push, run_burst, running, until, until_ended
-from workers.arq.client import JobClient, JobFailed, StreamJob
+from workers.arq.job import JobFailed, StreamJob
 from workers.stream import NewJob, Status, Stream
 from workers.worker import Worker
 
 if TYPE_CHECKING:
+    from workers.arq.client import JobClient
     from workers.settings import WorkerSettings
 
 
@@ -103,9 +104,7 @@ async def test_keep_result(stream: Stream, worker_settings: WorkerSettings) -> N
     assert [letter.id for letter in await stream.dead_letters()] == [ids["broken"]]
 
 
-async def test_timeouts_and_unknown_functions_fail_with_a_clear_error(
-    stream: Stream, worker_settings: WorkerSettings
-) -> None:
+async def test_timeouts_fail_with_a_clear_error(stream: Stream, worker_settings: WorkerSettings) -> None:
     stopped: list[str] = []
 
     async def slow(ctx: dict[str, Any]) -> None:
@@ -118,7 +117,7 @@ async def test_timeouts_and_unknown_functions_fail_with_a_clear_error(
         raise TimeoutError("of its own")
 
     functions = [func(slow, name="slow", timeout=0.1), func(slow, name="slower"), func(own, name="own")]
-    names = ("slow", "slower", "own", "nothing")
+    names = ("slow", "slower", "own")
     ids = [await push(stream, name) for name in names]
     await run_burst(worker_settings, functions, job_timeout=0.2)
     errors = [(await until_ended(stream, job_id)).error for job_id in ids]
@@ -126,7 +125,6 @@ async def test_timeouts_and_unknown_functions_fail_with_a_clear_error(
         {"type": "TimeoutError", "message": "timed out after 0.1 s"},
         {"type": "TimeoutError", "message": "timed out after 0.2 s"},
         {"type": "TimeoutError", "message": "of its own"},
-        {"type": "FunctionNotFound", "message": "function 'nothing' not found"},
     ]
     assert sorted(stopped) == sorted(ids[:2])
 
@@ -239,9 +237,7 @@ async def test_a_job_enqueues_waits_for_and_aborts_others(stream: Stream, worker
         await until(is_running)
         seen["aborted"] = await slow.abort()
         seen["missing"] = await StreamJob("missing", redis).status()
-        with pytest.raises(ValueError, match="not supported"):
-            await redis.enqueue_job("square", 1, _queue_name="other")
-        with pytest.raises(TypeError, match="NaN would become null, at /0/1"):
+        with pytest.raises(SerializationError, match="NaN would become null, at /0/1"):
             await redis.enqueue_job("square", [1, math.nan])
         huge = await redis.enqueue_job("square", 2**64)
         assert huge is not None
@@ -256,7 +252,7 @@ async def test_a_job_enqueues_waits_for_and_aborts_others(stream: Stream, worker
         "again": None,
         "huge": 2**128,
         "status": JobStatus.complete,
-        "late": JobStatus.queued,
+        "late": JobStatus.deferred,
         "late aborted": True,
         "aborted": True,
         "missing": JobStatus.not_found,
@@ -348,7 +344,7 @@ async def test_run_check(stream: Stream, worker_settings: WorkerSettings) -> Non
     with pytest.raises(FailedJobs) as failed:
         await check()
     assert (failed.value.count, failed.value.job_results[0].args) == (1, ("oh",))
-    assert "ValueError: oh" in str(failed.value)
+    assert str(failed.value) == "1 job failed ValueError('oh')"
 
 
 def test_arqs_run_needs_no_loop(worker_settings: WorkerSettings) -> None:

@@ -1,4 +1,4 @@
--- How an attempt ends: finish, defer (a retry), release.
+-- How an attempt ends: finish, defer (a retry), put off (the worker lacks the function), release.
 
 -- Gives up results, those first that expire first, until no more than `most` bytes are kept; among them those that
 -- have expired meanwhile, whose records are gone. `kept` is how many bytes are kept now.
@@ -71,6 +71,25 @@ local function finish(keys, argv)
   return replies
 end
 
+-- Takes a held job out of the stream until `due`.
+local function set_aside(k, job_key, id, entry, payload, due)
+  redis.call('HSET', job_key, 'function', payload['function'], 'args', payload['args'],
+    'kwargs', payload['kwargs'] or '')
+  redis.call('HDEL', job_key, 'status', 'worker', 'entry', 'seq')
+  redis.call('ZADD', k.deferred, whole(due), id)
+  remove_entries(k, { entry })
+end
+
+-- Fails a held job. Without a payload (somebody deleted the entry) it leaves no dead letter.
+local function fail(k, job_key, id, entry, payload, attempts, owner, kind, message, keep_ms, worker)
+  bury(k, job_key, id, payload, attempts, owner, cjson.encode({ type = kind, message = message }),
+    whole(now_ms()), keep_ms, worker)
+  remove_entries(k, { entry })
+  publish_ended(k, { id })
+end
+
+local MISSING = 'the job can not be retried: its entry was deleted from the stream'
+
 -- defer(worker, id, attempt, defer_ms, keep_ms): a retry. The attempt stays counted. With defer_ms > 0 the job waits
 -- outside the stream; with 0 it goes to the front of the queue. Replies 1, or 0 if the lease is lost.
 -- If somebody deleted the job's entry, there is nothing to run again: the job fails and is kept for keep_ms.
@@ -84,11 +103,7 @@ local function defer(keys, argv)
   local payload = payload_of(k.stream, entry)
   keep_queued(job_key, entry)
   if not payload then
-    bury(k, job_key, id, nil, attempt, r[5], cjson.encode({ type = 'PayloadMissing',
-      message = 'the job can not be retried: its entry was deleted from the stream' }),
-      whole(now_ms()), tonumber(argv[5]), worker)
-    remove_entries(k, { entry })
-    publish_ended(k, { id })
+    fail(k, job_key, id, entry, nil, attempt, r[5], 'PayloadMissing', MISSING, tonumber(argv[5]), worker)
     return 1
   end
   if defer_ms == 0 then
@@ -96,12 +111,51 @@ local function defer(keys, argv)
     wake(k, 1)
     return 1
   end
-  redis.call('HSET', job_key, 'function', payload['function'], 'args', payload['args'],
-    'kwargs', payload['kwargs'] or '')
-  redis.call('HDEL', job_key, 'status', 'worker', 'entry', 'seq')
-  redis.call('ZADD', k.deferred, whole(now_ms() + defer_ms), id)
-  remove_entries(k, { entry })
+  set_aside(k, job_key, id, entry, payload, now_ms() + defer_ms)
   return 1
+end
+
+-- Whether a live worker's registration names the function. One of an older release names none, and may have it.
+-- Two commands a worker; asked for only when a job is about to fail.
+local function is_served(k, function_name)
+  for _, worker in ipairs(redis.call('ZRANGE', k.workers, 0, -1)) do
+    local r = redis.call('HMGET', k.worker .. worker, 'functions', 'state')
+    if r[1] and contains(cjson.decode(r[1]), function_name) or (r[2] and not r[1]) then return true end
+  end
+  return false
+end
+
+-- put_off(worker, id, attempt, least_ms, most_ms, stretch, patience_ms, keep_ms): the worker lacks the job's function.
+-- The attempt is uncounted, and the job waits outside the stream for `stretch` times as long as it has been put off
+-- before, that within the bounds: 1, 1, 2, 4 ... s. The caller draws `stretch` at random: two workers that get each
+-- other's jobs would otherwise do so again and again. If a job has been put off for patience_ms and no live worker has its
+-- function, it fails.
+-- Replies ms until it is due, 0 if it failed, or -1 if the lease is lost.
+local function put_off(keys, argv)
+  local k = keys_of(keys[1])
+  local worker, id, attempt, keep_ms = argv[1], argv[2], argv[3], tonumber(argv[8])
+  local job_key, now = k.job .. id, now_ms()
+  local own, r = owns(k, worker, id, attempt)
+  if not own then return -1 end
+  local entry, attempts = r[4], tonumber(attempt) - 1
+  local payload = payload_of(k.stream, entry)
+  keep_queued(job_key, entry)
+  if not payload then
+    fail(k, job_key, id, entry, nil, attempts, r[5], 'PayloadMissing', MISSING, keep_ms, worker)
+    return 0
+  end
+  -- An attempt in between was by a worker that had the function: the count starts anew.
+  local of, since = string.match(redis.call('HGET', job_key, 'unserved') or '', '^(%d+) (%d+)$')
+  since = tonumber(of or nil) == attempts and math.min(tonumber(since), now) or now
+  if now - since >= tonumber(argv[7]) and not is_served(k, payload['function']) then
+    fail(k, job_key, id, entry, payload, attempts, r[5], 'FunctionNotFound',
+      "function '" .. payload['function'] .. "' not found", keep_ms, worker)
+    return 0
+  end
+  local wait = math.ceil(tonumber(argv[6]) * math.max(tonumber(argv[4]), math.min(tonumber(argv[5]), now - since)))
+  redis.call('HSET', job_key, 'attempts', attempts, 'unserved', attempts .. ' ' .. whole(since))
+  set_aside(k, job_key, id, entry, payload, now + wait)
+  return wait
 end
 
 -- release(worker, then pairs id, attempt): hands jobs back for immediate claim. The attempt is uncounted, as the job is
@@ -123,4 +177,5 @@ end
 
 export('finish', finish, 'allow-oom')
 export('defer', defer, 'allow-oom')
+export('put_off', put_off, 'allow-oom')
 export('release', release, 'allow-oom')

@@ -41,8 +41,10 @@
 -- queued (only if the entry's id does not tell the time of the push), attempts. From the first claim on: status (absent
 -- means queued), worker, started, and at the end finished, and result or error (JSON). Beside a result there may be
 -- notes: a JSON object with the pushed input, if the result has none, and with warnings. A deferred job keeps its
--- function, args and kwargs here.
--- Fields of a registration that are read here: running, and takes (the library whose pushes may hand it a job).
+-- function, args and kwargs here. unserved: since when (behind the number of attempts) workers without its function
+-- have put it off.
+-- Fields of a registration that are read here: running, state, takes (the library whose pushes may hand it a job), and
+-- functions (their names, a JSON array).
 
 local GROUP = 'workers'
 local RELEASED = 'released'

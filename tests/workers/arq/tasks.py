@@ -1,0 +1,30 @@
+"""Tasks as an arq user writes them, for `python -m workers.run tests.workers.arq.tasks.WorkerSettings`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+async def double(ctx: dict[str, Any], n: int) -> int:
+    return 2 * n
+
+
+async def startup(ctx: dict[str, Any]) -> None:
+    ctx["made_at_startup"] = True
+
+
+class WorkerSettings:
+    """What `arq` takes."""
+
+    functions = (double,)
+    on_startup = startup
+    queue_name = "arq:queue"
+    max_jobs = 3
+
+
+class OwnHealthKey(WorkerSettings):
+    """arq reads a class's own members only."""
+
+    functions = (double,)
+    queue_name = "arq:queue"
+    health_check_key = "mine"
