@@ -13,9 +13,10 @@ from arq import cli
 from arq import worker as arq_worker
 from arq.logs import default_log_config
 
-from workers.arq.arguments import settings_of
+from workers.arq.arguments import BadArgument, settings_of
 from workers.arq.client import connect_client
-from workers.settings import WorkerSettings
+from workers.settings import WorkerSettings, end_with_bad_setting, load
+from workers.stream import bad_server
 from workers.worker import Worker
 
 if TYPE_CHECKING:
@@ -65,11 +66,19 @@ def check_health(settings_cls: SettingsClass) -> int:
 
 
 def main() -> None:
-    """arq's command, whose parts are replaced by those above."""
+    """arq's command, whose parts are replaced by those above. Exit code 2: a bad setting or argument."""
     vars(cli).update(
         create_worker=create_worker, run_worker=run_worker, check_health=check_health, default_log_config=_log_config
     )
-    cli.cli(prog_name="python -m workers.run")
+    load(WorkerSettings)
+    try:
+        cli.cli(prog_name="python -m workers.run")
+    except BadArgument as error:
+        end_with_bad_setting(str(error))
+    except Exception as error:
+        if sentence := bad_server(error):
+            end_with_bad_setting(f"bad setting REDIS_URL: {sentence}")
+        raise
 
 
 def _log_config(verbose: bool) -> dict[str, Any]:

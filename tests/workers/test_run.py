@@ -57,6 +57,22 @@ async def test_the_command_runs_and_checks_the_worker_of_a_class_of_settings(val
     assert "Health check failed: no health check sentinel value found" in check.text
 
 
+async def test_a_bad_setting_argument_or_server_is_one_sentence(valkey: Server, tmp_path: Path) -> None:
+    for what, says, environment in (
+        ("WorkerSettings", "bad setting LEASE_S", {"LEASE_S": "no number"}),
+        (
+            "WorkerSettings",
+            "bad setting REDIS_URL: the server refuses",
+            {"REDIS_URL": valkey.url.replace("//", "//a:b@")},
+        ),
+        ("Refused", "job_serializer is not supported: arguments and results are JSON", {}),
+    ):
+        command = [*module("workers.run"), f"tests.workers.arq.tasks.{what}"]
+        run = LoggedProcess(command, {**os.environ, "REDIS_URL": valkey.url, **environment}, tmp_path / says.split()[0])
+        assert await run.code() == 2
+        assert says in run.text.splitlines()[-1]
+
+
 async def test_a_class_of_settings_may_have_whatever_the_worker_takes(valkey: Server) -> None:
     worker = create_worker(WorkerSettings, settings=Settings(redis_url=valkey.url), burst=True, handle_signals=False)
     assert (worker.queue_name, worker.max_jobs, worker.burst) == ("arq:queue", 3, True)

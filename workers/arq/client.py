@@ -56,11 +56,13 @@ class JobClient(PipelinedRedis):
         self._asked_s = -_KNOWN_S
 
     def stream_of(self, queue_name: str | None) -> Stream:
-        """The stream of a queue on this client's server, None for the client's own. Raises ValueError."""
+        """The stream of a queue on this client's server, None for the client's own. Raises BadArgument."""
         if queue_name in (None, self.stream.settings.queue_name):
             return self.stream
         if queue_name not in self._streams:
+            on_reopen = self.on_reopen  # the client's own stream's, which has subscriptions
             self._streams[queue_name] = Stream(changed(self.stream.settings, queue_name=queue_name), self)
+            self.on_reopen = on_reopen
         return self._streams[queue_name]
 
     async def enqueue_job(

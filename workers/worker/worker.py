@@ -59,8 +59,8 @@ class Worker(arq_worker.Worker):
     """Claims, runs and acknowledges jobs of one queue.
 
     Takes what `arq.Worker` takes, and `settings`, which say where the stream is and how long a lease lasts.
-    `queue_name`, `redis_settings` and `redis_pool` go before them. What can't be honoured raises ValueError, and what
-    has no effect is told in the log (`workers.arq.arguments`).
+    `queue_name`, `redis_settings` and `redis_pool` go before them. What can't be honoured raises BadArgument, and
+    what has no effect is told in the log (`workers.arq.arguments`).
     """
 
     __signature__ = _signature()  # what arq's `create_worker` takes from a class of settings

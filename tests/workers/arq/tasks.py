@@ -28,3 +28,10 @@ class OwnHealthKey(WorkerSettings):
     functions = (double,)
     queue_name = "arq:queue"
     health_check_key = "mine"
+
+
+class Refused:
+    """With something that can't be honoured."""
+
+    functions = (double,)
+    job_serializer = repr
