@@ -7,7 +7,7 @@ import math
 import time
 import warnings
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from arq.jobs import Job, JobResult, JobStatus, ResultNotFound
 
@@ -15,10 +15,17 @@ from workers.stream import Status
 from workers.wire.decode import loads
 
 if TYPE_CHECKING:
+    from arq.connections import ArqRedis
     from arq.jobs import JobDef
 
-    from workers.arq.client import JobClient
-    from workers.stream import Claimed, JobView
+    from workers.stream import Claimed, JobView, Stream
+
+
+class QueuesClient(Protocol):
+    """What a `StreamJob` needs of its client; `workers.arq.client.JobClient` has it."""
+
+    def stream_of(self, queue_name: str | None) -> Stream:
+        """The stream of a queue; of the client's own for None."""
 
 
 class JobFailed(RuntimeError):  # noqa: N818
@@ -30,9 +37,9 @@ class StreamJob(Job):
 
     __slots__ = ("_stream",)
 
-    def __init__(self, job_id: str, redis: JobClient, _queue_name: str | None = None) -> None:
+    def __init__(self, job_id: str, redis: QueuesClient, _queue_name: str | None = None) -> None:
         self._stream = redis.stream_of(_queue_name)
-        super().__init__(job_id, redis, self._stream.settings.queue_name)
+        super().__init__(job_id, cast("ArqRedis", redis), self._stream.settings.queue_name)
 
     async def view(self) -> JobView | None:
         """Its record."""
