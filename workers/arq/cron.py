@@ -9,7 +9,7 @@ import uuid
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from workers.stream import NewJob
+from workers.stream import NewJob, is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,9 +66,17 @@ class Schedule:
             fingerprint=key and "cron",
             outlives_job=True,
         )
-        pushed = await self._outage.call(lambda: self._stream.push(new), "pushing a cron job")
-        if pushed.outcome == "full":
-            logger.error("%s: the backlog is full, its run of %s is dropped", job.name, due.isoformat("T", "seconds"))
+        why = ""
+        try:
+            pushed = await self._outage.call(lambda: self._stream.push(new), "pushing a cron job")
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            why = "the server is out of memory"
+        else:
+            why = "the backlog is full" if pushed.outcome == "full" else ""
+        if why:
+            logger.error("%s: %s, its run of %s is dropped", job.name, why, due.isoformat("T", "seconds"))
 
     def _now(self) -> datetime:
         return datetime.now(tz=self._timezone)

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from arq import cron
 
+from tests.queues import opened
 from tests.workers.service import running, until
 from workers.arq.cron import MISSED_S, Schedule, next_run
 from workers.stream import Outage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from arq.cron import CronJob
 
+    from tests.servers import Server
     from workers.settings import WorkerSettings
     from workers.stream import Stream
 
@@ -96,6 +100,25 @@ async def test_each_run_is_once_for_all_workers(stream: Stream, worker_settings:
     assert all(key.endswith(b"123") for key in found)  # arq's default, 123456 microseconds past the second
     # A cron job's record is not kept.
     assert await stream.view(runs[0]) is None
+
+
+async def test_a_run_that_a_full_server_refuses_is_dropped_and_the_worker_goes_on(
+    start_server: Callable[..., Server], worker_settings: WorkerSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_server()
+    settings = worker_settings.model_copy(update={"redis_url": server.url})
+    ran = asyncio.Event()
+
+    async def job(ctx: dict[str, Any]) -> None:
+        ran.set()
+
+    async with opened(settings) as stream:
+        await stream.redis.config_set("maxmemory-policy", "noeviction")
+        await stream.redis.config_set("maxmemory", 1)
+        async with running(settings, [], cron_jobs=[cron(job, name="often", second=EVERY_SECOND)]):
+            await until(lambda: "often: the server is out of memory, its run of" in caplog.text)
+            await stream.redis.config_set("maxmemory", 0)
+            await asyncio.wait_for(ran.wait(), 30)
 
 
 async def test_run_at_startup_and_options(stream: Stream, worker_settings: WorkerSettings) -> None:
