@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from workers.arq.sentry import job_scope
 from workers.stream import LARGE_BYTES, Batcher, Claimed, Finish
@@ -244,9 +244,10 @@ class Runner:
     def _finish(self, attempt: Attempt, outcome: Done | Failed, recorded: asyncio.Event | None) -> None:
         job = attempt.job
         keep_ms = self._functions.plans[job.function].keep_ms
-        status: Literal["finished", "failed"] = "finished" if isinstance(outcome, Done) else "failed"
-        notes = outcome.notes if isinstance(outcome, Done) else b""
-        finish = Finish(job.id, job.attempt, status, outcome.body, keep_ms, notes)
+        if isinstance(outcome, Done):
+            finish = Finish(job.id, job.attempt, "finished", outcome.body, keep_ms, outcome.notes)
+        else:
+            finish = Finish(job.id, job.attempt, "failed", outcome.body, keep_ms)
         finishes = self._finishes if finish.size_bytes <= LARGE_BYTES else self._large_finishes
         finishes.put(finish, partial(self._recorded, attempt, outcome, recorded, finish))
 
