@@ -49,7 +49,8 @@ def create_context(settings: GatewaySettings) -> Context:
     api_keys = ApiKeys(settings.api_key_list())
     waiters = Waiters(stream, settings.max_waiters)
     budget = ByteBudget(settings.max_buffered_bytes)
-    return Context(settings, stream, api_keys, waiters, GatewayMetrics(budget), budget, describe(settings))
+    functions = settings.push_function_set()
+    return Context(settings, stream, api_keys, waiters, GatewayMetrics(budget), budget, describe(settings), functions)
 
 
 def create_app(context: Context, on_side_task_end: Callable[[asyncio.Task[None]], None]) -> ASGIApp:
@@ -91,6 +92,7 @@ def create_app(context: Context, on_side_task_end: Callable[[asyncio.Task[None]]
     app = Starlette(
         routes=[
             push,
+            route("POST", "/push/{function}", jobs.push_function, "wait"),
             route("GET", "/status/{id}", jobs.status, "wait"),
             route("GET", "/data/{id}", jobs.data, "wait"),
             route("POST", "/cancel/{id}", jobs.cancel),

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Every endpoint's first argument; there is one per process. `openapi` is the document of /openapi.json."""
+    """Every endpoint's first argument; there is one per process. `openapi` is the document of /openapi.json,
+    `functions` are those that may be pushed."""
 
     settings: GatewaySettings
     stream: Stream
@@ -25,3 +26,4 @@ class Context:
     metrics: GatewayMetrics
     budget: ByteBudget
     openapi: dict[str, Any]
+    functions: frozenset[str]

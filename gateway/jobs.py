@@ -7,13 +7,15 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+import orjson
+
 from gateway.documents import data_document, pushed_document, status_document
-from gateway.http.body import read_args
+from gateway.http.body import read_args, read_call
 from gateway.http.errors import Problem, unavailable
 from gateway.http.idempotency import read_key
 from gateway.http.responses import JsonResponse
 from gateway.waiting import read_wait
-from workers.stream import JobView, NewJob, Status, is_unavailable
+from workers.stream import DEFAULT_FUNCTION, JobView, NewJob, Status, is_unavailable
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _ID = re.compile("[A-Za-z0-9_.:-]{1,128}")
+_MOST_SHOWN_CHARS = 100
 _NO_JOB = "job not found"
 _NO_RESULT = "job result not found"
 
@@ -36,10 +39,36 @@ async def push(context: Context, request: HttpRequest) -> Response:
     """
     settings = context.settings
     owner = context.api_keys.owner(request)
+    _check_function(context, DEFAULT_FUNCTION)
     wait_s, headers = read_wait(request, settings.max_wait_s)
     args = await read_args(request, settings.max_input_bytes, settings.body_timeout_s)
     key, fingerprint = read_key(request, owner, args)
     job = NewJob(os.urandom(16).hex(), args, owner=owner, idempotency_key=key, fingerprint=fingerprint)
+    return await _answer(context, request, job, wait_s, headers)
+
+
+async def push_function(context: Context, request: HttpRequest) -> Response:
+    """POST /push/{function}: the same for a function that PUSH_FUNCTIONS names, with its arguments as the body."""
+    settings = context.settings
+    owner = context.api_keys.owner(request)
+    function = request.path_parameter("function")
+    _check_function(context, function)
+    wait_s, headers = read_wait(request, settings.max_wait_s)
+    args, kwargs = await read_call(request, settings.max_input_bytes, settings.body_timeout_s)
+    key, fingerprint = read_key(request, owner, b"[[%b,%b,%b]]" % (orjson.dumps(function), args, kwargs or b"{}"))
+    job_id = os.urandom(16).hex()
+    job = NewJob(job_id, args, function, kwargs, owner=owner, idempotency_key=key, fingerprint=fingerprint)
+    return await _answer(context, request, job, wait_s, headers)
+
+
+def _check_function(context: Context, function: str) -> None:
+    if function not in context.functions:
+        raise Problem(404, f"this gateway pushes no function {function[:_MOST_SHOWN_CHARS]!r} (PUSH_FUNCTIONS)")
+
+
+async def _answer(
+    context: Context, request: HttpRequest, job: NewJob, wait_s: float, headers: dict[str, str]
+) -> Response:
     if not wait_s:
         return _accepted(await _accept(context, request, job), headers)
     with context.waiters.place() as waiter:

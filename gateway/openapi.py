@@ -197,6 +197,7 @@ def _push(settings: GatewaySettings) -> Document:
             "408": _problem("the body took too long"),
             "413": _problem("the input is too large"),
             "415": _problem("the body is not JSON by its content type"),
+            "404": _problem("PUSH_FUNCTIONS does not name the model's function"),
             "422": _problem("the Idempotency-Key was used with another input"),
             **_AWAY,
         },
@@ -204,6 +205,34 @@ def _push(settings: GatewaySettings) -> Document:
     for status in ("200", "202"):
         document["responses"][status]["links"] = _links()
     return document
+
+
+def _push_function(settings: GatewaySettings, push: Document) -> Document:
+    """As a push, but for the function in the path, and with arguments for an input."""
+    arguments: Document = {
+        "args": {"type": "array", "description": "positional arguments"},
+        "kwargs": {"type": "object", "description": "arguments by name"},
+    }
+    return {
+        **push,
+        "operationId": "push_function",
+        "summary": "Push a job of a function",
+        "description": "Takes the arguments of a function that PUSH_FUNCTIONS names.",
+        "parameters": [
+            {
+                "name": "function",
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "enum": sorted(settings.push_function_set())},
+            },
+            *(parameter for parameter in push["parameters"] if parameter["name"] != "input"),
+        ],
+        "requestBody": {
+            **push["requestBody"],
+            "content": {"application/json": {"schema": _object(arguments, [], additionalProperties=False)}},
+        },
+        "responses": {**push["responses"], "404": _problem("no function of that name may be pushed")},
+    }
 
 
 def _job_paths() -> Document:
@@ -282,7 +311,8 @@ def _machine_paths() -> Document:
 
 def describe(settings: GatewaySettings) -> Document:
     """The document. With API keys configured, it asks for them; its bounds are those of `settings`."""
-    jobs = {"/push": {"post": _push(settings)}, **_job_paths()}
+    push = _push(settings)
+    jobs = {"/push": {"post": push}, "/push/{function}": {"post": _push_function(settings, push)}, **_job_paths()}
     wait = _parameters(settings.max_wait_s)
     for path, item in jobs.items():
         for operation in item.values():

@@ -47,6 +47,9 @@ class GatewaySettings(StreamSettings):
     max_waiters: Annotated[int, Field(ge=0)] = Field(
         10_000, description="requests of one gateway process that may wait for a job's end at the same time"
     )
+    push_functions: Annotated[str, Field(pattern=r"^[^,/\s]+( *, *[^,/\s]+)*$")] = Field(
+        "predict", description="comma-separated functions that clients may push; `predict` is the model"
+    )
     api_keys: SecretStr = Field(
         SecretStr(""),
         description=f"comma-separated API keys of {MIN_API_KEY_CHARS} or more characters; empty lets everybody in",
@@ -84,6 +87,10 @@ class GatewaySettings(StreamSettings):
             except (OSError, ValueError) as error:
                 raise ValueError(f"TLS_CERT_FILE and TLS_KEY_FILE are no certificate and its key: {error}") from None
         return self
+
+    def push_function_set(self) -> frozenset[str]:
+        """The functions that clients may push."""
+        return frozenset(name.strip() for name in self.push_functions.split(","))
 
     def api_key_list(self) -> list[str]:
         """The API keys, one by one."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from gateway.http.content import check_codings, check_json
 from gateway.http.errors import Problem
 from workers.wire.decode import loads_bounded
+from workers.wire.encode import encode_exactly
 from workers.wire.limits import NotJson, OverLimit
 
 if TYPE_CHECKING:
@@ -31,6 +32,24 @@ async def read_args(request: HttpRequest, max_bytes: int, timeout_s: float) -> b
         raise Problem(400, "the input is given twice: in the query and as a body")
     check_json(request, body)
     return _json_args(body)
+
+
+async def read_call(request: HttpRequest, max_bytes: int, timeout_s: float) -> tuple[bytes, bytes]:
+    """A function's arguments: a JSON array, and a JSON object or nothing. The body has them as `args` and `kwargs`.
+
+    Raises Problem (400, 408, 413, 415) and ClientDisconnect.
+    """
+    body = await _read(request, max_bytes, timeout_s)
+    if not body:
+        return b"[]", b""
+    check_json(request, body)
+    value = _value(body)
+    if not isinstance(value, dict) or not value.keys() <= {"args", "kwargs"}:
+        raise Problem(400, 'the body must be {"args": [...], "kwargs": {...}}, of which either may be left out')
+    args, kwargs = value.get("args", []), value.get("kwargs", {})
+    if not isinstance(args, list) or not isinstance(kwargs, dict):
+        raise Problem(400, "args must be an array and kwargs an object")
+    return encode_exactly(args), encode_exactly(kwargs) if kwargs else b""
 
 
 async def _read(request: HttpRequest, max_bytes: int, timeout_s: float) -> bytes:
@@ -62,14 +81,17 @@ def _text_args(text: str, query: bytes, max_bytes: int) -> bytes:
     return orjson.dumps([text])
 
 
-def _json_args(body: bytes) -> bytes:
+def _value(body: bytes) -> Any:
     try:
-        value = loads_bounded(body)
+        return loads_bounded(body)
     except OverLimit as error:
         raise Problem(400, f"the input is not taken: {error}") from None
     except NotJson as error:
         raise Problem(400, f"the body is not JSON: {error}") from None
-    if value == "":
+
+
+def _json_args(body: bytes) -> bytes:
+    if _value(body) == "":
         raise Problem(400, "empty input")
     # As it was pushed: no number is written anew.
     return b"[%b]" % body

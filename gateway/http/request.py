@@ -55,8 +55,12 @@ class HttpRequest:
     @property
     def job_id(self) -> str:
         """The path's `{id}`."""
-        job_id: str = self._scope["path_params"]["id"]
-        return job_id
+        return self.path_parameter("id")
+
+    def path_parameter(self, name: str) -> str:
+        """A part of the path, by its name in the route."""
+        value: str = self._scope["path_params"][name]
+        return value
 
     def header(self, name: bytes) -> str | None:
         """A header's value, by its name in lower case."""
