@@ -112,7 +112,8 @@ class Users:
             self._end(job, "failed")
 
     def _is_own(self, job: UserJob, document: dict[str, Any], body: bytes) -> bool:
-        if document.get("id") != job.id or "output" not in document:
+        # A model may return an `id` of its own: the service's is in `_job` then.
+        if document.get("_job", document).get("id") != job.id:
             return False
         # The service says null if the model returned no input with its output.
         returned = document.get("input")

@@ -10,7 +10,7 @@ from arq import cron
 from sentry_sdk.transport import Transport
 
 from tests.processes import LoggedProcess, module
-from tests.workers.arq.tasks import OwnHealthKey, WorkerSettings, double
+from tests.workers.arq.tasks import OwnHealthKey, TaskSettings, double
 from tests.workers.service import push, until_ended
 from workers.arq.client import connect_client
 from workers.run import check_health, create_worker
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.servers import Server
     from workers.stream import Stream
 
-TASKS = "tests.workers.arq.tasks.WorkerSettings"
+TASKS = "tests.workers.arq.tasks.TaskSettings"
 
 
 class Command(LoggedProcess):
@@ -59,9 +59,9 @@ async def test_the_command_runs_and_checks_the_worker_of_a_class_of_settings(val
 
 async def test_a_bad_setting_argument_or_server_is_one_sentence(valkey: Server, tmp_path: Path) -> None:
     for what, says, environment in (
-        ("WorkerSettings", "bad setting LEASE_S", {"LEASE_S": "no number"}),
+        ("TaskSettings", "bad setting LEASE_S", {"LEASE_S": "no number"}),
         (
-            "WorkerSettings",
+            "TaskSettings",
             "bad setting REDIS_URL: the server refuses",
             {"REDIS_URL": valkey.url.replace("//", "//a:b@")},
         ),
@@ -74,7 +74,7 @@ async def test_a_bad_setting_argument_or_server_is_one_sentence(valkey: Server, 
 
 
 async def test_a_class_of_settings_may_have_whatever_the_worker_takes(valkey: Server) -> None:
-    worker = create_worker(WorkerSettings, settings=Settings(redis_url=valkey.url), burst=True, handle_signals=False)
+    worker = create_worker(TaskSettings, settings=Settings(redis_url=valkey.url), burst=True, handle_signals=False)
     assert (worker.queue_name, worker.max_jobs, worker.burst) == ("arq:queue", 3, True)
     assert list(worker.functions) == ["double"]
     await worker.close()

@@ -1,4 +1,4 @@
-"""Tasks as an arq user writes them, for `python -m workers.run tests.workers.arq.tasks.WorkerSettings`."""
+"""Tasks as an arq user writes them, for `python -m workers.run tests.workers.arq.tasks.TaskSettings`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ async def startup(ctx: dict[str, Any]) -> None:
     ctx["made_at_startup"] = True
 
 
-class WorkerSettings:
+class TaskSettings:
     """What `arq` takes."""
 
     functions = (double,)
@@ -22,7 +22,7 @@ class WorkerSettings:
     max_jobs = 3
 
 
-class OwnHealthKey(WorkerSettings):
+class OwnHealthKey(TaskSettings):
     """arq reads a class's own members only."""
 
     functions = (double,)
