@@ -68,7 +68,7 @@ def check_health(settings_cls: SettingsClass) -> int:
 def main() -> None:
     """arq's command, whose parts are replaced by those above. Exit code 2: a bad setting or argument."""
     vars(cli).update(
-        create_worker=create_worker, run_worker=run_worker, check_health=check_health, default_log_config=_log_config
+        create_worker=create_worker, run_worker=run_worker, check_health=check_health, default_log_config=log_config
     )
     load(WorkerSettings)
     try:
@@ -81,7 +81,8 @@ def main() -> None:
         raise
 
 
-def _log_config(verbose: bool) -> dict[str, Any]:
+def log_config(verbose: bool) -> dict[str, Any]:
+    """arq's configuration of logging, for this project's loggers too."""
     config = default_log_config(verbose)
     config["loggers"]["workers"] = config["loggers"]["arq"]
     return config

@@ -8,6 +8,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from arq.worker import JobExecutionFailed
+
 from workers.arq.sentry import job_scope
 from workers.stream import LARGE_BYTES, Batcher, Claimed, Finish
 from workers.worker.attempt import Again, Attempt, Done, Failed, Outcome, Stopped
@@ -224,7 +226,8 @@ class Runner:
         if job.attempt >= max_attempts:
             message = f"{again.error.message} ({of})"
             logger.error("job %s failed: %s: %s", job.id, again.error.type, message)
-            await self._finished(attempt, Failed(again.error.type, message))
+            raised = JobExecutionFailed(f"max {max_attempts} retries exceeded")  # arq's words
+            await self._finished(attempt, Failed(again.error.type, message, raised))
             return
         # Logged before the call: once deferred, the job may be under way again before this goes on.
         logger.warning(
