@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tests.queues import opened, queue_name
@@ -31,6 +32,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Takes `not slow` out of pyproject.toml's choice of tests if all are wanted."""
     if config.option.all:
         config.option.markexpr = config.option.markexpr.replace(" and not slow", "")
+    else:
+        # A quarter of Hypothesis' usual number: random examples are looked for at length with `--all`.
+        hypothesis.settings.register_profile("quick", max_examples=25)
+        hypothesis.settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session", params=sorted(server_binaries()))
