@@ -232,7 +232,6 @@ async def test_interrupted_run_waits_for_what_is_in_flight(valkey: Server, tmp_p
         ("data once", {"lost": 10}),
         ("another's input", {"failed": 10}),
         ("another's id", {"failed": 10}),
-        ("no output", {"failed": 10}),
         ("another result", {"duplicated": 10}),
     ],
 )
