@@ -81,6 +81,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_bytes = 0  # of the open message's head, or since its body's last byte
         self._timer: asyncio.TimerHandle | None = None
         self._is_half_closed = False
+        self._is_last = False  # the server stops: the next request is the last
         self._linger_s = LINGER_S
         self._idle_since_s = self.loop.time()
         self._socket: asyncio.Transport  # `transport` is what requests see of it
@@ -164,6 +165,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """The server stops: ends the connection once what has arrived is answered."""
         self._linger_s = STOP_LINGER_S
+        self._is_last = True
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.keep_alive = False
         elif self._life is _Life.OPEN:
@@ -174,6 +176,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
         self.headers = _DROPPED
+        if self._is_last and self.cycle is not None:
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         self._head_bytes = 0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 
-from gateway.http.errors import error_response
+from gateway.http.errors import error_response, unavailable
 from gateway.http.request import HttpRequest
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class MeasuredEndpoint:
             response = await self._respond(request)
         except Exception as error:  # noqa: BLE001
             response = error_response(error, request.id)
+        except asyncio.CancelledError:  # by uvicorn alone, when the time to stop in is over
+            response = unavailable("the gateway stops, and had no time to finish this").response()
         response.raw_headers.append((b"x-request-id", request.id))
         await response(scope, receive, send)
         self._on_answered(self._name, scope["method"], response.status_code, time.perf_counter() - started_s)

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Any, Self
 
 import aiohttp
+import orjson
 
 RETRY_S = 0.2
 WAIT_S = 10
@@ -35,7 +36,9 @@ class PersistentClient:
         """Status and document of one request; (0, what happened) if there was no answer."""
         try:
             async with self._session.request(method, path, **options) as response:
-                return response.status, await response.json(content_type=None)
+                body = await response.read()
+                assert response.content_type == "application/json", f"{method} {path}: {response.status} {body!r}"
+                return response.status, orjson.loads(body)
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             return 0, type(error).__name__
 
