@@ -5,6 +5,7 @@ Exit codes: 0 stopped on demand, 1 failed, 2 a bad setting. Unless it is 0, the 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import logging
@@ -12,7 +13,7 @@ import resource
 import signal
 import sys
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 
@@ -26,7 +27,7 @@ from workers.stream import bad_server
 from workers.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
-    import asyncio
+    from collections.abc import Callable
     from types import FrameType
 
     from gateway.waiting import Waiters
@@ -39,12 +40,14 @@ GRACE_S = 5
 class GatewayServer(uvicorn.Server):
     """uvicorn's server. On a signal, it answers the requests that wait for a job's end at once.
 
-    `failure` is why it has stopped, if nobody asked for it.
+    `failure` is why it has stopped, if nobody asked for it. `port` is the one that it listens on, or tried to, last.
     """
 
-    def __init__(self, config: uvicorn.Config, waiters: Waiters) -> None:
+    def __init__(self, config: uvicorn.Config, waiters: Waiters, metrics_port: int) -> None:
         super().__init__(config)
         self._waiters = waiters
+        self._metrics_port = metrics_port
+        self.port = config.port
         self.failure: BaseException | None = None
 
     def fail(self, task: asyncio.Task[None]) -> None:
@@ -52,6 +55,29 @@ class GatewayServer(uvicorn.Server):
         if not task.cancelled():
             self.failure = task.exception() or RuntimeError(f"the gateway's {task.get_name()} task ended")
             self.should_exit = True
+
+    async def startup(self, *args: Any, **kwargs: Any) -> None:
+        """Listens on the second port, too, if there is one."""
+        await super().startup(*args, **kwargs)
+        if not self._metrics_port:
+            return
+        self.port = self._metrics_port
+        config = self.config
+        protocol = partial(
+            cast("Callable[..., asyncio.Protocol]", config.http_protocol_class),
+            config=config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        try:
+            self.servers.append(
+                await asyncio.get_running_loop().create_server(
+                    protocol, config.host, self.port, ssl=config.ssl, backlog=config.backlog
+                )
+            )
+        except OSError:
+            await self.lifespan.shutdown()
+            sys.exit(uvicorn.config.STARTUP_FAILURE)
 
     async def shutdown(self, *args: object, **kwargs: object) -> None:
         """Ends the waits first, because uvicorn waits for the open connections."""
@@ -90,7 +116,7 @@ def server_of(settings: GatewaySettings) -> GatewayServer:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_S,
     )
-    server = GatewayServer(config, context.waiters)
+    server = GatewayServer(config, context.waiters, settings.metrics_port)
     return server
 
 
@@ -134,7 +160,7 @@ def main() -> None:
         server.run()
     except SystemExit as end:
         if end.code:  # uvicorn has logged the operating system's error, and other lines after it
-            logger.error("the gateway can't listen on %s, port %d", settings.host, settings.port)
+            logger.error("the gateway can't listen on %s, port %d", settings.host, server.port)
             sys.exit(1)
         raise
     sys.exit(_exit_code(server.failure))

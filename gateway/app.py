@@ -18,7 +18,7 @@ from gateway.http.api_keys import ApiKeys
 from gateway.http.budget import ByteBudget
 from gateway.http.errors import error_response
 from gateway.http.request import HttpRequest
-from gateway.http.routing import HotPath, MeasuredEndpoint, SingleSlashes
+from gateway.http.routing import HotPath, MeasuredEndpoint, PortSwitch, SingleSlashes
 from gateway.metrics import GatewayMetrics
 from gateway.openapi import describe
 from gateway.waiting import Waiters
@@ -89,6 +89,9 @@ def create_app(context: Context, on_side_task_end: Callable[[asyncio.Task[None]]
         return response
 
     push = route("POST", "/push", jobs.push, "input", "wait")
+    metrics = route("GET", "/metrics", health.metrics)
+    metrics_port = context.settings.metrics_port
+    errors = {HTTPException: turn_away, Exception: turn_away}
     app = Starlette(
         routes=[
             push,
@@ -99,12 +102,15 @@ def create_app(context: Context, on_side_task_end: Callable[[asyncio.Task[None]]
             route("POST", "/retry/{id}", jobs.retry),
             route("GET", "/healthz", health.healthz),
             route("GET", "/readyz", health.readyz),
-            route("GET", "/metrics", health.metrics),
             route("GET", "/openapi.json", health.openapi),
+            *([] if metrics_port else [metrics]),
         ],
-        exception_handlers={HTTPException: turn_away, Exception: turn_away},
+        exception_handlers=errors,
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
     app.router.default = SingleSlashes(app.router)
-    return HotPath(app, "POST", "/push", push.endpoint)
+    api = HotPath(app, "POST", "/push", push.endpoint)
+    if not metrics_port:
+        return api
+    return PortSwitch(api, metrics_port, Starlette(routes=[metrics], exception_handlers=errors))

@@ -33,8 +33,13 @@ async def readyz(context: Context, _request: HttpRequest) -> Response:
     return JsonResponse({"status": "ok", "warnings": warnings} if warnings else {"status": "ok"})
 
 
-async def metrics(context: Context, _request: HttpRequest) -> Response:
-    """GET /metrics: Prometheus' text format. The stream's figures are left out while it can't be reached."""
+async def metrics(context: Context, request: HttpRequest) -> Response:
+    """GET /metrics: Prometheus' text format. The stream's figures are left out while it can't be reached.
+
+    On a port of its own it needs no API key. Raises Problem.
+    """
+    if not context.settings.metrics_port:
+        context.api_keys.owner(request)
     counts = memory = None
     try:
         counts = await context.stream.counts()
@@ -47,6 +52,7 @@ async def metrics(context: Context, _request: HttpRequest) -> Response:
     return Response(context.metrics.text(counts, context.waiters.count, memory), media_type=CONTENT_TYPE_LATEST)
 
 
-async def openapi(context: Context, _request: HttpRequest) -> Response:
-    """GET /openapi.json: the API of this gateway, as its settings make it."""
+async def openapi(context: Context, request: HttpRequest) -> Response:
+    """GET /openapi.json: the API of this gateway, as its settings make it. Raises Problem."""
+    context.api_keys.owner(request)
     return JsonResponse(context.openapi)

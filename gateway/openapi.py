@@ -279,24 +279,18 @@ def _job_paths() -> Document:
     }  # fmt: skip
 
 
-def _machine_paths() -> Document:
+def _machine_paths(settings: GatewaySettings) -> Document:
     health = _answer("yes", _ref("Health"))
+    text = {"description": "metrics", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    metrics = {"get": {"operationId": "metrics", "summary": "Metrics for Prometheus", "responses": {"200": text}}}
     return {
+        **({} if settings.metrics_port else {"/metrics": metrics}),
         "/healthz": {"get": {"operationId": "healthz", "summary": "The process answers", "responses": {"200": health}}},
         "/readyz": {
             "get": {
                 "operationId": "readyz",
                 "summary": "The job stream can be reached",
                 "responses": {"200": health, **_AWAY},
-            }
-        },
-        "/metrics": {
-            "get": {
-                "operationId": "metrics",
-                "summary": "Metrics for Prometheus",
-                "responses": {
-                    "200": {"description": "metrics", "content": {"text/plain": {"schema": {"type": "string"}}}}
-                },
             }
         },
         "/openapi.json": {
@@ -312,6 +306,7 @@ def _machine_paths() -> Document:
 def describe(settings: GatewaySettings) -> Document:
     """The document. With API keys configured, it asks for them; its bounds are those of `settings`."""
     push = _push(settings)
+    machines = _machine_paths(settings)
     jobs = {"/push": {"post": push}, "/push/{function}": {"post": _push_function(settings, push)}, **_job_paths()}
     wait = _parameters(settings.max_wait_s)
     for path, item in jobs.items():
@@ -322,9 +317,10 @@ def describe(settings: GatewaySettings) -> Document:
                 operation["parameters"].append({"name": "id", "in": "path", "required": True, "schema": _ID})
             if path not in ("/cancel/{id}", "/retry/{id}"):
                 operation["parameters"] += wait
-            if settings.api_key_list():
-                operation["security"] = [{"key": []}]
-                operation["responses"]["401"] = _problem("no API key, or an unknown one", _CHALLENGE)
+    locked = [*jobs.values(), *(machines[path] for path in ("/metrics", "/openapi.json") if path in machines)]
+    for operation in (operation for item in locked if settings.api_key_list() for operation in item.values()):
+        operation["security"] = [{"key": []}]
+        operation["responses"]["401"] = _problem("no API key, or an unknown one", _CHALLENGE)
     components: Document = {"schemas": _SCHEMAS}
     if settings.api_key_list():
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
@@ -335,6 +331,6 @@ def describe(settings: GatewaySettings) -> Document:
             "version": __version__,
             "description": "Push an input, get an id, ask for its status, fetch its result. Errors: RFC 9457.",
         },
-        "paths": {**jobs, **_machine_paths()},
+        "paths": {**jobs, **machines},
         "components": components,
     }

@@ -18,6 +18,9 @@ class GatewaySettings(StreamSettings):
 
     host: str = Field("0.0.0.0", description="address the gateway listens on")  # noqa: S104
     port: Annotated[int, Field(ge=1, le=65_535)] = Field(8002, description="port the gateway listens on")
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
+        0, description="port of /metrics, without API keys; 0 puts it on PORT, where it needs one if there are any"
+    )
     max_input_bytes: Annotated[int, Field(ge=1)] = Field(
         1_048_576, description="size of an input above which it is refused"
     )
@@ -67,6 +70,12 @@ class GatewaySettings(StreamSettings):
                     f"key {number} is not {MIN_API_KEY_CHARS} or more printable ASCII characters without spaces"
                 )
         return value
+
+    @model_validator(mode="after")
+    def _check_ports(self) -> Self:
+        if self.metrics_port == self.port:
+            raise ValueError(f"METRICS_PORT must be another port than PORT ({self.port}), or 0")
+        return self
 
     @model_validator(mode="after")
     def _check_buffers(self) -> Self:

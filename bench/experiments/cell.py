@@ -66,7 +66,10 @@ class CellRunner:
         manifests = with_model_times(configuration.manifests, setup.startup_s, setup.service_s)
         await self.stage.prepare(manifests, surplus(configuration, self.configurations))
         versions = await self.stage.versions()
-        async with QueueSource(self.url) as queue, cluster(self.kubectl.namespace, self.kubectl.context) as pods:
+        async with (
+            QueueSource(self.url, self.api_key) as queue,
+            cluster(self.kubectl.namespace, self.kubectl.context) as pods,
+        ):
             startups = StartUps(pods)
             generator.sources += [queue, startups]
             async with watched(generator, signals=False):

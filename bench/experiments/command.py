@@ -121,7 +121,7 @@ async def _run_cells(
     base = options.url or await address(kubectl, api_key)
     with alone(kubectl.context):
         _say(f"{len(found)} cells on the cluster {kubectl.context}, through {base}")
-        async with contextlib.aclosing(Stage(kubectl, base, _say)) as stage:
+        async with contextlib.aclosing(Stage(kubectl, base, _say, api_key)) as stage:
             runner = CellRunner(kubectl, stage, base, all_of_them, api_key)
             return await run_all(found, results, runner.run, _say, (ClusterError, ObserverError), options.again)
 

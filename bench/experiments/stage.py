@@ -48,9 +48,9 @@ PAUSE_S = 5.0
 class Stage:
     """The cluster's part of the experiments. All methods raise ClusterError."""
 
-    def __init__(self, kubectl: Kubectl, url: str, say: Callable[[str], None]) -> None:
+    def __init__(self, kubectl: Kubectl, url: str, say: Callable[[str], None], api_key: str | None = None) -> None:
         self._kubectl = kubectl
-        self._metrics = QueueSource(url)
+        self._metrics = QueueSource(url, api_key)
         self._say = say
 
     async def aclose(self) -> None:

@@ -129,7 +129,7 @@ async def pods(url: str | None, api_key: str | None = None) -> AsyncIterator[Pod
             workers = await kubectl.json("deployment", "workers")
             (container,) = workers["spec"]["template"]["spec"]["containers"]
             settings = {one["name"]: one.get("value") for one in container.get("env", [])}
-            gateway = await stack.enter_async_context(QueueSource(found))
+            gateway = await stack.enter_async_context(QueueSource(found, api_key))
             seen = await stack.enter_async_context(cluster(kubectl.namespace, kubectl.context))
             place = PodsPlace(kubectl, found, gateway, seen, int(settings.get("CONCURRENCY") or 1))
             await place.open()

@@ -126,7 +126,7 @@ async def _make(plan: LoadPlan) -> tuple[Generator, Run]:
         client = await stack.enter_async_context(ServiceClient(plan.url, plan.api_key))
         if error := (await client.get("/healthz")).error:
             raise LoadError(f"{plan.parameters()['url']} does not answer ({error}): is the service up?")
-        generator.sources.append(await stack.enter_async_context(QueueSource(plan.url)))
+        generator.sources.append(await stack.enter_async_context(QueueSource(plan.url, plan.api_key)))
         if plan.kubernetes:
             generator.sources.append(await stack.enter_async_context(cluster(plan.kubernetes)))
         # Many connections, and few stops for garbage: what is allocated by now stays.

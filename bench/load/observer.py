@@ -41,8 +41,8 @@ class Source(Protocol):
 class QueueSource(ServiceClient):
     """The queue, as the metrics of the gateway at `url` show it."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(url, timeout_s=_TIMEOUT_S)
+    def __init__(self, url: str, api_key: str | None = None) -> None:
+        super().__init__(url, api_key, _TIMEOUT_S)
 
     async def scrape(self) -> dict[str, float]:
         """All metrics without labels, by name; none if there is no answer."""

@@ -75,6 +75,19 @@ class HotPath:
             await self._app(scope, receive, send)
 
 
+class PortSwitch:
+    """ASGI application that hands what has come to `port` to `there`, and all else to `app`."""
+
+    def __init__(self, app: ASGIApp, port: int, there: ASGIApp) -> None:
+        self._app = app
+        self._port = port
+        self._there = there
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        to_port = scope["type"] == "http" and scope["server"][1] == self._port
+        await (self._there if to_port else self._app)(scope, receive, send)
+
+
 class SingleSlashes:
     """ASGI application for paths that no route has: merges each run of slashes into one and asks `router` again.
 

@@ -208,7 +208,7 @@ def test_environment_is_valid_and_agrees_with_the_manifests(
     (port,) = rendered["Service", "gateway"]["spec"]["ports"]
     assert (port["port"], port["targetPort"]) == (8002, "http")
     assert container_of(deployment)["ports"] == [{"name": "probes", "containerPort": worker.probe_port}]
-    for name, port_number in (("gateway", gateway.port), ("workers", worker.probe_port)):
+    for name, port_number in (("gateway", gateway.metrics_port or gateway.port), ("workers", worker.probe_port)):
         annotations = rendered["Deployment", name]["spec"]["template"]["metadata"]["annotations"]
         assert annotations["prometheus.io/port"] == str(port_number)
 
@@ -387,6 +387,26 @@ def test_probes_are_routes_of_the_code(rendered: Rendered) -> None:
         ports = {container[probe]["httpGet"]["port"] for probe in paths}
         assert ports == {container["ports"][0]["name"]}
         assert container["command"] == ["python", "-m", module]
+
+
+def test_an_ingress_publishes_the_api_alone() -> None:
+    """The metrics have a port that neither the Service nor a stranger's pod reaches."""
+    rendered = Rendered("production")
+    pod = rendered["Deployment", "gateway"]["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    port = next(setting["value"] for setting in container["env"] if setting["name"] == "METRICS_PORT")
+    assert pod["metadata"]["annotations"]["prometheus.io/port"] == port
+    published = {named["targetPort"] for named in rendered["Service", "gateway"]["spec"]["ports"]}
+    assert published == {"http"}
+    assert {named["name"]: named["containerPort"] for named in container["ports"]} == {
+        "http": 8002,
+        "metrics": int(port),
+    }
+    (rule,) = rendered["NetworkPolicy", "gateway-metrics"]["spec"]["ingress"]
+    assert [one["port"] for one in rule["ports"]] == [int(port)]
+    assert list(rule["from"][0]) == ["namespaceSelector"]
+    (rule,) = rendered["NetworkPolicy", "gateway"]["spec"]["ingress"]
+    assert [one["port"] for one in rule["ports"]] == [8002]
 
 
 def test_network_policies_deny_what_is_not_named(rendered: Rendered) -> None:

@@ -112,17 +112,20 @@ def test_several_workers_have_probes_of_their_own(tmp_path: Path) -> None:
 
 def test_hang_up(tmp_path: Path) -> None:
     """A closed terminal stops the service, unless it was started with nohup."""
-    ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        service = RunCommand(tmp_path, WORKERS="0")
-    finally:
-        signal.signal(signal.SIGHUP, ignored)
-    with service:
+
+    def started_with(handler: signal.Handlers) -> RunCommand:
+        before = signal.signal(signal.SIGHUP, handler)
+        try:
+            return RunCommand(tmp_path, WORKERS="0")
+        finally:
+            signal.signal(signal.SIGHUP, before)
+
+    with started_with(signal.SIG_IGN) as service:
         service.wait_for("leadtime | ready: ")
         service.send(signal.SIGHUP)
         assert ask(f"{service.base}/push?input=hello", "POST")["id"]
         assert service.interrupt() == 0
-    with RunCommand(tmp_path, WORKERS="0") as service:
+    with started_with(signal.SIG_DFL) as service:
         service.wait_for("leadtime | ready: ")
         assert service.interrupt(signal.SIGHUP) == 0
 

@@ -37,7 +37,7 @@ class PersistentClient:
         try:
             async with self._session.request(method, path, **options) as response:
                 body = await response.read()
-                assert response.content_type == "application/json", f"{method} {path}: {response.status} {body!r}"
+                assert response.content_type.endswith("json"), f"{method} {path}: {response.status} {body!r}"
                 return response.status, orjson.loads(body)
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             return 0, type(error).__name__

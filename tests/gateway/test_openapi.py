@@ -109,7 +109,8 @@ schema = prepared(schemathesis.openapi.from_dict(describe(with_settings(""))))
 
 def test_the_document_is_valid_and_served(base: str, key: str) -> None:
     schema.validate()
-    with urllib.request.urlopen(f"{base}/openapi.json", timeout=5) as response:  # noqa: S310
+    request = urllib.request.Request(f"{base}/openapi.json", headers=headers(key))  # noqa: S310
+    with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310
         assert orjson.loads(response.read()) == orjson.loads(orjson.dumps(describe(with_settings(key))))
 
 
@@ -122,7 +123,7 @@ def test_answers_are_as_described(case: Case, base: str, key: str) -> None:
 def test_chains_of_requests(server: Server, key: str) -> None:
     # Without a worker, and from an empty queue each time: the same chain always gets the same answers.
     with serving(server, key) as (base, queue), Redis.from_url(server.url) as redis:
-        api = prepared(schemathesis.openapi.from_url(f"{base}/openapi.json"))
+        api = prepared(schemathesis.openapi.from_url(f"{base}/openapi.json", headers=headers(key)))
         api.config.generation.update(modes=[schemathesis.GenerationMode.POSITIVE])
 
         class Chains(api.as_state_machine()):  # type: ignore[misc]

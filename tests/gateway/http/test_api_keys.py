@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.gateway.service import GatewayProcess, get, problem, push, status_of
+from tests.gateway.service import GatewayProcess, problem, push, status_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,8 +47,11 @@ async def test_every_job_endpoint_wants_a_key(locked: aiohttp.ClientSession, str
                 assert response.status == 401
                 assert response.headers["WWW-Authenticate"].startswith("Bearer")
     assert (await stream.counts()).waiting == 1
-    for path in ("/healthz", "/readyz", "/metrics", "/openapi.json"):
+    for path in ("/healthz", "/readyz"):
         assert await status_of(locked.get(path)) == 200
+    for path in ("/metrics", "/openapi.json"):
+        assert await status_of(locked.get(path)) == 401
+        assert await status_of(locked.get(path, headers=ANN)) == 200
 
 
 async def test_a_job_is_shown_only_to_the_key_that_pushed_it(locked: aiohttp.ClientSession, stream: Stream) -> None:
@@ -73,6 +76,9 @@ async def test_an_idempotency_key_is_its_owners_own(locked: aiohttp.ClientSessio
 
 
 async def test_the_description_asks_for_the_key(locked: aiohttp.ClientSession) -> None:
-    document = await get(locked, "/openapi.json")
-    assert document["paths"]["/push"]["post"]["security"] == [{"key": []}]
+    async with locked.get("/openapi.json", headers=ANN) as response:
+        document = await response.json()
+    for path, method in (("/push", "post"), ("/metrics", "get"), ("/openapi.json", "get")):
+        assert document["paths"][path][method]["security"] == [{"key": []}]
+        assert "401" in document["paths"][path][method]["responses"]
     assert "security" not in document["paths"]["/healthz"]["get"]

@@ -62,12 +62,12 @@ async def test_calls_go_on_and_messages_arrive_once_another_server_has_taken_ove
                         while True:
                             try:
                                 await stream.sweep()
+                                await stream.register("w", 60, {"state": "idle"})
+                                assert await stream.claim("w", 1) == []  # on a connection of its own
                                 break
                             except ReadOnlyError:
                                 await asyncio.sleep(0.05)
                     await until(subscription.subscribed.is_set)
-                    await stream.register("w", 60, {"state": "idle"})
-                    assert await stream.claim("w", 1) == []
                     woken.clear()
                     await accept(stream)
                     await asyncio.wait_for(woken.wait(), HEALED_S)
