@@ -7,7 +7,7 @@ import json
 import math
 import re
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +53,7 @@ def add_job(
 def add_sample(samples: Samples, t_s: float, **seen: float) -> None:
     """A look that saw this much."""
     samples.t_s.append(t_s)
-    for name in asdict(samples).keys() - {"t_s"}:
+    for name in {field.name for field in fields(samples)} - {"t_s"}:
         getattr(samples, name).append(seen.get(name))
 
 

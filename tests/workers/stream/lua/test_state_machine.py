@@ -9,7 +9,7 @@ import redis
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.workers.stream.state_machine import StreamMachine
+from tests.workers.stream.lua.state_machine import StreamMachine
 from workers.stream import PipelinedRedis
 from workers.stream.connection import connect
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.workers.stream.actions import OLD_MS, command, key, make_due, sweep
-from tests.workers.stream.queue_model import STATUS, ModelJob, ModelLetter, ModelState, QueueModel
+from tests.workers.stream.lua.queue_model import STATUS, ModelJob, ModelLetter, ModelState, QueueModel
 from workers.stream import LIBRARY, Claimed, Finish, NewJob, Stream, StreamSettings
 
 if TYPE_CHECKING:
