@@ -150,7 +150,7 @@ class Stream:
         args: list[str | bytes | int] = [worker, self.settings.results_memory_bytes]
         for finish in finishes:
             args += (finish.id, finish.attempt, finish.status, finish.keep_ms, finish.body, finish.notes)
-        large = sum(finish.size_bytes for finish in finishes) > LARGE_BYTES
+        large = sum(map(len, args[6::6])) + sum(map(len, args[7::6])) > LARGE_BYTES  # type: ignore[arg-type]
         lane = Lane.UPLOADS if large else Lane.CALLS
         return [reply == b"done" for reply in await self._call("finish", *args, lane=lane)]
 
