@@ -58,8 +58,7 @@ class Runner:
         # A callback for each finish: a future would cost more than the rest of it.
         # Large results have a batcher of their own: others need not wait until they are with the server.
         self._finishes, self._large_finishes = (
-            Batcher[Finish, bool](self._send, size_of=attrgetter("size_bytes"), resends_singly=True)
-            for _ in range(2)
+            Batcher[Finish, bool](self._send, size_of=attrgetter("size_bytes"), resends_singly=True) for _ in range(2)
         )
         self._empty = asyncio.Event()
         self._empty.set()
