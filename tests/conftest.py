@@ -32,10 +32,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Takes `not slow` out of pyproject.toml's choice of tests if all are wanted."""
     if config.option.all:
         config.option.markexpr = config.option.markexpr.replace(" and not slow", "")
-    else:
-        # A quarter of Hypothesis' usual number: random examples are looked for at length with `--all`.
-        hypothesis.settings.register_profile("quick", max_examples=25)
-        hypothesis.settings.load_profile("quick")
+    if config.getoption("--hypothesis-profile") is None:
+        # The same examples in each run, so that no change is refused for what another one did; a quarter of Hypothesis'
+        # usual number without `--all`. With `--hypothesis-profile default` they are new ones.
+        hypothesis.settings.register_profile("same", max_examples=100 if config.option.all else 25, derandomize=True)
+        hypothesis.settings.load_profile("same")
 
 
 @pytest.fixture(scope="session", params=sorted(server_binaries()))
