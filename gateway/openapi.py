@@ -304,7 +304,10 @@ def _machine_paths(settings: GatewaySettings) -> Document:
 
 
 def describe(settings: GatewaySettings) -> Document:
-    """The document. With API keys configured, it asks for them; its bounds are those of `settings`."""
+    """The document. With API keys configured, it asks for them; its bounds are those of `settings`.
+
+    `servers` is a path alone: a client takes scheme and host from where it got the document.
+    """
     push = _push(settings)
     machines = _machine_paths(settings)
     jobs = {"/push": {"post": push}, "/push/{function}": {"post": _push_function(settings, push)}, **_job_paths()}
@@ -331,6 +334,7 @@ def describe(settings: GatewaySettings) -> Document:
             "version": __version__,
             "description": "Push an input, get an id, ask for its status, fetch its result. Errors: RFC 9457.",
         },
+        **({"servers": [{"url": settings.root_path}]} if settings.root_path else {}),
         "paths": {**jobs, **machines},
         "components": components,
     }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from gateway.http.cors import refusal_headers
 from gateway.http.errors import Problem, unavailable
 from gateway.http.transport import ReadFlow, RequestTransport, SendWatch, keep_kernel_buffer_small
 from gateway.http.upgrade import new_parser, parser_of_rest
@@ -417,9 +418,18 @@ class LimitedProtocol(HttpToolsProtocol):
         self._life = _Life.REFUSING
         self._stop_timer()
         self._unread = b""
+        if self._shared.origins:
+            problem.headers = {**(problem.headers or {}), **refusal_headers(self._shared.origins, self._open_headers())}
         self._refusal = None if self._drop_open_message() else problem
         if not self._answering:
             self._end()
+
+    def _open_headers(self) -> list[tuple[bytes, bytes]]:
+        """What is known of the open message's headers."""
+        cycle = self.cycle
+        if cycle is not None and self.scope is not None and cycle.scope is self.scope:
+            return list(cycle.scope["headers"])
+        return self.headers or []
 
     def _drop_open_message(self) -> bool:
         """Takes the open message from its endpoint. True if it has been answered already, or nearly."""
