@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 _TIME = {"type": ["string", "null"], "format": "date-time"}
-_STATUS = {"type": "string", "enum": [status.value for status in Status]}
+_STATUS = {"$ref": "#/components/schemas/Status"}
 _ID = {"type": "string", "description": "32 hexadecimal digits, 128 random bits", "example": "0" * 32}
 
 
@@ -56,16 +56,18 @@ _MORE_DATA_PROPERTIES: Document = {
     "warnings": {
         "type": "array",
         "maxItems": MAX_WARNINGS + 1,
-        "items": _object(
-            {
-                "pointer": {"type": "string", "description": "JSON pointer (RFC 6901) into what the model returned"},
-                "detail": {"type": "string", "description": "what was changed, such as NaN became null"},
-            }
-        ),
+        "items": {"$ref": "#/components/schemas/ResultWarning"},
     },
 }
 _SCHEMAS: Document = {
+    "Status": {"type": "string", "enum": [status.value for status in Status]},
     "JobError": _ERROR,
+    "ResultWarning": _object(
+        {
+            "pointer": {"type": "string", "description": "JSON pointer (RFC 6901) into what the model returned"},
+            "detail": {"type": "string", "description": "what was changed, such as NaN became null"},
+        }
+    ),
     "Pushed": _object({"id": _ID}, additionalProperties=False, description="accepted"),
     "Job": _object(_STATUS_PROPERTIES, additionalProperties=False),
     "FinishedJob": _object(
@@ -172,7 +174,12 @@ def _push(settings: GatewaySettings) -> Document:
                 "name": "Idempotency-Key",
                 "in": "header",
                 "description": "the same key and input stand for the same job",
-                "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS, "pattern": "^[!-~]+$"},
+                "schema": {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": MAX_KEY_CHARS,
+                    "pattern": "^[!-~]([ -~]*[!-~])?$",
+                },
             },
         ],
         "requestBody": {
@@ -182,10 +189,10 @@ def _push(settings: GatewaySettings) -> Document:
             "content": {"application/json": {"schema": {"not": {"const": ""}}}},
         },
         "responses": {
-            # In this order: a generated client takes the first that has all that it needs.
+            # In this order, as in the result's: a generated client takes the first that has all that it needs.
             "200": _answer(
                 "the job has ended within the wait",
-                {"anyOf": [_ref("FinishedJob"), _ref("Job"), _ref("ResultApart")]},
+                {"anyOf": [_ref("ResultApart"), _ref("FinishedJob"), _ref("Job")]},
                 {**_LOCATION, **_APPLIED},
             ),
             "202": _answer(
@@ -210,7 +217,7 @@ def _push(settings: GatewaySettings) -> Document:
 def _push_function(settings: GatewaySettings, push: Document) -> Document:
     """As a push, but for the function in the path, and with arguments for an input."""
     arguments: Document = {
-        "args": {"type": "array", "description": "positional arguments"},
+        "args": {"type": "array", "items": {}, "description": "positional arguments"},
         "kwargs": {"type": "object", "description": "arguments by name"},
     }
     return {
@@ -251,7 +258,7 @@ def _job_paths() -> Document:
                 "operationId": "data",
                 "summary": "A job's result",
                 "responses": {
-                    "200": _answer("the result", {"anyOf": [_ref("Result"), _ref("ResultApart")]}, _APPLIED),
+                    "200": _answer("the result", {"anyOf": [_ref("ResultApart"), _ref("Result")]}, _APPLIED),
                     **_BAD_WAIT, **result_missing, **_AWAY,
                 },
             }
@@ -320,6 +327,9 @@ def describe(settings: GatewaySettings) -> Document:
                 operation["parameters"].append({"name": "id", "in": "path", "required": True, "schema": _ID})
             if path not in ("/cancel/{id}", "/retry/{id}"):
                 operation["parameters"] += wait
+    for item in machines.values():
+        for operation in item.values():
+            operation["tags"] = ["machines"]
     locked = [*jobs.values(), *(machines[path] for path in ("/metrics", "/openapi.json") if path in machines)]
     for operation in (operation for item in locked if settings.api_key_list() for operation in item.values()):
         operation["security"] = [{"key": []}]
