@@ -138,7 +138,8 @@ def _problem(description: str, headers: Document | None = None) -> Document:
 
 
 _AWAY = {"503": _problem("the job stream can't be reached or takes no more now", _RETRY_AFTER)}
-_BAD_WAIT = {"400": _problem("a bad wait")}
+_BAD_QUERY = "a query parameter that is unknown or given twice"
+_BAD_WAIT = {"400": _problem(f"a bad wait, or {_BAD_QUERY}")}
 
 
 def _parameters(most_s: float) -> tuple[Document, Document]:
@@ -200,12 +201,13 @@ def _push(settings: GatewaySettings) -> Document:
                 {"anyOf": [_ref("Job"), _ref("Pushed")]},
                 {**_LOCATION, **_APPLIED},
             ),
-            "400": _problem("no input, two inputs, no JSON, a bad wait, or a bad Idempotency-Key"),
+            "400": _problem(f"no input, two inputs, no JSON, a bad wait or Idempotency-Key, or {_BAD_QUERY}"),
             "408": _problem("the body took too long"),
             "413": _problem("the input is too large"),
             "415": _problem("the body is not JSON by its content type"),
             "404": _problem("PUSH_FUNCTIONS does not name the model's function"),
             "422": _problem("the Idempotency-Key was used with another input"),
+            "431": _problem("the head is too large: an input in the query may be better sent as a body"),
             **_AWAY,
         },
     }
@@ -330,6 +332,8 @@ def describe(settings: GatewaySettings) -> Document:
     for item in machines.values():
         for operation in item.values():
             operation["tags"] = ["machines"]
+    for operation in (operation for item in (*jobs.values(), *machines.values()) for operation in item.values()):
+        operation["responses"].setdefault("400", _problem(_BAD_QUERY))
     locked = [*jobs.values(), *(machines[path] for path in ("/metrics", "/openapi.json") if path in machines)]
     for operation in (operation for item in locked if settings.api_key_list() for operation in item.values()):
         operation["security"] = [{"key": []}]
