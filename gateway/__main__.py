@@ -94,6 +94,7 @@ def server_of(settings: GatewaySettings) -> GatewayServer:
         settings.max_connections,
         context.budget,
         context.metrics.turned_away,
+        settings.cors_origin_list(),
     )
 
     def on_side_task_end(task: asyncio.Task[None]) -> None:

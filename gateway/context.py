@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Context:
     """Every endpoint's first argument; there is one per process. `openapi` is the document of /openapi.json,
-    `functions` are those that may be pushed."""
+    `functions` are those that may be pushed, and `status_path` followed by a job's id is its `Location`."""
 
     settings: GatewaySettings
     stream: Stream
@@ -27,3 +27,4 @@ class Context:
     budget: ByteBudget
     openapi: dict[str, Any]
     functions: frozenset[str]
+    status_path: str

@@ -70,7 +70,7 @@ async def _answer(
     context: Context, request: HttpRequest, job: NewJob, wait_s: float, headers: dict[str, str]
 ) -> Response:
     if not wait_s:
-        return _accepted(await _accept(context, request, job), headers)
+        return _accepted(context, await _accept(context, request, job), headers)
     with context.waiters.place() as waiter:
         job_id = await _accept(context, request, job)
         try:
@@ -81,8 +81,9 @@ async def _answer(
             # The job is accepted all the same, and the client must learn its id.
             view = None
     if view is None:
-        return _accepted(job_id, headers)
-    return JsonResponse(pushed_document(view), 200 if view.status.ended else 202, _with_location(headers, job_id))
+        return _accepted(context, job_id, headers)
+    headers = _with_location(context, job_id, headers)
+    return JsonResponse(pushed_document(view), 200 if view.status.ended else 202, headers)
 
 
 async def _accept(context: Context, request: HttpRequest, job: NewJob) -> str:
@@ -103,12 +104,12 @@ def _log(request: HttpRequest, job_id: str, done: str) -> None:
         logger.info("request %s: job %s %s", request.id.decode(), job_id, done)
 
 
-def _accepted(job_id: str, headers: dict[str, str]) -> Response:
-    return JsonResponse({"id": job_id}, 202, _with_location(headers, job_id))
+def _accepted(context: Context, job_id: str, headers: dict[str, str]) -> Response:
+    return JsonResponse({"id": job_id}, 202, _with_location(context, job_id, headers))
 
 
-def _with_location(headers: dict[str, str], job_id: str) -> dict[str, str]:
-    return {**headers, "Location": f"/status/{job_id}"}
+def _with_location(context: Context, job_id: str, headers: dict[str, str]) -> dict[str, str]:
+    return {**headers, "Location": context.status_path + job_id}
 
 
 async def _own(
@@ -174,7 +175,7 @@ async def retry(context: Context, request: HttpRequest) -> Response:
     match outcome:
         case "retried":
             _log(request, view.id, outcome)
-            return JsonResponse({"id": view.id, "status": Status.QUEUED}, 202, _with_location({}, view.id))
+            return JsonResponse({"id": view.id, "status": Status.QUEUED}, 202, _with_location(context, view.id, {}))
         case "missing":
             raise Problem(404, _NO_JOB)
         case "gone":

@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from gateway.http.budget import ByteBudget
 
@@ -27,13 +27,17 @@ class IdleConnection(Protocol):
 
 @dataclass(slots=True)
 class Connections:
-    """Limits of every connection. `on_refused` gets the status of each request that reached no endpoint."""
+    """Limits of every connection. `on_refused` gets the status of each request that reached no endpoint.
+
+    Scripts of the `origins` may read such a refusal.
+    """
 
     head_timeout_s: float
     write_timeout_s: float
     most: int
     budget: ByteBudget
     on_refused: Callable[[int], None]
+    origins: Sequence[str] = ()
     _looked_s: float = 0.0
 
     def make_place(self, others: Iterable[IdleConnection], now_s: float) -> bool:

@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Any, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from gateway.http.cors import refusal_headers
 from gateway.http.errors import Problem, unavailable
-from gateway.http.transport import ReadFlow, RequestTransport, SendWatch, keep_kernel_buffer_small
+from gateway.http.transport import (
+    ReadFlow,
+    RequestTransport,
+    SendWatch,
+    end_sending,
+    has_unread,
+    keep_kernel_buffer_small,
+)
 from gateway.http.upgrade import new_parser, parser_of_rest
 
 if TYPE_CHECKING:
@@ -392,10 +400,10 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _end_unless_busy(self) -> None:
         if self._life is _Life.OPEN:
-            if self._is_busy:
+            if self._is_busy or has_unread(self._socket):
                 self._watch_idleness(self.timeout_keep_alive)
             else:
-                self._end()
+                self._end(was_idle=True)
 
     def _start_timer(self) -> None:
         if self._timer is None:
@@ -417,9 +425,18 @@ class LimitedProtocol(HttpToolsProtocol):
         self._life = _Life.REFUSING
         self._stop_timer()
         self._unread = b""
+        if self._shared.origins:
+            problem.headers = {**(problem.headers or {}), **refusal_headers(self._shared.origins, self._open_headers())}
         self._refusal = None if self._drop_open_message() else problem
         if not self._answering:
             self._end()
+
+    def _open_headers(self) -> list[tuple[bytes, bytes]]:
+        """What is known of the open message's headers."""
+        cycle = self.cycle
+        if cycle is not None and self.scope is not None and cycle.scope is self.scope:
+            return list(cycle.scope["headers"])
+        return self.headers or []
 
     def _drop_open_message(self) -> bool:
         """Takes the open message from its endpoint. True if it has been answered already, or nearly."""
@@ -435,7 +452,7 @@ class LimitedProtocol(HttpToolsProtocol):
             _disconnect(cycle)
         return False
 
-    def _end(self) -> None:
+    def _end(self, was_idle: bool = False) -> None:
         """Sends the refusal if there is one, and nothing more; closes the connection when the client has read it."""
         if self._life in _ENDS:
             return
@@ -455,7 +472,10 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         # A connection that is closed with unread bytes is reset, and the client might see the reset, not the answer.
         if self._socket.can_write_eof():
-            self._socket.write_eof()
+            if was_idle:
+                end_sending(self._socket)
+            else:
+                self._socket.write_eof()
         self.flow.has_enough = False
         self.flow.resume_reading()
         self._timer = self.loop.call_later(self._linger_s, self._socket.close)
