@@ -21,6 +21,7 @@ from gateway.http.request import HttpRequest
 from gateway.http.routing import HotPath, MeasuredEndpoint, PortSwitch, SingleSlashes
 from gateway.metrics import GatewayMetrics
 from gateway.openapi import describe
+from gateway.results import LargeResults
 from gateway.waiting import Waiters
 from workers.stream import Stream, end, until_available
 
@@ -50,7 +51,9 @@ def create_context(settings: GatewaySettings) -> Context:
     waiters = Waiters(stream, settings.max_waiters)
     budget = ByteBudget(settings.max_buffered_bytes)
     functions = settings.push_function_set()
-    return Context(settings, stream, api_keys, waiters, GatewayMetrics(budget), budget, describe(settings), functions)
+    results = LargeResults(stream, budget)
+    metrics = GatewayMetrics(budget)
+    return Context(settings, stream, api_keys, waiters, results, metrics, budget, describe(settings), functions)
 
 
 def create_app(context: Context, on_side_task_end: Callable[[asyncio.Task[None]], None]) -> ASGIApp:
