@@ -22,6 +22,7 @@ from gateway.http.request import HttpRequest
 from gateway.http.routing import HotPath, MeasuredEndpoint, PortSwitch, SingleSlashes, SubPath
 from gateway.metrics import GatewayMetrics
 from gateway.openapi import describe
+from gateway.results import LargeResults
 from gateway.waiting import Waiters
 from workers.stream import Stream, end, until_available
 
@@ -56,6 +57,7 @@ def create_context(settings: GatewaySettings) -> Context:
         stream,
         api_keys,
         waiters,
+        LargeResults(stream, budget),
         GatewayMetrics(budget),
         budget,
         describe(settings),

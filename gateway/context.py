@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from gateway.http.api_keys import ApiKeys
     from gateway.http.budget import ByteBudget
     from gateway.metrics import GatewayMetrics
+    from gateway.results import LargeResults
     from gateway.settings import GatewaySettings
     from gateway.waiting import Waiters
     from workers.stream import Stream
@@ -23,6 +24,7 @@ class Context:
     stream: Stream
     api_keys: ApiKeys
     waiters: Waiters
+    results: LargeResults
     metrics: GatewayMetrics
     budget: ByteBudget
     openapi: dict[str, Any]

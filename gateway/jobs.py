@@ -75,8 +75,9 @@ async def _answer(
         job_id = await _accept(context, request, job)
         try:
             view = await context.waiters.view(waiter, request, job_id, wait_s, with_result=True)
+            view = view and await context.results.completed(request, view)
         except Exception as error:
-            if not is_unavailable(error):
+            if not (is_unavailable(error) or isinstance(error, Problem)):
                 raise
             # The job is accepted all the same, and the client must learn its id.
             view = None
@@ -117,7 +118,9 @@ async def _own(
 ) -> JobView:
     """The job that the path names. Raises Problem 404 if there is none, or if it is another owner's."""
     job_id = request.job_id
-    view = await context.stream.view(job_id, with_result) if _ID.fullmatch(job_id) else None
+    view: JobView | None = None
+    if _ID.fullmatch(job_id):
+        view = await (context.stream.view_small(job_id) if with_result else context.stream.view(job_id))
     if view is None or view.owner != owner:
         raise Problem(404, missing)
     return view
@@ -136,6 +139,8 @@ async def _own_ended(
     if view and wait_s and not view.status.ended:
         with context.waiters.place() as waiter:
             view = await context.waiters.view(waiter, request, view.id, wait_s, with_result)
+    if view is not None:
+        view = await context.results.completed(request, view)
     if view is None:
         raise Problem(404, missing)
     return view, headers

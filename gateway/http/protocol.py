@@ -15,6 +15,7 @@ from gateway.http.transport import (
     ReadFlow,
     RequestTransport,
     SendWatch,
+    abort,
     end_sending,
     has_unread,
     keep_kernel_buffer_small,
@@ -41,7 +42,9 @@ _PIECE_BYTES = 1024
 # Above this, what waits to be parsed stays in the kernel. Below, the end of the connection is seen while it waits.
 _UNREAD_BYTES = 16_384
 _REQUEST_BYTES = 2048  # what a request that is parsed takes
-_WRITE_BUFFER_BYTES = 65_536
+_WRITE_BUFFER_BYTES = 2048
+# A client that has sent or read something within this time is moving.
+_MOVING_S = 0.25
 _ENDED = "the connection ended within a request"
 
 
@@ -91,7 +94,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._is_half_closed = False
         self._is_last = False  # the server stops: the next request is the last
         self._linger_s = LINGER_S
-        self._idle_since_s = self.loop.time()
+        self._idle_since_s = self._moved_s = self.loop.time()
         self._socket: asyncio.Transport  # `transport` is what requests see of it
         self._watch: SendWatch
         self.flow: ReadFlow
@@ -266,6 +269,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _count(self, size_bytes: int) -> None:
         self._in_bytes += size_bytes
+        self._moved_s = self.loop.time()
         self._hold()
 
     def _hold(self) -> None:
@@ -274,6 +278,13 @@ class LimitedProtocol(HttpToolsProtocol):
             self._budget.hold(self, size_bytes)
         else:
             self._budget.release(self)
+
+    def is_moving(self) -> bool:
+        """See `Holder`."""
+        now_s = self.loop.time()
+        if self._out_bytes and self._watch.has_moved():
+            self._moved_s = now_s
+        return now_s < self._moved_s + _MOVING_S
 
     def give_way(self) -> bool:
         """See `Holder`. A complete request goes on: it is answered soon, and may have been accepted."""
@@ -296,7 +307,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def _abort(self) -> None:
         self._life = _Life.LINGERING
         self._stop_timer()
-        self._socket.abort()
+        abort(self._socket)
 
     @property
     def quiet_since_s(self) -> float | None:
@@ -492,6 +503,8 @@ def _disconnect(cycle: RequestResponseCycle) -> None:
     """Lets a request's endpoint end without an answer."""
     if not cycle.response_complete:
         cycle.disconnected = True
+        cycle.scope["state"]["gone"] = True
+        cycle.body = bytearray()
         cycle.message_event.set()
 
 

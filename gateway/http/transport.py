@@ -53,6 +53,13 @@ def end_sending(transport: asyncio.Transport) -> None:
     transport.write_eof()
 
 
+def abort(transport: asyncio.Transport) -> None:
+    """Closes the connection by a reset (SO_LINGER 0). Otherwise the kernel would offer what is left for minutes."""
+    with contextlib.suppress(OSError):
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
 class RequestTransport:
     """What a request sees of its connection's transport. `close` is the protocol's: it lets the client read first."""
 
@@ -104,11 +111,16 @@ class SendWatch:
             self._timer.cancel()
             self._timer = None
 
+    def has_moved(self) -> bool:
+        """Whether the client has taken something since the last look."""
+        before, self._unsent_bytes = self._unsent_bytes, self._unsent()
+        if self._unsent_bytes < before:
+            self._checks = 0
+        return self._unsent_bytes < before
+
     def _check(self) -> None:
         self._timer = None
-        unsent_bytes = self._unsent()
-        self._checks = self._checks + 1 if unsent_bytes >= self._unsent_bytes else 0
-        self._unsent_bytes = unsent_bytes
+        self._checks = 0 if self.has_moved() else self._checks + 1
         if self._checks < _CHECKS_PER_TIMEOUT:
             self._timer = self._loop.call_later(self._interval_s, self._check)
         else:
