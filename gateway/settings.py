@@ -55,7 +55,9 @@ class GatewaySettings(StreamSettings):
         300.0, description="the longest `?wait=` a client may ask for"
     )
     max_waiters: Annotated[int, Field(ge=0)] = Field(
-        10_000, description="requests of one gateway process that may wait for a job's end at the same time"
+        3_000,
+        description="requests of one gateway process that may wait for a job's end at the same time; each has a "
+        "connection, so fewer than MAX_CONNECTIONS",
     )
     push_functions: Annotated[str, Field(pattern=r"^[^,/\s]+( *, *[^,/\s]+)*$")] = Field(
         "predict", description="comma-separated functions that clients may push; `predict` is the model"

@@ -111,10 +111,12 @@ class LimitedProtocol(HttpToolsProtocol):
         transport.set_write_buffer_limits(_WRITE_BUFFER_BYTES)
         keep_kernel_buffer_small(transport)
         self._start_timer()
-        if len(self.connections) > self._shared.most:
+        over = len(self.connections) - self._shared.most
+        if over > 0:
             others = [one for one in self.connections if isinstance(one, LimitedProtocol) and one is not self]
             if not self._shared.make_place(others, self.loop.time()):
-                self._linger_s = 0
+                if over > self._shared.most_refused:
+                    self._linger_s = 0
                 self._refuse(unavailable("there are too many connections"))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -129,6 +131,9 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._running is not None:
             _disconnect(self._running)
         super().connection_lost(exc)
+        # These refer to the connection. Circles would wait for the garbage collector, which comes seldom.
+        del self.parser, self.transport, self._watch
+        self.cycle = self._running = None
 
     def data_received(self, data: bytes) -> None:
         """Parses what may be parsed now. A request in one small piece costs next to nothing beyond that."""
@@ -316,10 +321,13 @@ class LimitedProtocol(HttpToolsProtocol):
             return None
         return self._idle_since_s if self._timer is None else self._timer.when() - self._shared.head_timeout_s
 
-    def leave(self) -> None:
+    def leave(self) -> bool:
         """See `IdleConnection`."""
+        if has_unread(self._socket):
+            return False
         self._end()
         self._socket.close()
+        return True
 
     # answering
 
