@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, cast
 import uvicorn
 
 from gateway.app import create_app, create_context
-from gateway.http.connections import Connections
-from gateway.http.protocol import LimitedProtocol
+from gateway.http.connection.connections import Connections
+from gateway.http.connection.protocol import LimitedProtocol
 from gateway.settings import GatewaySettings
 from workers.process.secrets import hide_secrets
 from workers.settings import BAD_SETTING, load

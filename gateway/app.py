@@ -15,7 +15,7 @@ from starlette.routing import Route
 from gateway import health, jobs
 from gateway.context import Context
 from gateway.http.api_keys import ApiKeys
-from gateway.http.budget import ByteBudget
+from gateway.http.connection.budget import ByteBudget
 from gateway.http.cors import Cors
 from gateway.http.errors import error_response
 from gateway.http.request import HttpRequest

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gateway.http.api_keys import ApiKeys
-    from gateway.http.budget import ByteBudget
+    from gateway.http.connection.budget import ByteBudget
     from gateway.metrics import GatewayMetrics
     from gateway.results import LargeResults
     from gateway.settings import GatewaySettings

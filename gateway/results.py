@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from gateway.http.errors import unavailable
 
 if TYPE_CHECKING:
-    from gateway.http.budget import ByteBudget
+    from gateway.http.connection.budget import ByteBudget
     from gateway.http.request import HttpRequest
     from workers.stream import JobView, Stream
 

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.kubernetes import __main__ as commands
 from deploy.kubernetes import image
-from gateway.http.budget import ByteBudget
+from gateway.http.connection.budget import ByteBudget
 from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings
 from workers.kubernetes.deletion_cost import DELETION_COST, HAND_BACK_S, PodSettings

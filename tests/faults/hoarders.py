@@ -52,7 +52,7 @@ def unread_result(job_id: str) -> Iterator[bytes]:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class HoarderKind:
     """`count` clients that send what `make` gives. One that was cut off is back after `again_s` seconds."""
 
     make: Callable[[str], Iterator[bytes]]
@@ -61,12 +61,12 @@ class Kind:
 
 
 KINDS = {
-    "pipeline": Kind(pipeline, 50),
-    "trailers": Kind(trailers, 20),
-    "stalled body": Kind(stalled_body, 300, again_s=5.0),
-    "stalled head": Kind(stalled_head, 300, again_s=5.0),
-    "unread result": Kind(unread_result, 20),
-    "unread result at once again": Kind(unread_result, 5, again_s=0),
+    "pipeline": HoarderKind(pipeline, 50),
+    "trailers": HoarderKind(trailers, 20),
+    "stalled body": HoarderKind(stalled_body, 300, again_s=5.0),
+    "stalled head": HoarderKind(stalled_head, 300, again_s=5.0),
+    "unread result": HoarderKind(unread_result, 20),
+    "unread result at once again": HoarderKind(unread_result, 5, again_s=0),
 }
 
 

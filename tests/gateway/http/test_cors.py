@@ -8,7 +8,7 @@ import pytest
 
 from gateway.http.cors import refusal_headers
 from gateway.settings import GatewaySettings
-from tests.gateway.http.wire import answers_in
+from tests.gateway.http.connection.wire import answers_in
 from tests.gateway.service import GatewayProcess, problem, raw, samples
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tests.gateway.http.wire import HEALTHZ, answers_in
+from tests.gateway.http.connection.wire import HEALTHZ, answers_in
 from tests.gateway.service import GatewayProcess, get, push, samples
 
 if TYPE_CHECKING:
@@ -42,9 +42,10 @@ async def test_where_all_are_busy_a_new_client_is_told(settings: StreamSettings)
             while (await samples(gateway.http))["leadtime_waiters[]"] < MOST - 1:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             # The client's own connection is idle now and then: it makes place for one.
-            new = [await asyncio.open_connection("127.0.0.1", gateway.port) for _ in range(5)]
-            for _, writer in new:
-                writer.write(wait)
+            new = []
+            for _ in range(5):
+                new.append(await asyncio.open_connection("127.0.0.1", gateway.port))
+                new[-1][1].write(wait)
             refused = [answers_in(await reader.read())[0] for reader, _ in new[1:]]
         assert {(answer.status, answer.headers[b"retry-after"]) for answer in refused} == {(503, b"2")}
         assert b"too many connections" in refused[0].body

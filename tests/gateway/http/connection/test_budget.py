@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.http.budget import ByteBudget
+from gateway.http.connection.budget import ByteBudget
 
 
 class FakeHolder:

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tests.gateway.http.wire import PATIENCE_S, answers_in
+from tests.gateway.http.connection.wire import PATIENCE_S, answers_in
 from tests.gateway.service import GatewayProcess, samples
 
 if TYPE_CHECKING:

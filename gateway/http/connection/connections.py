@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from gateway.http.budget import ByteBudget
+    from gateway.http.connection.budget import ByteBudget
 
 _LOOK_INTERVAL_S = 0.1
 _LEAST_REFUSED = 10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.gateway.http.wire import HEALTHZ
+from tests.gateway.http.connection.wire import HEALTHZ
 from tests.gateway.service import GatewayProcess, raw, status_of
 
 if TYPE_CHECKING:

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from gateway.http.cors import refusal_headers
-from gateway.http.errors import Problem, unavailable
-from gateway.http.transport import (
+from gateway.http.connection.transport import (
     ReadFlow,
     RequestTransport,
     SendWatch,
@@ -20,14 +18,16 @@ from gateway.http.transport import (
     has_unread,
     keep_kernel_buffer_small,
 )
-from gateway.http.upgrade import new_parser, parser_of_rest
+from gateway.http.connection.upgrade import new_parser, parser_of_rest
+from gateway.http.cors import refusal_headers
+from gateway.http.errors import Problem, unavailable
 
 if TYPE_CHECKING:
     import asyncio
 
     from uvicorn._types import ASGI3Application, HTTPScope
 
-    from gateway.http.connections import Connections
+    from gateway.http.connection.connections import Connections
 
 logger = logging.getLogger(__name__)
 
