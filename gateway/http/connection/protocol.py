@@ -21,6 +21,7 @@ from gateway.http.connection.transport import (
 from gateway.http.connection.upgrade import new_parser, parser_of_rest
 from gateway.http.cors import refusal_headers
 from gateway.http.errors import Problem, unavailable
+from gateway.http.request_id import id_of_headers
 
 if TYPE_CHECKING:
     import asyncio
@@ -444,8 +445,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self._life = _Life.REFUSING
         self._stop_timer()
         self._unread = b""
-        if self._shared.origins:
-            problem.headers = {**(problem.headers or {}), **refusal_headers(self._shared.origins, self._open_headers())}
+        headers = self._open_headers()
+        named = {"X-Request-ID": id_of_headers(headers).decode()}
+        allowed = refusal_headers(self._shared.origins, headers) if self._shared.origins else {}
+        problem.headers = {**(problem.headers or {}), **named, **allowed}
         self._refusal = None if self._drop_open_message() else problem
         if not self._answering:
             self._end()
