@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 JOB_MEMBER = "_job"
 
 # Larger results are not read: this release and the ones before have written nothing but JSON of that size.
-_LARGE_BYTES = 1_048_576
+LARGE_RESULT_BYTES = 1_048_576
 _EMPTY = re.compile(rb"\{[ \t\r\n]*\}")
 _OWN_MEMBERS = "id|status|attempts|queued|started|finished|error|ahead|latency|input|warnings|_+job"
 _UNREADABLE = b'{"warnings":[{"pointer":"/output","detail":"the stored result is no JSON, and is shown as a text"}]}'
@@ -86,7 +86,7 @@ def _member_names(result: bytes) -> Set[str] | None:
 
     Raises NotJson for a small result that is none.
     """
-    if len(result) > _LARGE_BYTES:
+    if len(result) > LARGE_RESULT_BYTES:
         if not result.lstrip().startswith(b"{"):
             return None
         if (names := names_among(_OWN_MEMBERS, result)) is not None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import orjson
 
-from gateway.documents import data_document, pushed_document, status_document
+from gateway.documents import LARGE_RESULT_BYTES, data_document, pushed_document, status_document
 from gateway.http.body import read_args, read_call
 from gateway.http.errors import Problem, unavailable
 from gateway.http.idempotency import read_key
@@ -18,12 +19,16 @@ from gateway.waiting import read_wait
 from workers.stream import DEFAULT_FUNCTION, JobView, NewJob, Status, is_unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.responses import Response
 
     from gateway.context import Context
     from gateway.http.request import HttpRequest
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _ID = re.compile("[A-Za-z0-9_.:-]{1,128}")
 _MOST_SHOWN_CHARS = 100
@@ -84,7 +89,7 @@ async def _answer(
     if view is None:
         return _accepted(context, job_id, headers)
     headers = _with_location(context, job_id, headers)
-    return JsonResponse(pushed_document(view), 200 if view.status.ended else 202, headers)
+    return JsonResponse(await _made(pushed_document, view), 200 if view.status.ended else 202, headers)
 
 
 async def _accept(context: Context, request: HttpRequest, job: NewJob) -> str:
@@ -155,10 +160,17 @@ async def status(context: Context, request: HttpRequest) -> Response:
 async def data(context: Context, request: HttpRequest) -> Response:
     """GET /data/{id}: the data document."""
     view, headers = await _own_ended(context, request, _NO_RESULT, with_result=True)
-    document = data_document(view)
+    document = await _made(data_document, view)
     if document is None:
         raise Problem(404, _NO_RESULT, headers, id=view.id, job_status=view.status, error=view.error)
     return JsonResponse(document, headers=headers)
+
+
+async def _made(make: Callable[[JobView], T], view: JobView) -> T:
+    """The document of a job. One with a large result is made in a thread, as it may take a second."""
+    if view.result is None or len(view.result) <= LARGE_RESULT_BYTES:
+        return make(view)
+    return await asyncio.to_thread(make, view)
 
 
 async def cancel(context: Context, request: HttpRequest) -> Response:
