@@ -16,11 +16,12 @@ TEXTS = st.one_of(
 )
 VALUES = st.recursive(
     st.one_of(TEXTS, st.integers(), st.none()),
-    lambda values: st.one_of(st.lists(values), st.dictionaries(TEXTS, values)),
+    lambda values: st.one_of(st.lists(values, max_size=4), st.dictionaries(TEXTS, values, max_size=4)),
+    max_leaves=12,
 )
 
 
-@given(st.dictionaries(TEXTS, VALUES), st.booleans(), st.sampled_from([None, 1]))
+@given(st.dictionaries(TEXTS, VALUES, max_size=5), st.booleans(), st.sampled_from([None, 1]))
 @settings(deadline=None)
 def test_names_are_those_of_the_object_itself(value: dict[str, Any], ascii_only: bool, indent: int | None) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode(errors="replace")
