@@ -77,8 +77,8 @@ def _place_in(value: Any, location: Sequence[str | int], is_missing: bool) -> Pa
 
 def _sentence(parameter: inspect.Parameter, error: Exception) -> str:
     written = parameter.annotation
-    shown = written if isinstance(written, str) else inspect.formatannotation(written)
-    why = " ".join(str(error).split("\n", 1)[0].split())
+    shown = written.strip("'\"") if isinstance(written, str) else inspect.formatannotation(written)
+    why = " ".join(str(error).partition(". ")[0].partition("\n")[0].split())  # the rest is advice for others
     return (
         f"the parameter {parameter.name} of predict is annotated {shown}, which can't be made of JSON "
         f"({type(error).__name__}: {why}): annotate it with what clients push, such as list[float], or with Any to get "

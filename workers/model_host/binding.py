@@ -86,13 +86,15 @@ class _Members:
     def __init__(self, places: list[_Place], self_name: str) -> None:
         self._rest = next((place for place in places if place.kind is Parameter.VAR_KEYWORD), None)
         self._places = {place.name: place for place in places if place is not self._rest}
+        self._names = ", ".join(self._places)
         self._self_name = self_name
 
     def __call__(self, value: Any) -> Arguments:
         faults = Faults()
         if not isinstance(value, dict):
             found = _JSON_NAMES.get(type(value), "null")
-            faults.add([], f"an object is wanted{self._wanted()}, and this is {found}")
+            wanted = f" with the members {self._names}" if self._places else ""
+            faults.add([], f"an object is wanted{wanted}, and this is {found}")
         else:
             arguments = self._arguments(value, faults)
         faults.check()
@@ -117,10 +119,7 @@ class _Members:
                 named[name] = argument
         for name in members.keys() - self._places.keys():
             if self._rest is None or name == self._self_name:
-                faults.add([name], f"predict has no such parameter{self._wanted()}")
+                faults.add([name], f"predict has no such parameter{f', only {self._names}' if self._names else ''}")
             else:
                 named[name] = self._rest.checked(members[name], name, faults)
         return positional, named
-
-    def _wanted(self) -> str:
-        return f" with the members {', '.join(self._places)}" if self._places else ""
