@@ -117,7 +117,7 @@ class _Members:
                 positional.append(argument)
             else:
                 named[name] = argument
-        for name in members.keys() - self._places.keys():
+        for name in [name for name in members if name not in self._places]:
             if self._rest is None or name == self._self_name:
                 faults.add([name], f"predict has no such parameter{f', only {self._names}' if self._names else ''}")
             else:

@@ -40,16 +40,6 @@ class Call:
             result = self._predict(*positional, **named)
         while type(result) in _UNFINISHED:
             result = self._finish(result)
-        return self._encoded(result)
-
-    def _finish(self, result: Any) -> Any:
-        if type(result) is GeneratorType:
-            return self._collector.collect(result)
-        if type(result) is AsyncGeneratorType:
-            result = self._collector.collect_async(result)
-        return self._loop.run(result)
-
-    def _encoded(self, result: Any) -> EncodedResult:
         try:
             encoded = result if type(result) is EncodedResult else encode_result(result)
         except NotJson as error:
@@ -59,3 +49,11 @@ class Call:
             message = f"the result is {len(encoded.body)} bytes of JSON, {self._max_bytes} are allowed"
             raise Refused("ResultTooLarge", message)
         return encoded
+
+    def _finish(self, result: Any) -> Any:
+        """What comes of a coroutine or of a generator."""
+        if type(result) is GeneratorType:
+            return self._collector.collect(result)
+        if type(result) is AsyncGeneratorType:
+            result = self._collector.collect_async(result)
+        return self._loop.run(result)
