@@ -6,7 +6,7 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from workers.model_host.binding import binder_of
-from workers.model_host.failures import Refused
+from workers.model_host.failures import Refusal
 from workers.model_host.yielded import Collector, yields_text
 from workers.wire.decode import loads
 from workers.wire.encode import encode_result
@@ -31,7 +31,7 @@ class Call:
         self._max_bytes = max_result_bytes
 
     def run(self, input_json: bytes) -> EncodedResult:
-        """Raises NotJson, InputRefused, what the model raises, and Refused for a result that can't be handed on."""
+        """Raises NotJson, InputRefused, what the model raises, and Refusal for a result that can't be handed on."""
         value = loads(input_json)
         if self._bind is None:
             result = self._predict(value)
@@ -44,10 +44,10 @@ class Call:
             encoded = result if type(result) is EncodedResult else encode_result(result)
         except NotJson as error:
             message = f"predict returned a {type(result).__name__} that can't be written as JSON: {error}"
-            raise Refused("TypeError", message) from None
+            raise Refusal("TypeError", message) from None
         if len(encoded.body) > self._max_bytes:
             message = f"the result is {len(encoded.body)} bytes of JSON, {self._max_bytes} are allowed"
-            raise Refused("ResultTooLarge", message)
+            raise Refusal("ResultTooLarge", message)
         return encoded
 
     def _finish(self, result: Any) -> Any:

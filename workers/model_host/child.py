@@ -19,7 +19,7 @@ import orjson
 from workers.model_host.call import Call
 from workers.model_host.connection import Connection
 from workers.model_host.event_loop import EventLoop
-from workers.model_host.failures import InputRefused, NotLoadable, Refused, again, described, is_retry
+from workers.model_host.failures import InputRefused, NotLoadable, Refusal, again, described, is_retry
 from workers.model_host.frames import AGAIN, ERROR, EXIT, INVALID, LOADED, NOT_FOUND, RESULT
 from workers.model_host.guardian import fork_model
 from workers.model_host.loading import load
@@ -92,7 +92,7 @@ def _serve(connection: Connection, call: Call) -> None:
     while (data := connection.receive()) is not None:
         try:
             kind, body = RESULT, call.run(data).packed()
-        except Refused as error:
+        except Refusal as error:
             kind, body = INVALID if isinstance(error, InputRefused) else ERROR, described(error)
         except (MemoryError, SystemExit):
             raise

@@ -13,7 +13,7 @@ class NotLoadable(Exception):  # noqa: N818
     """There is no such model, or none that could run a job. The message is one sentence on why."""
 
 
-class Refused(Exception):  # noqa: N818
+class Refusal(Exception):  # noqa: N818
     """A job fails with `type` and the message, which names the cause: the log needs no traceback."""
 
     def __init__(self, type: str, message: str) -> None:  # noqa: A002
@@ -21,7 +21,7 @@ class Refused(Exception):  # noqa: N818
         super().__init__(message)
 
 
-class InputRefused(Refused):
+class InputRefused(Refusal):
     """The input does not fit `predict`, which was not called."""
 
     def __init__(self, message: str) -> None:
@@ -30,7 +30,7 @@ class InputRefused(Refused):
 
 def described(error: BaseException) -> bytes:
     """`[type, message]` as JSON, each cut to 2,000 characters."""
-    return orjson.dumps([shown(error.type if isinstance(error, Refused) else name_of(error)), message_of(error)])
+    return orjson.dumps([shown(error.type if isinstance(error, Refusal) else name_of(error)), message_of(error)])
 
 
 def again(error: BaseException) -> bytes:

@@ -8,7 +8,7 @@ import re
 import typing
 from typing import TYPE_CHECKING, Any
 
-from workers.model_host.failures import Refused
+from workers.model_host.failures import Refusal
 from workers.wire.limits import NotJson
 from workers.wire.pieces import ArrayPieces, Pieces, TextPieces
 
@@ -37,7 +37,7 @@ class Collector:
         self._max_bytes = max_result_bytes
 
     def collect(self, generator: Generator[Any, None, Any]) -> Any:
-        """What the generator returned, or else what it yielded. Raises Refused if that is no JSON or too long."""
+        """What the generator returned, or else what it yielded. Raises Refusal if that is no JSON or too long."""
         pieces = self._pieces()
         try:
             while True:
@@ -53,7 +53,7 @@ class Collector:
             raise
 
     async def collect_async(self, generator: AsyncGenerator[Any, None]) -> Any:
-        """What it yielded. Raises Refused if that is no JSON or too long."""
+        """What it yielded. Raises Refusal if that is no JSON or too long."""
         pieces = self._pieces()
         try:
             async for piece in generator:
@@ -68,15 +68,15 @@ class Collector:
         try:
             pieces.add(piece)
         except NotJson as error:
-            raise Refused(
+            raise Refusal(
                 "TypeError", f"predict yielded a {type(piece).__name__} that can't be written as JSON: {error}"
             ) from None
         if pieces.size_bytes > self._max_bytes:
             message = f"what predict has yielded is {pieces.size_bytes} bytes of JSON, {self._max_bytes} are allowed"
-            raise Refused("ResultTooLarge", message)
+            raise Refusal("ResultTooLarge", message)
 
     def _result(self, pieces: Pieces) -> Any:
         try:
             return pieces.result()
         except NotJson as error:
-            raise Refused("TypeError", f"what predict yielded can't be written as JSON: {error}") from None
+            raise Refusal("TypeError", f"what predict yielded can't be written as JSON: {error}") from None

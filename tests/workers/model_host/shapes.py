@@ -254,13 +254,13 @@ class WordsReturned:
 
 
 @dataclass
-class Point:
+class Corner:
     x: int
     y: int = 0
 
 
-class Box(BaseModel):
-    corner: Point
+class Parcel(BaseModel):
+    corner: Corner
     size: Annotated[int, Field(ge=1)] = 1
 
 
@@ -270,7 +270,7 @@ class TakesInteger:
 
 
 class TakesBox:
-    def predict(self, box: Box) -> Any:
+    def predict(self, box: Parcel) -> Any:
         return [type(box).__name__, box.corner.x, box.corner.y, box.size]
 
 
@@ -296,12 +296,12 @@ class TakesStarred:
         raise NotImplementedError
 
 
-class Tensor:
+class Pixels:
     """A class that pydantic knows nothing of."""
 
 
 class TakesTensor:
-    def predict(self, image: Tensor) -> Any:
+    def predict(self, image: Pixels) -> Any:
         raise NotImplementedError
 
 

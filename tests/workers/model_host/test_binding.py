@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.workers.model_host import shapes
@@ -30,6 +30,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )  # fmt: skip
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 KINDS = st.sampled_from(
     [inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY]
 )
@@ -72,6 +73,7 @@ def functions(draw: st.DrawFn) -> tuple[Callable[..., dict[str, Any]], set[str],
     return scope["function"], set(names), needed
 
 
+@PATIENT
 @given(functions(), st.data())
 def test_what_binds_is_what_was_pushed(
     function: tuple[Callable[..., dict[str, Any]], set[str], set[str]], data: st.DataObject
@@ -87,6 +89,7 @@ def test_what_binds_is_what_was_pushed(
         assert called(predict, value) == {name: value.get(name, DEFAULT) for name in names}
 
 
+@PATIENT
 @given(VALUES)
 def test_one_parameter_that_takes_anything_gets_the_input_as_it_is(value: Any) -> None:
     def bare(input):  # type: ignore[no-untyped-def]  # noqa: A002
@@ -103,6 +106,7 @@ def test_one_parameter_that_takes_anything_gets_the_input_as_it_is(value: Any) -
         assert called(predict, value) is value
 
 
+@PATIENT
 @given(st.dictionaries(st.text(), VALUES).filter(lambda value: not value.keys() & {"self", "input"}))
 def test_other_members_are_taken_by_two_stars(value: dict[str, Any]) -> None:
     class Model:
@@ -113,6 +117,7 @@ def test_other_members_are_taken_by_two_stars(value: dict[str, Any]) -> None:
     assert "/self: predict has no such parameter" in refused(Model().predict, {"input": 1, "self": 2})
 
 
+@PATIENT
 @given(st.integers(-(10**4299), 10**4299) | st.integers())
 def test_a_checked_integer_keeps_its_digits(value: int) -> None:
     def predict(input: int) -> int:  # noqa: A002
@@ -126,7 +131,7 @@ def test_a_checked_integer_keeps_its_digits(value: int) -> None:
     [
         (shapes.TakesInteger, 7, {"value": 7, "class": "int"}),
         (shapes.TakesInteger, "7", {"value": 7, "class": "int"}),
-        (shapes.TakesBox, {"corner": {"x": 1}}, ["Box", 1, 0, 1]),
+        (shapes.TakesBox, {"corner": {"x": 1}}, ["Parcel", 1, 0, 1]),
         (shapes.TakesMembers, {"text": "a", "numbers": []}, {"text": "a", "numbers": [], "top_k": 5, "raw": None}),
         (
             shapes.TakesMembers,
@@ -218,7 +223,7 @@ def test_an_input_that_does_not_fit_fails_its_job_and_says_nothing_of_the_model(
     ("model", "reason"),
     [
         ("TakesStarred", r"predict has a parameter \*args, but .*: name its parameters \(.*\)"),
-        ("TakesTensor", r"the parameter image of predict is annotated Tensor, which .* \(Pyd.*Tensor'>\): anno"),
+        ("TakesTensor", r"the parameter image of predict is annotated Pixels, which .* \(Pyd.*Pixels'>\): anno"),
         ("TakesUnresolved", r"the parameter input of predict is annotated np.ndarray, which .* \(NameError: .*\): an"),
     ],
 )  # fmt: skip

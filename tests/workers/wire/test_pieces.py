@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from workers.wire.encode import encode_result
@@ -28,6 +28,7 @@ VALUES = st.recursive(
     ),
     max_leaves=8,
 )
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def filled(pieces: Pieces, values: list[Any]) -> Pieces:
@@ -44,6 +45,7 @@ def of_array(values: list[Any]) -> Any:
     return found.body, found.warnings
 
 
+@PATIENT
 @given(st.lists(VALUES, max_size=20))
 def test_an_array_of_pieces_is_the_array_of_the_values(values: list[Any]) -> None:
     pieces = ArrayPieces()
@@ -59,6 +61,7 @@ def test_an_array_of_pieces_is_the_array_of_the_values(values: list[Any]) -> Non
     assert outcome == of_array(values)
 
 
+@PATIENT
 @given(st.lists(st.text(st.characters(codec=None)), max_size=10))
 def test_a_text_of_pieces_is_the_joined_text(values: list[str]) -> None:
     pieces = filled(TextPieces(), values)
