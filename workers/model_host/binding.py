@@ -37,6 +37,8 @@ def binder_of(predict: Callable[..., Any]) -> Binder | None:
             "predict has a parameter *args, but the members of an input have names: name its parameters "
             "(a decorator keeps them by functools.wraps)"
         )
+    for parameter in parameters:
+        _check_default(parameter)
     checks = {parameter.name: check_of(parameter, function.__globals__) for parameter in parameters}
     if len(parameters) == 1 and parameters[0].kind in _POSITIONAL:
         check = checks[parameters[0].name]
@@ -44,6 +46,15 @@ def binder_of(predict: Callable[..., Any]) -> Binder | None:
     return _Members(
         [_Place(one.name, one.kind, one.default, checks[one.name]) for one in parameters], _self_of(predict)
     )
+
+
+def _check_default(parameter: Parameter) -> None:
+    """Raises NotLoadable for what describes a default in other frameworks; `predict` would get the description."""
+    if type(parameter.default).__module__ == "pydantic.fields":
+        raise NotLoadable(
+            f"the default of the parameter {parameter.name} of predict is a {type(parameter.default).__name__}, and no "
+            f"value: write {parameter.name}: Annotated[..., Field(...)] = VALUE"
+        )
 
 
 def _self_of(predict: Callable[..., Any]) -> str:

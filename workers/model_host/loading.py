@@ -6,8 +6,10 @@ import importlib
 import inspect
 import os
 import traceback
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
+from workers.model_host.binding import binder_of
 from workers.model_host.failures import NotLoadable
 from workers.model_host.model_file import import_file, is_file_name
 
@@ -33,6 +35,7 @@ def load(name: str, loop: EventLoop) -> Any:
         raise _not_loadable(error) from None
     if not callable(make):
         raise NotLoadable(f"{name} is no class")
+    _check(make)
     if _is_async(make):
         loop.open()  # the constructor may make what needs one
     try:
@@ -46,6 +49,13 @@ def load(name: str, loop: EventLoop) -> Any:
 
 def _module(name: str) -> Any:
     return import_file(name) if is_file_name(name) else importlib.import_module(name)
+
+
+def _check(make: Callable[..., Any]) -> None:
+    """Raises NotLoadable if the parameters can't be served: a constructor may take minutes, so this goes first."""
+    predict = inspect.getattr_static(make, "predict", None) if inspect.isclass(make) else None
+    if inspect.isfunction(predict):
+        binder_of(MethodType(predict, make))
 
 
 def _is_async(make: Callable[..., Any]) -> bool:
