@@ -52,7 +52,7 @@ class EventLoop:
                 task.cancel()
                 with contextlib.suppress(BaseException):
                     loop.run_until_complete(task)
-            if not task.cancelled():
+            if task.done() and not task.cancelled():
                 task.exception()  # it is raised here, so asyncio need not log it
             raise
 
