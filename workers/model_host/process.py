@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 
 from workers.model_host.errors import (
+    InputInvalid,
     ModelAskedAgain,
     ModelBroken,
     ModelCrashed,
@@ -34,6 +35,7 @@ from workers.model_host.frames import (
     AGAIN,
     ERROR,
     EXIT,
+    INVALID,
     JOB,
     LOADED,
     NOT_FOUND,
@@ -207,6 +209,8 @@ class ModelProcess(asyncio.Protocol):
         try:
             if answer.kind == ERROR:
                 return ModelRaised(*_pair(answer.body))
+            if answer.kind == INVALID:
+                return InputInvalid(*_pair(answer.body))
             if answer.kind == AGAIN:
                 return ModelAskedAgain(*_pair(answer.body))
             if answer.kind == EXIT:
