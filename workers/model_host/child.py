@@ -16,13 +16,13 @@ from typing import Any, NoReturn
 
 import orjson
 
-from workers.model_host.call import Call
+from workers.model_host.calls.call import Call
+from workers.model_host.calls.event_loop import EventLoop
+from workers.model_host.calls.loading import load
 from workers.model_host.connection import Connection
-from workers.model_host.event_loop import EventLoop
 from workers.model_host.failures import InputRefused, NotLoadable, Refusal, again, described, is_retry
 from workers.model_host.frames import AGAIN, ERROR, EXIT, INVALID, LOADED, NOT_FOUND, RESULT
 from workers.model_host.guardian import fork_model
-from workers.model_host.loading import load
 from workers.model_host.sigterm import Sigterm, Terminated
 from workers.telemetry.tracebacks import message_of
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from workers.stream import Stream
 
 MODELS = "tests.workers.models"
-SHAPES = "tests.workers.model_host.shapes"
+SHAPES = "tests.workers.model_host.calls.shapes"
 
 
 async def get(port: int, path: str) -> tuple[int, str]:

@@ -6,14 +6,14 @@ import inspect
 from inspect import Parameter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from workers.model_host.annotations import check_of
+from workers.model_host.calls.annotations import check_of
+from workers.model_host.calls.faults import Faults
 from workers.model_host.failures import NotLoadable
-from workers.model_host.faults import Faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from workers.model_host.annotations import Check
+    from workers.model_host.calls.annotations import Check
 
     Arguments: TypeAlias = tuple[list[Any], dict[str, Any]]
     Binder: TypeAlias = Callable[[Any], Arguments]

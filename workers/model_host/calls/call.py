@@ -5,16 +5,16 @@ from __future__ import annotations
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from workers.model_host.binding import binder_of
+from workers.model_host.calls.binding import binder_of
+from workers.model_host.calls.yielded import Collector, yields_text
 from workers.model_host.failures import Refusal
-from workers.model_host.yielded import Collector, yields_text
 from workers.wire.decode import loads
 from workers.wire.encode import encode_result
 from workers.wire.limits import NotJson
 from workers.wire.result import EncodedResult
 
 if TYPE_CHECKING:
-    from workers.model_host.event_loop import EventLoop
+    from workers.model_host.calls.event_loop import EventLoop
 
 # Of exactly these types: other iterables, such as lists, are results as they are.
 _UNFINISHED = frozenset((CoroutineType, GeneratorType, AsyncGeneratorType))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.workers.model_host.tools import Run
 
-ASYNC = "tests.workers.model_host.shapes:Async"
+ASYNC = "tests.workers.model_host.calls.shapes:Async"
 LONG_S = 30.0
 SHORT_S = 0.3
 

@@ -11,8 +11,8 @@ import orjson
 import pytest
 
 from tests.workers.model_host.tools import ONE_LOOP, do, gone, make, running, told
+from workers.model_host.calls.yielded import yields_text
 from workers.model_host.errors import ModelRaised, ModelTimedOut
-from workers.model_host.yielded import yields_text
 from workers.wire.result import EncodedResult
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.workers.model_host.tools import Run
 
-SHAPES = "tests.workers.model_host.shapes"
+SHAPES = "tests.workers.model_host.calls.shapes"
 CHATTY = f"{SHAPES}:Chatty"
 LONG_S = 30.0
 

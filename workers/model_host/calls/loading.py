@@ -9,14 +9,14 @@ import traceback
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
-from workers.model_host.binding import binder_of
+from workers.model_host.calls.binding import binder_of
+from workers.model_host.calls.model_file import import_file, is_file_name
 from workers.model_host.failures import NotLoadable
-from workers.model_host.model_file import import_file, is_file_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from workers.model_host.event_loop import EventLoop
+    from workers.model_host.calls.event_loop import EventLoop
 
 _METHODS = ("predict", "close")
 # Frames of what imports a module, which say nothing about its own code.

@@ -12,7 +12,7 @@ from workers.model_host.failures import NotLoadable
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from workers.model_host.faults import Faults
+    from workers.model_host.calls.faults import Faults
 
     Path: TypeAlias = list[str | int]
     Check: TypeAlias = Callable[[Any, Path, Faults], Any]

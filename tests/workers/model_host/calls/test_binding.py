@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.workers.model_host import shapes
+from tests.workers.model_host.calls import shapes
 from tests.workers.model_host.tools import ONE_LOOP, make, running
-from workers.model_host.binding import binder_of
+from workers.model_host.calls.binding import binder_of
 from workers.model_host.errors import InputInvalid, ModelNotFound
 from workers.model_host.failures import InputRefused, NotLoadable
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.workers.model_host.tools import Run
 
-SHAPES = "tests.workers.model_host.shapes"
+SHAPES = "tests.workers.model_host.calls.shapes"
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**400), 10**400) | st.floats(allow_nan=False) | st.text(),
