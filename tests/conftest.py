@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 
 from tests.queues import opened, queue_name
-from tests.servers import Server, server_binaries
+from tests.servers import Server, server_binaries, server_kinds
 from workers.stream import StreamSettings
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("no_cover")
 
 
-@pytest.fixture(scope="session", params=sorted(server_binaries()))
+@pytest.fixture(scope="session", params=server_kinds())
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A running server: every test that uses it runs once against each kind there is."""
     server = Server(server_binaries()[request.param], tmp_path_factory.mktemp(request.param))
@@ -64,7 +64,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.kill()
 
 
-@pytest.fixture(params=sorted(server_binaries()))
+@pytest.fixture(params=server_kinds())
 def start_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts a server of the test's own with the given options, of each kind there is; ends it after the test."""
     started: list[Server] = []

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from statistics import median
 
 # Number of gaps that are kept, the last ones. Judged by simulation: `--load constant:0.1`.
 # Example: with one job each 10 s the last 5 min 20 s count.
@@ -50,6 +51,11 @@ _LEAST = 0.005
 # `--load burst:0.1,2,300,60`.
 # Example: an Allan factor of 5 counts as bursts of (5 - 1) * 10 / (10 + 10) = 2 after 10 pairs, of 3.4 after 60.
 _CONFIRMING_PAIRS = 10.0
+# A pair counts for at most so many times the median of the last ones, or of a Poisson process: a single step of the
+# rate is no burst. Judged by simulation: a load of 1 job/s after an idle hour.
+# Example: a block of an idle hour beside one of 15 s with 15 jobs would count for 2,927; it counts for 9.
+_MOST_MEDIANS = 9.0
+_MEDIAN_PAIRS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,7 @@ class Dispersion:
     before_jobs: int = 0
     pairs: float = 0.0  # of blocks that the Allan factor rests on
     allan: float = 0.0  # the Allan factor
+    last_pairs: tuple[float, ...] = ()  # what the last ones said
 
     def observe(
         self, now_s: float, passed_s: float, jobs: int, rate: float, seen_s: float, scale_s: float
@@ -102,7 +109,9 @@ class Dispersion:
         # A clock's counts differ by one from block to block, as blocks do not begin with a job: that is taken off.
         found = ((count / length_s - self.before_jobs / self.before_s) ** 2 - (scale / 2) ** 2) / (mean * scale)
         pairs = min(self.pairs + 1.0, _PAIRS_KEPT)
-        return replace(after, pairs=pairs, allan=self.allan + (found - self.allan) / pairs)
+        counted = min(found, _MOST_MEDIANS * max(1.0, median(self.last_pairs or (1.0,))))
+        last_pairs = (*self.last_pairs, found)[-_MEDIAN_PAIRS:]
+        return replace(after, pairs=pairs, allan=self.allan + (counted - self.allan) / pairs, last_pairs=last_pairs)
 
     @property
     def index(self) -> float:

@@ -76,6 +76,13 @@ def test_the_interval_between_observations_matters_little() -> None:
         assert seldom == pytest.approx(often, rel=0.3, abs=0.05)
 
 
+def test_a_step_of_the_rate_is_no_burst() -> None:
+    """An idle half hour and a job a second after it: one pair of blocks says thousands, and the others 1."""
+    idle_s = LENGTH_S / 2
+    found = [index_of(idle_s + poisson(1.0, seed)[: int(idle_s)]) for seed in range(5)]
+    assert max(found) < 2.5
+
+
 def test_a_poisson_process_is_assumed_before_anything_is_known() -> None:
     assert Dispersion().index == 1.0
     assert index_of(np.array([5.2]), length_s=60) == pytest.approx(1.0, abs=0.5)
