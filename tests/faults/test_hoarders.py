@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from tests.faults.client import PersistentClient
-from tests.faults.fleet import ProcessFleet
 from tests.faults.hoarders import KINDS, MIB
+from tests.fleet.client import PersistentClient
+from tests.fleet.fleet import ProcessFleet
 from tests.gateway.service import samples
 from tests.processes import LoggedProcess, module
 from workers.stream import Finish, NewJob

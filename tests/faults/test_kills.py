@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.faults.client import PersistentClient
-from tests.faults.fleet import RecordedFleet, surviving
+from tests.fleet.client import PersistentClient
+from tests.fleet.fleet import RecordedFleet, surviving
 from tests.servers import server_kinds
 
 if TYPE_CHECKING:
