@@ -25,6 +25,11 @@ def note(what: str) -> None:
         file.write(f"{what}\n")
 
 
+def noted(file: Path) -> list[str]:
+    """The lines that were noted there."""
+    return file.read_text().splitlines() if file.exists() else []
+
+
 class Async:
     """Does what the input says, as `Scripted` does, on the event loop of its process."""
 

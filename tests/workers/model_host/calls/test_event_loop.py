@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.workers.model_host.calls.shapes import noted
 from tests.workers.model_host.tools import ONE_LOOP, do, gone, make, running, told
 from workers.model_host.errors import ModelCrashed, ModelRaised, ModelTimedOut
 
@@ -22,18 +23,6 @@ LONG_S = 30.0
 SHORT_S = 0.3
 
 pytestmark = ONE_LOOP
-
-
-@pytest.fixture(autouse=True)
-def ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file in which the model notes what is called at its end."""
-    file = tmp_path / "ending"
-    monkeypatch.setenv("ENDING_FILE", str(file))
-    return file
-
-
-def noted(file: Path) -> list[str]:
-    return file.read_text().splitlines() if file.exists() else []
 
 
 def test_all_calls_run_on_one_loop_that_the_constructor_knows(run: Run, ending: Path) -> None:

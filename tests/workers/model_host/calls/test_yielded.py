@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from tests.workers.model_host.calls.shapes import noted
 from tests.workers.model_host.tools import ONE_LOOP, do, gone, make, running, told
 from workers.model_host.calls.yielded import yields_text
 from workers.model_host.errors import ModelRaised, ModelTimedOut
@@ -23,18 +24,6 @@ if TYPE_CHECKING:
 SHAPES = "tests.workers.model_host.calls.shapes"
 CHATTY = f"{SHAPES}:Chatty"
 LONG_S = 30.0
-
-
-@pytest.fixture(autouse=True)
-def ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file in which the model notes what is called at its end."""
-    file = tmp_path / "ending"
-    monkeypatch.setenv("ENDING_FILE", str(file))
-    return file
-
-
-def noted(file: Path) -> list[str]:
-    return file.read_text().splitlines() if file.exists() else []
 
 
 @ONE_LOOP
