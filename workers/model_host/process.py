@@ -343,7 +343,8 @@ class ModelProcess(asyncio.Protocol):
         except FrameError:
             self.end(BROKE_THE_PROTOCOL, 0)
         else:
-            if answer is not None:
+            # It is done if the job was cancelled in this very moment: `predict` is about to end the process.
+            if answer is not None and not self._answer.done():
                 self._answer.set_result(answer)
 
 
