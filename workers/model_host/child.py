@@ -16,11 +16,13 @@ from typing import Any, NoReturn
 
 import orjson
 
+from workers.model_host import oom
 from workers.model_host.calls.call import Call
 from workers.model_host.calls.event_loop import EventLoop
 from workers.model_host.calls.loading import load
 from workers.model_host.connection import Connection
 from workers.model_host.failures import InputRefused, NotLoadable, Refusal, again, described, is_retry
+from workers.model_host.forks.forking import TemplateMain
 from workers.model_host.frames import AGAIN, ERROR, EXIT, INVALID, LOADED, NOT_FOUND, RESULT
 from workers.model_host.guardian import fork_model
 from workers.model_host.sigterm import Sigterm, Terminated
@@ -31,7 +33,8 @@ def main() -> None:
     """Loads the model and runs one job after another until the other end closes or the process is told to end.
 
     The last argument is a JSON object: `fd` (of the socket), `control` (of the guardian's socket), `parent` (pid),
-    `model` (as in the setting), `memory_limit_bytes` (of address space; 0 is none) and `max_result_bytes`.
+    `model` (as in the setting), `memory_limit_bytes` (of address space; 0 is none), `max_result_bytes`, and `requests`
+    (of the socket that asks for forks; null if this is no template).
     """
     options = orjson.loads(sys.argv.pop())
     last_words = fork_model(socket.socket(fileno=options["control"]), options["parent"])
@@ -40,10 +43,14 @@ def main() -> None:
     loop = EventLoop(sigterm)
     _prepare_forks(connection, sigterm)
     _prepare_signals_and_streams(connection, sigterm)
-    _prefer_to_be_killed()
+    template = None
+    if options["requests"] is not None:
+        requests = socket.socket(fileno=options["requests"])
+        template = TemplateMain(requests, connection, sigterm, last_words, oom.score())
+    oom.prefer_to_be_killed()
     loaded: list[Any] = []
     try:
-        code = _work(connection, options, sigterm, loop, loaded)
+        code = _work(connection, options, sigterm, loop, loaded, template)
         sigterm.ignore()
     except Terminated:
         code = 128 + signal.SIGTERM
@@ -54,12 +61,21 @@ def main() -> None:
     sys.exit(code)
 
 
-def _work(connection: Connection, options: dict[str, Any], sigterm: Sigterm, loop: EventLoop, loaded: list[Any]) -> int:
+def _work(
+    connection: Connection,
+    options: dict[str, Any],
+    sigterm: Sigterm,
+    loop: EventLoop,
+    loaded: list[Any],
+    template: TemplateMain | None,
+) -> int:
     """Loads the model into `loaded` and runs its jobs. Returns the exit code of the process."""
     try:
         _limit(options["memory_limit_bytes"])
-        loaded.append(model := load(options["model"], loop))
+        loaded.append(model := load(options["model"], loop if template is None else None))
         call = Call(model, loop, options["max_result_bytes"])
+        if template is not None:
+            template.run()  # returns in its forks
         connection.send(LOADED)
         _serve(connection, call)
     except MemoryError as error:
@@ -170,9 +186,3 @@ def _limit(memory_limit_bytes: int) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         limit = memory_limit_bytes if hard == resource.RLIM_INFINITY else min(memory_limit_bytes, hard)
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-def _prefer_to_be_killed() -> None:
-    """If the machine runs out of memory, the kernel should kill this process and not the worker."""
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-        file.write("1000")

@@ -21,6 +21,7 @@ A frame is a head and a body. The head's numbers are big-endian:
 | `X` | model | JSON, `[code, message]` | `sys.exit` was called; the process then ends |
 | `M` | model | text | out of memory; the process then ends |
 | `N` | model | text | there is no such model: trying again won't help; the process then ends |
+| `U` | template | text | the model is loaded, but this process can't be forked; the process then ends |
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ AGAIN = b"A"
 EXIT = b"X"
 OUT_OF_MEMORY = b"M"
 NOT_FOUND = b"N"
+UNFORKABLE = b"U"
 
 HEAD = struct.Struct(">IIQIc")
 MAX_BODY_BYTES = 2**32 - 1

@@ -10,8 +10,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from workers.model_host.errors import ModelCrashed, ModelTimedOut, ModelUnavailable
+from workers.model_host.forks.keeper import TemplateKeeper
 from workers.model_host.process import ProcessState
 from workers.model_host.slot import Slot
+from workers.model_host.start import SlowStarts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +42,11 @@ class ModelHost:
         self._loaded = asyncio.Event()
         self._stopped = False
         self.count = 0
-        self._slots = [Slot(options, self._on_change, self._changed.set, on_load_s) for _ in range(size)]
+        self._templates = TemplateKeeper(options, on_load_s) if options.is_forked else None
+        starts = self._templates or SlowStarts(options)
+        self._slots = [
+            Slot(options, index, starts, self._on_change, self._changed.set, on_load_s) for index in range(size)
+        ]
 
     async def loaded(self) -> None:
         """Returns when a process has been loaded for the first time."""
@@ -53,6 +59,8 @@ class ModelHost:
         """
         try:
             async with asyncio.TaskGroup() as group:
+                if self._templates is not None:
+                    group.create_task(self._templates.keep())
                 for slot in self._slots:
                     group.create_task(slot.keep())
         except ExceptionGroup as errors:

@@ -23,3 +23,7 @@ class ModelOptions:
     """Failed jobs in succession after which the model is checked; 0 is never."""
     max_jobs: int = 0
     """Jobs after which a process is replaced, or up to a fifth before; 0 is never."""
+    is_forked: bool = False
+    """Whether the processes are forked from one that has loaded the model."""
+    devices: tuple[str, ...] = ()
+    """Values of CUDA_VISIBLE_DEVICES for the processes, in turn; empty leaves the variable as it is."""

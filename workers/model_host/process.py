@@ -16,7 +16,6 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 from enum import IntEnum, auto
 from typing import TYPE_CHECKING, Any, cast
 
@@ -28,8 +27,10 @@ from workers.model_host.errors import (
     ModelBroken,
     ModelCrashed,
     ModelLoadFailed,
+    ModelNotForked,
     ModelNotFound,
     ModelRaised,
+    ModelUnforkable,
 )
 from workers.model_host.frames import (
     AGAIN,
@@ -41,29 +42,25 @@ from workers.model_host.frames import (
     NOT_FOUND,
     OUT_OF_MEMORY,
     RESULT,
+    UNFORKABLE,
     Frame,
     FrameError,
     FrameReader,
     pack,
 )
 from workers.model_host.leash import Leash
-from workers.process.secrets import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from workers.model_host.options import ModelOptions
+    from workers.model_host.start import Start, StartedProcess
 
 LAST_WORDS_S = 1.0  # how long a connection may outlive its process, or a process its connection
 # The grace of a process whose job is stopped: the job's slot is taken until it is gone.
 CANCEL_GRACE_S = 1.0
 BROKE_THE_PROTOCOL = "broke the protocol"
 SLACK_BYTES = 65_536  # for the body of an error, which may be longer than a small `max_result_bytes`
-
-# The parent's sys.path comes first, so that `workers` and the model are found wherever the parent found them.
-START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1])['path']; from workers.model_host.child import main; main()"
-)
 
 
 class ProcessState(IntEnum):
@@ -86,15 +83,18 @@ _CHANGES = {
 
 
 class ModelProcess(asyncio.Protocol):
-    """A process that loads the model at once.
+    """A process that loads the model at once, or has it from the beginning: `start` starts it.
 
     `on_change` is called after each change of `state`, with the states before and after it. `how` says in words how the
     process ended, `used` whether it ever had a job.
     """
 
-    def __init__(self, options: ModelOptions, on_change: Callable[[ProcessState, ProcessState], None]) -> None:
+    def __init__(
+        self, options: ModelOptions, start: Start, on_change: Callable[[ProcessState, ProcessState], None]
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._options = options
+        self._start = start
         self._on_change = on_change
         self._reader = FrameReader(options.max_result_bytes + SLACK_BYTES)
         self._reader.expect(0)
@@ -112,7 +112,8 @@ class ModelProcess(asyncio.Protocol):
         """Returns when the model is loaded and has answered the input `check` (JSON), unless that is None.
 
         Otherwise the process is gone when this raises: ModelLoadFailed if the model does not load, or not within
-        `load_timeout_s` seconds; ModelNotFound; ModelBroken if it does not answer the input.
+        `load_timeout_s` seconds; ModelNotFound; ModelNotForked; ModelUnforkable, of a template; ModelBroken if it does
+        not answer the input.
         """
         self._must_be(ProcessState.LOADING)
         failure: type[Exception] = ModelLoadFailed
@@ -126,8 +127,9 @@ class ModelProcess(asyncio.Protocol):
                 if self.state is ProcessState.LOADING:
                     self._change(ProcessState.IDLE)
                 return
-            if answer.kind == NOT_FOUND:
-                failure, reason = ModelNotFound, answer.body.decode(errors="replace")
+            if answer.kind in (NOT_FOUND, UNFORKABLE):
+                failure = ModelNotFound if answer.kind == NOT_FOUND else ModelUnforkable
+                reason = answer.body.decode(errors="replace")
             else:
                 outcome = self._read(answer)
                 reason = str(outcome) if isinstance(outcome, ModelRaised) else BROKE_THE_PROTOCOL
@@ -139,6 +141,8 @@ class ModelProcess(asyncio.Protocol):
             await self.stop()
             raise
         await self.stop()
+        if failure is ModelUnforkable:
+            raise ModelUnforkable(reason)
         if failure is ModelBroken:
             raise ModelBroken(f"a new process failed with an input that another had answered before: {reason}")
         raise failure(f"the model {self._options.model} could not be loaded: {reason}")
@@ -248,10 +252,13 @@ class ModelProcess(asyncio.Protocol):
 
     async def _live(self) -> None:
         how = "was stopped"
+        failure: Exception | None = None
         try:
-            how = _describe(await self._exit(await self._start()))
+            how = how_it_ended(await self._exit(await self._connect()))
         except OSError as error:
             how = f"could not be started: {error}"
+        except ModelNotForked as error:
+            how, failure = str(error), error
         finally:
             self.how = self.how or how
             if self._transport is not None:
@@ -260,30 +267,15 @@ class ModelProcess(asyncio.Protocol):
             self._end()
             self._change(ProcessState.DEAD)
             if not self._answer.done():
-                self._answer.set_exception(ModelCrashed(f"the model's process {self.how}"))
+                self._answer.set_exception(failure or ModelCrashed(f"the model's process {self.how}"))
 
-    async def _start(self) -> asyncio.subprocess.Process:
+    async def _connect(self) -> StartedProcess:
         ours, theirs = socket.socketpair()
         with theirs, self._leash.open() as control:
             await self._loop.create_unix_connection(lambda: self, sock=ours)
-            options = {
-                "model": self._options.model,
-                "memory_limit_bytes": self._options.memory_limit_bytes,
-                "max_result_bytes": self._options.max_result_bytes,
-                "fd": theirs.fileno(),
-                "control": control.fileno(),
-                "parent": os.getpid(),
-                "path": sys.path,
-            }
-            return await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", START, orjson.dumps(options)),
-                stdin=asyncio.subprocess.DEVNULL,
-                env=without_secrets(os.environ),
-                pass_fds=(theirs.fileno(), control.fileno()),
-                start_new_session=True,
-            )
+            return await self._start(theirs, control, self._leash)
 
-    async def _exit(self, process: asyncio.subprocess.Process) -> int:
+    async def _exit(self, process: StartedProcess) -> int:
         self._leash.hold(process.pid)
         while (code := process.returncode) is None:
             try:
@@ -354,7 +346,8 @@ def _pair(body: bytes) -> tuple[Any, Any]:
     return first, second
 
 
-def _describe(code: int) -> str:
+def how_it_ended(code: int) -> str:
+    """In words, of an exit code or minus a signal."""
     if code >= 0:
         return f"exited with code {code}"
     try:

@@ -25,6 +25,7 @@ from workers.model_host.errors import (
     ModelBroken,
     ModelCrashed,
     ModelLoadFailed,
+    ModelNotForked,
     ModelNotFound,
     ModelRaised,
 )
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from workers.model_host.options import ModelOptions
+    from workers.model_host.start import Starts
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +43,12 @@ LOAD_ATTEMPTS = 3
 BACKOFF_S = 0.5  # doubles with each failure to load
 BROKEN_S = 5.0  # doubles with each time that the model is found to be broken
 BROKEN_MOST_S = 60.0
+FORK_MOST_S = 10.0  # between two tries to fork
 MAX_KEPT_BYTES = 262_144  # of an input that has been answered
 
 
 class Slot:
-    """Runs one job at a time.
+    """Runs one job at a time, in processes with the index `index` that come from `starts`.
 
     `on_change` is called after each change of its process's state, with the states before and after it; `on_broken`
     when the model is found to be broken; `on_load_s` with the seconds that each process took to load.
@@ -54,11 +57,15 @@ class Slot:
     def __init__(
         self,
         options: ModelOptions,
+        index: int,
+        starts: Starts,
         on_change: Callable[[ProcessState, ProcessState], None],
         on_broken: Callable[[], None],
         on_load_s: Callable[[float], None],
     ) -> None:
         self._options = options
+        self._index = index
+        self._starts = starts
         self._on_change = on_change
         self._on_broken = on_broken
         self._on_load_s = on_load_s
@@ -69,6 +76,8 @@ class Slot:
         self._suspect = False
         self._in_vain = ""  # why it is known to be broken
         self._times_broken = 0
+        self._not_loaded = 0  # failures to load in succession
+        self._not_forked = 0  # failures to fork in succession
         self.broken = False
 
     @property
@@ -142,33 +151,11 @@ class Slot:
 
         Raises ModelLoadFailed when the model has failed to load three times in succession, or ModelNotFound.
         """
-        failures = 0
         while True:
-            process = self._process = ModelProcess(self._options, self._on_change)
-            started_s = time.monotonic()
+            start = await self._starts.start_of(self._index)
+            process = self._process = ModelProcess(self._options, start, self._on_change)
             try:
-                await process.load(self._answered if self._suspect else None)
-                self._jobs_left = _jobs_of(self._options.max_jobs)
-                self._on_load_s(time.monotonic() - started_s)
-                await process.until_dead()
-            except ModelNotFound:
-                raise
-            except ModelBroken as error:
-                self._in_vain = str(error)
-                pause_s = 0.0
-            except ModelLoadFailed as error:
-                failures += 1
-                if failures == LOAD_ATTEMPTS:
-                    raise
-                logger.warning("%s; trying again", error)
-                pause_s = BACKOFF_S * 2 ** (failures - 1)
-            else:
-                failures = 0
-                level = logging.INFO if self._jobs_left == 0 else logging.WARNING
-                if not self._in_vain:
-                    logger.log(level, "the model's process %s; starting another", process.how)
-                # A model that dies by itself is not started over and over without a pause.
-                pause_s = 0 if process.used else BACKOFF_S
+                pause_s = await self._life(process)
             finally:
                 await process.stop()
                 self._process = None
@@ -176,6 +163,39 @@ class Slot:
                 await self._rest()
             else:
                 await asyncio.sleep(pause_s)
+
+    async def _life(self, process: ModelProcess) -> float:
+        """Has the process loaded, and waits for its end. The result is the pause before the next one, in seconds."""
+        started_s = time.monotonic()
+        try:
+            await process.load(self._answered if self._suspect else None)
+            self._not_forked = 0
+            self._jobs_left = _jobs_of(self._options.max_jobs)
+            if not self._starts.is_fast:
+                self._on_load_s(time.monotonic() - started_s)
+            await process.until_dead()
+        except ModelNotFound:
+            raise
+        except ModelBroken as error:
+            self._in_vain = str(error)
+            return 0.0
+        except ModelNotForked as error:
+            pause_s = min(FORK_MOST_S, BACKOFF_S * 2.0 ** min(self._not_forked, 10))
+            self._not_forked += 1
+            logger.warning("%s; trying again in %g s", error, pause_s)
+            return pause_s
+        except ModelLoadFailed as error:
+            self._not_loaded += 1
+            if self._not_loaded == LOAD_ATTEMPTS:
+                raise
+            logger.warning("%s; trying again", error)
+            return BACKOFF_S * 2.0 ** (self._not_loaded - 1)
+        self._not_loaded = 0
+        level = logging.INFO if self._jobs_left == 0 else logging.WARNING
+        if not self._in_vain:
+            logger.log(level, "the model's process %s; starting another", process.how)
+        # A model that dies by itself is not started over and over without a pause.
+        return 0.0 if process.used else BACKOFF_S
 
     async def _rest(self) -> None:
         pause_s = min(BROKEN_MOST_S, BROKEN_S * 2.0 ** min(self._times_broken, 10))

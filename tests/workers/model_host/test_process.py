@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -14,6 +15,7 @@ import pytest
 from tests.workers.model_host.tools import MEGABYTE, do, eventually, gone, make, options, running, told
 from workers.model_host.errors import ModelCrashed, ModelLoadFailed
 from workers.model_host.process import ModelProcess, ProcessState
+from workers.model_host.start import start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def started(on_change: Callable[[ProcessState, ProcessState], None] = lambda _before, _after: None) -> ModelProcess:
-    return ModelProcess(options(), on_change)
+    return ModelProcess(options(), partial(start, options(), {}), on_change)
 
 
 def test_input_larger_than_the_socket_holds(run: Run) -> None:
@@ -89,7 +91,7 @@ def test_cancelled_in_the_moment_of_the_answer(run: Run) -> None:
     async def scenario() -> None:
         complaints: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
-        process = Cancelling(options(), lambda _before, _after: None)
+        process = Cancelling(options(), partial(start, options(), {}), lambda _before, _after: None)
         await process.load()
         process.job = asyncio.create_task(process.predict(orjson.dumps(["echo", 1])))
         with pytest.raises(asyncio.CancelledError):

@@ -1,0 +1,55 @@
+"""Why a process that has loaded a model can't be forked."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+
+_LOOKS = 10
+_LOOK_S = 0.01
+_EVENT_LOOP = "anon_inode:[eventpoll]"  # epoll(7), in /proc
+
+
+def hindrance() -> str:
+    """What a fork of this process would lack, as the end of a sentence; empty if it would work.
+
+    Threads and CUDA's contexts do not survive a fork; an event loop would be shared with the fork, wake-ups included.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return "has initialized CUDA"
+    if _has_event_loop():
+        return "has made an event loop"
+    if (count := _threads()) > 1:
+        names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+        return f"has {count} threads" + (f" ({', '.join(names)})" if names else "")
+    return ""
+
+
+def _has_event_loop() -> bool:
+    with contextlib.suppress(OSError):
+        for fd in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/self/fd/{fd}") == _EVENT_LOOP:
+                    return True
+    return False
+
+
+def _threads() -> int:
+    """The threads that this process has after a fork: some libraries, such as OpenBLAS, end theirs for one."""
+    with contextlib.suppress(OSError):
+        if not (pid := os.fork()):
+            os._exit(0)
+        with contextlib.suppress(ChildProcessError):  # the model ignores SIGCHLD
+            os.waitpid(pid, 0)
+    count = threading.active_count()
+    with contextlib.suppress(OSError):
+        for _ in range(_LOOKS):  # one that has been joined may be there for another moment
+            count = len(os.listdir("/proc/self/task"))
+            if count == 1:
+                break
+            time.sleep(_LOOK_S)
+    return count
