@@ -55,6 +55,7 @@ async def load_model(ctx: dict[Any, Any]) -> None:
         stop_grace_s=settings.model_stop_s,
         max_failures=settings.model_max_failures,
         max_jobs=settings.model_max_jobs,
+        is_forked=settings.model_fork,
     )
     host = ctx["model"] = ModelHost(
         options, settings.concurrency, worker.set_capacity, worker.metrics.model_loads.observe

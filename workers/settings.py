@@ -126,6 +126,9 @@ class WorkerSettings(StreamSettings):
     model_max_jobs: Annotated[int, Field(ge=0)] = Field(
         0, description="jobs after which a model process is replaced, or up to a fifth before; 0 is never"
     )
+    model_fork: bool = Field(
+        False, description="load the model once and fork the model processes from that one (docs/model.md)"
+    )
     max_result_bytes: Annotated[int, Field(ge=1)] = Field(
         16_777_216, description="size of a result above which its job is failed"
     )

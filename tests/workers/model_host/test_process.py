@@ -28,6 +28,7 @@ def started(on_change: Callable[[ProcessState, ProcessState], None] = lambda _be
     return ModelProcess(options(), partial(start, options(), {}), on_change)
 
 
+@pytest.mark.usefixtures("is_forked")
 def test_input_larger_than_the_socket_holds(run: Run) -> None:
     async def scenario() -> None:
         async with running(make(max_result_bytes=40 * MEGABYTE)) as host:
@@ -37,6 +38,7 @@ def test_input_larger_than_the_socket_holds(run: Run) -> None:
     run(scenario())
 
 
+@pytest.mark.usefixtures("is_forked")
 @pytest.mark.parametrize(
     ("script", "how"),
     [
@@ -64,16 +66,19 @@ def test_crash_fails_one_job(run: Run, script: list[Any], how: str) -> None:
     run(scenario())
 
 
+@pytest.mark.usefixtures("is_forked")
 def test_killed_from_outside(run: Run, tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with running(make()) as host:
+        counts: list[int] = []
+        async with running(make(on_loaded=counts.append)) as host:
             job = asyncio.create_task(do(host, "hang", str(tmp_path / "pid")))
             os.kill(await told(tmp_path / "pid"), signal.SIGKILL)
             with pytest.raises(ModelCrashed, match="was killed by SIGKILL"):
                 await job
             pid = await do(host, "pid")
+            counts.clear()
             os.kill(pid, signal.SIGKILL)  # while idle
-            await eventually(lambda: host.count == 0)
+            await eventually(lambda: 0 in counts)
             assert await do(host, "pid") != pid
 
     run(scenario())
@@ -102,6 +107,7 @@ def test_cancelled_in_the_moment_of_the_answer(run: Run) -> None:
     run(scenario())
 
 
+@pytest.mark.usefixtures("is_forked")
 def test_crash_takes_along_what_the_model_started(run: Run, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running(make()) as host:
@@ -127,6 +133,7 @@ def test_loop_goes_on_while_the_model_holds_the_gil(run: Run) -> None:
     run(scenario())
 
 
+@pytest.mark.usefixtures("is_forked")
 @pytest.mark.parametrize("script", ["hang", "hang_with_child"])
 def test_cancel_kills_the_process(run: Run, tmp_path: Path, script: str) -> None:
     async def scenario() -> None:
@@ -197,6 +204,7 @@ def test_no_process_can_be_started(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     run(scenario())
 
 
+@pytest.mark.usefixtures("is_forked")
 def test_loop_that_ends_first_leaves_nothing(run: Run) -> None:
     tasks: list[asyncio.Task[Any]] = []
 

@@ -65,7 +65,9 @@ class TemplateKeeper:
                 finally:
                     self._template = None
                     self._bury(template)
-                logger.warning("the process that is forked %s; the model is loaded anew, and jobs in forks go on", how)
+                logger.warning(
+                    "the process that is forked %s; the model is loaded anew, and jobs in its forks go on", how
+                )
                 await asyncio.sleep(BACKOFF_S)
         finally:
             await self._all_buried()
@@ -79,7 +81,7 @@ class TemplateKeeper:
             try:
                 await template.load()
             except ModelUnforkable as error:
-                logger.warning("MODEL_FORK has no effect, as the model's constructor %s", error)
+                logger.warning("MODEL_FORK has no effect: after loading, the model's process %s", error)
                 self._slow = SlowStarts(self._options)
                 self._changed.set()
                 return None

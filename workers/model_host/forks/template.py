@@ -76,7 +76,10 @@ class Template(ModelProcess):
         if self.state is not ProcessState.DEAD and not self._leash.ending:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LAST_WORDS_S):
-                    if (code := await self._leash.number()) is not None:
+                    code = await self._leash.number()
+                    if code is None:  # its guardian is gone, too
+                        await self.until_dead()
+                    else:
                         self.how = self.how or how_it_ended(code)
         return self.how or "closed its connection"
 
