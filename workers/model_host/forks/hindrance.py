@@ -18,8 +18,8 @@ def hindrance() -> str:
 
     Threads and CUDA's contexts do not survive a fork; an event loop would be shared with the fork, wake-ups included.
     """
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is not None and cuda.is_initialized():
         return "has initialized CUDA"
     if _has_event_loop():
         return "has made an event loop"

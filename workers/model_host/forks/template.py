@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # A template forks within milliseconds, also a large one. One that does not is replaced.
 FORK_S = 20.0
+_DIED = "the model's process could not be forked: the one that has the model loaded has died"
 
 
 class Template(ModelProcess):
@@ -46,29 +47,13 @@ class Template(ModelProcess):
         self, variables: dict[str, str], connection: socket.socket, control: socket.socket, leash: Leash
     ) -> StartedProcess:
         """A guardian whose process has the model loaded. Closes the ends that it is handed. Raises ModelNotForked."""
-        if self._requests is None or self._lost.is_set():
-            raise ModelNotForked("the process that is forked has died")
         self._count += 1
         self._none_left.clear()
         try:
-            socket.send_fds(self._requests, [orjson.dumps(variables)], [connection.fileno(), control.fileno()])
-            # The end of the other side is heard only if no copy is left here.
-            connection.close()
-            control.close()
-            async with asyncio.timeout(FORK_S):
-                number = await leash.number()
-            if number is None:
-                raise ModelNotForked("the process that is forked has died")
-            if number <= 0:
-                raise ModelNotForked(f"the model's process could not be forked: {os.strerror(-number)}")
-        except OSError as error:  # TimeoutError is one
-            if isinstance(error, TimeoutError):
-                self.end(f"did not fork within {FORK_S:g} s", 0)
-            raise ModelNotForked(f"the model's process could not be forked: {error}") from error
+            return _Fork(await self._ask_for(variables, connection, control, leash), leash, self._release)
         except BaseException:
             self._release()
             raise
-        return _Fork(number, leash, self._release)
 
     async def lost(self) -> str:
         """Waits until it has died, and says how."""
@@ -94,6 +79,30 @@ class Template(ModelProcess):
         self._requests.setblocking(False)
         with theirs:
             return await start(self._options, {}, connection, control, leash, theirs)
+
+    async def _ask_for(
+        self, variables: dict[str, str], connection: socket.socket, control: socket.socket, leash: Leash
+    ) -> int:
+        """The process id of a new guardian."""
+        if self._requests is None or self._lost.is_set():
+            raise ModelNotForked(_DIED)
+        try:
+            socket.send_fds(self._requests, [orjson.dumps(variables)], [connection.fileno(), control.fileno()])
+            # As long as a copy is open here, the guardian's death would not be noticed.
+            connection.close()
+            control.close()
+            async with asyncio.timeout(FORK_S):
+                number = await leash.number()
+        except TimeoutError:
+            self.end(f"did not fork within {FORK_S:g} s", 0)
+            raise ModelNotForked(_DIED) from None
+        except OSError as error:
+            raise ModelNotForked(f"the model's process could not be forked: {error}") from None
+        if number is None:
+            raise ModelNotForked(_DIED)
+        if number <= 0:
+            raise ModelNotForked(f"the model's process could not be forked: {os.strerror(-number)}")
+        return number
 
     def _on_template_change(self, _before: ProcessState, after: ProcessState) -> None:
         if after in (ProcessState.ENDING, ProcessState.DEAD):
