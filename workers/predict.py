@@ -55,6 +55,8 @@ async def load_model(ctx: dict[Any, Any]) -> None:
         stop_grace_s=settings.model_stop_s,
         max_failures=settings.model_max_failures,
         max_jobs=settings.model_max_jobs,
+        health_s=settings.model_health_s,
+        health_timeout_s=settings.model_health_timeout_s,
         is_forked=settings.model_fork,
     )
     host = ctx["model"] = ModelHost(

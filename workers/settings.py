@@ -126,6 +126,10 @@ class WorkerSettings(StreamSettings):
     model_max_jobs: Annotated[int, Field(ge=0)] = Field(
         0, description="jobs after which a model process is replaced, or up to a fifth before; 0 is never"
     )
+    model_health_s: NotNegative = Field(
+        60.0, description="how often an idle model process is asked for its health, if the model can say; 0 is never"
+    )
+    model_health_timeout_s: Positive = Field(10.0, description="how long that may take; the process is replaced then")
     model_fork: bool = Field(
         False, description="load the model once and fork the model processes from that one (docs/model.md)"
     )

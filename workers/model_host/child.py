@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import orjson
 
+from workers.broken import Broken
 from workers.model_host import oom
 from workers.model_host.calls.call import Call
 from workers.model_host.calls.event_loop import EventLoop
@@ -23,8 +24,9 @@ from workers.model_host.calls.loading import load
 from workers.model_host.connection import Connection
 from workers.model_host.failures import InputRefused, NotLoadable, Refusal, again, described, is_retry
 from workers.model_host.forks.forking import TemplateMain
-from workers.model_host.frames import AGAIN, ERROR, EXIT, INVALID, LOADED, NOT_FOUND, RESULT
+from workers.model_host.frames import AGAIN, BROKEN, ERROR, EXIT, HEALTH, INVALID, LOADED, NOT_FOUND, RESULT
 from workers.model_host.guardian import fork_model
+from workers.model_host.health import HealthCheck
 from workers.model_host.sigterm import Sigterm, Terminated
 from workers.telemetry.tracebacks import message_of
 
@@ -76,8 +78,9 @@ def _work(
         call = Call(model, loop, options["max_result_bytes"])
         if template is not None:
             template.run()  # returns in its forks
-        connection.send(LOADED)
-        _serve(connection, call)
+        health = HealthCheck(model, loop)
+        connection.send(LOADED, health.told)
+        _serve(connection, call, health)
     except MemoryError as error:
         connection.report(error)
         connection.send_out_of_memory(message_of(error))
@@ -104,21 +107,28 @@ def _work(
     return 0
 
 
-def _serve(connection: Connection, call: Call) -> None:
-    while (data := connection.receive()) is not None:
+def _serve(connection: Connection, call: Call, health: HealthCheck) -> None:
+    while (frame := connection.receive()) is not None:
         try:
-            kind, body = RESULT, call.run(data).packed()
+            kind, body = RESULT, health.run() if frame.kind == HEALTH else call.run(frame.body).packed()
         except Refusal as error:
             kind, body = INVALID if isinstance(error, InputRefused) else ERROR, described(error)
         except (MemoryError, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001
             connection.report(error)
-            kind, body = (AGAIN, again(error)) if is_retry(error) else (ERROR, described(error))
+            kind, body = _answer_of(error)
         if not connection.is_ours:  # `predict` has forked, and this is the fork: the answer is the other one's
             _leave_at_once(int(kind != RESULT))
         connection.send(kind, body)
-        del data, body
+        del frame, body
+
+
+def _answer_of(error: BaseException) -> tuple[bytes, bytes]:
+    """The kind and the body of the frame that tells of what `predict` raised."""
+    if is_retry(error):
+        return AGAIN, again(error)
+    return BROKEN if isinstance(error, Broken) else ERROR, described(error)
 
 
 def _exit_of(error: SystemExit) -> tuple[int, str]:

@@ -6,7 +6,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, TextIO
 
-from workers.model_host.frames import JOB, MAX_BODY_BYTES, OUT_OF_MEMORY, FrameError, FrameReader, pack
+from workers.model_host.frames import HEALTH, JOB, MAX_BODY_BYTES, OUT_OF_MEMORY, Frame, FrameError, FrameReader, pack
 from workers.model_host.guardian import LAST_WORDS_BYTES
 from workers.telemetry.tracebacks import traceback_of
 
@@ -60,8 +60,8 @@ class Connection:
         else:
             self._socket.detach()
 
-    def receive(self) -> bytes | None:
-        """The next job's input; None at the connection's end. Raises FrameError."""
+    def receive(self) -> Frame | None:
+        """The next job, or the next call of `health`; None at the connection's end. Raises FrameError."""
         if not self._is_open:
             os._exit(1)
         self._reader.expect(self._job + 1)
@@ -76,12 +76,12 @@ class Connection:
             if (frame := self._reader.feed(data)) is not None:
                 break
             most_bytes = _NEXT_READ_BYTES
-        if frame.kind != JOB:
+        if frame.kind not in (JOB, HEALTH):
             raise FrameError("not a job")
         self._job += 1
         self._answered = False
         self._out_of_memory = pack(self._job, self._pid, OUT_OF_MEMORY)
-        return frame.body
+        return frame
 
     def send(self, kind: bytes, body: bytes = b"") -> None:
         """Sends the answer to what was received last. Ends this process if it can't be sent as a whole, or was sent."""

@@ -23,6 +23,10 @@ class ModelOptions:
     """Failed jobs in succession after which the model is checked; 0 is never."""
     max_jobs: int = 0
     """Jobs after which a process is replaced, or up to a fifth before; 0 is never."""
+    health_s: float = 0.0
+    """Seconds between two calls of the model's `health` in an idle process; 0 is never."""
+    health_timeout_s: float = 10.0
+    """Seconds that such a call may take."""
     is_forked: bool = False
     """Whether the processes are forked from one that has loaded the model."""
     devices: tuple[str, ...] = ()

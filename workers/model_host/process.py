@@ -34,8 +34,10 @@ from workers.model_host.errors import (
 )
 from workers.model_host.frames import (
     AGAIN,
+    BROKEN,
     ERROR,
     EXIT,
+    HEALTH,
     INVALID,
     JOB,
     LOADED,
@@ -48,6 +50,7 @@ from workers.model_host.frames import (
     FrameReader,
     pack,
 )
+from workers.model_host.health import HAS_HEALTH, NOT_HEALTHY
 from workers.model_host.leash import Leash
 
 if TYPE_CHECKING:
@@ -86,7 +89,7 @@ class ModelProcess(asyncio.Protocol):
     """A process that loads the model at once, or has it from the beginning: `start` starts it.
 
     `on_change` is called after each change of `state`, with the states before and after it. `how` says in words how the
-    process ended, `used` whether it ever had a job.
+    process ended, `used` whether it ever had a job, `has_health` whether the loaded model has a method `health`.
     """
 
     def __init__(
@@ -106,6 +109,7 @@ class ModelProcess(asyncio.Protocol):
         self.state = ProcessState.LOADING
         self.how = ""
         self.used = False
+        self.has_health = False
         self._life = self._loop.create_task(self._live())
 
     async def load(self, check: bytes | None = None) -> None:
@@ -120,6 +124,7 @@ class ModelProcess(asyncio.Protocol):
         try:
             async with asyncio.timeout(self._options.load_timeout_s):
                 answer = await self._answer
+                self.has_health = answer.body == HAS_HEALTH
                 if answer.kind == LOADED and check is not None:
                     failure = ModelBroken
                     answer = await self._ask(pack(self._job + 1, os.getpid(), JOB, check))
@@ -168,6 +173,33 @@ class ModelProcess(asyncio.Protocol):
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    async def check_health(self, limit_s: float) -> None:
+        """Has the model say whether its process is still good, and ends it if not. The process must be idle.
+
+        It is no good if `health` returns False, raises, or takes longer than `limit_s` seconds.
+        """
+        self._must_be(ProcessState.IDLE)
+        self._change(ProcessState.BUSY)
+        why = ""
+        try:
+            async with asyncio.timeout(limit_s):
+                outcome = self._read(await self._ask(pack(self._job + 1, os.getpid(), HEALTH)))
+            if isinstance(outcome, Exception):
+                why = f"is not healthy: {outcome}"
+            elif outcome == NOT_HEALTHY:
+                why = "is not healthy"
+        except TimeoutError:
+            why = f"took longer than {limit_s:g} s to say whether it is healthy"
+        except ModelCrashed:
+            why = self.how
+        except BaseException:
+            await self.stop(CANCEL_GRACE_S)
+            raise
+        if why:
+            self.end(why, self._options.stop_grace_s)
+        elif self.state is ProcessState.BUSY:
+            self._change(ProcessState.IDLE)
 
     def end(self, why: str, grace_s: float) -> None:
         """Sends SIGTERM and, after `grace_s` seconds (0: at once), SIGKILL to the process and to those it started.
@@ -220,6 +252,9 @@ class ModelProcess(asyncio.Protocol):
             if answer.kind == EXIT:
                 code, message = _pair(answer.body)
                 self.how = self.how or f"exited with code {code}" + (f": {message}" if message else "")
+            elif answer.kind == BROKEN:
+                _, message = _pair(answer.body)
+                self.how = self.how or "said that it is broken" + (f": {message}" if message else "")
             elif answer.kind == OUT_OF_MEMORY:
                 self.how = self.how or self._out_of_memory(answer.body.decode(errors="replace"))
             else:

@@ -14,6 +14,7 @@ model has answered before. After `max_failures` failed jobs in succession:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -173,7 +174,7 @@ class Slot:
             self._jobs_left = _jobs_of(self._options.max_jobs)
             if not self._starts.is_fast:
                 self._on_load_s(time.monotonic() - started_s)
-            await process.until_dead()
+            await self._watch(process)
         except ModelNotFound:
             raise
         except ModelBroken as error:
@@ -196,6 +197,16 @@ class Slot:
             logger.log(level, "the model's process %s; starting another", process.how)
         # A model that dies by itself is not started over and over without a pause.
         return 0.0 if process.used else BACKOFF_S
+
+    async def _watch(self, process: ModelProcess) -> None:
+        """Returns when the process is dead. Has it say every so often whether it is healthy, if it is idle then."""
+        period_s = self._options.health_s if process.has_health else 0
+        while process.state is not ProcessState.DEAD:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(period_s or None):
+                    await process.until_dead()
+            if process.state is ProcessState.IDLE:
+                await process.check_health(self._options.health_timeout_s)
 
     async def _rest(self) -> None:
         pause_s = min(BROKEN_MOST_S, BROKEN_S * 2.0 ** min(self._times_broken, 10))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from workers.model_host.calls.event_loop import EventLoop
 
-_METHODS = ("predict", "close")
+_METHODS = ("predict", "close", "health")
 # Frames of what imports a module, which say nothing about its own code.
 _FOLDERS_OF_IMPORTS = {os.path.dirname(importlib.__file__), os.path.dirname(__file__)}
 
