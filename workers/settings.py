@@ -126,6 +126,12 @@ class WorkerSettings(StreamSettings):
     model_max_jobs: Annotated[int, Field(ge=0)] = Field(
         0, description="jobs after which a model process is replaced, or up to a fifth before; 0 is never"
     )
+    model_devices: str = Field(
+        "",
+        pattern=r"^([\w.:/-]+(,[\w.:/-]+)*)?$",
+        description="devices that the model processes share out by CUDA_VISIBLE_DEVICES: auto, or a list such as 0,1; "
+        "empty leaves the variable alone",
+    )
     model_health_s: NotNegative = Field(
         60.0, description="how often an idle model process is asked for its health, if the model can say; 0 is never"
     )

@@ -48,11 +48,13 @@ class AsyncMoody(Moody):
 
 
 class Named(Scripted):
-    """Knows what its environment was while it was loaded."""
+    """Knows its index and its device: those that it was loaded with, and those of now."""
 
     def __init__(self) -> None:
-        self.loaded_with = self.variables()
+        self.loaded_with = self.names()
+
+    def loaded(self) -> dict[str, str | None]:
+        return self.loaded_with
 
     def names(self) -> dict[str, str | None]:
-        """The index and the device, now."""
         return {name: os.environ.get(name) for name in ("MODEL_PROCESS_INDEX", "CUDA_VISIBLE_DEVICES")}

@@ -10,7 +10,12 @@ import time
 
 _LOOKS = 10
 _LOOK_S = 0.01
-_EVENT_LOOP = "anon_inode:[eventpoll]"  # epoll(7), in /proc
+# What file descriptors of /proc/self/fd lead to, by the beginning.
+_OPEN = {
+    "anon_inode:[eventpoll]": "has made an event loop",
+    "/dev/nvidia": "has opened a device of CUDA",
+    "/dev/kfd": "has opened a device of ROCm",
+}
 
 
 def hindrance() -> str:
@@ -21,21 +26,23 @@ def hindrance() -> str:
     cuda = getattr(sys.modules.get("torch"), "cuda", None)
     if cuda is not None and cuda.is_initialized():
         return "has initialized CUDA"
-    if _has_event_loop():
-        return "has made an event loop"
+    if opened := _opened():
+        return opened
     if (count := _threads()) > 1:
         names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
         return f"has {count} threads" + (f" ({', '.join(names)})" if names else "")
     return ""
 
 
-def _has_event_loop() -> bool:
+def _opened() -> str:
     with contextlib.suppress(OSError):
         for fd in os.listdir("/proc/self/fd"):
             with contextlib.suppress(OSError):
-                if os.readlink(f"/proc/self/fd/{fd}") == _EVENT_LOOP:
-                    return True
-    return False
+                path = os.readlink(f"/proc/self/fd/{fd}")
+                for start, meaning in _OPEN.items():
+                    if path.startswith(start):
+                        return meaning
+    return ""
 
 
 def _threads() -> int:

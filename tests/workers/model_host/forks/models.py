@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import sys
 import threading
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from tests.workers.models import Scripted
@@ -55,6 +57,15 @@ class WithEventLoop(Weights):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
+
+
+class OnDevice(Weights):
+    """Has initialized CUDA, as far as a module named torch can tell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        cuda = SimpleNamespace(is_initialized=lambda: True)
+        sys.modules["torch"] = SimpleNamespace(cuda=cuda)  # type: ignore[assignment]
 
 
 class Async(Weights):

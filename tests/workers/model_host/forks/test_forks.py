@@ -147,7 +147,11 @@ def test_a_template_that_has_died_ends_with_its_last_fork(run: Run, loads: Path)
 
 @pytest.mark.parametrize(
     ("model", "why"),
-    [("Threaded", "has 2 threads (prefetcher)"), ("WithEventLoop", "has made an event loop")],
+    [
+        ("Threaded", "has 2 threads (prefetcher)"),
+        ("WithEventLoop", "has made an event loop"),
+        ("OnDevice", "has initialized CUDA"),
+    ],
 )
 def test_a_model_that_cannot_be_forked_is_loaded_by_each_process(
     run: Run, loads: Path, caplog: pytest.LogCaptureFixture, model: str, why: str
