@@ -60,6 +60,7 @@ async def load_model(ctx: dict[Any, Any]) -> None:
         health_s=settings.model_health_s,
         health_timeout_s=settings.model_health_timeout_s,
         is_forked=settings.model_fork,
+        spares=settings.model_spares,
         devices=devices_of(settings.model_devices, os.environ),
     )
     host = ctx["model"] = ModelHost(

@@ -126,6 +126,9 @@ class WorkerSettings(StreamSettings):
     model_max_jobs: Annotated[int, Field(ge=0)] = Field(
         0, description="jobs after which a model process is replaced, or up to a fifth before; 0 is never"
     )
+    model_spares: Annotated[int, Field(ge=0, le=100)] = Field(
+        0, description="loaded spare processes, which take over from those that end; none if the model can be forked"
+    )
     model_devices: str = Field(
         "",
         pattern=r"^([\w.:/-]+(,[\w.:/-]+)*)?$",

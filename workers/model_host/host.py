@@ -13,6 +13,7 @@ from workers.model_host.errors import ModelCrashed, ModelTimedOut, ModelUnavaila
 from workers.model_host.forks.keeper import TemplateKeeper
 from workers.model_host.process import ProcessState
 from workers.model_host.slot import Slot
+from workers.model_host.spares import Spares
 from workers.model_host.start import SlowStarts
 
 if TYPE_CHECKING:
@@ -44,8 +45,11 @@ class ModelHost:
         self.count = 0
         self._templates = TemplateKeeper(options, on_load_s) if options.is_forked else None
         starts = self._templates or SlowStarts(options)
+        self._spares = Spares(options, size, starts, on_load_s)
+        self._complete = asyncio.Event()
         self._slots = [
-            Slot(options, index, starts, self._on_change, self._changed.set, on_load_s) for index in range(size)
+            Slot(options, index, starts, self._spares, self._on_change, self._changed.set, on_load_s)
+            for index in range(size)
         ]
 
     async def loaded(self) -> None:
@@ -61,6 +65,7 @@ class ModelHost:
             async with asyncio.TaskGroup() as group:
                 if self._templates is not None:
                     group.create_task(self._templates.keep())
+                group.create_task(self._spares.keep(self._complete))
                 for slot in self._slots:
                     group.create_task(slot.keep())
         except ExceptionGroup as errors:
@@ -105,4 +110,6 @@ class ModelHost:
         if change := (after in _LOADED) - (before in _LOADED):
             self.count += change
             self._loaded.set()
+            if self.count == len(self._slots):
+                self._complete.set()
             self._on_loaded(self.count)

@@ -29,5 +29,7 @@ class ModelOptions:
     """Seconds that such a call may take."""
     is_forked: bool = False
     """Whether the processes are forked from one that has loaded the model."""
+    spares: int = 0
+    """Loaded processes that wait to take over, unless processes are forked."""
     devices: tuple[str, ...] = ()
     """Values of CUDA_VISIBLE_DEVICES for the processes, in turn; empty leaves the variable as it is."""

@@ -115,11 +115,13 @@ class ModelProcess(asyncio.Protocol):
     async def load(self, check: bytes | None = None) -> None:
         """Returns when the model is loaded and has answered the input `check` (JSON), unless that is None.
 
+        May be called again as long as the process has had no job, for another check.
+
         Otherwise the process is gone when this raises: ModelLoadFailed if the model does not load, or not within
         `load_timeout_s` seconds; ModelNotFound; ModelNotForked; ModelUnforkable, of a template; ModelBroken if it does
         not answer the input.
         """
-        self._must_be(ProcessState.LOADING)
+        assert not self.used, "a model's process is loaded before it has jobs"  # noqa: S101
         failure: type[Exception] = ModelLoadFailed
         try:
             async with asyncio.timeout(self._options.load_timeout_s):
@@ -151,6 +153,12 @@ class ModelProcess(asyncio.Protocol):
         if failure is ModelBroken:
             raise ModelBroken(f"a new process failed with an input that another had answered before: {reason}")
         raise failure(f"the model {self._options.model} could not be loaded: {reason}")
+
+    def hand_over(self, on_change: Callable[[ProcessState, ProcessState], None]) -> None:
+        """From now on `on_change` is called instead of the other. It is told of a loaded process at once."""
+        self._on_change = on_change
+        if self.state is ProcessState.IDLE:
+            on_change(ProcessState.LOADING, ProcessState.IDLE)
 
     async def predict(self, input_json: bytes) -> bytes:
         """Runs one job's input (JSON); the result is JSON too. The process must be idle.

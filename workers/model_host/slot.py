@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from workers.model_host.options import ModelOptions
+    from workers.model_host.spares import Spares
     from workers.model_host.start import Starts
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ MAX_KEPT_BYTES = 262_144  # of an input that has been answered
 
 
 class Slot:
-    """Runs one job at a time, in processes with the index `index` that come from `starts`.
+    """Runs one job at a time, in processes from `starts`, of which the first has the index `index`, or in `spares`.
 
     `on_change` is called after each change of its process's state, with the states before and after it; `on_broken`
     when the model is found to be broken; `on_load_s` with the seconds that each process took to load.
@@ -60,6 +61,7 @@ class Slot:
         options: ModelOptions,
         index: int,
         starts: Starts,
+        spares: Spares,
         on_change: Callable[[ProcessState, ProcessState], None],
         on_broken: Callable[[], None],
         on_load_s: Callable[[float], None],
@@ -67,6 +69,7 @@ class Slot:
         self._options = options
         self._index = index
         self._starts = starts
+        self._spares = spares
         self._on_change = on_change
         self._on_broken = on_broken
         self._on_load_s = on_load_s
@@ -153,8 +156,7 @@ class Slot:
         Raises ModelLoadFailed when the model has failed to load three times in succession, or ModelNotFound.
         """
         while True:
-            start = await self._starts.start_of(self._index)
-            process = self._process = ModelProcess(self._options, start, self._on_change)
+            process = self._spare() or await self._started()
             try:
                 pause_s = await self._life(process)
             finally:
@@ -165,6 +167,17 @@ class Slot:
             else:
                 await asyncio.sleep(pause_s)
 
+    def _spare(self) -> ModelProcess | None:
+        if (taken := self._spares.take(self._index)) is None:
+            return None
+        process, self._index = taken
+        return process
+
+    async def _started(self) -> ModelProcess:
+        start = await self._starts.start_of(self._index)
+        self._process = ModelProcess(self._options, start, self._on_change)
+        return self._process
+
     async def _life(self, process: ModelProcess) -> float:
         """Has the process loaded, and waits for its end. The result is the pause before the next one, in seconds."""
         started_s = time.monotonic()
@@ -172,7 +185,10 @@ class Slot:
             await process.load(self._answered if self._suspect else None)
             self._not_forked = 0
             self._jobs_left = _jobs_of(self._options.max_jobs)
-            if not self._starts.is_fast:
+            if self._process is None:  # a spare, which nobody else knew until now
+                self._process = process
+                process.hand_over(self._on_change)
+            elif not self._starts.is_fast:
                 self._on_load_s(time.monotonic() - started_s)
             await self._watch(process)
         except ModelNotFound:
