@@ -17,16 +17,16 @@ from typing import Any, NoReturn
 import orjson
 
 from workers.broken import Broken
-from workers.model_host import oom
 from workers.model_host.calls.call import Call
 from workers.model_host.calls.event_loop import EventLoop
+from workers.model_host.calls.health import HealthCheck
 from workers.model_host.calls.loading import load
 from workers.model_host.connection import Connection
 from workers.model_host.failures import InputRefused, NotLoadable, Refusal, again, described, is_retry
 from workers.model_host.forks.forking import TemplateMain
 from workers.model_host.frames import AGAIN, BROKEN, ERROR, EXIT, HEALTH, INVALID, LOADED, NOT_FOUND, RESULT
-from workers.model_host.guardian import fork_model
-from workers.model_host.health import HealthCheck
+from workers.model_host.guard import oom
+from workers.model_host.guard.guardian import fork_model
 from workers.model_host.sigterm import Sigterm, Terminated
 from workers.telemetry.tracebacks import message_of
 

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, TextIO
 
 from workers.model_host.frames import HEALTH, JOB, MAX_BODY_BYTES, OUT_OF_MEMORY, Frame, FrameError, FrameReader, pack
-from workers.model_host.guardian import LAST_WORDS_BYTES
+from workers.model_host.guard.guardian import LAST_WORDS_BYTES
 from workers.telemetry.tracebacks import traceback_of
 
 if TYPE_CHECKING:

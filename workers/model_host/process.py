@@ -17,13 +17,11 @@ import os
 import signal
 import socket
 from enum import IntEnum, auto
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-import orjson
-
+from workers.model_host.answers import ProcessEnds, outcome_of
+from workers.model_host.calls.health import HAS_HEALTH, NOT_HEALTHY
 from workers.model_host.errors import (
-    InputInvalid,
-    ModelAskedAgain,
     ModelBroken,
     ModelCrashed,
     ModelLoadFailed,
@@ -34,15 +32,10 @@ from workers.model_host.errors import (
 )
 from workers.model_host.frames import (
     AGAIN,
-    BROKEN,
-    ERROR,
-    EXIT,
     HEALTH,
-    INVALID,
     JOB,
     LOADED,
     NOT_FOUND,
-    OUT_OF_MEMORY,
     RESULT,
     UNFORKABLE,
     Frame,
@@ -50,12 +43,12 @@ from workers.model_host.frames import (
     FrameReader,
     pack,
 )
-from workers.model_host.health import HAS_HEALTH, NOT_HEALTHY
-from workers.model_host.leash import Leash
+from workers.model_host.guard.leash import Leash
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from workers.model_host.answers import Outcome
     from workers.model_host.options import ModelOptions
     from workers.model_host.start import Start, StartedProcess
 
@@ -246,34 +239,15 @@ class ModelProcess(asyncio.Protocol):
         self._transport.write(message)
         return await self._answer
 
-    def _read(self, answer: Frame) -> bytes | ModelRaised | ModelAskedAgain:
+    def _read(self, answer: Frame) -> Outcome:
         """What the answer to a job says. Raises ModelCrashed if it says that the process ends."""
-        if answer.kind == RESULT:
-            return answer.body
         try:
-            if answer.kind == ERROR:
-                return ModelRaised(*_pair(answer.body))
-            if answer.kind == INVALID:
-                return InputInvalid(*_pair(answer.body))
-            if answer.kind == AGAIN:
-                return ModelAskedAgain(*_pair(answer.body))
-            if answer.kind == EXIT:
-                code, message = _pair(answer.body)
-                self.how = self.how or f"exited with code {code}" + (f": {message}" if message else "")
-            elif answer.kind == BROKEN:
-                _, message = _pair(answer.body)
-                self.how = self.how or "said that it is broken" + (f": {message}" if message else "")
-            elif answer.kind == OUT_OF_MEMORY:
-                self.how = self.how or self._out_of_memory(answer.body.decode(errors="replace"))
-            else:
-                raise ValueError(answer.kind)
+            return outcome_of(answer, self._options.memory_limit_bytes)
+        except ProcessEnds as end:
+            self.how = self.how or str(end)
         except (ValueError, TypeError):
             self.end(BROKE_THE_PROTOCOL, 0)
         raise ModelCrashed(f"the model's process {self.how}")
-
-    def _out_of_memory(self, message: str) -> str:
-        limit = f" (limit {self._options.memory_limit_bytes} bytes)" if self._options.memory_limit_bytes else ""
-        return f"ran out of memory{limit}" + (f": {message}" if message else "")
 
     # its states
 
@@ -381,12 +355,6 @@ class ModelProcess(asyncio.Protocol):
             # It is done if the job was cancelled in this very moment: `predict` is about to end the process.
             if answer is not None and not self._answer.done():
                 self._answer.set_result(answer)
-
-
-def _pair(body: bytes) -> tuple[Any, Any]:
-    """The two values of a JSON array. Raises ValueError."""
-    first, second = orjson.loads(body)
-    return first, second
 
 
 def how_it_ended(code: int) -> str:

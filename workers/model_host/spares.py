@@ -46,7 +46,7 @@ class Spares:
                 group.create_task(spare.keep())
 
     def take(self, index: int) -> tuple[ModelProcess, int] | None:
-        """A spare, if one is loaded, and its index, for a place with the index `index`, of the same device if possible."""
+        """A spare, if one is loaded, and its index. One of the same device as that of `index` goes first."""
         ready = [spare for spare in self._spares if spare.is_ready]
         if not ready:
             return None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
 
-    from workers.model_host.leash import Leash
+    from workers.model_host.guard.leash import Leash
     from workers.model_host.options import ModelOptions
 
     Start: TypeAlias = Callable[[socket.socket, socket.socket, Leash], Awaitable["StartedProcess"]]

@@ -105,6 +105,16 @@ def test_a_model_that_does_not_end_is_killed_after_the_grace(
     run(scenario())
 
 
+def test_a_model_that_hangs_in_close_is_killed_after_the_grace(run: Run, ending: Path) -> None:
+    async def scenario() -> None:
+        async with running(make("tests.workers.models:HangsInClose", stop_grace_s=SHORT_S)) as host:
+            pid = await do(host, "pid")
+        assert gone(pid)
+
+    run(scenario())
+    assert noted(ending) == ["close"]
+
+
 @pytest.mark.parametrize("code", ["why", 3])
 def test_sys_exit_closes_the_model(run: Run, ending: Path, code: Any) -> None:
     async def scenario() -> None:

@@ -98,7 +98,7 @@ def test_a_spare_keeps_its_index_and_the_next_gets_the_free_one(run: Run) -> Non
         async with running(make(NAMED, spares=1, devices=("a", "b"), on_load_s=times.append)) as host:
             found = []
             for count in (2, 3, 4):
-                while len(times) < count:
+                while len(times) < count:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
                 found.append(tuple((await do(host, "loaded")).values()))
                 with pytest.raises(ModelCrashed):

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 import orjson
 
-from workers.model_host import oom
 from workers.model_host.forks.hindrance import hindrance
 from workers.model_host.frames import LOADED, UNFORKABLE
-from workers.model_host.guardian import NUMBER, be_outlived, fork_model
+from workers.model_host.guard import oom
+from workers.model_host.guard.guardian import NUMBER, be_outlived, fork_model
 from workers.model_host.sigterm import Sigterm, Terminated
 
 if TYPE_CHECKING:

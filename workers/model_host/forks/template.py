@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 from typing import TYPE_CHECKING
@@ -11,18 +10,20 @@ from typing import TYPE_CHECKING
 import orjson
 
 from workers.model_host.errors import ModelNotForked
-from workers.model_host.process import LAST_WORDS_S, ModelProcess, ProcessState, how_it_ended
+from workers.model_host.process import ModelProcess, ProcessState, how_it_ended
 from workers.model_host.start import start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from workers.model_host.leash import Leash
+    from workers.model_host.guard.leash import Leash
     from workers.model_host.options import ModelOptions
     from workers.model_host.start import StartedProcess
 
 # A template forks within milliseconds, also a large one. One that does not is replaced.
 FORK_S = 20.0
+_LOOKS = 50  # at how it ended, if nothing is known yet
+_LOOK_S = 0.02
 _DIED = "the model's process could not be forked: the one that has the model loaded has died"
 
 
@@ -58,14 +59,12 @@ class Template(ModelProcess):
     async def lost(self) -> str:
         """Waits until it has died, and says how."""
         await self._lost.wait()
-        if self.state is not ProcessState.DEAD and not self._leash.ending:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LAST_WORDS_S):
-                    code = await self._leash.number()
-                    if code is None:  # its guardian is gone, too
-                        await self.until_dead()
-                    else:
-                        self.how = self.how or how_it_ended(code)
+        for _ in range(_LOOKS):
+            if self.how:
+                break
+            if (code := self._leash.number_now()) is not None:
+                self.how = how_it_ended(code)
+            await asyncio.sleep(_LOOK_S)
         return self.how or "closed its connection"
 
     async def bury(self) -> None:
@@ -94,7 +93,8 @@ class Template(ModelProcess):
             async with asyncio.timeout(FORK_S):
                 number = await leash.number()
         except TimeoutError:
-            self.end(f"did not fork within {FORK_S:g} s", 0)
+            self.how = self.how or f"did not fork within {FORK_S:g} s"
+            self._kill_model()  # itself alone, and not by its guardian: other forks go on
             raise ModelNotForked(_DIED) from None
         except OSError as error:
             raise ModelNotForked(f"the model's process could not be forked: {error}") from None

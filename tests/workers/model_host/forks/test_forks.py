@@ -12,6 +12,7 @@ import pytest
 
 from tests.workers.model_host.tools import ONE_LOOP, children, do, eventually, gone, make, running, told
 from workers.model_host.errors import ModelCrashed, ModelLoadFailed
+from workers.model_host.forks import template as template_module
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -210,6 +211,28 @@ def test_a_fork_that_lacks_memory_is_tried_again_while_others_go_on(
             crowded.unlink()
 
             await eventually(lambda: host.count == 2)
+
+    run(scenario())
+
+
+def test_a_template_that_hangs_is_replaced_while_jobs_go_on(
+    run: Run, loads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(template_module, "FORK_S", 0.2)
+
+    async def scenario() -> None:
+        async with running(forked(size=2)) as host:
+            await eventually(lambda: host.count == 2)
+            job, pid = await hanging(host, tmp_path / "pid")
+            os.kill(template_of(pid).pid, signal.SIGSTOP)
+            with pytest.raises(ModelCrashed):
+                await do(host, "leave_at_once", 3)
+            assert await do(host, "echo", 1) == 1
+            assert count(loads) == 2
+            assert not job.done()
+        with pytest.raises(ModelCrashed):
+            await job
+        assert "the process that is forked did not fork within 0.2 s; the model is loaded anew" in caplog.text
 
     run(scenario())
 

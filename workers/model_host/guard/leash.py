@@ -9,7 +9,7 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
-from workers.model_host.guardian import END_IN_S, LAST_WORDS_BYTES, NUMBER
+from workers.model_host.guard.guardian import END_IN_S, LAST_WORDS_BYTES, NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +57,11 @@ class Leash:
     async def number(self) -> int | None:
         """The next number that the guardian sends; None if it has ended."""
         await self._hear(NUMBER.size)
+        return self._taken(0)
+
+    def number_now(self) -> int | None:
+        """The number, if it has come by now."""
+        self.last_words()
         return self._taken(0)
 
     async def exit_code(self) -> int:

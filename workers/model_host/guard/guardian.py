@@ -34,6 +34,7 @@ import traceback
 from typing import NoReturn
 
 from workers.model_host.frames import HEAD
+from workers.model_host.guard.tree import below, is_resource_tracker
 
 # What the worker sends: the seconds until SIGKILL; 0 is at once.
 END_IN_S = struct.Struct(">d")
@@ -46,7 +47,6 @@ _TRACKER_S = 3.0  # how long resource trackers may take
 _KILL_S = 10.0  # how long killed processes are waited for: a driver may hold them
 _LOOK_S = 0.01  # between two looks at what is left
 _PARENT_LOOK_S = 1.0  # where no signal tells that the parent has died
-_TRACKER = b"multiprocessing.resource_tracker"
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -119,8 +119,8 @@ class _Guardian:
             signal.signal(number, signal.SIG_IGN)
         # The model's connection is no business of this process, and has to close when the model ends.
         kept = sorted({2, control.fileno(), self._woken, wake})
-        for below, above in zip(kept, [*kept[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
-            os.closerange(below + 1, above)
+        for one, next_one in zip(kept, [*kept[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
+            os.closerange(one + 1, next_one)
         if worker is None:
             control.sendall(NUMBER.pack(os.getpid()))
         else:
@@ -206,11 +206,11 @@ class _Guardian:
             if sys.platform != "linux":
                 os.killpg(self._model, signal.SIGKILL)
         while (took_s := time.monotonic() - began_s) < _KILL_S:
-            left = _below(os.getpid())
+            left = below(os.getpid())
             if self._reap() is not None and not left:
                 return
             for pid in left:
-                if took_s > _TRACKER_S or not _is_resource_tracker(pid):
+                if took_s > _TRACKER_S or not is_resource_tracker(pid):
                     with contextlib.suppress(ProcessLookupError, PermissionError):
                         os.kill(pid, signal.SIGKILL)
             self._wait(_LOOK_S)
@@ -226,31 +226,3 @@ class _Guardian:
                 signal.signal(-code, signal.SIG_DFL)
             os.kill(os.getpid(), -code)
         os._exit(code & 0xFF)
-
-
-def _below(root: int) -> list[int]:
-    """The processes below `root` on Linux, zombies included; none if /proc can't be read."""
-    parents: dict[int, int] = {}
-    with contextlib.suppress(OSError):
-        for name in os.listdir("/proc"):
-            if name.isdigit():
-                with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
-                    # The name before these two may have brackets and blanks in it.
-                    parents[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
-    children: dict[int, list[int]] = {}
-    for pid, parent in parents.items():
-        children.setdefault(parent, []).append(pid)
-    found, rest = [], [root]
-    while rest:
-        below = children.get(rest.pop(), [])
-        found += below
-        rest += below
-    return found
-
-
-def _is_resource_tracker(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return _TRACKER in file.read()
-    except OSError:
-        return False
