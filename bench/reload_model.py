@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 
-class Weights:
+class WeighsMuch:
     """Answers with the time at which it was called."""
 
     def __init__(self) -> None:

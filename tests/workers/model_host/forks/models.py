@@ -68,7 +68,7 @@ class OnDevice(Weights):
         sys.modules["torch"] = SimpleNamespace(cuda=cuda)  # type: ignore[assignment]
 
 
-class Async(Weights):
+class AsyncWeights(Weights):
     """Its `predict` waits on an event loop."""
 
     async def predict(self, input: Any) -> Any:  # noqa: A002

@@ -180,7 +180,7 @@ def test_threads_that_end_before_a_fork_are_no_hindrance(run: Run, loads: Path) 
 
 def test_an_async_model_has_an_event_loop_in_each_fork(run: Run, loads: Path) -> None:
     async def scenario() -> None:
-        async with running(forked("Async", 2)) as host:
+        async with running(forked("AsyncWeights", 2)) as host:
             await eventually(lambda: host.count == 2)
             for _ in range(3):
                 assert await do(host, "echo", 1) == 1
