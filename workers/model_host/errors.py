@@ -61,4 +61,7 @@ class ModelUnforkable(ModelLoadFailed):
 
 
 class ModelNotForked(ModelLoadFailed):
-    """No process could be forked, for want of memory or because the template has died. Another try may succeed."""
+    """No process could be forked, for want of memory or because the template has died. Another try may succeed.
+
+    The message says why, as what follows "the model's process".
+    """

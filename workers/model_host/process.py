@@ -284,7 +284,8 @@ class ModelProcess(asyncio.Protocol):
             self._end()
             self._change(ProcessState.DEAD)
             if not self._answer.done():
-                self._answer.set_exception(failure or ModelCrashed(f"the model's process {self.how}"))
+                crash = ModelCrashed(f"the model's process {self.how}")
+                self._answer.set_exception(crash if failure is None or self.used else failure)
 
     async def _connect(self) -> StartedProcess:
         ours, theirs = socket.socketpair()

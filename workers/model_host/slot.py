@@ -199,7 +199,7 @@ class Slot:
         except ModelNotForked as error:
             pause_s = min(FORK_MOST_S, BACKOFF_S * 2.0 ** min(self._not_forked, 10))
             self._not_forked += 1
-            logger.warning("%s; trying again in %g s", error, pause_s)
+            logger.warning("the model's process %s; trying again in %g s", error, pause_s)
             return pause_s
         except ModelLoadFailed as error:
             self._not_loaded += 1

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FORK_S = 20.0
 _LOOKS = 50  # at how it ended, if nothing is known yet
 _LOOK_S = 0.02
-_DIED = "the model's process could not be forked: the one that has the model loaded has died"
+_DIED = "could not be forked: the one that has the model loaded has died"
 
 
 class Template(ModelProcess):
@@ -98,11 +98,11 @@ class Template(ModelProcess):
             self._kill_model()  # itself alone, and not by its guardian: other forks go on
             raise ModelNotForked(_DIED) from None
         except OSError as error:
-            raise ModelNotForked(f"the model's process could not be forked: {error}") from None
+            raise ModelNotForked(f"could not be forked: {error}") from None
         if number is None:
             raise ModelNotForked(_DIED)
         if number <= 0:
-            raise ModelNotForked(f"the model's process could not be forked: {os.strerror(-number)}")
+            raise ModelNotForked(f"could not be forked: {os.strerror(-number)}")
         return number
 
     def _on_template_change(self, _before: ProcessState, after: ProcessState) -> None:
