@@ -32,6 +32,7 @@ from workers.model_host.errors import (
 )
 from workers.model_host.frames import (
     AGAIN,
+    BROKEN,
     HEALTH,
     JOB,
     LOADED,
@@ -82,7 +83,8 @@ class ModelProcess(asyncio.Protocol):
     """A process that loads the model at once, or has it from the beginning: `start` starts it.
 
     `on_change` is called after each change of `state`, with the states before and after it. `how` says in words how the
-    process ended, `used` whether it ever had a job, `has_health` whether the loaded model has a method `health`.
+    process ended, `used` whether it ever had a job, and `has_answered` whether it has answered one. `has_health` says
+    whether the loaded model has a method `health`, and `is_no_good` whether the model has said that of its process.
     """
 
     def __init__(
@@ -102,6 +104,8 @@ class ModelProcess(asyncio.Protocol):
         self.state = ProcessState.LOADING
         self.how = ""
         self.used = False
+        self.has_answered = False
+        self.is_no_good = False
         self.has_health = False
         self._life = self._loop.create_task(self._live())
 
@@ -173,6 +177,7 @@ class ModelProcess(asyncio.Protocol):
             self._change(ProcessState.IDLE)
         if isinstance(outcome, Exception):
             raise outcome
+        self.has_answered = True
         return outcome
 
     async def check_health(self, limit_s: float) -> None:
@@ -198,6 +203,7 @@ class ModelProcess(asyncio.Protocol):
             await self.stop(CANCEL_GRACE_S)
             raise
         if why:
+            self.is_no_good = True
             self.end(why, self._options.stop_grace_s)
         elif self.state is ProcessState.BUSY:
             self._change(ProcessState.IDLE)
@@ -245,6 +251,7 @@ class ModelProcess(asyncio.Protocol):
             return outcome_of(answer, self._options.memory_limit_bytes)
         except ProcessEnds as end:
             self.how = self.how or str(end)
+            self.is_no_good = answer.kind == BROKEN
         except (ValueError, TypeError):
             self.end(BROKE_THE_PROTOCOL, 0)
         raise ModelCrashed(f"the model's process {self.how}")

@@ -80,6 +80,7 @@ class Slot:
         self._suspect = False
         self._in_vain = ""  # why it is known to be broken
         self._times_broken = 0
+        self._started_s = 0.0  # when its last process was
         self._not_loaded = 0  # failures to load in succession
         self._not_forked = 0  # failures to fork in succession
         self.broken = False
@@ -180,7 +181,7 @@ class Slot:
 
     async def _life(self, process: ModelProcess) -> float:
         """Has the process loaded, and waits for its end. The result is the pause before the next one, in seconds."""
-        started_s = time.monotonic()
+        started_s = self._started_s = time.monotonic()
         try:
             await process.load(self._answered if self._suspect else None)
             self._not_forked = 0
@@ -208,6 +209,8 @@ class Slot:
             logger.warning("%s; trying again", error)
             return BACKOFF_S * 2.0 ** (self._not_loaded - 1)
         self._not_loaded = 0
+        if process.is_no_good and not process.has_answered:
+            self._starts.renew(started_s)
         level = logging.INFO if self._jobs_left == 0 else logging.WARNING
         if not self._in_vain:
             logger.log(level, "the model's process %s; starting another", process.how)
@@ -231,6 +234,7 @@ class Slot:
         self._in_vain = ""
         self.broken = True
         self._on_broken()
+        self._starts.renew(self._started_s)
         await asyncio.sleep(pause_s)
         self.broken = False
 

@@ -61,6 +61,9 @@ class Starts(Protocol):
     async def start_of(self, index: int) -> Start:
         """What starts the process with this index. Waits until a process can be started."""
 
+    def renew(self, started_s: float) -> None:
+        """A process that was started at this time (`time.monotonic()`) is of no use: others should not be like it."""
+
 
 class SlowStarts:
     """Each process loads the model by itself."""
@@ -73,6 +76,9 @@ class SlowStarts:
     async def start_of(self, index: int) -> Start:
         """What starts the process with this index."""
         return partial(start, self._options, variables_of(index, self._options.devices))
+
+    def renew(self, started_s: float) -> None:
+        """Nothing is to be done: each process is a new one."""
 
 
 async def start(

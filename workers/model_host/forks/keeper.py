@@ -33,6 +33,7 @@ class TemplateKeeper:
         self._on_load_s = on_load_s
         self._slow: SlowStarts | None = None
         self._template: Template | None = None
+        self._loaded_at_s = 0.0
         self._changed = asyncio.Event()
         self._buried: set[asyncio.Task[None]] = set()
 
@@ -51,6 +52,12 @@ class TemplateKeeper:
             self._changed.clear()
             await self._changed.wait()
 
+    def renew(self, started_s: float) -> None:
+        """Has the model loaded anew: a process that was forked at this time is of no use. Not if that has been done."""
+        if self._template is not None and self._loaded_at_s <= started_s:
+            self._template.retire("seems to be broken")
+            self._template = None
+
     async def keep(self) -> None:
         """Keeps a template until cancelled; then it is gone once its forks are. Returns if the model can't be forked.
 
@@ -58,7 +65,7 @@ class TemplateKeeper:
         """
         try:
             while (template := await self._load()) is not None:
-                self._template = template
+                self._template, self._loaded_at_s = template, time.monotonic()
                 self._changed.set()
                 try:
                     how = await template.lost()

@@ -57,8 +57,13 @@ class Template(ModelProcess):
             self._release()
             raise
 
+    def retire(self, why: str) -> None:
+        """Nothing more is to be forked from it. `why` is what `lost` says."""
+        self.how = self.how or why
+        self._lost.set()
+
     async def lost(self) -> str:
-        """Waits until it has died, and says how."""
+        """Waits until it has died or was retired, and says how or why."""
         await self._lost.wait()
         for _ in range(_LOOKS):
             if self.how:

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from tests.workers.models import Scripted
+from workers.broken import Broken
 
 
 class Weights(Scripted):
@@ -57,6 +58,28 @@ class WithEventLoop(Weights):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
+
+
+class BrokenAtFirst(Weights):
+    """Can't answer if the file that `BROKEN_FILE` names was there while it was loaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_broken = Path(os.environ["BROKEN_FILE"]).exists()
+
+    def predict(self, input: Any) -> Any:  # noqa: A002
+        if self.is_broken:
+            raise Broken("it was from the beginning")
+        return super().predict(input)
+
+
+class BrokenAtTimes(Weights):
+    """Fails every job while that file exists."""
+
+    def predict(self, input: Any) -> Any:  # noqa: A002
+        if Path(os.environ["BROKEN_FILE"]).exists():
+            raise RuntimeError("CUDA error")
+        return super().predict(input)
 
 
 class OnDevice(Weights):

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tests.workers.model_host.tools import ONE_LOOP, children, do, eventually, gone, make, running, told
+from workers.model_host import slot as slot_module
 from workers.model_host.errors import ModelCrashed, ModelLoadFailed
 from workers.model_host.forks import template as template_module
 
@@ -233,6 +234,46 @@ def test_a_template_that_hangs_is_replaced_while_jobs_go_on(
         with pytest.raises(ModelCrashed):
             await job
         assert "the process that is forked did not fork within 0.2 s; the model is loaded anew" in caplog.text
+
+    run(scenario())
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """While this file exists the model is broken."""
+    file = tmp_path / "broken"
+    monkeypatch.setenv("BROKEN_FILE", str(file))
+    monkeypatch.setattr(slot_module, "BROKEN_S", 0.1)
+    return file
+
+
+def test_a_model_whose_forks_are_broken_from_the_beginning_is_loaded_anew(
+    run: Run, loads: Path, broken: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        broken.touch()
+        async with running(forked("BrokenAtFirst")) as host:
+            broken.unlink()
+            with pytest.raises(ModelCrashed, match="said that it is broken: it was from the beginning"):
+                await do(host, "echo", 1)
+            assert await do(host, "echo", 1) == 1
+            assert count(loads) == 2
+        assert "the process that is forked seems to be broken; the model is loaded anew" in caplog.text
+
+    run(scenario())
+
+
+def test_a_model_that_is_found_to_be_broken_is_loaded_anew(run: Run, loads: Path, broken: Path) -> None:
+    async def scenario() -> None:
+        async with running(make(f"{MODELS}:BrokenAtTimes", is_forked=True, max_failures=1)) as host:
+            assert await do(host, "echo", 1) == 1
+            broken.touch()
+            with pytest.raises(ModelCrashed, match="seems to be broken"):
+                await do(host, "echo", 1)
+            await eventually(lambda: count(loads) == 2)
+            broken.unlink()
+            await eventually(lambda: host.count == 1)
+            assert await do(host, "echo", 1) == 1
 
     run(scenario())
 
