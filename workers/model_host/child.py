@@ -60,6 +60,8 @@ def main() -> None:
     connection.close()
     for model in loaded:
         _close(model, loop, connection)
+    if template is not None:
+        template.exit_code = code
     sys.exit(code)
 
 

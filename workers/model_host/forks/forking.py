@@ -7,6 +7,7 @@ process. If one of the two forks fails, minus the error's number goes to the wor
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import os
@@ -32,7 +33,10 @@ _MAX_REQUEST_BYTES = 65_536
 
 
 class TemplateMain:
-    """The template's main program after loading. `oom_score` is that of the guardians."""
+    """The template's main program after loading. `oom_score` is that of the guardians.
+
+    `exit_code` is to be set before a fork exits.
+    """
 
     def __init__(
         self, requests: socket.socket, connection: Connection, sigterm: Sigterm, last_words: mmap.mmap, oom_score: str
@@ -43,6 +47,10 @@ class TemplateMain:
         self._sigterm = sigterm
         self._last_words = last_words
         self._oom_score = oom_score
+        self._fork_pid: int | None = None
+        self.exit_code = 0
+        # Registered before the model's own functions, and so called after them.
+        atexit.register(self._leave_fork)
 
     def run(self) -> None:
         """Forks for each request until it is told to end. Returns in the new processes only, whose jobs come next.
@@ -96,8 +104,15 @@ class TemplateMain:
             os._exit(1)
         oom.prefer_to_be_killed()
         os.environ.update(variables)
+        self._fork_pid = os.getpid()
         self._connection.take(connection, last_words)
         self._sigterm.come_back()
+
+    def _leave_fork(self) -> None:
+        """Ends a fork here. Python would clear all modules, and the kernel copy each page that this writes to."""
+        if self._fork_pid == os.getpid():
+            _flush()
+            os._exit(self.exit_code)
 
 
 def _refuse(control: socket.socket, error: OSError) -> None:
