@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import threading
 import time
@@ -50,7 +51,8 @@ def _threads() -> int:
     with contextlib.suppress(OSError):
         if not (pid := os.fork()):
             os._exit(0)
-        with contextlib.suppress(ChildProcessError):  # the model ignores SIGCHLD
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):  # if the model ignores SIGCHLD
+            os.kill(pid, signal.SIGKILL)  # with threads, it may hang before its first line
             os.waitpid(pid, 0)
     count = threading.active_count()
     with contextlib.suppress(OSError):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -16,8 +18,6 @@ from workers.model_host.errors import ModelCrashed, ModelLoadFailed
 from workers.model_host.forks import template as template_module
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.workers.model_host.tools import Run
     from workers.model_host.host import ModelHost
 
@@ -49,6 +49,10 @@ def template_of(pid: int) -> psutil.Process:
     return found
 
 
+def oom_score(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
 async def hanging(host: ModelHost, file: Path) -> tuple[asyncio.Task[None], int]:
     """A job that runs until it is cancelled, and the id of its process."""
     file.unlink(missing_ok=True)
@@ -71,6 +75,18 @@ def test_a_model_whose_process_is_killed_is_not_loaded_again(run: Run, loads: Pa
             assert await do(host, "weights") == weights
             assert template_of(await do(host, "pid")) == template
             assert count(loads) == 1
+
+    run(scenario())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's choice is Linux's")
+def test_the_kernel_kills_models_before_their_guardians(run: Run) -> None:
+    async def scenario() -> None:
+        async with running(forked()) as host:
+            pid = await do(host, "pid")
+            guardian, template, its_guardian = [parent.pid for parent in psutil.Process(pid).parents()[:3]]
+            assert oom_score(pid) == oom_score(template) == 1000
+            assert oom_score(guardian) == oom_score(its_guardian) == oom_score(os.getpid())
 
     run(scenario())
 
