@@ -122,7 +122,8 @@ class _Guardian:
         for one, next_one in zip(kept, [*kept[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
             os.closerange(one + 1, next_one)
         if worker is None:
-            control.sendall(NUMBER.pack(os.getpid()))
+            with contextlib.suppress(OSError):  # the worker has died: `run` will see that
+                control.sendall(NUMBER.pack(os.getpid()))
         else:
             follow(worker, signal.SIGUSR1)
 

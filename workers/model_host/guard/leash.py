@@ -66,7 +66,7 @@ class Leash:
 
     async def exit_code(self) -> int:
         """The exit code that a forked guardian tells at its end, or minus the signal; waits for that end."""
-        await self._hear(LAST_WORDS_BYTES)
+        await self._hear(LAST_WORDS_BYTES + NUMBER.size + 1)  # more than it sends
         code = self._taken(-NUMBER.size)
         return -signal.SIGKILL if code is None else code
 
