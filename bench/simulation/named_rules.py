@@ -72,7 +72,7 @@ NAMED_RULES: dict[str, NamedRule] = {
     "leadtime": NamedRule("the start-up-aware policy, direct", StartupAware),
     "leadtime-keda": NamedRule(
         "the same through KEDA's external-push and the HPA",
-        lambda brief: StartupAware(brief, SYNC_S),
+        lambda brief: StartupAware(brief, SYNC_S / 2),
         KedaActuation(polling_s=5.0, cooldown_s=1.0, behavior=CARRIED_OUT, push=True),
     ),
     "streams": _outstanding(

@@ -12,7 +12,7 @@ from workers.scaler.policy import Options
 from workers.settings import LogLevel, NotNegative, Positive, StreamSettings, check_certificate
 
 # Seconds from a decision to the order for pods, by SCALER_MODE: a tick of the HPA (its default), or a round of ours.
-ACTUATION_S = {"keda": 15.0, "direct": 1.0}
+ACTUATION_S = {"keda": 7.5, "direct": 1.0}
 
 
 class PolicySettings(BaseSettings):

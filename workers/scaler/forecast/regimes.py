@@ -1,0 +1,109 @@
+"""When the present regime began: a probability for each possible beginning (the run-length posterior).
+
+In a regime the rate is constant, or a line. Every hypothesis says that the present one began at a certain time, and
+foretells the number of jobs in the next bin from those that came since then. What comes makes some hypotheses more
+likely than others (Adams and MacKay, "Bayesian online changepoint detection", 2007; Fearnhead and Liu, "On-line
+inference for multiple changepoint problems", 2007).
+
+Example: 1 job each 10 s for an hour, then 1 job a second. To "nothing has changed" each of the new jobs is unlikely by
+about a factor of 10, to "it has changed a moment ago" it is not: after some 4 jobs the change is believed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from workers.scaler.forecast.lines import project
+
+if TYPE_CHECKING:
+    from workers.scaler.forecast.atoms import Atom
+
+# How readily regimes end: one of age r ends within the next t seconds with a probability of about
+# HAZARD * t / (r + lead). No duration is preferred. Judged by simulation: `--load step:0.2,0.5@600,0.2@1200`.
+# Example: lead 31 s: a regime of 269 s ends within the next second with a probability of 0.3 / 300 = 0.001.
+HAZARD = 0.3
+# Hypotheses that are kept: the most likely, and always the newest, which had no time to be right. Design: with 16 the
+# past is judged too coarsely.
+# Example: 18 beginnings of the last hour that are likely, and those of the last 6 bins.
+KEPT, NEWEST = 24, 6
+# What a new regime is thought to have seen: half a job, in the time that half a job takes at the expected rate, or at
+# LEAST_JOBS in a lead if that is more. A rate that is thought too high is soon corrected, one too low is not.
+# Example: an idle hour, lead 31 s: a new regime begins with half a job in 0.5 * 31 / 4 = 4 s.
+PRIOR_JOBS = 0.5
+LEAST_JOBS = 4.0
+
+
+class Hypothesis(NamedTuple):
+    """The present regime began at `began_s`; since then `jobs` came, `moment_s` is the sum of their times since then.
+
+    `prior_s` is the time in which `PRIOR_JOBS` are thought to have come before.
+    """
+
+    began_s: float
+    jobs: int
+    moment_s: float
+    prior_s: float
+    log_weight: float
+
+    def level(self, now_s: float, dispersion: float) -> float:
+        """The mean rate since it began, in jobs/s."""
+        jobs, passed_s = PRIOR_JOBS + self.jobs / dispersion, self.prior_s + (now_s - self.began_s) / dispersion
+        return jobs / passed_s
+
+
+def begin(now_s: float, lead_s: float) -> tuple[Hypothesis, ...]:
+    """Returns what there is before the first observation."""
+    return (Hypothesis(now_s, 0, 0.0, PRIOR_JOBS * lead_s / LEAST_JOBS, 0.0),)
+
+
+def observe(
+    hypotheses: tuple[Hypothesis, ...], now_s: float, passed_s: float, jobs: int, lead_s: float, dispersion: float
+) -> tuple[Hypothesis, ...]:
+    """Returns them after a bin of `passed_s` seconds with that many jobs, oldest first.
+
+    Their weights are multiplied by the probability of the jobs: of a Poisson process whose rate has a Gamma
+    distribution, with jobs and time divided by the dispersion.
+    """
+    from_s, count, time_s = now_s - passed_s, jobs / dispersion, passed_s / dispersion
+    ended = expected = total = 0.0
+    lasting = []
+    for one in hypotheses:
+        lead_age_s = from_s - one.began_s + lead_s
+        stays = (lead_age_s / (lead_age_s + passed_s)) ** HAZARD
+        weight = math.exp(one.log_weight)
+        total += weight
+        ended += weight * (1 - stays)
+        expected += weight * one.level(from_s, dispersion)
+        lasting.append(one._replace(log_weight=one.log_weight + math.log(stays)))
+    prior_s = PRIOR_JOBS / max(expected / total, LEAST_JOBS / lead_s)
+    lasting.append(Hypothesis(from_s, 0, 0.0, prior_s, math.log(max(ended, 1e-300))))
+    after = []
+    for began_s, before, moment_s, before_s, log_weight in lasting:
+        age_s = from_s - began_s
+        shape, rate_s = PRIOR_JOBS + before / dispersion, before_s + age_s / dispersion
+        likely = shape * math.log(rate_s / (rate_s + time_s))
+        if jobs:
+            likely += math.lgamma(shape + count) - math.lgamma(shape) - count * math.log(rate_s + time_s)
+        moment_s += jobs * (age_s + passed_s / 2)
+        after.append(Hypothesis(began_s, before + jobs, moment_s, before_s, log_weight + likely))
+    best = max(one.log_weight for one in after)
+    after = [one._replace(log_weight=one.log_weight - best) for one in after]
+    if len(after) > KEPT:
+        after.remove(min(after[:-NEWEST], key=lambda one: one.log_weight))
+    return tuple(after)
+
+
+def foretold(
+    hypotheses: tuple[Hypothesis, ...], now_s: float, ahead_s: float, lead_s: float, dispersion: float
+) -> list[Atom]:
+    """Returns the rates that are possible in `ahead_s` seconds, if no regime ends until then."""
+    total = math.fsum(math.exp(one.log_weight) for one in hypotheses)
+    found: list[Atom] = []
+    for one in hypotheses:
+        if (weight := math.exp(one.log_weight) / total) > 1e-4:
+            level, age_s = one.level(now_s, dispersion), now_s - one.began_s
+            error = level / math.sqrt(PRIOR_JOBS + one.jobs / dispersion)
+            atoms = project(one.jobs, one.moment_s, age_s, level, error, ahead_s, lead_s, dispersion)
+            found += [atom._replace(weight=weight * atom.weight) for atom in atoms]
+    return found
