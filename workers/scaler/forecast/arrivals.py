@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from workers.scaler.forecast import dispersion, regimes
-from workers.scaler.forecast.atoms import Atom, mean, merged
+from workers.scaler.forecast.atoms import UNHEARD, Atom, mean, merged
 from workers.scaler.forecast.recent import QUARTERS, Recent
 from workers.scaler.forecast.regimes import Hypothesis
 from workers.scaler.forecast.succession import Succession
@@ -97,7 +97,12 @@ class Arrivals:
     def _regimes(self, ahead_s: float, lead_s: float) -> tuple[list[Atom], float]:
         atoms = regimes.foretold(self.hypotheses, self.last_s, ahead_s, lead_s, self._bounded)
         lasts, following = self.succession.foretold(self.last_s, self.total, ahead_s, lead_s)
-        return [atom._replace(weight=lasts * atom.weight) for atom in atoms] + following, 1 - lasts
+        return [Atom(lasts * weight, rate, spread) for weight, rate, spread in atoms] + following, 1 - lasts
+
+    @property
+    def rate(self) -> float:
+        """The rate of now, in jobs/s."""
+        return regimes.level(self.hypotheses, self.last_s, self._bounded) if self.total else 0.0
 
     def forecast(self, ahead_s: float, lead_s: float) -> Forecast:
         """Returns what is to be expected in `ahead_s` seconds."""
@@ -105,7 +110,7 @@ class Arrivals:
             return Forecast((Atom(1.0, 0.0, 0.0),), self.dispersion)
         atoms, change = self._regimes(ahead_s, lead_s)
         share = self.recent.weight
-        mixed = [atom._replace(weight=(1 - share) * atom.weight) for atom in atoms]
-        if share > 0:
-            mixed += [atom._replace(weight=share * atom.weight) for atom in self.recent.foretold()]
+        mixed = [Atom((1 - share) * weight, rate, spread) for weight, rate, spread in atoms]
+        if share > UNHEARD:
+            mixed += [Atom(share * weight, rate, spread) for weight, rate, spread in self.recent.atoms]
         return Forecast(merged(mixed), self.dispersion, (1 - share) * change)

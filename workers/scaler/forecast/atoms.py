@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 # Width of the classes of rates that are merged, as a logarithm. Design: it saves time, and a rate changes by less than
 # what one pod more or less would mean.
 # Example: 1.00 and 1.03 jobs/s become one atom, 1.00 and 1.05 jobs/s may stay two.
-CLASS = 0.04
+CLASS = 0.1
+# Probability below which something is not heard. Design: it saves time.
+UNHEARD = 1e-4
 
 
 class Atom(NamedTuple):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from itertools import pairwise
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ BLOCK_JOBS, FEWEST_BLOCKS = 6.0, 8
 MOST_MEDIANS = 9.0
 # Before anything is known a Poisson process is assumed: it counts for so many pairs. Design.
 # Example: four pairs of 0 make (1 * 1 + 4 * 0) / 5 = 0.2.
-PRIOR_PAIRS = 1.0
+PRIOR_PAIRS = 4.0
 
 
 class Count(NamedTuple):
@@ -40,17 +40,16 @@ class Count(NamedTuple):
 
 def index(counts: Sequence[Count]) -> float:
     """Returns the index of dispersion of jobs that were counted in blocks of time one after the other."""
-    jobs = sum(count.jobs for count in counts)
-    if not jobs:
+    jobs = [0, *accumulate(count.jobs for count in counts)]
+    length_s = [0.0, *accumulate(count.length_s for count in counts)]
+    if not jobs[-1]:
         return 1.0
-    size = max(1, min(math.ceil(BLOCK_JOBS * len(counts) / jobs), len(counts) // FEWEST_BLOCKS))
-    blocks = [
-        Count(sum(count.jobs for count in counts[n : n + size]), sum(count.length_s for count in counts[n : n + size]))
-        for n in range(len(counts) % size, len(counts), size)
-    ]
-    pairs = [_pair(one, other) for one, other in pairwise(blocks) if one.jobs + other.jobs]
+    size = max(1, min(math.ceil(BLOCK_JOBS * len(counts) / jobs[-1]), len(counts) // FEWEST_BLOCKS))
+    # Blocks begin with each count, as it is chance with which they do: of 3 counts each there are 3 times as many.
+    blocks = [Count(jobs[n + size] - jobs[n], length_s[n + size] - length_s[n]) for n in range(len(counts) - size + 1)]
+    pairs = [_pair(one, other) for one, other in zip(blocks, blocks[size:], strict=False) if one.jobs + other.jobs]
     most = MOST_MEDIANS * max(statistics.median(pairs), 1.0) if pairs else 0.0
-    return (PRIOR_PAIRS + math.fsum(min(pair, most) for pair in pairs)) / (PRIOR_PAIRS + len(pairs))
+    return (PRIOR_PAIRS + math.fsum(min(pair, most) for pair in pairs) / size) / (PRIOR_PAIRS + len(pairs) / size)
 
 
 def _pair(one: Count, other: Count) -> float:

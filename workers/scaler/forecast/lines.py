@@ -15,15 +15,15 @@ from workers.scaler.forecast.atoms import Atom
 
 # How probable a trend is at first. Judged by simulation: `--load ramping`.
 # Example: as long as a regime is too short to tell, 0.6 of its weight is a line's, whose slope is next to 0.
-TREND = 0.6
+TREND = 0.8
 # Standard deviation of slopes, as a share of the rate in a lead. Judged by simulation: `--load ramping`.
 # Example: at 1 job/s, with a lead of 31 s, a rise by 0.06 jobs/s within 31 s is usual, one by 0.2 jobs/s is not.
-SLOPE = 0.06
+SLOPE = 0.3
 # Share of itself by which a rate wanders within a lead. Judged by simulation: `--load sine:1,0.8,1200`.
 # Example: 1 job/s for an hour, lead 31 s: in 31 s it may be 0.92 or 1.08 jobs/s.
 WANDER = 0.08
 # Fewest jobs that show a trend. Design.
-_FEWEST_JOBS = 3
+_FEWEST_JOBS = 8
 
 
 def project(
@@ -33,8 +33,8 @@ def project(
 
     `moment_s` is the sum of the times of its jobs, counted from its beginning.
     """
-    wander = WANDER * level * ahead_s / lead_s
-    flat = Atom(1.0, level, math.hypot(error, wander))
+    wander = WANDER * math.sqrt(dispersion) * ahead_s / lead_s
+    flat = Atom(1.0, level, math.hypot(error, wander * level))
     if jobs < _FEWEST_JOBS or age_s <= 0:
         return [flat]
     rate = jobs / age_s
@@ -48,7 +48,7 @@ def project(
     reach_s = age_s / 2 + min(ahead_s, age_s)
     then = rate + slope * reach_s if slope >= 0 else _fallen(rate, slope, age_s, min(ahead_s, age_s))
     uncertain = math.sqrt(shrunk * variance) * reach_s * min(1.0, then / rate)
-    spread = math.sqrt((error * min(1.0, then / rate)) ** 2 + uncertain**2 + (WANDER * then * ahead_s / lead_s) ** 2)
+    spread = math.sqrt((error * min(1.0, then / rate)) ** 2 + uncertain**2 + (wander * then) ** 2)
     return [flat._replace(weight=1 - trend), Atom(trend, then, spread)]
 
 

@@ -41,6 +41,7 @@ class Recent:
     counts: tuple[Count, ...] = ()
     odds: float = PRIOR_ODDS
     pending: tuple[tuple[Atom, ...], ...] = ()  # what the regimes foretold of the next quarter-leads
+    atoms: tuple[Atom, ...] = ()  # the rates of the past, as they are expected again
 
     @property
     def weight(self) -> float:
@@ -53,19 +54,19 @@ class Recent:
         if len(pending) == QUARTERS:
             first, *rest = pending
             pending = tuple(rest)
-            own = self.foretold(len(self.counts) - QUARTERS + 1)
+            own = _again(self.counts[: 1 - QUARTERS])
             said = _likelihood(own, jobs, length_s, dispersion) - _likelihood(first, jobs, length_s, dispersion)
             odds += FADE * (PRIOR_ODDS - odds) + SHARE * max(-MOST, min(MOST, said))
         counts = (*self.counts, Count(jobs, length_s))[-KEPT:]
-        return Recent(counts, odds, (*pending, merged(regimes, _COARSE)))
+        return Recent(counts, odds, (*pending, merged(regimes, _COARSE)), _again(counts))
 
-    def foretold(self, until: int | None = None) -> tuple[Atom, ...]:
-        """Returns the rates of the past as they are expected again; `until` leaves out the counts from there on."""
-        counts = self.counts[:until]
-        return merged(
-            Atom(math.exp((n - len(counts)) / FADES), count.jobs / count.length_s, 0.0)
-            for n, count in enumerate(counts, 1)
-        )
+
+def _again(counts: Sequence[Count]) -> tuple[Atom, ...]:
+    """Returns the rates of the past as they are expected again."""
+    last = len(counts) - 1
+    return merged(
+        [Atom(math.exp((n - last) / FADES), count.jobs / count.length_s, 0.0) for n, count in enumerate(counts)]
+    )
 
 
 def _likelihood(atoms: Sequence[Atom], jobs: int, length_s: float, dispersion: float) -> float:

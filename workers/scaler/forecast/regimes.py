@@ -12,17 +12,16 @@ about a factor of 10, to "it has changed a moment ago" it is not: after some 4 j
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from operator import mul
+from typing import NamedTuple
 
+from workers.scaler.forecast.atoms import UNHEARD, Atom
 from workers.scaler.forecast.lines import project
-
-if TYPE_CHECKING:
-    from workers.scaler.forecast.atoms import Atom
 
 # How readily regimes end: one of age r ends within the next t seconds with a probability of about
 # HAZARD * t / (r + lead). No duration is preferred. Judged by simulation: `--load step:0.2,0.5@600,0.2@1200`.
 # Example: lead 31 s: a regime of 269 s ends within the next second with a probability of 0.3 / 300 = 0.001.
-HAZARD = 0.3
+HAZARD = 0.1
 # Hypotheses that are kept: the most likely, and always the newest, which had no time to be right. Design: with 16 the
 # past is judged too coarsely.
 # Example: 18 beginnings of the last hour that are likely, and those of the last 6 bins.
@@ -31,7 +30,7 @@ KEPT, NEWEST = 24, 6
 # LEAST_JOBS in a lead if that is more. A rate that is thought too high is soon corrected, one too low is not.
 # Example: an idle hour, lead 31 s: a new regime begins with half a job in 0.5 * 31 / 4 = 4 s.
 PRIOR_JOBS = 0.5
-LEAST_JOBS = 4.0
+LEAST_JOBS = 2.0
 
 
 class Hypothesis(NamedTuple):
@@ -66,32 +65,37 @@ def observe(
     distribution, with jobs and time divided by the dispersion.
     """
     from_s, count, time_s = now_s - passed_s, jobs / dispersion, passed_s / dispersion
-    ended = expected = total = 0.0
-    lasting = []
+    lasting, ended, expected, total = [], 0.0, 0.0, 0.0
     for one in hypotheses:
-        lead_age_s = from_s - one.began_s + lead_s
-        stays = (lead_age_s / (lead_age_s + passed_s)) ** HAZARD
-        weight = math.exp(one.log_weight)
+        weight, age_s = math.exp(one.log_weight), from_s - one.began_s
+        stays = ((age_s + lead_s) / (age_s + lead_s + passed_s)) ** HAZARD
         total += weight
         ended += weight * (1 - stays)
         expected += weight * one.level(from_s, dispersion)
-        lasting.append(one._replace(log_weight=one.log_weight + math.log(stays)))
+        lasting.append((one, age_s, one.log_weight + math.log(stays)))
     prior_s = PRIOR_JOBS / max(expected / total, LEAST_JOBS / lead_s)
-    lasting.append(Hypothesis(from_s, 0, 0.0, prior_s, math.log(max(ended, 1e-300))))
+    new = Hypothesis(from_s, 0, 0.0, prior_s, 0.0)
+    lasting.append((new, 0.0, math.log(max(ended, 1e-300))))
     after = []
-    for began_s, before, moment_s, before_s, log_weight in lasting:
-        age_s = from_s - began_s
+    for one, age_s, log_weight in lasting:
+        began_s, before, moment_s, before_s, _ = one
         shape, rate_s = PRIOR_JOBS + before / dispersion, before_s + age_s / dispersion
         likely = shape * math.log(rate_s / (rate_s + time_s))
         if jobs:
             likely += math.lgamma(shape + count) - math.lgamma(shape) - count * math.log(rate_s + time_s)
-        moment_s += jobs * (age_s + passed_s / 2)
+            moment_s += jobs * (age_s + passed_s / 2)
         after.append(Hypothesis(began_s, before + jobs, moment_s, before_s, log_weight + likely))
-    best = max(one.log_weight for one in after)
-    after = [one._replace(log_weight=one.log_weight - best) for one in after]
     if len(after) > KEPT:
         after.remove(min(after[:-NEWEST], key=lambda one: one.log_weight))
-    return tuple(after)
+    best = max([one.log_weight for one in after])
+    return tuple([Hypothesis(*one[:4], one[4] - best) for one in after])
+
+
+def level(hypotheses: tuple[Hypothesis, ...], now_s: float, dispersion: float) -> float:
+    """Returns the expected rate of now, in jobs/s."""
+    weights = [math.exp(one.log_weight) for one in hypotheses]
+    levels = [one.level(now_s, dispersion) for one in hypotheses]
+    return math.fsum(map(mul, weights, levels)) / math.fsum(weights)
 
 
 def foretold(
@@ -101,9 +105,9 @@ def foretold(
     total = math.fsum(math.exp(one.log_weight) for one in hypotheses)
     found: list[Atom] = []
     for one in hypotheses:
-        if (weight := math.exp(one.log_weight) / total) > 1e-4:
-            level, age_s = one.level(now_s, dispersion), now_s - one.began_s
-            error = level / math.sqrt(PRIOR_JOBS + one.jobs / dispersion)
-            atoms = project(one.jobs, one.moment_s, age_s, level, error, ahead_s, lead_s, dispersion)
-            found += [atom._replace(weight=weight * atom.weight) for atom in atoms]
+        if (weight := math.exp(one.log_weight) / total) > UNHEARD:
+            rate, age_s = one.level(now_s, dispersion), now_s - one.began_s
+            error = rate / math.sqrt(PRIOR_JOBS + one.jobs / dispersion)
+            atoms = project(one.jobs, one.moment_s, age_s, rate, error, ahead_s, lead_s, dispersion)
+            found += [Atom(weight * share, rate, spread) for share, rate, spread in atoms]
     return found

@@ -96,7 +96,7 @@ class Succession:
             if (ends := weight * (_longer(now) - _longer(then))) > 1e-6:
                 over.append(Atom(ends, one.next_level, LENGTH_SHARE * one.next_level))
         total_weight = lasting + math.fsum(atom.weight for atom in over)
-        return lasting / total_weight, [atom._replace(weight=atom.weight / total_weight) for atom in over]
+        return lasting / total_weight, [Atom(weight / total_weight, rate, spread) for weight, rate, spread in over]
 
 
 def _differ(level: float, other: float, slack: float) -> bool:

@@ -58,7 +58,8 @@ def _expected(
             return learnt.arrivals.forecast(ahead_s, lead_s)
         return Forecast((Atom(1.0, rate_in(ahead_s), 0.0),), learnt.arrivals.dispersion)
 
-    return Expected(forecast(0.0).rate, forecast(lead_s), forecast(paid_in_s), paid_in_s)
+    rate = learnt.arrivals.rate if rate_in is None else rate_in(0.0)
+    return Expected(rate, forecast(lead_s), forecast(paid_in_s), paid_in_s)
 
 
 def _keep(order: int, strategy: Strategy, situation: Situation, learnt: State) -> tuple[int, SlidingMaximum]:

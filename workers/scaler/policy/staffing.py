@@ -29,7 +29,7 @@ MOST_DISPERSION = 2.0
 # How far ahead a pod must not be needed for it to be let go, in start-up times: its own start, and half of one so that
 # it has saved something. Judged by simulation: `--load sine:1,0.8,1200`.
 # Example: start-up 30 s, actuation 1 s: an idle pod stays if it is worth its cost in 46 s.
-KEEP_STARTUPS = 1.5
+KEEP_STARTUPS = 2.0
 # How long what was needed is held, in start-up times: HOLD times the dispersion, which counts within HOLD_DISPERSION.
 # Judged by simulation: `--load constant:0.8`, `--load constant:0.1 --service 25 --process deterministic`.
 # Example: start-up 30 s: 12 s for a Poisson process, 1.4 s for a clock. One job each 10 s that takes 25 s needs 2.5

@@ -112,7 +112,7 @@ class Predictive:
         worth = self._staffing.cheapest(self._expected.paid, self._expected.paid_in_s, now.outstanding, now.startup_s)
         # The jobs that are there now have to be begun in time, too.
         present = now.outstanding / (self._service.slots * (1 + BACKLOG_SHARE * now.wait_s / now.service_s))
-        return max(_not_called_off(now), worth, math.ceil(present - 1e-9))
+        return max(worth, math.ceil(present - 1e-9))
 
     def keep_alive_s(self) -> float:
         """Less than half a start-up; next to nothing for a clock."""
