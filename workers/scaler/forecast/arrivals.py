@@ -90,9 +90,7 @@ class Arrivals:
     def _with_quarter(self, lead_s: float) -> Arrivals:
         atoms, _ = self._regimes((1 - 0.5 / QUARTERS) * lead_s, lead_s)
         recent = self.recent.observe(self.quarter_jobs, self.quarter_s, atoms, self._bounded)
-        return replace(
-            self, recent=recent, quarter_s=0.0, quarter_jobs=0, dispersion=dispersion.index(recent.counts)
-        )
+        return replace(self, recent=recent, quarter_s=0.0, quarter_jobs=0, dispersion=dispersion.index(recent.counts))
 
     def _regimes(self, ahead_s: float, lead_s: float) -> tuple[list[Atom], float]:
         atoms = regimes.foretold(self.hypotheses, self.last_s, ahead_s, lead_s, self._bounded)

@@ -27,7 +27,14 @@ _FEWEST_JOBS = 8
 
 
 def project(
-    jobs: int, moment_s: float, age_s: float, level: float, error: float, ahead_s: float, lead_s: float, dispersion: float
+    jobs: int,
+    moment_s: float,
+    age_s: float,
+    level: float,
+    error: float,
+    ahead_s: float,
+    lead_s: float,
+    dispersion: float,
 ) -> list[Atom]:
     """Returns the rates that are possible `ahead_s` from now, in a regime of that age, rate and standard error.
 

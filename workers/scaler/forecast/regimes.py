@@ -36,13 +36,14 @@ LEAST_JOBS = 2.0
 class Hypothesis(NamedTuple):
     """The present regime began at `began_s`; since then `jobs` came, `moment_s` is the sum of their times since then.
 
-    `prior_s` is the time in which `PRIOR_JOBS` are thought to have come before.
+    They came in `busy` bins. `prior_s` is the time in which `PRIOR_JOBS` are thought to have come before.
     """
 
     began_s: float
     jobs: int
     moment_s: float
     prior_s: float
+    busy: int
     log_weight: float
 
     def level(self, now_s: float, dispersion: float) -> float:
@@ -53,7 +54,7 @@ class Hypothesis(NamedTuple):
 
 def begin(now_s: float, lead_s: float) -> tuple[Hypothesis, ...]:
     """Returns what there is before the first observation."""
-    return (Hypothesis(now_s, 0, 0.0, PRIOR_JOBS * lead_s / LEAST_JOBS, 0.0),)
+    return (Hypothesis(now_s, 0, 0.0, PRIOR_JOBS * lead_s / LEAST_JOBS, 0, 0.0),)
 
 
 def observe(
@@ -74,21 +75,21 @@ def observe(
         expected += weight * one.level(from_s, dispersion)
         lasting.append((one, age_s, one.log_weight + math.log(stays)))
     prior_s = PRIOR_JOBS / max(expected / total, LEAST_JOBS / lead_s)
-    new = Hypothesis(from_s, 0, 0.0, prior_s, 0.0)
+    new = Hypothesis(from_s, 0, 0.0, prior_s, 0, 0.0)
     lasting.append((new, 0.0, math.log(max(ended, 1e-300))))
     after = []
     for one, age_s, log_weight in lasting:
-        began_s, before, moment_s, before_s, _ = one
+        began_s, before, moment_s, before_s, busy, _ = one
         shape, rate_s = PRIOR_JOBS + before / dispersion, before_s + age_s / dispersion
         likely = shape * math.log(rate_s / (rate_s + time_s))
         if jobs:
             likely += math.lgamma(shape + count) - math.lgamma(shape) - count * math.log(rate_s + time_s)
             moment_s += jobs * (age_s + passed_s / 2)
-        after.append(Hypothesis(began_s, before + jobs, moment_s, before_s, log_weight + likely))
+        after.append(Hypothesis(began_s, before + jobs, moment_s, before_s, busy + (jobs > 0), log_weight + likely))
     if len(after) > KEPT:
         after.remove(min(after[:-NEWEST], key=lambda one: one.log_weight))
     best = max([one.log_weight for one in after])
-    return tuple([Hypothesis(*one[:4], one[4] - best) for one in after])
+    return tuple([Hypothesis(*one[:5], one[5] - best) for one in after])
 
 
 def level(hypotheses: tuple[Hypothesis, ...], now_s: float, dispersion: float) -> float:
@@ -106,8 +107,11 @@ def foretold(
     found: list[Atom] = []
     for one in hypotheses:
         if (weight := math.exp(one.log_weight) / total) > UNHEARD:
-            rate, age_s = one.level(now_s, dispersion), now_s - one.began_s
+            # The first job, or batch, says nothing of a rate: only a second one shows how far they are apart.
+            known = 1 - 1 / one.busy if one.busy else 1.0
+            rate, age_s = known * one.level(now_s, dispersion), now_s - one.began_s
             error = rate / math.sqrt(PRIOR_JOBS + one.jobs / dispersion)
-            atoms = project(one.jobs, one.moment_s, age_s, rate, error, ahead_s, lead_s, dispersion)
+            jobs = one.jobs if one.busy > 2 else 0  # fewer make no trend
+            atoms = project(jobs, one.moment_s, age_s, rate, error, ahead_s, lead_s, dispersion)
             found += [Atom(weight * share, rate, spread) for share, rate, spread in atoms]
     return found

@@ -11,7 +11,7 @@ expected then with that probability.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from workers.scaler.forecast.atoms import Atom

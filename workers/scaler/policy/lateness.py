@@ -39,8 +39,24 @@ class Service(NamedTuple):
 class Lateness:
     """For growing numbers of replicas, in `ahead_s` seconds, at the rate of `atom`; `outstanding` jobs are there now."""
 
-    __slots__ = ("_burst", "_delays", "_fresh", "_left", "_over", "_peakedness", "_rate", "_service", "_spread",
-        "_until_s", "_variance", "_variance_here", "_ended", "_outstanding", "_ahead_s", "fewest")  # fmt: skip
+    __slots__ = (
+        "_ahead_s",
+        "_burst",
+        "_delays",
+        "_ended",
+        "_fresh",
+        "_left",
+        "_outstanding",
+        "_over",
+        "_peakedness",
+        "_rate",
+        "_service",
+        "_spread",
+        "_until_s",
+        "_variance",
+        "_variance_here",
+        "fewest",
+    )  # fmt: skip
 
     def __init__(self, service: Service, atom: Atom, dispersion: float, ahead_s: float, outstanding: float) -> None:
         self._service, self._rate, self._spread = service, atom.rate, atom.spread

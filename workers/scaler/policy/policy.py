@@ -12,8 +12,8 @@ from workers.scaler.forecast.arrivals import Forecast
 from workers.scaler.forecast.atoms import Atom
 from workers.scaler.policy.interface import Decision
 from workers.scaler.policy.situation import Situation
-from workers.scaler.policy.state import absurdity, after_absurdity
 from workers.scaler.policy.staffing import KEEP_STARTUPS
+from workers.scaler.policy.state import absurdity, after_absurdity
 from workers.scaler.policy.strategies import Expected, strategy_for
 
 if TYPE_CHECKING:

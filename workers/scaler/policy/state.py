@@ -54,7 +54,12 @@ def start(snapshot: Snapshot, options: Options) -> State:
     """Returns the state before the first decision: nothing has been learnt."""
     ready = snapshot.ready if 0 <= snapshot.ready <= LARGEST else 0
     return State(
-        Arrivals.begin(snapshot.now_s, snapshot.arrived, QUIET_SERVICES * options.service_guess_s, options.startup_guess_s + options.actuation_s),
+        Arrivals.begin(
+            snapshot.now_s,
+            snapshot.arrived,
+            QUIET_SERVICES * options.service_guess_s,
+            options.startup_guess_s + options.actuation_s,
+        ),
         Durations(options.service_guess_s),
         Durations(options.startup_guess_s),
         ready + len(snapshot.starting_ages_s),

@@ -87,9 +87,7 @@ class Predictive:
 
     def __init__(self, situation: Situation, expected: Expected, options: Options) -> None:
         self._now, self._expected = situation, expected
-        self._service = Service(
-            situation.service_s, situation.service_variation, situation.wait_s, options.concurrency
-        )
+        self._service = Service(situation.service_s, situation.service_variation, situation.wait_s, options.concurrency)
         self._staffing = Staffing(self._service, options.late_cost * situation.service_s, options.max_replicas)
 
     def order(self) -> int:
