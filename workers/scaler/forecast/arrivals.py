@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from workers.scaler.forecast import dispersion, regimes
 from workers.scaler.forecast.atoms import UNHEARD, Atom, mean, merged
-from workers.scaler.forecast.recent import QUARTERS, Recent
-from workers.scaler.forecast.regimes import Hypothesis
+from workers.scaler.forecast.recent import KEPT, QUARTERS, Recent
+from workers.scaler.forecast.regimes import Hypothesis  # noqa: TC001 - pydantic reads it
 from workers.scaler.forecast.succession import Succession
 
 # Length of a bin, as a share of the lead, but at least LEAST_BIN_S. Design: half of it is how late a change is seen.
@@ -76,20 +76,26 @@ class Arrivals:
             quarter_jobs=self.quarter_jobs + jobs,
         )
         if after.bin_s >= max(LEAST_BIN_S, lead_s / BINS):
-            after = after._with_bin(lead_s)
+            after = after.with_bin(lead_s)
             if after.quarter_s >= lead_s / QUARTERS - after.bin_s / 2:
-                after = after._with_quarter(lead_s)
+                after = after.with_quarter(lead_s)
         return after
 
-    def _with_bin(self, lead_s: float) -> Arrivals:
+    def with_bin(self, lead_s: float) -> Arrivals:
+        """Returns it with the bin that is over, and the next one empty."""
         bounded = self._bounded
         hypotheses = regimes.observe(self.hypotheses, self.last_s, self.bin_s, self.bin_jobs, lead_s, bounded)
         succession = self.succession.observe(hypotheses, self.last_s, self.total, lead_s, bounded)
         return replace(self, hypotheses=hypotheses, succession=succession, bin_s=0.0, bin_jobs=0)
 
-    def _with_quarter(self, lead_s: float) -> Arrivals:
+    def with_quarter(self, lead_s: float) -> Arrivals:
+        """Returns it with the quarter-lead that is over, and the next one empty."""
         atoms, _ = self._regimes((1 - 0.5 / QUARTERS) * lead_s, lead_s)
-        recent = self.recent.observe(self.quarter_jobs, self.quarter_s, atoms, self._bounded)
+        # What was not observed for long is as many quarter-leads as it lasted, with its jobs spread evenly.
+        times, recent = min(KEPT, max(1, round(self.quarter_s * QUARTERS / lead_s))), self.recent
+        for n in range(times):
+            jobs = self.quarter_jobs * (n + 1) // times - self.quarter_jobs * n // times
+            recent = recent.observe(jobs, self.quarter_s / times, atoms, self._bounded)
         return replace(self, recent=recent, quarter_s=0.0, quarter_jobs=0, dispersion=dispersion.index(recent.counts))
 
     def _regimes(self, ahead_s: float, lead_s: float) -> tuple[list[Atom], float]:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 # Judged by simulation: `--load constant:0.1 --process deterministic`.
 # Example: at 0.1 jobs/s a block is 8 quarter-leads long: 62 s with a lead of 31 s.
 BLOCK_JOBS, FEWEST_BLOCKS = 6.0, 8
-# A pair counts for at most so many times the median: a single rise is no burst. Judged by simulation: an idle hour, then
-# `constant:1`.
+# A pair counts for at most so many times the median: a single rise is no burst. Judged by simulation:
+# `--load step:0,1@3600 --duration 7200`.
 # Example: pairs of 1, 1, 1 and 3600 (nothing, then a flood) have a mean of (1 + 1 + 1 + 9) / 4 = 3, and not of 901.
 MOST_MEDIANS = 9.0
 # Before anything is known a Poisson process is assumed: it counts for so many pairs. Design.

@@ -37,7 +37,7 @@ class Service(NamedTuple):
 
 
 class Lateness:
-    """For growing numbers of replicas, in `ahead_s` seconds, at the rate of `atom`; `outstanding` jobs are there now."""
+    """For growing numbers of replicas, in `ahead_s` seconds, at the rate of `atom`; `outstanding` jobs are here now."""
 
     __slots__ = (
         "_ahead_s",

@@ -48,13 +48,14 @@ def test_the_index_of_batches_is_about_their_size() -> None:
 
 def test_a_poisson_process_is_assumed_before_anything_is_known() -> None:
     assert index([]) == index([Count(0, QUARTER_S)] * 160) == 1.0
-    assert 0.5 < index_of(np.arange(5.0, 60, 10), length_s=64) < 1.2
+    # A few jobs, as by a clock, are no proof of one yet.
+    assert 0.2 < index_of(np.arange(5.0, 60, 10), length_s=64) < 1.0
 
 
 def test_a_flood_after_idle_time_is_one_pair_and_no_burst() -> None:
     """An hour of nothing, then 1 job/s: the first pair of counts is far apart, and no other."""
     assert index([Count(0, QUARTER_S)] * 100 + [Count(8, QUARTER_S)] * 60) < 1.0
-    assert index([Count(0, QUARTER_S)] * 159 + [Count(1000, QUARTER_S)]) < 20
+    assert index([Count(8, QUARTER_S)] * 159 + [Count(1000, QUARTER_S)]) < 1.0
 
 
 @given(st.lists(st.builds(Count, st.integers(0, 10**9), st.floats(1e-3, 1e6)), max_size=160))
