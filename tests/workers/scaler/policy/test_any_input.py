@@ -149,6 +149,27 @@ def test_the_minimum_is_wanted_as_long_as_no_job_comes(count: int, gap_s: float,
         assert watch.see(seconds=gap_s, ready=options.min_replicas).replicas == options.min_replicas
 
 
+@settings(deadline=None, max_examples=8)
+@given(
+    history=st.lists(st.tuples(st.integers(1, 90), st.integers(0, 60)), min_size=1, max_size=8),
+    minimum=st.integers(0, 2),
+)
+def test_after_any_history_an_hour_without_a_job_ends_at_the_minimum(
+    history: list[tuple[int, int]], minimum: int
+) -> None:
+    """The history is of seconds, each with so many jobs; start-ups take 30 s."""
+    watch, ready = PolicyWatch(Options(min_replicas=minimum, max_replicas=50)), 0
+    watch.learn()
+    for seconds, jobs in history:
+        for _ in range(seconds):
+            ready = watch.see(jobs, waiting=jobs, running=min(ready, jobs), ready=ready).replicas
+
+    for _ in range(1800):
+        ready = watch.see(seconds=2.0, ready=ready).replicas
+
+    assert ready == minimum
+
+
 def test_the_memory_stays_small_however_long_it_runs() -> None:
     """Ten thousand snapshots of jobs that come in bursts, of services and start-ups that vary."""
     watch, generator = PolicyWatch(Options(max_replicas=50)), np.random.default_rng(1)

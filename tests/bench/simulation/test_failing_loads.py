@@ -1,0 +1,70 @@
+"""Loads that an earlier policy failed on, made smaller: the bounds leave room for chance.
+
+Pods start in 30 s and jobs take 5 s. Each bound says beside it what there was when it was written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench.simulation.comparison import Case, one
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RULES = ("leadtime", "leadtime-keda")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", RULES)
+def test_traffic_after_idle_time_costs_what_it_costs_without(rule: str) -> None:
+    """Half an hour of nothing, then as long 1 job/s by chance: 5 pods are busy on average."""
+    after = Case("step:0,1@1800", process="poisson", duration_s=3600.0, maximum=40)
+    without = replace(after, load="constant:1", duration_s=1800.0)
+
+    idle_first, at_once = one(after, rule, 5), one(without, rule, 5)
+
+    assert idle_first.pod_s < 1.35 * at_once.pod_s
+    assert idle_first.within(5.0) > 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", RULES)
+def test_a_flood_out_of_nothing_does_not_stay_at_the_limit(rule: str) -> None:
+    """From 0 to 20 jobs/s, where 100 pods are busy on average and 200 are allowed."""
+    result = one(Case("step:0,20@300", process="poisson", duration_s=1200.0, maximum=200), rule, 5, sample_s=5.0)
+
+    last = [
+        count or 0 for at_s, count in zip(result.samples.t_s, result.samples.wanted, strict=True) if 900 < at_s < 1190
+    ]
+    assert sum(last) / len(last) < 135
+    assert result.within(5.0) > 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", RULES)
+def test_bursts_each_quarter_of_an_hour_are_foreseen(rule: str) -> None:
+    """A minute of 2 jobs/s each 15 minutes; a pod for each job that is there comes when the burst is over."""
+    case = Case("burst:0,2,900,60", process="poisson", duration_s=9000.0, maximum=20)
+
+    result, reacting = one(case, rule, 5), one(case, "delayed-off", 5)
+
+    assert result.within(5.0) > 0.65
+    assert reacting.within(5.0) < 0.1
+    assert result.pod_s < 1.7 * reacting.pod_s
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", RULES)
+def test_one_job_a_minute_keeps_its_pod(rule: str, tmp_path: Path) -> None:
+    """A pod for ever costs as much as the time lasts."""
+    trace = tmp_path / "minutely.csv"
+    trace.write_text("arrival_s,service_s\n" + "".join(f"{5 + 60 * n},5\n" for n in range(60)))
+
+    result = one(Case(f"trace:{trace}", duration_s=3600.0, maximum=10), rule, 5)
+
+    assert result.within(5.0) > 0.85
+    assert result.pod_s < 1.2 * 3600
