@@ -11,7 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from workers.scaler.policy import Options
 from workers.settings import LogLevel, NotNegative, Positive, StreamSettings, check_certificate
 
-# Seconds from a decision to the order for pods, by SCALER_MODE: a tick of the HPA (its default), or a round of ours.
+# Seconds from a decision to the order for pods, by SCALER_MODE: half a tick of the HPA (its default), which is the mean
+# wait for the next one, or a round of ours.
 ACTUATION_S = {"keda": 7.5, "direct": 1.0}
 
 
@@ -59,8 +60,8 @@ class ScalerSettings(PolicySettings, StreamSettings):
     )
     actuation_s: NotNegative = Field(
         0.0,
-        description="how long a decision may wait until it is carried out; 0 is 15 s with KEDA, the HPA's tick "
-        "(--horizontal-pod-autoscaler-sync-period), and 1 s without",
+        description="how long a decision waits on average until it is carried out; 0 is 7.5 s with KEDA, half of the "
+        "HPA's tick (--horizontal-pod-autoscaler-sync-period), and 1 s without",
     )
     deployment: str = Field("workers", pattern=r"^[a-z0-9.-]{1,253}$", description="Deployment that is scaled")
     kubernetes_url: str = Field(

@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 
 # Width of the classes of rates that are merged, as a logarithm. Design: it saves time, and a rate changes by less than
 # what one pod more or less would mean.
-# Example: 1.00 and 1.03 jobs/s become one atom, 1.00 and 1.05 jobs/s may stay two.
+# Example: 1.00 and 1.03 jobs/s may become one atom, 1.00 and 1.11 jobs/s stay two.
 CLASS = 0.1
 # Probability below which something is not heard. Design: it saves time.
+# Example: a hypothesis of 0.00005 is kept, but makes no atom.
 UNHEARD = 1e-4
 
 
@@ -27,7 +28,7 @@ class Atom(NamedTuple):
 def merged(atoms: Iterable[Atom], width: float = CLASS) -> tuple[Atom, ...]:
     """Returns atoms whose weights sum up to 1, slowest first; those of one class are one, of their mean and variance.
 
-    Example: with a width of 0.04 the atoms (0.3, 1.00/s, 0.1/s) and (0.1, 1.02/s, 0.1/s) become (1, 1.005/s, 0.1/s).
+    Example: with a width of 0.1 the atoms (0.3, 1.00/s, 0.1/s) and (0.1, 1.02/s, 0.1/s) become (1, 1.005/s, 0.1/s).
     """
     classes: dict[int, list[float]] = {}
     for weight, rate, spread in atoms:

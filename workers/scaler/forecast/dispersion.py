@@ -27,7 +27,7 @@ BLOCK_JOBS, FEWEST_BLOCKS = 6.0, 8
 # Example: pairs of 1, 1, 1 and 3600 (nothing, then a flood) have a mean of (1 + 1 + 1 + 9) / 4 = 3, and not of 901.
 MOST_MEDIANS = 9.0
 # Before anything is known a Poisson process is assumed: it counts for so many pairs. Design.
-# Example: four pairs of 0 make (1 * 1 + 4 * 0) / 5 = 0.2.
+# Example: four pairs of 0 make (4 * 1 + 4 * 0) / 8 = 0.5.
 PRIOR_PAIRS = 4.0
 
 

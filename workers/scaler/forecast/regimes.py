@@ -20,15 +20,16 @@ from workers.scaler.forecast.lines import project
 
 # How readily regimes end: one of age r ends within the next t seconds with a probability of about
 # HAZARD * t / (r + lead). No duration is preferred. Judged by simulation: `--load step:0.2,0.5@600,0.2@1200`.
-# Example: lead 31 s: a regime of 269 s ends within the next second with a probability of 0.3 / 300 = 0.001.
+# Example: lead 31 s: a regime of 269 s ends within the next second with a probability of 0.1 / 300 = 0.0003.
 HAZARD = 0.1
 # Hypotheses that are kept: the most likely, and always the newest, which had no time to be right. Design: with 16 the
 # past is judged too coarsely.
 # Example: 18 beginnings of the last hour that are likely, and those of the last 6 bins.
 KEPT, NEWEST = 24, 6
 # What a new regime is thought to have seen: half a job, in the time that half a job takes at the expected rate, or at
-# LEAST_JOBS in a lead if that is more. A rate that is thought too high is soon corrected, one too low is not.
-# Example: an idle hour, lead 31 s: a new regime begins with half a job in 0.5 * 31 / 4 = 4 s.
+# LEAST_JOBS in a lead if that is more. A rate that is thought too high is soon corrected, one too low is not. Judged by
+# simulation: `--load burst:0,2,300,60` and `--load constant:0.005`.
+# Example: an idle hour, lead 31 s: a new regime begins with half a job in 0.5 * 31 / 2 = 8 s.
 PRIOR_JOBS = 0.5
 LEAST_JOBS = 2.0
 

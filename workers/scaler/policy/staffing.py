@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 # Judged by simulation: `--load burst:0.1,2,300,60`.
 # Example: a dispersion of 5 is reckoned with as 2.
 MOST_DISPERSION = 2.0
-# How far ahead a pod must not be needed for it to be let go, in start-up times: its own start, and half of one so that
-# it has saved something. Judged by simulation: `--load sine:1,0.8,1200`.
-# Example: start-up 30 s, actuation 1 s: an idle pod stays if it is worth its cost in 46 s.
+# How far ahead a pod must not be needed for it to be let go, in start-up times: its own start, and as long
+# again. Judged by simulation: `--load sine:1,0.8,1200`.
+# Example: start-up 30 s, actuation 1 s: an idle pod stays if it is worth its cost in 61 s.
 KEEP_STARTUPS = 2.0
 # How long what was needed is held, in start-up times: HOLD times the dispersion, which counts within HOLD_DISPERSION.
 # Judged by simulation: `--load constant:0.8`, `--load constant:0.1 --service 25 --process deterministic`.
