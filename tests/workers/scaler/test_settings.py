@@ -8,7 +8,7 @@ from workers.scaler.settings import ScalerSettings
 
 
 @pytest.mark.parametrize(
-    ("mode", "told_s", "expected_s"), [("keda", 0, 15), ("direct", 0, 1), ("keda", 2.5, 2.5), ("direct", 3, 3)]
+    ("mode", "told_s", "expected_s"), [("keda", 0, 7.5), ("direct", 0, 1), ("keda", 2.5, 2.5), ("direct", 3, 3)]
 )
 def test_actuation_is_that_of_the_mode_unless_it_is_told(
     mode: str, told_s: float, expected_s: float, monkeypatch: pytest.MonkeyPatch
