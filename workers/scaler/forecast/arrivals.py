@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from workers.scaler.forecast import dispersion, regimes
 from workers.scaler.forecast.atoms import UNHEARD, Atom, mean, merged
-from workers.scaler.forecast.recent import KEPT, QUARTERS, Recent
+from workers.scaler.forecast.curves import Curves
+from workers.scaler.forecast.recent import KEPT, QUARTERS, Recent, _again
+from workers.scaler.forecast.record import Record
 from workers.scaler.forecast.regimes import Hypothesis  # noqa: TC001 - pydantic reads it
 from workers.scaler.forecast.succession import Succession
 
@@ -47,6 +49,8 @@ class Arrivals:
     quarter_s: float = 0.0  # as long is the quarter-lead so far
     quarter_jobs: int = 0
     recent: Recent = field(default_factory=Recent)
+    curves: Curves | None = None
+    record: Record = field(default_factory=Record)
     dispersion: float = 1.0  # the index
 
     @classmethod
@@ -56,7 +60,7 @@ class Arrivals:
         Without that, one job in the first second would be a rate of 1 job/s.
         """
         since_s = now_s - quiet_s
-        return cls(now_s, arrived, regimes.begin(since_s, lead_s), Succession(since_s))
+        return cls(now_s, arrived, regimes.begin(since_s, lead_s), Succession(since_s), curves=Curves(since_s, since_s))
 
     @property
     def _bounded(self) -> float:
@@ -68,6 +72,7 @@ class Arrivals:
         passed_s, jobs = now_s - self.last_s, arrived - self.base - self.total
         after = replace(
             self,
+            curves=self.curves.observe(now_s, jobs, lead_s, max(self.dispersion, 0.005)),
             last_s=now_s,
             total=self.total + jobs,
             bin_s=self.bin_s + passed_s,
@@ -84,19 +89,23 @@ class Arrivals:
     def with_bin(self, lead_s: float) -> Arrivals:
         """Returns it with the bin that is over, and the next one empty."""
         bounded = self._bounded
-        hypotheses = regimes.observe(self.hypotheses, self.last_s, self.bin_s, self.bin_jobs, lead_s, bounded)
+        hypotheses = regimes.observe(self.hypotheses, self.last_s, self.bin_s, self.bin_jobs, lead_s, bounded, self.succession.next_level(self.last_s, self.total, lead_s))
         succession = self.succession.observe(hypotheses, self.last_s, self.total, lead_s, bounded)
         return replace(self, hypotheses=hypotheses, succession=succession, bin_s=0.0, bin_jobs=0)
 
     def with_quarter(self, lead_s: float) -> Arrivals:
         """Returns it with the quarter-lead that is over, and the next one empty."""
-        atoms, _ = self._regimes((1 - 0.5 / QUARTERS) * lead_s, lead_s)
+        ahead_s = (1 - 0.5 / QUARTERS) * lead_s
+        atoms, _ = self._regimes(ahead_s, lead_s)
+        curves = self.curves.atoms(ahead_s, lead_s, max(self.dispersion, 0.005))
         # What was not observed for long is as many quarter-leads as it lasted, with its jobs spread evenly.
         times, recent = min(KEPT, max(1, round(self.quarter_s * QUARTERS / lead_s))), self.recent
+        record = self.record
         for n in range(times):
             jobs = self.quarter_jobs * (n + 1) // times - self.quarter_jobs * n // times
             recent = recent.observe(jobs, self.quarter_s / times, atoms, self._bounded)
-        return replace(self, recent=recent, quarter_s=0.0, quarter_jobs=0, dispersion=dispersion.index(recent.counts))
+            record = record.observe(jobs, self.quarter_s / times, (curves, atoms, recent.atoms), self._bounded)
+        return replace(self, recent=recent, record=record, quarter_s=0.0, quarter_jobs=0, dispersion=dispersion.index(recent.counts))
 
     def _regimes(self, ahead_s: float, lead_s: float) -> tuple[list[Atom], float]:
         atoms = regimes.foretold(self.hypotheses, self.last_s, ahead_s, lead_s, self._bounded)
@@ -113,8 +122,10 @@ class Arrivals:
         if not self.total:
             return Forecast((Atom(1.0, 0.0, 0.0),), self.dispersion)
         atoms, change = self._regimes(ahead_s, lead_s)
-        share = self.recent.weight
-        mixed = [Atom((1 - share) * weight, rate, spread) for weight, rate, spread in atoms]
-        if share > UNHEARD:
-            mixed += [Atom(share * weight, rate, spread) for weight, rate, spread in self.recent.atoms]
-        return Forecast(merged(mixed), self.dispersion, (1 - share) * change)
+        curves = self.curves.atoms(ahead_s, lead_s, max(self.dispersion, 0.005))
+        mixed = []
+        weights = self.record.weights
+        for share, said in zip(weights, (curves, atoms, self.recent.atoms), strict=True):
+            if share > UNHEARD and said:
+                mixed += [Atom(share * weight, rate, spread) for weight, rate, spread in said]
+        return Forecast(merged(mixed), self.dispersion, weights[1] * change)

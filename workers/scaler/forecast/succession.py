@@ -39,7 +39,9 @@ LENGTH_SHARE, LENGTH_LEADS = 0.08, 0.06
 # What all that was never seen counts for, against a remembered regime that is quite alike: UNKNOWN at first, and less
 # the longer the present regime has lasted. Judged by simulation, as before.
 # Example: after 9 leads it is 0.7 * 10^-0.3 = 0.35.
-UNKNOWN, UNKNOWN_FADES = 0.7, 0.3
+import os
+BORN = float(os.environ.get('X_BORN','0.5'))
+UNKNOWN, UNKNOWN_FADES = float(os.environ.get("X_UNK","0.7")), 0.3
 
 
 class EndedRegime(NamedTuple):
@@ -80,6 +82,20 @@ class Succession:
             ended[-1] = ended[-1]._replace(next_level=level)
         ended.append(EndedRegime(level, length_s, next_level))
         return Succession(new.began_s, before, tuple(ended[-KEPT:]))
+
+    def next_level(self, now_s: float, total: int, lead_s: float) -> tuple[float, float]:
+        """How probable it is that what comes next came before, and its level."""
+        age_s, slack = max(now_s - self.began_s, 1.0), SLACK_JOBS / lead_s
+        level = (total - self.before) / age_s
+        known = first = 0.0
+        for back, one in enumerate(reversed(self.ended)):
+            apart = math.log((one.level + slack) / (level + slack)) / ALIKE
+            weight = math.exp(-apart * apart / 2) * 0.9 ** math.sqrt(back)
+            known += weight
+            first += weight * one.next_level
+        if known < 1e-6:
+            return 0.0, 0.0
+        return (BORN * known / (known + 1.0), first / known)
 
     def foretold(self, now_s: float, total: int, ahead_s: float, lead_s: float) -> tuple[float, list[Atom]]:
         """Returns the probability that the present regime lasts, and what comes in `ahead_s` if it does not."""
