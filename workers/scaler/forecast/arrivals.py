@@ -97,14 +97,14 @@ class Arrivals:
         """Returns it with the quarter-lead that is over, and the next one empty."""
         ahead_s = (1 - 0.5 / QUARTERS) * lead_s
         atoms, _ = self._regimes(ahead_s, lead_s)
-        curves = self.curves.atoms(ahead_s, lead_s, max(self.dispersion, 0.005))
+        curves = [[a] for _, a in self.curves.experts(ahead_s, lead_s, max(self.dispersion, 0.005))]
         # What was not observed for long is as many quarter-leads as it lasted, with its jobs spread evenly.
         times, recent = min(KEPT, max(1, round(self.quarter_s * QUARTERS / lead_s))), self.recent
         record = self.record
         for n in range(times):
             jobs = self.quarter_jobs * (n + 1) // times - self.quarter_jobs * n // times
             recent = recent.observe(jobs, self.quarter_s / times, atoms, self._bounded)
-            record = record.observe(jobs, self.quarter_s / times, (curves, atoms, recent.atoms), self._bounded)
+            record = record.observe(jobs, self.quarter_s / times, (*curves, atoms, recent.atoms), self._bounded)
         return replace(self, recent=recent, record=record, quarter_s=0.0, quarter_jobs=0, dispersion=dispersion.index(recent.counts))
 
     def _regimes(self, ahead_s: float, lead_s: float) -> tuple[list[Atom], float]:
@@ -122,10 +122,11 @@ class Arrivals:
         if not self.total:
             return Forecast((Atom(1.0, 0.0, 0.0),), self.dispersion)
         atoms, change = self._regimes(ahead_s, lead_s)
-        curves = self.curves.atoms(ahead_s, lead_s, max(self.dispersion, 0.005))
+        curves = self.curves.experts(ahead_s, lead_s, max(self.dispersion, 0.005))
         mixed = []
-        weights = self.record.weights
-        for share, said in zip(weights, (curves, atoms, self.recent.atoms), strict=True):
+        from workers.scaler.forecast.record import PRIOR
+        weights = self.record.weights([p for p, _ in curves] + [PRIOR[1], PRIOR[2]])
+        for share, said in zip(weights, ([*[[a] for _, a in curves], atoms, self.recent.atoms]), strict=True):
             if share > UNHEARD and said:
                 mixed += [Atom(share * weight, rate, spread) for weight, rate, spread in said]
-        return Forecast(merged(mixed), self.dispersion, weights[1] * change)
+        return Forecast(merged(mixed), self.dispersion, weights[-2] * change)

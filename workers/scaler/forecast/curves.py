@@ -28,7 +28,6 @@ class Curves:
     total: int = 0
     busy: int = 0
     sums: tuple[WindowSums, ...] = (WindowSums(),) * len(WINDOWS_S)
-    record: TrackRecord = field(default_factory=TrackRecord)
 
     def observe(self, now_s: float, jobs: int, lead_s: float, dispersion: float) -> Curves:
         passed_s = now_s - self.last_s
@@ -37,39 +36,28 @@ class Curves:
         sums = tuple(
             [one.observe(window_s, passed_s, jobs) for window_s, one in zip(WINDOWS_S, self.sums, strict=True)]
         )
-        seen_s, total = now_s - self.since_s, self.total + jobs
-        record = self.record
-        if total:
-            record = record.observe(now_s, total, lead_s, dispersion, fit_windows(seen_s, sums))
-        return replace(self, last_s=now_s, total=total, busy=self.busy + (jobs > 0), sums=sums, record=record)
+        total = self.total + jobs
+        return replace(self, last_s=now_s, total=total, busy=self.busy + (jobs > 0), sums=sums)
 
-    def atoms(self, ahead_s: float, lead_s: float, dispersion: float) -> list[Atom]:
+    def experts(self, ahead_s: float, lead_s: float, dispersion: float) -> list[tuple[float, Atom]]:
+        """prior log weight and what it says; two for each window"""
         seen_s = self.last_s - self.since_s
         if seen_s <= 0 or not self.total:
-            return [Atom(1.0, 0.0, 0.0)]
+            return [(0.0 if n == 0 else -1e9, Atom(1.0, 0.0, 0.0)) for n in range(2 * len(WINDOWS_S))]
         fits = fit_windows(seen_s, self.sums)
         rate = max(self.total / seen_s, *[fit.level for fit in fits if fit.window_s >= lead_s], 0.0)
         suited_s = max(math.sqrt(lead_s * dispersion / rate / 2) / WANDER, min(FEWEST_JOBS / rate, lead_s))
         best_s = math.sqrt(lead_s * suited_s)
-        believed = []
         known = 1 - 1 / self.busy
-        for n, fit in enumerate(fits):
-            prior = -FAR_OFF * math.log2(fit.window_s / best_s) ** 2
-            constant, line = self.record.scores[2 * n : 2 * n + 2]
-            believed.append((RECORD * constant + prior, fit.window_s, fit.constant))
-            if min(fit.window_s, seen_s) >= lead_s and (drawn := fit.line(ahead_s)).scale < math.inf:
-                believed.append((RECORD * line + prior - LINE, fit.window_s, drawn))
-        best = max(one[0] for one in believed)
-        weights = [math.exp(one[0] - best) for one in believed]
-        total = math.fsum(weights)
-        now = max(0.0, math.fsum(w * one[2].rate for w, one in zip(weights, believed, strict=True)) / total)
-        window_s = math.fsum(w * one[1] for w, one in zip(weights, believed, strict=True)) / total
         found = []
-        for w, (_, length_s, line) in zip(weights, believed, strict=True):
-            if w / total < 1e-4:
-                continue
-            then = known * max(0.0, line.rate + line.trend * ahead_s)
-            spread = known * math.sqrt(dispersion * now * line.scale + (_ROUNDING_JOBS / window_s) ** 2)
-            spread = math.hypot(spread, W * ahead_s / lead_s * then * math.sqrt(min(1.0, dispersion)))
-            found.append(Atom(w / total, then, spread))
+        for fit in fits:
+            prior = -FAR_OFF * math.log2(fit.window_s / best_s) ** 2
+            lines = [(prior, fit.constant)]
+            drawn = fit.line(ahead_s) if min(fit.window_s, seen_s) >= lead_s else None
+            lines.append((prior - LINE, drawn) if drawn and drawn.scale < math.inf else (-1e9, fit.constant))
+            for p, line in lines:
+                then = known * max(0.0, line.rate + line.trend * ahead_s)
+                level = known * max(fit.level, then)
+                spread = math.sqrt(dispersion * level * line.scale + (known * _ROUNDING_JOBS / fit.window_s) ** 2)
+                found.append((p, Atom(1.0, then, spread)))
         return found

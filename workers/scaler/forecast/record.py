@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FADE = float(os.environ.get("X_FADE", "0.01"))
-SHARE, MOST = float(os.environ.get("X_SHARE", "0.25")), float(os.environ.get("X_MOST", "3.0"))
+SHARE, MOST = float(os.environ.get("X_SHARE", "0.25")), float(os.environ.get("X_MOST", "6.0"))
+REC = float(os.environ.get('X_REC','1'))
 PRIOR = tuple(float(x) for x in os.environ.get("X_PRIOR", "0,0,-2").split(","))  # curves, regimes, recent
 _COARSE = 0.25
 QUARTERS = 4
@@ -21,13 +22,13 @@ QUARTERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    scores: tuple[float, ...] = PRIOR
+    scores: tuple[float, ...] = (0.0,) * 20
     pending: tuple[tuple[tuple[Atom, ...], ...], ...] = ()
 
-    @property
-    def weights(self) -> list[float]:
-        best = max(self.scores)
-        found = [math.exp(one - best) for one in self.scores]
+    def weights(self, priors: Sequence[float]) -> list[float]:
+        found = [REC * score + prior for score, prior in zip(self.scores, priors, strict=True)]
+        best = max(found)
+        found = [math.exp(one - best) for one in found]
         total = math.fsum(found)
         return [one / total for one in found]
 
@@ -38,11 +39,8 @@ class Record:
             pending = tuple(rest)
             said = [likelihood(one, jobs, length_s, dispersion) for one in first]
             best = max(said)
-            scores = tuple(
-                score + FADE * (prior - score) + SHARE * max(-MOST, one - best)
-                for score, prior, one in zip(scores, PRIOR, said, strict=True)
-            )
-        return Record(scores, (*pending, tuple(merged(one, _COARSE) if one else (Atom(1.0, 0.0, 0.0),) for one in experts)))
+            scores = tuple((1 - FADE) * score + SHARE * max(-MOST, one - best) for score, one in zip(scores, said, strict=True))
+        return Record(scores, (*pending, tuple(merged(one, _COARSE) if len(one) > 1 else tuple(one) if one else (Atom(1.0, 0.0, 0.0),) for one in experts)))
 
 
 def likelihood(atoms: Sequence[Atom], jobs: int, length_s: float, dispersion: float) -> float:

@@ -26,7 +26,7 @@ import os
 # Greatest dispersion in the price of late jobs: bursts beyond it are in the forecast's spread already.
 # Judged by simulation: `--load burst:0.1,2,300,60`.
 # Example: a dispersion of 5 is reckoned with as 2.
-MOST_DISPERSION = float(os.environ.get("X_MD","2.0"))
+MOST_DISPERSION = float(os.environ.get("X_MD","1.0"))
 # How far ahead a pod must not be needed for it to be let go, in start-up times: its own start, and as long
 # again. Judged by simulation: `--load sine:1,0.8,1200`.
 # Example: start-up 30 s, actuation 1 s: an idle pod stays if it is worth its cost in 61 s.
