@@ -1,17 +1,26 @@
-"""How fast jobs will come, learnt from nothing but their number: a mixture of regimes and of the recent past."""
+"""How fast jobs will come, learnt from nothing but their number: a mixture of experts.
+
+The experts are the fits of several windows (`curves.py`), the regimes and what followed on them (`regimes.py`,
+`succession.py`), and the recent past (`recent.py`). Each counts as much as it has been right (`track_record.py`).
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from workers.scaler.forecast import dispersion, regimes
 from workers.scaler.forecast.atoms import UNHEARD, Atom, mean, merged
-from workers.scaler.forecast.curves import Curves
-from workers.scaler.forecast.recent import KEPT, QUARTERS, Recent, _again
-from workers.scaler.forecast.record import Record
+from workers.scaler.forecast.curves import EXPERTS, Curves
+from workers.scaler.forecast.dispersion import Count
+from workers.scaler.forecast.recent import KEPT, recent
 from workers.scaler.forecast.regimes import Hypothesis  # noqa: TC001 - pydantic reads it
 from workers.scaler.forecast.succession import Succession
+from workers.scaler.forecast.track_record import QUARTERS, TrackRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Length of a bin, as a share of the lead, but at least LEAST_BIN_S. Design: half of it is how late a change is seen.
 # Example: lead 31 s, one observation a second: each of them is a bin.
@@ -20,6 +29,10 @@ BINS, LEAST_BIN_S = 40.0, 0.5
 # Judged by simulation: `--load ramping` and `--load burst:0.1,2,300,60`.
 # Example: a job of a clock counts for 1 / 0.3 = 3 of a Poisson process.
 DISPERSION = (0.3, 2.0)
+# Logarithms of the weights of the regimes and of the recent past at first. Judged by simulation:
+# `--load burst:0,2,300,60` and the trace of code completions.
+# Example: the recent past weighs exp(-2) = 0.14 of the regimes, which weigh as much as the best window.
+REGIMES, RECENT = 0.0, -2.0
 
 
 class Forecast(NamedTuple):
@@ -41,6 +54,7 @@ class Arrivals:
 
     last_s: float  # the last observation
     base: int  # jobs that had come before the first
+    curves: Curves
     hypotheses: tuple[Hypothesis, ...]
     succession: Succession
     total: int = 0  # jobs that have come since
@@ -48,9 +62,8 @@ class Arrivals:
     bin_jobs: int = 0
     quarter_s: float = 0.0  # as long is the quarter-lead so far
     quarter_jobs: int = 0
-    recent: Recent = field(default_factory=Recent)
-    curves: Curves | None = None
-    record: Record = field(default_factory=Record)
+    counts: tuple[Count, ...] = ()  # of the last quarter-leads, oldest first
+    record: TrackRecord = field(default_factory=lambda: TrackRecord.of(EXPERTS + 2))
     dispersion: float = 1.0  # the index
 
     @classmethod
@@ -60,7 +73,7 @@ class Arrivals:
         Without that, one job in the first second would be a rate of 1 job/s.
         """
         since_s = now_s - quiet_s
-        return cls(now_s, arrived, regimes.begin(since_s, lead_s), Succession(since_s), curves=Curves(since_s, since_s))
+        return cls(now_s, arrived, Curves(since_s, since_s), regimes.begin(since_s, lead_s), Succession(since_s))
 
     @property
     def _bounded(self) -> float:
@@ -72,8 +85,8 @@ class Arrivals:
         passed_s, jobs = now_s - self.last_s, arrived - self.base - self.total
         after = replace(
             self,
-            curves=self.curves.observe(now_s, jobs, lead_s, max(self.dispersion, 0.005)),
             last_s=now_s,
+            curves=self.curves.observe(now_s, jobs),
             total=self.total + jobs,
             bin_s=self.bin_s + passed_s,
             bin_jobs=self.bin_jobs + jobs,
@@ -88,26 +101,30 @@ class Arrivals:
 
     def with_bin(self, lead_s: float) -> Arrivals:
         """Returns it with the bin that is over, and the next one empty."""
-        bounded = self._bounded
-        hypotheses = regimes.observe(self.hypotheses, self.last_s, self.bin_s, self.bin_jobs, lead_s, bounded, self.succession.next_level(self.last_s, self.total, lead_s))
+        bounded, following = self._bounded, self.succession.following(self.last_s, self.total, lead_s)
+        hypotheses = regimes.observe(
+            self.hypotheses, self.last_s, self.bin_s, self.bin_jobs, lead_s, bounded, following
+        )  # fmt: skip
         succession = self.succession.observe(hypotheses, self.last_s, self.total, lead_s, bounded)
         return replace(self, hypotheses=hypotheses, succession=succession, bin_s=0.0, bin_jobs=0)
 
     def with_quarter(self, lead_s: float) -> Arrivals:
         """Returns it with the quarter-lead that is over, and the next one empty."""
         ahead_s = (1 - 0.5 / QUARTERS) * lead_s
-        atoms, _ = self._regimes(ahead_s, lead_s)
-        curves = [[a] for _, a in self.curves.experts(ahead_s, lead_s, max(self.dispersion, 0.005))]
+        advice, (atoms, _) = self.curves.advice(ahead_s, lead_s, self.dispersion), self._regimes(ahead_s, lead_s)
+        windows = [(one.atom,) for one in advice]
         # What was not observed for long is as many quarter-leads as it lasted, with its jobs spread evenly.
-        times, recent = min(KEPT, max(1, round(self.quarter_s * QUARTERS / lead_s))), self.recent
-        record = self.record
+        times, counts, record = min(KEPT, max(1, round(self.quarter_s * QUARTERS / lead_s))), self.counts, self.record
+        length_s = self.quarter_s / times
         for n in range(times):
             jobs = self.quarter_jobs * (n + 1) // times - self.quarter_jobs * n // times
-            recent = recent.observe(jobs, self.quarter_s / times, atoms, self._bounded)
-            record = record.observe(jobs, self.quarter_s / times, (*curves, atoms, recent.atoms), self._bounded)
-        return replace(self, recent=recent, record=record, quarter_s=0.0, quarter_jobs=0, dispersion=dispersion.index(recent.counts))
+            counts = (*counts, Count(jobs, length_s))[-KEPT:]
+            record = record.observe(jobs, length_s, (*windows, atoms, recent(counts)), self._bounded)
+        index = dispersion.index(counts)
+        return replace(self, counts=counts, record=record, dispersion=index, quarter_s=0.0, quarter_jobs=0)
 
     def _regimes(self, ahead_s: float, lead_s: float) -> tuple[list[Atom], float]:
+        """Returns what they foretell, and the probability of a change that is foreseen."""
         atoms = regimes.foretold(self.hypotheses, self.last_s, ahead_s, lead_s, self._bounded)
         lasts, following = self.succession.foretold(self.last_s, self.total, ahead_s, lead_s)
         return [Atom(lasts * weight, rate, spread) for weight, rate, spread in atoms] + following, 1 - lasts
@@ -121,12 +138,18 @@ class Arrivals:
         """Returns what is to be expected in `ahead_s` seconds."""
         if not self.total:
             return Forecast((Atom(1.0, 0.0, 0.0),), self.dispersion)
-        atoms, change = self._regimes(ahead_s, lead_s)
-        curves = self.curves.experts(ahead_s, lead_s, max(self.dispersion, 0.005))
-        mixed = []
-        from workers.scaler.forecast.record import PRIOR
-        weights = self.record.weights([p for p, _ in curves] + [PRIOR[1], PRIOR[2]])
-        for share, said in zip(weights, ([*[[a] for _, a in curves], atoms, self.recent.atoms]), strict=True):
-            if share > UNHEARD and said:
-                mixed += [Atom(share * weight, rate, spread) for weight, rate, spread in said]
-        return Forecast(merged(mixed), self.dispersion, weights[-2] * change)
+        advice, (atoms, change) = self.curves.advice(ahead_s, lead_s, self.dispersion), self._regimes(ahead_s, lead_s)
+        said: list[Sequence[Atom]] = [[one.atom] for one in advice]
+        priors = [one.prior for one in advice]
+        said.append(atoms)
+        priors.append(REGIMES)
+        said.append(recent(self.counts) or [Atom(1.0, 0.0, 0.0)])
+        priors.append(RECENT if self.counts else -math.inf)
+        shares = self.record.weights(priors)
+        mixed = [
+            Atom(share * weight, rate, spread)
+            for share, atoms in zip(shares, said, strict=True)
+            if share > UNHEARD
+            for weight, rate, spread in atoms
+        ]
+        return Forecast(merged(mixed), self.dispersion, shares[EXPERTS] * change)

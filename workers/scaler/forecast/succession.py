@@ -14,9 +14,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from workers.scaler.forecast.atoms import Atom
+from workers.scaler.forecast.atoms import UNHEARD, Atom
+from workers.scaler.forecast.regimes import Remembered
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from workers.scaler.forecast.regimes import Hypothesis
 
 # Number of regimes that are remembered, the last ones. Judged by simulation: `--load burst:0,2,300,60`.
@@ -36,12 +39,24 @@ SLACK_JOBS = 0.1
 # Judged by simulation: `--load burst:0,2,300,60`.
 # Example: lead 31 s: 300 s are repeated to 300 * 0.08 + 31 * 0.06 = 26 s.
 LENGTH_SHARE, LENGTH_LEADS = 0.08, 0.06
+# What a remembered regime counts for fades by this share, with the root of how many ended after it. Judged by
+# simulation, as before.
+# Example: the last one counts 1, the tenth before it 0.9^sqrt(10) = 0.72.
+FADES = 0.9
 # What all that was never seen counts for, against a remembered regime that is quite alike: UNKNOWN at first, and less
 # the longer the present regime has lasted. Judged by simulation, as before.
 # Example: after 9 leads it is 0.7 * 10^-0.3 = 0.35.
-import os
-BORN = float(os.environ.get('X_BORN','0.5'))
-UNKNOWN, UNKNOWN_FADES = float(os.environ.get("X_UNK","0.7")), 0.3
+UNKNOWN, UNKNOWN_FADES = 0.7, 0.3
+# How probable it is at most that the next regime is one that is remembered. Judged by simulation, as before.
+# Example: 5 regimes like the present one are remembered: 0.5 * 5 / (5 + 1) = 0.42.
+BORN = 0.5
+
+# Seconds. A regime is taken to be at least this old, to avoid dividing by zero. Design.
+# Example: one that has just begun has a rate of so many jobs in a second.
+_LEAST_AGE_S = 1.0
+# Probability below which an end is not thought of. Design: it saves time.
+# Example: an idle time that is 5 deviations too short for the next burst does not mention it.
+_UNLIKELY = 1e-6
 
 
 class EndedRegime(NamedTuple):
@@ -83,36 +98,39 @@ class Succession:
         ended.append(EndedRegime(level, length_s, next_level))
         return Succession(new.began_s, before, tuple(ended[-KEPT:]))
 
-    def next_level(self, now_s: float, total: int, lead_s: float) -> tuple[float, float]:
-        """How probable it is that what comes next came before, and its level."""
-        age_s, slack = max(now_s - self.began_s, 1.0), SLACK_JOBS / lead_s
-        level = (total - self.before) / age_s
-        known = first = 0.0
-        for back, one in enumerate(reversed(self.ended)):
-            apart = math.log((one.level + slack) / (level + slack)) / ALIKE
-            weight = math.exp(-apart * apart / 2) * 0.9 ** math.sqrt(back)
+    def following(self, now_s: float, total: int, lead_s: float) -> Remembered:
+        """Returns what came next after regimes like the present one."""
+        known = levels = 0.0
+        for weight, one in self._alike(self._level(now_s, total), lead_s):
             known += weight
-            first += weight * one.next_level
-        if known < 1e-6:
-            return 0.0, 0.0
-        return (BORN * known / (known + 1.0), first / known)
+            levels += weight * one.next_level
+        if known < UNHEARD:
+            return Remembered(0.0, 0.0)
+        return Remembered(BORN * known / (known + 1), levels / known)
 
     def foretold(self, now_s: float, total: int, ahead_s: float, lead_s: float) -> tuple[float, list[Atom]]:
         """Returns the probability that the present regime lasts, and what comes in `ahead_s` if it does not."""
-        age_s, slack = max(now_s - self.began_s, 1.0), SLACK_JOBS / lead_s
-        level = (total - self.before) / age_s
+        age_s = max(now_s - self.began_s, _LEAST_AGE_S)
         lasting = UNKNOWN * (1 + age_s / lead_s) ** -UNKNOWN_FADES
         over: list[Atom] = []
-        for back, one in enumerate(reversed(self.ended)):
-            apart = math.log((one.level + slack) / (level + slack)) / ALIKE
-            weight = math.exp(-apart * apart / 2) * 0.9 ** math.sqrt(back)
+        for weight, one in self._alike(self._level(now_s, total), lead_s):
             deviation_s = LENGTH_SHARE * one.length_s + LENGTH_LEADS * lead_s
             now, then = ((after_s - one.length_s) / deviation_s for after_s in (age_s, age_s + ahead_s))
             lasting += weight * _longer(then)
-            if (ends := weight * (_longer(now) - _longer(then))) > 1e-6:
+            if (ends := weight * (_longer(now) - _longer(then))) > _UNLIKELY:
                 over.append(Atom(ends, one.next_level, LENGTH_SHARE * one.next_level))
         total_weight = lasting + math.fsum(atom.weight for atom in over)
         return lasting / total_weight, [Atom(weight / total_weight, rate, spread) for weight, rate, spread in over]
+
+    def _level(self, now_s: float, total: int) -> float:
+        return (total - self.before) / max(now_s - self.began_s, _LEAST_AGE_S)
+
+    def _alike(self, level: float, lead_s: float) -> Iterator[tuple[float, EndedRegime]]:
+        """Yields what is remembered, the last first, each with how much it counts for a regime of that level."""
+        slack = SLACK_JOBS / lead_s
+        for back, one in enumerate(reversed(self.ended)):
+            apart = math.log((one.level + slack) / (level + slack)) / ALIKE
+            yield math.exp(-apart * apart / 2) * FADES ** math.sqrt(back), one
 
 
 def _differ(level: float, other: float, slack: float) -> bool:

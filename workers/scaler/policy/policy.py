@@ -59,10 +59,7 @@ def _expected(
         return Forecast((Atom(1.0, rate_in(ahead_s), 0.0),), learnt.arrivals.dispersion)
 
     rate = learnt.arrivals.rate if rate_in is None else rate_in(0.0)
-    import os
-    mid = float(os.environ.get('X_MID', '0'))
-    more_in_s = mid * situation.startup_s + options.actuation_s
-    return Expected(rate, forecast(lead_s), forecast(paid_in_s), paid_in_s, forecast(more_in_s) if mid else None, more_in_s)
+    return Expected(rate, forecast(lead_s), forecast(paid_in_s), paid_in_s)
 
 
 def _keep(order: int, strategy: Strategy, situation: Situation, learnt: State) -> tuple[int, SlidingMaximum]:

@@ -22,21 +22,19 @@ if TYPE_CHECKING:
     from workers.scaler.forecast.arrivals import Forecast
     from workers.scaler.policy.lateness import Service
 
-import os
-# Greatest dispersion in the price of late jobs: bursts beyond it are in the forecast's spread already.
-# Judged by simulation: `--load burst:0.1,2,300,60`.
-# Example: a dispersion of 5 is reckoned with as 2.
-MOST_DISPERSION = float(os.environ.get("X_MD","1.0"))
+# Greatest dispersion in the price of late jobs: bursts beyond a Poisson process are in the forecast's spread already.
+# Judged by simulation: `--load burst:0.1,2,300,60` and `--load ramping --process poisson`.
+# Example: a dispersion of 5 is reckoned with as 1.
+MOST_DISPERSION = 1.0
 # How far ahead a pod must not be needed for it to be let go, in start-up times: its own start, and as long
 # again. Judged by simulation: `--load sine:1,0.8,1200`.
 # Example: start-up 30 s, actuation 1 s: an idle pod stays if it is worth its cost in 61 s.
-import os
-KEEP_STARTUPS = float(os.environ.get('X_KEEP','2.0'))
+KEEP_STARTUPS = 2.0
 # How long what was needed is held, in start-up times: HOLD times the dispersion, which counts within HOLD_DISPERSION.
 # Judged by simulation: `--load constant:0.8`, `--load constant:0.1 --service 25 --process deterministic`.
 # Example: start-up 30 s: 12 s for a Poisson process, 1.4 s for a clock. One job each 10 s that takes 25 s needs 2.5
 # pods: without a hold the third would be ordered and let go with every job.
-HOLD, HOLD_DISPERSION = float(os.environ.get('X_HOLD','0.4')), (0.12, 1.0)
+HOLD, HOLD_DISPERSION = 0.4, (0.12, 1.0)
 # Numbers of replicas are tried one by one up to this, then in steps of 1/STEPS of themselves. Design: to save time.
 # Example: 50, 51, 52, ... 100, 102, 104, ... 10,000, 10,200.
 STEPS = 50

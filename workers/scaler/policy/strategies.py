@@ -38,8 +38,6 @@ class Expected(NamedTuple):
     ready: Forecast
     paid: Forecast
     paid_in_s: float
-    more: Forecast | None = None
-    more_in_s: float = 0.0
 
 
 class Strategy(Protocol):
@@ -110,8 +108,6 @@ class Predictive:
         """The cheapest number when another start would have paid, and at least those that run something."""
         now = self._now
         worth = self._staffing.cheapest(self._expected.paid, self._expected.paid_in_s, now.outstanding, now.startup_s)
-        if self._expected.more is not None:
-            worth = max(worth, self._staffing.cheapest(self._expected.more, self._expected.more_in_s, now.outstanding, now.startup_s))
         # The jobs that are there now have to be begun in time, too.
         present = now.outstanding / (self._service.slots * (1 + BACKLOG_SHARE * now.wait_s / now.service_s))
         return max(worth, math.ceil(present - 1e-9))
