@@ -15,12 +15,14 @@ from starlette.routing import Route
 from gateway import health, jobs
 from gateway.context import Context
 from gateway.http.api_keys import ApiKeys
-from gateway.http.budget import ByteBudget
+from gateway.http.connection.budget import ByteBudget
+from gateway.http.cors import Cors
 from gateway.http.errors import error_response
 from gateway.http.request import HttpRequest
-from gateway.http.routing import HotPath, MeasuredEndpoint, PortSwitch, SingleSlashes
+from gateway.http.routing import HotPath, MeasuredEndpoint, PortSwitch, SingleSlashes, SubPath
 from gateway.metrics import GatewayMetrics
 from gateway.openapi import describe
+from gateway.results import LargeResults
 from gateway.waiting import Waiters
 from workers.stream import Stream, end, until_available
 
@@ -50,7 +52,18 @@ def create_context(settings: GatewaySettings) -> Context:
     waiters = Waiters(stream, settings.max_waiters)
     budget = ByteBudget(settings.max_buffered_bytes)
     functions = settings.push_function_set()
-    return Context(settings, stream, api_keys, waiters, GatewayMetrics(budget), budget, describe(settings), functions)
+    return Context(
+        settings,
+        stream,
+        api_keys,
+        waiters,
+        LargeResults(stream, budget),
+        GatewayMetrics(budget),
+        budget,
+        describe(settings),
+        functions,
+        status_path=f"{settings.root_path}/status/",
+    )
 
 
 def create_app(context: Context, on_side_task_end: Callable[[asyncio.Task[None]], None]) -> ASGIApp:
@@ -110,7 +123,11 @@ def create_app(context: Context, on_side_task_end: Callable[[asyncio.Task[None]]
     )
     app.router.redirect_slashes = False
     app.router.default = SingleSlashes(app.router)
-    api = HotPath(app, "POST", "/push", push.endpoint)
+    api: ASGIApp = HotPath(app, "POST", "/push", push.endpoint)
+    if root_path := context.settings.root_path:
+        api = SubPath(api, root_path)
+    if origins := context.settings.cors_origin_list():
+        api = Cors(api, origins, context.metrics.turned_away)
     if not metrics_port:
         return api
     return PortSwitch(api, metrics_port, Starlette(routes=[metrics], exception_handlers=errors))

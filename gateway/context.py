@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gateway.http.api_keys import ApiKeys
-    from gateway.http.budget import ByteBudget
+    from gateway.http.connection.budget import ByteBudget
     from gateway.metrics import GatewayMetrics
+    from gateway.results import LargeResults
     from gateway.settings import GatewaySettings
     from gateway.waiting import Waiters
     from workers.stream import Stream
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Context:
     """Every endpoint's first argument; there is one per process. `openapi` is the document of /openapi.json,
-    `functions` are those that may be pushed."""
+    `functions` are those that may be pushed, and `status_path` followed by a job's id is its `Location`."""
 
     settings: GatewaySettings
     stream: Stream
     api_keys: ApiKeys
     waiters: Waiters
+    results: LargeResults
     metrics: GatewayMetrics
     budget: ByteBudget
     openapi: dict[str, Any]
     functions: frozenset[str]
+    status_path: str

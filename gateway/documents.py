@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from gateway.members import names_among
 from workers.wire.decode import loads
 from workers.wire.encode import encode_exactly
 from workers.wire.limits import NotJson
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 # Where the service's members are if the model returned one of the same name; with more underscores if it has this too.
 JOB_MEMBER = "_job"
 
+# Larger results are not read: this release and the ones before have written nothing but JSON of that size.
+LARGE_RESULT_BYTES = 1_048_576
+_EMPTY = re.compile(rb"\{[ \t\r\n]*\}")
+_OWN_MEMBERS = "id|status|attempts|queued|started|finished|error|ahead|latency|input|warnings|_+job"
 _UNREADABLE = b'{"warnings":[{"pointer":"/output","detail":"the stored result is no JSON, and is shown as a text"}]}'
 
 
@@ -36,7 +42,7 @@ def status_document(view: JobView) -> dict[str, Any]:
     }
 
 
-def data_document(view: JobView) -> orjson.Fragment | None:
+def data_document(view: JobView) -> bytes | None:
     """What `predict` returned, with `id`, `latency` (seconds from push to finish), `input` and perhaps `warnings`.
 
     None if the job has no result. The result's own bytes are in it: no number is written anew.
@@ -44,31 +50,49 @@ def data_document(view: JobView) -> orjson.Fragment | None:
     return None if view.result is None else _beside_result(view, view.result, {"id": view.id})
 
 
-def pushed_document(view: JobView) -> dict[str, Any] | orjson.Fragment:
+def pushed_document(view: JobView) -> dict[str, Any] | bytes:
     """The answer to a push that waited: the status document, with the data document's members if there is a result."""
     status = status_document(view)
     return status if view.result is None else _beside_result(view, view.result, status)
 
 
-def _beside_result(view: JobView, result: bytes, service: dict[str, Any]) -> orjson.Fragment:
+def _beside_result(view: JobView, result: bytes, service: dict[str, Any]) -> bytes:
     """The result's members, or `output` for one that is no object, and beside them the service's."""
     notes = view.notes
+    own: bytes | memoryview
     try:
-        value = loads(result)
+        names = _member_names(result)
     except NotJson:  # nothing that this release writes
-        value, result, notes = None, orjson.dumps(result.decode(errors="replace")), _UNREADABLE
-    is_object = isinstance(value, dict)
-    names: Set[str] = value.keys() if is_object else {"output"}
-    members = [result.strip()[1:-1].strip() if is_object else b'"output":' + result]
+        names, result, notes = None, orjson.dumps(result.decode(errors="replace")), _UNREADABLE
+    if names is None:
+        names, head, own = {"output"}, b'{"output":', result
+    else:
+        text = result.strip()
+        head, own = b"{", b"" if _EMPTY.fullmatch(text) else memoryview(text)[1:-1]
     service = service | {"latency": ((view.finished_ms or view.queued_ms) - view.queued_ms) / 1000}
     if "input" not in names and b'"input":' not in notes:
         service["input"] = None
     if names.isdisjoint(service) and names.isdisjoint(("warnings", JOB_MEMBER)):
-        members.append(notes[1:-1])
+        more = notes[1:-1]
     else:
-        service = _apart(service, loads(notes) if notes else {}, names)
-    members.append(orjson.dumps(service)[1:-1])
-    return orjson.Fragment(b"{%b}" % b",".join(filter(None, members)))
+        service, more = _apart(service, loads(notes) if notes else {}, names), b""
+    # Joined once, as a result may be large.
+    comma, ours = b",", orjson.dumps(service)[1:-1]
+    return b"".join((head, own, own and comma, more, more and comma, ours, b"}"))
+
+
+def _member_names(result: bytes) -> Set[str] | None:
+    """Names that the result's members have, of a large one only those that are also ours. None if it is no object.
+
+    Raises NotJson for a small result that is none.
+    """
+    if len(result) > LARGE_RESULT_BYTES:
+        if not result.lstrip().startswith(b"{"):
+            return None
+        if (names := names_among(_OWN_MEMBERS, result)) is not None:
+            return names
+    value = loads(result)
+    return value.keys() if isinstance(value, dict) else None
 
 
 def _apart(service: dict[str, Any], noted: dict[str, Any], taken: Set[str]) -> dict[str, Any]:

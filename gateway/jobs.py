@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import orjson
 
-from gateway.documents import data_document, pushed_document, status_document
+from gateway.documents import LARGE_RESULT_BYTES, data_document, pushed_document, status_document
 from gateway.http.body import read_args, read_call
 from gateway.http.errors import Problem, unavailable
 from gateway.http.idempotency import read_key
@@ -18,12 +19,16 @@ from gateway.waiting import read_wait
 from workers.stream import DEFAULT_FUNCTION, JobView, NewJob, Status, is_unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.responses import Response
 
     from gateway.context import Context
     from gateway.http.request import HttpRequest
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _ID = re.compile("[A-Za-z0-9_.:-]{1,128}")
 _MOST_SHOWN_CHARS = 100
@@ -70,19 +75,21 @@ async def _answer(
     context: Context, request: HttpRequest, job: NewJob, wait_s: float, headers: dict[str, str]
 ) -> Response:
     if not wait_s:
-        return _accepted(await _accept(context, request, job), headers)
+        return _accepted(context, await _accept(context, request, job), headers)
     with context.waiters.place() as waiter:
         job_id = await _accept(context, request, job)
         try:
             view = await context.waiters.view(waiter, request, job_id, wait_s, with_result=True)
+            view = view and await context.results.completed(request, view)
         except Exception as error:
-            if not is_unavailable(error):
+            if not (is_unavailable(error) or isinstance(error, Problem)):
                 raise
             # The job is accepted all the same, and the client must learn its id.
             view = None
     if view is None:
-        return _accepted(job_id, headers)
-    return JsonResponse(pushed_document(view), 200 if view.status.ended else 202, _with_location(headers, job_id))
+        return _accepted(context, job_id, headers)
+    headers = _with_location(context, job_id, headers)
+    return JsonResponse(await _made(pushed_document, view), 200 if view.status.ended else 202, headers)
 
 
 async def _accept(context: Context, request: HttpRequest, job: NewJob) -> str:
@@ -103,12 +110,12 @@ def _log(request: HttpRequest, job_id: str, done: str) -> None:
         logger.info("request %s: job %s %s", request.id.decode(), job_id, done)
 
 
-def _accepted(job_id: str, headers: dict[str, str]) -> Response:
-    return JsonResponse({"id": job_id}, 202, _with_location(headers, job_id))
+def _accepted(context: Context, job_id: str, headers: dict[str, str]) -> Response:
+    return JsonResponse({"id": job_id}, 202, _with_location(context, job_id, headers))
 
 
-def _with_location(headers: dict[str, str], job_id: str) -> dict[str, str]:
-    return {**headers, "Location": f"/status/{job_id}"}
+def _with_location(context: Context, job_id: str, headers: dict[str, str]) -> dict[str, str]:
+    return {**headers, "Location": context.status_path + job_id}
 
 
 async def _own(
@@ -116,7 +123,9 @@ async def _own(
 ) -> JobView:
     """The job that the path names. Raises Problem 404 if there is none, or if it is another owner's."""
     job_id = request.job_id
-    view = await context.stream.view(job_id, with_result) if _ID.fullmatch(job_id) else None
+    view: JobView | None = None
+    if _ID.fullmatch(job_id):
+        view = await (context.stream.view_small(job_id) if with_result else context.stream.view(job_id))
     if view is None or view.owner != owner:
         raise Problem(404, missing)
     return view
@@ -135,6 +144,8 @@ async def _own_ended(
     if view and wait_s and not view.status.ended:
         with context.waiters.place() as waiter:
             view = await context.waiters.view(waiter, request, view.id, wait_s, with_result)
+    if view is not None:
+        view = await context.results.completed(request, view)
     if view is None:
         raise Problem(404, missing)
     return view, headers
@@ -149,10 +160,17 @@ async def status(context: Context, request: HttpRequest) -> Response:
 async def data(context: Context, request: HttpRequest) -> Response:
     """GET /data/{id}: the data document."""
     view, headers = await _own_ended(context, request, _NO_RESULT, with_result=True)
-    document = data_document(view)
+    document = await _made(data_document, view)
     if document is None:
         raise Problem(404, _NO_RESULT, headers, id=view.id, job_status=view.status, error=view.error)
     return JsonResponse(document, headers=headers)
+
+
+async def _made(make: Callable[[JobView], T], view: JobView) -> T:
+    """The document of a job. One with a large result is made in a thread, as it may take a second."""
+    if view.result is None or len(view.result) <= LARGE_RESULT_BYTES:
+        return make(view)
+    return await asyncio.to_thread(make, view)
 
 
 async def cancel(context: Context, request: HttpRequest) -> Response:
@@ -174,7 +192,7 @@ async def retry(context: Context, request: HttpRequest) -> Response:
     match outcome:
         case "retried":
             _log(request, view.id, outcome)
-            return JsonResponse({"id": view.id, "status": Status.QUEUED}, 202, _with_location({}, view.id))
+            return JsonResponse({"id": view.id, "status": Status.QUEUED}, 202, _with_location(context, view.id, {}))
         case "missing":
             raise Problem(404, _NO_JOB)
         case "gone":

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 _TIME = {"type": ["string", "null"], "format": "date-time"}
-_STATUS = {"type": "string", "enum": [status.value for status in Status]}
+_STATUS = {"$ref": "#/components/schemas/Status"}
 _ID = {"type": "string", "description": "32 hexadecimal digits, 128 random bits", "example": "0" * 32}
 
 
@@ -56,16 +56,18 @@ _MORE_DATA_PROPERTIES: Document = {
     "warnings": {
         "type": "array",
         "maxItems": MAX_WARNINGS + 1,
-        "items": _object(
-            {
-                "pointer": {"type": "string", "description": "JSON pointer (RFC 6901) into what the model returned"},
-                "detail": {"type": "string", "description": "what was changed, such as NaN became null"},
-            }
-        ),
+        "items": {"$ref": "#/components/schemas/ResultWarning"},
     },
 }
 _SCHEMAS: Document = {
+    "Status": {"type": "string", "enum": [status.value for status in Status]},
     "JobError": _ERROR,
+    "ResultWarning": _object(
+        {
+            "pointer": {"type": "string", "description": "JSON pointer (RFC 6901) into what the model returned"},
+            "detail": {"type": "string", "description": "what was changed, such as NaN became null"},
+        }
+    ),
     "Pushed": _object({"id": _ID}, additionalProperties=False, description="accepted"),
     "Job": _object(_STATUS_PROPERTIES, additionalProperties=False),
     "FinishedJob": _object(
@@ -136,7 +138,8 @@ def _problem(description: str, headers: Document | None = None) -> Document:
 
 
 _AWAY = {"503": _problem("the job stream can't be reached or takes no more now", _RETRY_AFTER)}
-_BAD_WAIT = {"400": _problem("a bad wait")}
+_BAD_QUERY = "a query parameter that is unknown or given twice"
+_BAD_WAIT = {"400": _problem(f"a bad wait, or {_BAD_QUERY}")}
 
 
 def _parameters(most_s: float) -> tuple[Document, Document]:
@@ -172,7 +175,12 @@ def _push(settings: GatewaySettings) -> Document:
                 "name": "Idempotency-Key",
                 "in": "header",
                 "description": "the same key and input stand for the same job",
-                "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS, "pattern": "^[!-~]+$"},
+                "schema": {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": MAX_KEY_CHARS,
+                    "pattern": "^[!-~]([ -~]*[!-~])?$",
+                },
             },
         ],
         "requestBody": {
@@ -182,10 +190,10 @@ def _push(settings: GatewaySettings) -> Document:
             "content": {"application/json": {"schema": {"not": {"const": ""}}}},
         },
         "responses": {
-            # In this order: a generated client takes the first that has all that it needs.
+            # In this order, as in the result's: a generated client takes the first that has all that it needs.
             "200": _answer(
                 "the job has ended within the wait",
-                {"anyOf": [_ref("FinishedJob"), _ref("Job"), _ref("ResultApart")]},
+                {"anyOf": [_ref("ResultApart"), _ref("FinishedJob"), _ref("Job")]},
                 {**_LOCATION, **_APPLIED},
             ),
             "202": _answer(
@@ -193,12 +201,13 @@ def _push(settings: GatewaySettings) -> Document:
                 {"anyOf": [_ref("Job"), _ref("Pushed")]},
                 {**_LOCATION, **_APPLIED},
             ),
-            "400": _problem("no input, two inputs, no JSON, a bad wait, or a bad Idempotency-Key"),
+            "400": _problem(f"no input, two inputs, no JSON, a bad wait or Idempotency-Key, or {_BAD_QUERY}"),
             "408": _problem("the body took too long"),
             "413": _problem("the input is too large"),
             "415": _problem("the body is not JSON by its content type"),
             "404": _problem("PUSH_FUNCTIONS does not name the model's function"),
             "422": _problem("the Idempotency-Key was used with another input"),
+            "431": _problem("the head is too large: an input in the query may be better sent as a body"),
             **_AWAY,
         },
     }
@@ -210,7 +219,7 @@ def _push(settings: GatewaySettings) -> Document:
 def _push_function(settings: GatewaySettings, push: Document) -> Document:
     """As a push, but for the function in the path, and with arguments for an input."""
     arguments: Document = {
-        "args": {"type": "array", "description": "positional arguments"},
+        "args": {"type": "array", "items": {}, "description": "positional arguments"},
         "kwargs": {"type": "object", "description": "arguments by name"},
     }
     return {
@@ -251,7 +260,7 @@ def _job_paths() -> Document:
                 "operationId": "data",
                 "summary": "A job's result",
                 "responses": {
-                    "200": _answer("the result", {"anyOf": [_ref("Result"), _ref("ResultApart")]}, _APPLIED),
+                    "200": _answer("the result", {"anyOf": [_ref("ResultApart"), _ref("Result")]}, _APPLIED),
                     **_BAD_WAIT, **result_missing, **_AWAY,
                 },
             }
@@ -304,7 +313,10 @@ def _machine_paths(settings: GatewaySettings) -> Document:
 
 
 def describe(settings: GatewaySettings) -> Document:
-    """The document. With API keys configured, it asks for them; its bounds are those of `settings`."""
+    """The document. With API keys configured, it asks for them; its bounds are those of `settings`.
+
+    `servers` is a path alone: a client takes scheme and host from where it got the document.
+    """
     push = _push(settings)
     machines = _machine_paths(settings)
     jobs = {"/push": {"post": push}, "/push/{function}": {"post": _push_function(settings, push)}, **_job_paths()}
@@ -317,6 +329,11 @@ def describe(settings: GatewaySettings) -> Document:
                 operation["parameters"].append({"name": "id", "in": "path", "required": True, "schema": _ID})
             if path not in ("/cancel/{id}", "/retry/{id}"):
                 operation["parameters"] += wait
+    for item in machines.values():
+        for operation in item.values():
+            operation["tags"] = ["machines"]
+    for operation in (operation for item in (*jobs.values(), *machines.values()) for operation in item.values()):
+        operation["responses"].setdefault("400", _problem(_BAD_QUERY))
     locked = [*jobs.values(), *(machines[path] for path in ("/metrics", "/openapi.json") if path in machines)]
     for operation in (operation for item in locked if settings.api_key_list() for operation in item.values()):
         operation["security"] = [{"key": []}]
@@ -331,6 +348,7 @@ def describe(settings: GatewaySettings) -> Document:
             "version": __version__,
             "description": "Push an input, get an id, ask for its status, fetch its result. Errors: RFC 9457.",
         },
+        **({"servers": [{"url": settings.root_path}]} if settings.root_path else {}),
         "paths": {**jobs, **machines},
         "components": components,
     }

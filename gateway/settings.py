@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path  # noqa: TC003
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
 from typing import Annotated, Self
@@ -11,6 +12,12 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from workers.settings import LogLevel, StreamSettings, check_certificate
 
 MIN_API_KEY_CHARS = 16
+# Unreserved characters alone (RFC 3986): they are the same percent-encoded or not, whatever a proxy does to them.
+_ROOT_PATH = re.compile(r"(/(?!\.\.?(/|$))[A-Za-z0-9._~-]+)*")
+# With these as a prefix, `/status/ID` would be two different requests.
+_PATHS_OF_THE_API = {"/push", "/status", "/data", "/cancel", "/retry"}
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 class GatewaySettings(StreamSettings):
@@ -48,7 +55,9 @@ class GatewaySettings(StreamSettings):
         300.0, description="the longest `?wait=` a client may ask for"
     )
     max_waiters: Annotated[int, Field(ge=0)] = Field(
-        10_000, description="requests of one gateway process that may wait for a job's end at the same time"
+        3_000,
+        description="requests of one gateway process that may wait for a job's end at the same time; each has a "
+        "connection, so fewer than MAX_CONNECTIONS",
     )
     push_functions: Annotated[str, Field(pattern=r"^[^,/\s]+( *, *[^,/\s]+)*$")] = Field(
         "predict", description="comma-separated functions that clients may push; `predict` is the model"
@@ -57,6 +66,15 @@ class GatewaySettings(StreamSettings):
         SecretStr(""),
         description=f"comma-separated API keys of {MIN_API_KEY_CHARS} or more characters; empty lets everybody in",
     )
+    root_path: str = Field(
+        "",
+        description="path under which a proxy publishes the API, such as `/leadtime`; it may strip it or keep it",
+    )
+    cors_origins: str = Field(
+        "",
+        description="comma-separated origins whose scripts a browser lets use the API, such as `https://app.example`; "
+        "`*` is all of them, empty is none",
+    )
     log_level: LogLevel = "INFO"
     tls_cert_file: Path | None = Field(None, description="certificate chain (PEM) for HTTPS; goes with TLS_KEY_FILE")
     tls_key_file: Path | None = Field(None, description="private key (PEM) for HTTPS; goes with TLS_CERT_FILE")
@@ -64,11 +82,34 @@ class GatewaySettings(StreamSettings):
     @field_validator("api_keys")
     @classmethod
     def _check_keys(cls, value: SecretStr) -> SecretStr:
-        for number, key in enumerate(_split(value), start=1):
+        for number, key in enumerate(_split(value.get_secret_value()), start=1):
             if len(key) < MIN_API_KEY_CHARS or not (key.isascii() and key.isprintable()) or " " in key:
                 raise ValueError(
                     f"key {number} is not {MIN_API_KEY_CHARS} or more printable ASCII characters without spaces"
                 )
+        return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _check_root_path(cls, value: str) -> str:
+        if not _ROOT_PATH.fullmatch(value):
+            raise ValueError(
+                "must begin with / and not end with one, of letters, digits and .-_~, without . and .. as parts; "
+                "the top is an empty ROOT_PATH"
+            )
+        if value in _PATHS_OF_THE_API:
+            raise ValueError("must not be a path of the API itself")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, value: str) -> str:
+        origins = _split(value)
+        for origin in origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin.lower()):
+                raise ValueError(f"{origin!r} is no origin: scheme://host or scheme://host:port, without a path")
+        if "*" in origins and len(origins) > 1:
+            raise ValueError("* is all origins, and stands alone")
         return value
 
     @model_validator(mode="after")
@@ -103,8 +144,16 @@ class GatewaySettings(StreamSettings):
 
     def api_key_list(self) -> list[str]:
         """The API keys, one by one."""
-        return _split(self.api_keys)
+        return _split(self.api_keys.get_secret_value())
+
+    def cors_origin_list(self) -> list[str]:
+        """The origins as browsers send them: in lower case, without the scheme's default port."""
+        return [_without_default_port(origin.lower()) for origin in _split(self.cors_origins)]
 
 
-def _split(keys: SecretStr) -> list[str]:
-    return [key.strip() for key in keys.get_secret_value().split(",") if key.strip()]
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _without_default_port(origin: str) -> str:
+    return origin.removesuffix(_DEFAULT_PORTS.get(origin.partition("://")[0], ""))

@@ -94,7 +94,10 @@ class Waiters:
     async def view(
         self, waiter: Waiter, request: HttpRequest, job_id: str, wait_s: float, with_result: bool
     ) -> JobView | None:
-        """The job's record once it has ended, or after `wait_s` seconds. Raises ClientDisconnect."""
+        """The job's record once it has ended, or after `wait_s` seconds. Raises ClientDisconnect.
+
+        With its result if that is small (see `view_small`) and wanted.
+        """
         loop = asyncio.get_running_loop()
         timer = loop.call_later(wait_s, waiter.expire)
         disconnect = loop.create_task(request.disconnected())
@@ -104,7 +107,7 @@ class Waiters:
             while True:
                 # The bell comes first. If the job ends after the look, its message finds a bell to ring.
                 waiter.bell = loop.create_future()
-                view = await self._stream.view(job_id, with_result)
+                view = await (self._stream.view_small(job_id) if with_result else self._stream.view(job_id))
                 if view is None or view.status.ended or self._closing or waiter.is_late:
                     return view
                 await waiter.bell

@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 
 from tests.queues import opened, queue_name
-from tests.servers import Server, server_binaries
+from tests.servers import Server, server_binaries, server_kinds
 from workers.stream import StreamSettings
 
 if TYPE_CHECKING:
@@ -32,13 +32,21 @@ def pytest_configure(config: pytest.Config) -> None:
     """Takes `not slow` out of pyproject.toml's choice of tests if all are wanted."""
     if config.option.all:
         config.option.markexpr = config.option.markexpr.replace(" and not slow", "")
-    else:
-        # A quarter of Hypothesis' usual number: random examples are looked for at length with `--all`.
-        hypothesis.settings.register_profile("quick", max_examples=25)
-        hypothesis.settings.load_profile("quick")
+    if config.getoption("--hypothesis-profile") is None:
+        # The same examples in each run, so that no change is refused for what another one did. Of Hypothesis' usual
+        # number, half with `--all`, and a quarter without. With `--hypothesis-profile default` they are new ones.
+        hypothesis.settings.register_profile("same", max_examples=50 if config.option.all else 25, derandomize=True)
+        hypothesis.settings.load_profile("same")
 
 
-@pytest.fixture(scope="session", params=sorted(server_binaries()))
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leaves the slow ones out of the coverage: they would take twice as long, and say nothing more of it."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker("no_cover")
+
+
+@pytest.fixture(scope="session", params=server_kinds())
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A running server: every test that uses it runs once against each kind there is."""
     server = Server(server_binaries()[request.param], tmp_path_factory.mktemp(request.param))
@@ -56,7 +64,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.kill()
 
 
-@pytest.fixture(params=sorted(server_binaries()))
+@pytest.fixture(params=server_kinds())
 def start_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts a server of the test's own with the given options, of each kind there is; ends it after the test."""
     started: list[Server] = []

@@ -8,6 +8,8 @@ import shutil
 import socket
 from typing import TYPE_CHECKING
 
+import pytest
+
 from bench.common.server import command, program, wait
 from tests.processes import LoggedProcess
 
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
     import signal
     from pathlib import Path
 
-__all__ = ["Server", "durable_server", "free_port", "server_binaries", "valkey_binary"]
+    from _pytest.mark.structures import ParameterSet
+
+__all__ = ["Server", "durable_server", "free_port", "server_binaries", "server_kinds", "valkey_binary"]
 
 # What makes an acknowledged push survive a kill.
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
@@ -86,6 +90,13 @@ def durable_server(kind: str, folder: Path) -> Server:
     data = folder / "server"
     data.mkdir()
     return Server(server_binaries()[kind], data, *DURABLE)
+
+
+def server_kinds() -> list[ParameterSet]:
+    """The kinds of servers that a test runs against: Valkey, and with `--all` also redis-server if it is installed."""
+    return [
+        pytest.param(kind, marks=() if kind == "valkey" else pytest.mark.slow) for kind in sorted(server_binaries())
+    ]
 
 
 def server_binaries() -> dict[str, str]:

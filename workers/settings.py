@@ -100,7 +100,9 @@ class WorkerSettings(StreamSettings):
     """One worker process and the model in it."""
 
     model: str = Field(
-        "workers.model:Model", pattern=r"^[\w.]+:\w+$", description="class that does the work, as module:Class"
+        "workers.model:Model",
+        pattern=r"^([\w.]+|.+\.py):\w+$",
+        description="class that does the work, as module:Class or /path/to/file.py:Class",
     )
     concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
         1, description="jobs run at once by one worker; each has its own model process"

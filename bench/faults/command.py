@@ -29,7 +29,7 @@ from bench.load.plan import LoadPlan
 from bench.load.progress import watched
 from bench.reports.summary import summary
 from bench.reports.table import tables, text
-from tests.faults.local import Layout, LocalPlace, local
+from tests.fleet.local import Layout, LocalPlace, local
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager

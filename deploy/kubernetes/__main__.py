@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from deploy.kubernetes import consistency, image, keda
+from deploy.kubernetes import image, keda
 from deploy.kubernetes.tools import (
     DeployError,
     answer,
@@ -57,7 +57,6 @@ def deploy(overlay: str) -> None:
     manifests = render(overlay)
     if BASE_IMAGE not in manifests:
         raise DeployError(f"the overlay {overlay} does not use the image {image.NAME}:dev, so it is not for minikube")
-    consistency.check(manifests)
     scaled_by_keda = KEDA_API in manifests
     name = image.build()
     if scaled_by_keda:

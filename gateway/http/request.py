@@ -86,6 +86,11 @@ class HttpRequest:
         """Whether the client has closed its side of the connection; it may be gone, or read the answer."""
         return bool(self._scope["state"].get("half_closed"))
 
+    @property
+    def gone(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return bool(self._scope["state"].get("gone"))
+
     async def disconnected(self) -> None:
         """Returns when the client has gone or closed its side, or the request has been answered."""
         while (await self._receive())["type"] != "http.disconnect" and not self.half_closed:

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class JsonResponse(Response):
-    """`document` as application/json."""
+    """`document` as application/json; bytes are JSON already."""
 
     def __init__(self, document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         # Starlette's constructor would search `headers` for a content type and a length, which are never there.
         self.status_code = status
         self.background = None
-        self.body = orjson.dumps(document)
+        self.body = document if isinstance(document, bytes) else orjson.dumps(document)
         self.raw_headers = [(b"content-length", b"%d" % len(self.body)), (b"content-type", b"application/json")]
         if headers:
             self.raw_headers += [(name.lower().encode(), value.encode()) for name, value in headers.items()]

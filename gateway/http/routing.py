@@ -75,6 +75,22 @@ class HotPath:
             await self._app(scope, receive, send)
 
 
+class SubPath:
+    """ASGI application that is `app` under `root_path` as well as at the top.
+
+    A proxy that publishes the API under that path may strip it or keep it. Probes of the process know nothing of it.
+    """
+
+    def __init__(self, app: ASGIApp, root_path: str) -> None:
+        self._app = app
+        self._prefix = f"{root_path}/"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(self._prefix):
+            scope = {**scope, "path": scope["path"][len(self._prefix) - 1 :]}
+        await self._app(scope, receive, send)
+
+
 class PortSwitch:
     """ASGI application that hands what has come to `port` to `there`, and all else to `app`."""
 

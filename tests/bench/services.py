@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from tests.faults.fleet import RecordedFleet
+from tests.fleet.fleet import RecordedFleet
 from tests.serving import serving
 
 if TYPE_CHECKING:

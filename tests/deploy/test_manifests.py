@@ -18,9 +18,8 @@ from arq.worker import func
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.kubernetes import __main__ as commands
-from deploy.kubernetes import consistency, image
-from deploy.kubernetes.tools import DeployError
-from gateway.http.budget import ByteBudget
+from deploy.kubernetes import image
+from gateway.http.connection.budget import ByteBudget
 from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings
 from workers.kubernetes.deletion_cost import DELETION_COST, HAND_BACK_S, PodSettings
@@ -343,38 +342,30 @@ def test_scaler_in_an_overlay_of_ones_own(through: str, tmp_path: Path) -> None:
             kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
 
 
-def test_shipped_overlays_say_the_same_everywhere(rendered: Rendered) -> None:
-    consistency.check(yaml.safe_dump_all(rendered.all))
+@pytest.mark.parametrize("overlay", ["minikube", "scaler", "direct", "production"])
+def test_queue_and_namespace_have_one_place_each(overlay: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy", ignore=shutil.ignore_patterns("__pycache__"))
+    for file, line, changed in [
+        (f"overlays/{overlay}/kustomization.yaml", "namespace: leadtime\n", "namespace: team-a\n"),
+        ("base/settings.env", "QUEUE_NAME=leadtime\n", "QUEUE_NAME=images\n"),
+    ]:
+        path = tmp_path / "deploy" / file
+        text = path.read_text("utf-8")
+        assert text.count(line) == 1
+        path.write_text(text.replace(line, changed), "utf-8")
 
-
-def another_overlay(folder: Path, overlay: str, namespace: str = "leadtime", queue: str = "leadtime") -> str:
-    """The overlay's manifests with another namespace and queue, changed as a user would."""
-    shutil.copytree(ROOT / "deploy", folder / "deploy", ignore=shutil.ignore_patterns("__pycache__"))
-    for file in (folder / "deploy").rglob("*.yaml"):
-        file.write_text(
-            re.sub(r"^( *)(namespace|name): leadtime$", rf"\1\2: {namespace}", file.read_text("utf-8"), flags=re.M),
-            "utf-8",
-        )
-    settings = folder / "deploy/base/settings.env"
-    settings.write_text(settings.read_text("utf-8").replace("QUEUE_NAME=leadtime", f"QUEUE_NAME={queue}"), "utf-8")
-    return kustomize(folder / "deploy/overlays" / overlay)
-
-
-def test_a_queue_that_keda_would_not_see_is_refused(tmp_path: Path) -> None:
-    manifests = another_overlay(tmp_path, "minikube", queue="images")
-    with pytest.raises(DeployError, match=r"QUEUE_NAME is images, but KEDA would read the stream .leadtime.:stream"):
-        consistency.check(manifests)
-    consistency.check(manifests.replace("{leadtime}:stream", "{images}:stream"))
-
-
-@pytest.mark.parametrize(("overlay", "host"), [("minikube", "valkey.leadtime.svc"), ("scaler", "scaler.leadtime.svc")])
-def test_a_namespace_that_keda_would_not_ask_in_is_refused(tmp_path: Path, overlay: str, host: str) -> None:
-    manifests = another_overlay(tmp_path, overlay, namespace="team-a")
-    command = [sys.executable, "-m", "deploy.kubernetes.consistency"]
-    done = subprocess.run(command, input=manifests, capture_output=True, text=True, cwd=ROOT, check=False)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"the namespace is team-a, but KEDA would ask {host}: set ")
-    consistency.check(manifests.replace(host, host.replace("leadtime", "team-a")))
+    rendered = Rendered(overlay, tmp_path)
+    assert {m["metadata"]["namespace"] for m in rendered.all if "namespace" in m["metadata"]} == {"team-a"}
+    assert [m["metadata"]["name"] for m in rendered.of_kind("Namespace")] == ["team-a"]
+    for workload in rendered.of_kind("Deployment"):
+        assert rendered.config(workload)["QUEUE_NAME"] == "images"
+    for trigger in rendered.streams_triggers:
+        assert trigger["metadata"]["stream"] == "{images}:stream"
+    text = yaml.safe_dump_all(rendered.all)
+    assert set(re.findall(r"[\w-]+\.([\w-]+)\.svc", text)) <= {"team-a"}
+    assert "$(" not in text
+    (condition,) = rendered["ValidatingAdmissionPolicy", "leadtime-workers"]["spec"]["matchConditions"]
+    assert 'request.namespace + ":workers"' in condition["expression"]
 
 
 def test_probes_are_routes_of_the_code(rendered: Rendered) -> None:

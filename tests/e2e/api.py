@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.faults.client import PersistentClient
+from tests.fleet.client import PersistentClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from tests.faults.client import PersistentClient
-from tests.faults.fleet import RecordedFleet
+from tests.fleet.client import PersistentClient
+from tests.fleet.fleet import RecordedFleet
 from tests.processes import PATIENCE_S
 
 if TYPE_CHECKING:

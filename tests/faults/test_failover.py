@@ -9,9 +9,9 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
-from tests.faults.client import PersistentClient
-from tests.faults.fleet import RecordedFleet
 from tests.faults.test_away import answer
+from tests.fleet.client import PersistentClient
+from tests.fleet.fleet import RecordedFleet
 from tests.processes import PATIENCE_S
 from tests.proxy import TcpProxy
 from tests.servers import Server, free_port

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.faults.client import PersistentClient
-from tests.faults.fleet import RecordedFleet, surviving
-from tests.servers import server_binaries
+from tests.fleet.client import PersistentClient
+from tests.fleet.fleet import RecordedFleet, surviving
+from tests.servers import server_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(400)]
 # One kind of server is killed by every run of the tests.
-KINDS = [pytest.param(kind, marks=[] if kind == "valkey" else pytest.mark.slow) for kind in server_binaries()]
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +96,7 @@ async def unexplained(fleet: RecordedFleet, load: KillLoad) -> str:
     return "\n".join([*lines, fleet.account()])
 
 
-@pytest.mark.parametrize("durable", KINDS, indirect=True)
+@pytest.mark.parametrize("durable", server_kinds(), indirect=True)
 async def test_every_acknowledged_push_finishes_once(durable: Server, tmp_path: Path) -> None:
     rng = random.Random(SEED)
     settings = {"LEASE_S": str(LEASE_S), "MODEL_PREDICT_S": "0.01"}

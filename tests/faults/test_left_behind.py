@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from tests.faults.fleet import surviving
+from tests.fleet.fleet import surviving
 from tests.processes import LoggedProcess
 from tests.servers import server_binaries
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.fault
 # As a test does it: a server of each kind that there is, a gateway, and a worker with its model.
 RUN = """
 import asyncio, pathlib, sys
-from tests.faults.fleet import ProcessFleet
+from tests.fleet.fleet import ProcessFleet
 from tests.servers import durable_server, server_binaries
 
 async def main(folder):

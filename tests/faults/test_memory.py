@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from tests.faults.client import PersistentClient
-from tests.faults.fleet import RecordedFleet
 from tests.faults.test_away import answer, until_ready
+from tests.fleet.client import PersistentClient
+from tests.fleet.fleet import RecordedFleet
 from tests.processes import PATIENCE_S
 from tests.servers import free_port
 from workers.stream import NewJob

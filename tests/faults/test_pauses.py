@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.client import PersistentClient
-from tests.faults.fleet import RecordedFleet
+from tests.fleet.client import PersistentClient
+from tests.fleet.fleet import RecordedFleet
 from tests.processes import PATIENCE_S
 from workers.stream import Finish, NewJob, Stream, StreamSettings
 

@@ -22,6 +22,7 @@ from workers.wire.limits import MAX_INT_DIGITS, MAX_NESTING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.servers import Server
 
@@ -81,13 +82,13 @@ def service_of(document: Any, name: str) -> Any:
     return member if isinstance(member, dict) else {}
 
 
-@pytest.fixture(scope="module")
-def service(server: Server) -> Iterator[EchoService]:
-    """A gateway and a worker, shared by the tests here."""
+@contextlib.contextmanager
+def serving(server: Server, model: str) -> Iterator[EchoService]:
+    """A gateway and a worker with that model."""
     port = free_port()
     environment = {
         **os.environ, "REDIS_URL": server.url, "QUEUE_NAME": queue_name(), "HOST": "127.0.0.1", "PORT": str(port),
-        "MODEL": "tests.workers.models:Odd", "MAX_RESULT_BYTES": "100000",
+        "MODEL": model, "MAX_RESULT_BYTES": "100000",
     }  # fmt: skip
     processes = [TetheredProcess(module(part), environment, cwd=ROOT) for part in ("gateway", "workers")]
     service = EchoService(port)
@@ -103,6 +104,13 @@ def service(server: Server) -> Iterator[EchoService]:
     for process in processes:
         process.terminate()
     assert [process.reap(PATIENCE_S) for process in processes] == [0, 0]
+
+
+@pytest.fixture(scope="module")
+def service(server: Server) -> Iterator[EchoService]:
+    """A gateway and a worker, shared by the tests here."""
+    with serving(server, "tests.workers.models:Odd") as service:
+        yield service
 
 
 def nested(depth: int, leaf: Any = 1) -> Any:
@@ -222,3 +230,24 @@ def test_a_text_of_the_query_is_an_input_as_well(service: EchoService) -> None:
         "12345678901234567890123",
         "12345678901234567890123",
     )
+
+
+def test_an_async_generator_of_several_parameters_answers_clients(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "joins_words.py"
+    file.write_text(
+        "from collections.abc import AsyncIterator\n\n\nclass Model:\n"
+        "    async def predict(self, words: list[str], between: str = ' ') -> AsyncIterator[str]:\n"
+        "        for word in words:\n            yield word + between\n"
+    )
+    with serving(server, f"{file}:Model") as service:
+        pushed, data = service.both(b'{"words": ["one", "two"], "between": "-"}')
+        _, failed = service.push(b'{"word": ["one"]}')
+
+    assert pushed["output"] == data["output"] == "one-two-"
+    assert data["input"] == {"words": ["one", "two"], "between": "-"}
+    assert failed["status"] == "failed"
+    assert failed["attempts"] == 1
+    assert failed["error"] == {
+        "type": "InvalidInput",
+        "message": "/words: this member is missing; /word: predict has no such parameter, only words, between",
+    }

@@ -127,6 +127,25 @@ async def test_a_result_that_is_no_json_is_shown_as_a_text(
     assert data["warnings"][0]["detail"] == "the stored result is no JSON, and is shown as a text"
 
 
+@pytest.mark.parametrize(
+    ("result", "names"),
+    [
+        (b"[%b]", {"output", "id", "latency", "input"}),
+        (b'{"a":[%b]}', {"a", "id", "latency", "input"}),
+        (b'{"input":[%b],"id":3}', {"input", "id", "latency", "_job"}),
+        (rb'{"\u0069d":[%b]}', {"id", "latency", "input", "_job"}),
+    ],
+)
+async def test_a_large_result_is_shown_as_a_small_one_is(
+    http: aiohttp.ClientSession, stream: Stream, result: bytes, names: set[str]
+) -> None:
+    small = await finished(http, stream, result % b'{"id":1}')
+    large = await finished(http, stream, result % b",".join([b'{"id":1}'] * 200_000))
+
+    assert set(small) == set(large) == names
+    assert sum(value == [{"id": 1}] * 200_000 for value in large.values()) == 1
+
+
 async def finished(
     http: aiohttp.ClientSession, stream: Stream, result: bytes, notes: bytes = b"", as_text: bool = False
 ) -> Any:

@@ -120,6 +120,7 @@ def test_answers_are_as_described(case: Case, base: str, key: str) -> None:
     case.call_and_validate(base_url=base, headers=headers(key))
 
 
+@pytest.mark.slow
 def test_chains_of_requests(server: Server, key: str) -> None:
     # Without a worker, and from an empty queue each time: the same chain always gets the same answers.
     with serving(server, key) as (base, queue), Redis.from_url(server.url) as redis:

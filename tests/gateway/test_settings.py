@@ -52,3 +52,28 @@ def test_bad_tls_files(tmp_path: Path) -> None:
     for bad_cert, bad_key in [("nonsense", key), (cert, "nonsense"), (cert, "other.pem")]:
         said = start(TLS_CERT_FILE=str(tmp_path / bad_cert), TLS_KEY_FILE=str(tmp_path / bad_key))
         assert "are no certificate and its key" in said
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "leadtime", "/leadtime/", "//leadtime", "/a//b", "/a/../b", "/.", "/a b", "/%61", "/a?b"]
+)
+def test_a_bad_root_path(path: str) -> None:
+    said = start(ROOT_PATH=path)
+    assert said.startswith(f"bad setting ROOT_PATH={path!r}: must begin with / and not end with one")
+
+
+def test_a_root_path_is_no_path_of_the_api() -> None:
+    assert start(ROOT_PATH="/status") == "bad setting ROOT_PATH='/status': must not be a path of the API itself\n"
+
+
+@pytest.mark.parametrize(
+    "origin", ["app.example", "https://app.example/", "https://app.example/a", "https://", "null", "https://*.example"]
+)
+def test_a_bad_origin(origin: str) -> None:
+    said = start(CORS_ORIGINS=f"http://localhost:3000,{origin}")
+    assert said.startswith("bad setting CORS_ORIGINS=")
+    assert f"{origin!r} is no origin: scheme://host or scheme://host:port" in said
+
+
+def test_all_origins_stand_alone() -> None:
+    assert "* is all origins, and stands alone" in start(CORS_ORIGINS="*,https://app.example")

@@ -26,7 +26,7 @@ from typing import Any, ClassVar, NoReturn
 class Scripted:
     """Does what the input says: the name of one of its methods, then that method's arguments."""
 
-    def predict(self, input: list[Any]) -> Any:  # noqa: A002
+    def predict(self, input: Any) -> Any:  # noqa: A002
         name, *arguments = input
         return getattr(self, name)(*arguments)
 
@@ -227,7 +227,7 @@ class Sticky(Scripted):
     def __init__(self) -> None:
         self.broken = False
 
-    def predict(self, input: list[Any]) -> Any:  # noqa: A002
+    def predict(self, input: Any) -> Any:  # noqa: A002
         if self.broken or Path(os.environ["BROKEN_FILE"]).exists():
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
         return super().predict(input)

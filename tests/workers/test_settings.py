@@ -60,6 +60,7 @@ class Secrets(BaseSettings):
         ("LOG_LEVEL", "LOUD", "bad setting LOG_LEVEL='LOUD': string should match pattern"),
         ("JOB_TIMEOUT_S", "inf", "bad setting JOB_TIMEOUT_S='inf': input should be a finite number"),
         ("MODEL", "model.py", "bad setting MODEL='model.py': string should match pattern"),
+        ("MODEL", "/srv/model:Model", "bad setting MODEL='/srv/model:Model': string should match pattern"),
     ],
 )
 def test_a_bad_setting_is_one_sentence(

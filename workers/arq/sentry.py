@@ -26,7 +26,7 @@ def _scope(sentry: Any, job: Claimed) -> Iterator[None]:
         yield
 
 
-def job_scope(job: Claimed) -> contextlib.AbstractContextManager[None]:
-    """What is told to Sentry inside names the job. Without Sentry: nothing."""
+def job_scope(job: Claimed) -> contextlib.AbstractContextManager[None] | None:
+    """What is told to Sentry inside names the job. None without Sentry."""
     sentry = sys.modules.get("sentry_sdk")
-    return contextlib.nullcontext() if sentry is None else _scope(sentry, job)
+    return None if sentry is None else _scope(sentry, job)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import importlib
 import io
 import os
 import resource
@@ -12,69 +11,62 @@ import signal
 import socket
 import sys
 import threading
-import traceback
-from typing import TYPE_CHECKING, Any, NoReturn
+from types import CoroutineType
+from typing import Any, NoReturn
 
 import orjson
 
+from workers.model_host.calls.call import Call
+from workers.model_host.calls.event_loop import EventLoop
+from workers.model_host.calls.loading import load
 from workers.model_host.connection import Connection
-from workers.model_host.failures import again, described, is_retry
-from workers.model_host.frames import AGAIN, ERROR, EXIT, LOADED, NOT_FOUND, RESULT
+from workers.model_host.failures import InputRefused, NotLoadable, Refusal, again, described, is_retry
+from workers.model_host.frames import AGAIN, ERROR, EXIT, INVALID, LOADED, NOT_FOUND, RESULT
 from workers.model_host.guardian import fork_model
+from workers.model_host.sigterm import Sigterm, Terminated
 from workers.telemetry.tracebacks import message_of
-from workers.wire.decode import loads
-from workers.wire.encode import encode_result
-from workers.wire.limits import NotJson
-
-if TYPE_CHECKING:
-    from types import FrameType
-
-
-class _NotFound(Exception):  # noqa: N818
-    """The setting names no model. The message says why."""
-
-
-class Terminated(SystemExit):
-    """Raised in the model's main thread by SIGTERM, unless the model has a handler of its own."""
 
 
 def main() -> None:
     """Loads the model and runs one job after another until the other end closes or the process is told to end.
 
     The last argument is a JSON object: `fd` (of the socket), `control` (of the guardian's socket), `parent` (pid),
-    `model` (`module:Class`), `memory_limit_bytes` (of address space; 0 is none) and `max_result_bytes`.
+    `model` (as in the setting), `memory_limit_bytes` (of address space; 0 is none) and `max_result_bytes`.
     """
     options = orjson.loads(sys.argv.pop())
     last_words = fork_model(socket.socket(fileno=options["control"]), options["parent"])
     connection = Connection(socket.socket(fileno=options["fd"]), last_words)
-    _prepare_forks(connection)
-    _prepare_signals_and_streams(connection)
+    sigterm = Sigterm()
+    loop = EventLoop(sigterm)
+    _prepare_forks(connection, sigterm)
+    _prepare_signals_and_streams(connection, sigterm)
     _prefer_to_be_killed()
     loaded: list[Any] = []
     try:
-        code = _work(connection, options, loaded)
-        _end_on_sigterm_no_more()
+        code = _work(connection, options, sigterm, loop, loaded)
+        sigterm.ignore()
     except Terminated:
         code = 128 + signal.SIGTERM
     # Waits for the model's threads and calls what it has registered with `atexit`: the worker sets a limit to that.
     connection.close()
     for model in loaded:
-        _close(model, connection)
+        _close(model, loop, connection)
     sys.exit(code)
 
 
-def _work(connection: Connection, options: dict[str, Any], loaded: list[Any]) -> int:
+def _work(connection: Connection, options: dict[str, Any], sigterm: Sigterm, loop: EventLoop, loaded: list[Any]) -> int:
     """Loads the model into `loaded` and runs its jobs. Returns the exit code of the process."""
     try:
         _limit(options["memory_limit_bytes"])
-        loaded.append(model := _load(options["model"]))
+        loaded.append(model := load(options["model"], loop))
+        call = Call(model, loop, options["max_result_bytes"])
         connection.send(LOADED)
-        _serve(connection, model, options["max_result_bytes"])
+        _serve(connection, call)
     except MemoryError as error:
         connection.report(error)
         connection.send_out_of_memory(message_of(error))
         _leave_at_once(1)
-    except _NotFound as error:
+    except NotLoadable as error:
         # Without a traceback: the sentence names the cause.
         connection.send(NOT_FOUND, str(error).encode(errors="replace"))
         _leave_at_once(1)
@@ -85,46 +77,23 @@ def _work(connection: Connection, options: dict[str, Any], loaded: list[Any]) ->
         connection.report(error)
         if not connection.is_ours:
             _leave_at_once(code)
-        _end_on_sigterm_no_more()
+        sigterm.ignore()
         connection.send(EXIT, orjson.dumps([code, message]))
         return code
     except BaseException as error:  # noqa: BLE001
         connection.report(error)
-        _end_on_sigterm_no_more()
+        sigterm.ignore()
         connection.send(ERROR, described(error))
         return 1
     return 0
 
 
-def _load(name: str) -> Any:
-    module, _, attribute = name.partition(":")
-    try:
-        make = getattr(importlib.import_module(module), attribute)
-    except (ImportError, SyntaxError, AttributeError) as error:
-        raise _NotFound(f"{type(error).__name__}: {error}{_place(error)}") from None
-    if not callable(make):
-        raise _NotFound(f"{name} is no class")
-    try:
-        model = make()
-    except ImportError as error:  # it is not there at the next try either
-        raise _NotFound(f"{type(error).__name__}: {error}{_place(error)}") from None
-    if not callable(getattr(model, "predict", None)):
-        raise _NotFound(f"{name} has no method predict")
-    return model
-
-
-def _place(error: Exception) -> str:
-    """The place in the model's own code where an import failed, in brackets; empty if it is not known."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [found for found in frames if not found.filename.startswith("<") and found.filename != __file__]
-    outside = [found for found in own if os.path.dirname(found.filename) != os.path.dirname(importlib.__file__)]
-    return f" ({outside[-1].filename}, line {outside[-1].lineno})" if outside else ""
-
-
-def _serve(connection: Connection, model: Any, max_result_bytes: int) -> None:
+def _serve(connection: Connection, call: Call) -> None:
     while (data := connection.receive()) is not None:
         try:
-            kind, body = _run(model, data, max_result_bytes)
+            kind, body = RESULT, call.run(data).packed()
+        except Refusal as error:
+            kind, body = INVALID if isinstance(error, InputRefused) else ERROR, described(error)
         except (MemoryError, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001
@@ -136,19 +105,6 @@ def _serve(connection: Connection, model: Any, max_result_bytes: int) -> None:
         del data, body
 
 
-def _run(model: Any, data: bytes, max_result_bytes: int) -> tuple[bytes, bytes]:
-    result = model.predict(loads(data))
-    try:
-        encoded = encode_result(result)
-    except NotJson as error:
-        message = f"predict returned a {type(result).__name__} that can't be written as JSON: {error}"
-        return ERROR, described(message, "TypeError")
-    if len(encoded.body) > max_result_bytes:
-        message = f"the result is {len(encoded.body)} bytes of JSON, {max_result_bytes} are allowed"
-        return ERROR, described(message, "ResultTooLarge")
-    return RESULT, encoded.packed()
-
-
 def _exit_of(error: SystemExit) -> tuple[int, str]:
     """The exit code and the message of `sys.exit`, as the interpreter would make them."""
     if error.code is None or isinstance(error.code, int):
@@ -156,11 +112,15 @@ def _exit_of(error: SystemExit) -> tuple[int, str]:
     return 1, message_of(error)
 
 
-def _close(model: Any, connection: Connection) -> None:
-    """Calls the model's `close`, if it has one."""
+def _close(model: Any, loop: EventLoop, connection: Connection) -> None:
+    """Calls the model's `close`, if it has one, then ends what the model has left on its event loop."""
     try:
-        if callable(close := getattr(model, "close", None)):
-            close()
+        if callable(close := getattr(model, "close", None)) and type(closing := close()) is CoroutineType:
+            loop.run(closing)
+    except BaseException as error:  # noqa: BLE001
+        connection.report(error)
+    try:
+        loop.close()
     except BaseException as error:  # noqa: BLE001
         connection.report(error)
 
@@ -176,27 +136,16 @@ def _leave_at_once(code: int) -> NoReturn:
 # the process's surroundings
 
 
-def _prepare_signals_and_streams(connection: Connection) -> None:
+def _prepare_signals_and_streams(connection: Connection, sigterm: Sigterm) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _terminate)
+    sigterm.listen()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
     if connection.log is not None:
         faulthandler.enable(connection.log)
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> None:
-    _end_on_sigterm_no_more()
-    raise Terminated
-
-
-def _end_on_sigterm_no_more() -> None:
-    """What cleans up at the end must not be interrupted."""
-    if signal.getsignal(signal.SIGTERM) is _terminate:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-def _prepare_forks(connection: Connection) -> None:
+def _prepare_forks(connection: Connection, sigterm: Sigterm) -> None:
     """What a fork of this process must not inherit: the connection, and a signal handler that ends the job."""
     mask = threading.local()
 
@@ -209,8 +158,7 @@ def _prepare_forks(connection: Connection) -> None:
 
     def in_child() -> None:
         connection.abandon()
-        if signal.getsignal(signal.SIGTERM) is _terminate:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        sigterm.leave()
         after()
 
     os.register_at_fork(before=before, after_in_parent=after, after_in_child=in_child)

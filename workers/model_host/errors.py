@@ -25,6 +25,10 @@ class ModelRaised(RuntimeError):  # noqa: N818
         super().__init__(f"{self.type}: {self.message}")
 
 
+class InputInvalid(ModelRaised):
+    """The input does not fit the parameters of `predict`, which was not called. `type` is `InvalidInput`."""
+
+
 class ModelAskedAgain(RuntimeError):  # noqa: N818
     """`predict` raised arq's Retry: the job is to be tried again after `defer_ms` ms, None for the usual pause.
 

@@ -1,4 +1,4 @@
-"""The bodies of the frames that tell of an exception of the model."""
+"""How a job or a load fails in the model's process, and the bodies of the frames that tell of it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,28 @@ import orjson
 from workers.telemetry.tracebacks import message_of, name_of, shown
 
 
-def described(error: BaseException | str, name: str | None = None) -> bytes:
+class NotLoadable(Exception):  # noqa: N818
+    """There is no such model, or none that could run a job. The message is one sentence on why."""
+
+
+class Refusal(Exception):  # noqa: N818
+    """A job fails with `type` and the message, which names the cause: the log needs no traceback."""
+
+    def __init__(self, type: str, message: str) -> None:  # noqa: A002
+        self.type = type
+        super().__init__(message)
+
+
+class InputRefused(Refusal):
+    """The input does not fit `predict`, which was not called."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("InvalidInput", message)
+
+
+def described(error: BaseException) -> bytes:
     """`[type, message]` as JSON, each cut to 2,000 characters."""
-    return orjson.dumps([shown(name if name is not None else name_of(error)), message_of(error)])
+    return orjson.dumps([shown(error.type if isinstance(error, Refusal) else name_of(error)), message_of(error)])
 
 
 def again(error: BaseException) -> bytes:

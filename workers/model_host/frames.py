@@ -16,6 +16,7 @@ A frame is a head and a body. The head's numbers are big-endian:
 | `L` | model | - | the model is loaded (once, first) |
 | `R` | model | JSON, as `EncodedResult.packed` | what `predict` returned |
 | `E` | model | JSON, `[type, message]` | the constructor (the process then ends) or `predict` raised |
+| `I` | model | JSON, `[type, message]` | the input does not fit `predict`, which was not called |
 | `A` | model | JSON, `[defer_ms or null, reason]` | `predict` asked for another attempt |
 | `X` | model | JSON, `[code, message]` | `sys.exit` was called; the process then ends |
 | `M` | model | text | out of memory; the process then ends |
@@ -32,6 +33,7 @@ JOB = b"J"
 LOADED = b"L"
 RESULT = b"R"
 ERROR = b"E"
+INVALID = b"I"
 AGAIN = b"A"
 EXIT = b"X"
 OUT_OF_MEMORY = b"M"

@@ -10,7 +10,7 @@ class ModelOptions:
     """The same for each process of one worker."""
 
     model: str
-    """`module:Class`."""
+    """`module:Class` or `/path/to/file.py:Class`."""
     load_timeout_s: float
     """Seconds that loading may take, and a first input after it if the model is suspected to be broken."""
     memory_limit_bytes: int

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 
 from workers.model_host.errors import (
+    InputInvalid,
     ModelAskedAgain,
     ModelBroken,
     ModelCrashed,
@@ -34,6 +35,7 @@ from workers.model_host.frames import (
     AGAIN,
     ERROR,
     EXIT,
+    INVALID,
     JOB,
     LOADED,
     NOT_FOUND,
@@ -207,6 +209,8 @@ class ModelProcess(asyncio.Protocol):
         try:
             if answer.kind == ERROR:
                 return ModelRaised(*_pair(answer.body))
+            if answer.kind == INVALID:
+                return InputInvalid(*_pair(answer.body))
             if answer.kind == AGAIN:
                 return ModelAskedAgain(*_pair(answer.body))
             if answer.kind == EXIT:
@@ -339,7 +343,8 @@ class ModelProcess(asyncio.Protocol):
         except FrameError:
             self.end(BROKE_THE_PROTOCOL, 0)
         else:
-            if answer is not None:
+            # It is done if the job was cancelled in this very moment: `predict` is about to end the process.
+            if answer is not None and not self._answer.done():
                 self._answer.set_result(answer)
 
 

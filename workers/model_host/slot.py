@@ -20,6 +20,7 @@ import time
 from typing import TYPE_CHECKING
 
 from workers.model_host.errors import (
+    InputInvalid,
     ModelAskedAgain,
     ModelBroken,
     ModelCrashed,
@@ -87,6 +88,8 @@ class Slot:
         self._jobs_left -= 1
         try:
             result = await process.predict(input_json)
+        except InputInvalid:
+            raise  # it tells nothing of the model
         except (ModelRaised, ModelCrashed) as error:
             self.count_failure()
             if self._failures == 0:

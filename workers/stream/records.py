@@ -151,6 +151,7 @@ class JobView:
     """A job's record. Times are the server's, in ms since the epoch. `ahead` is an upper bound, if queued.
 
     `notes` are the result's (see `Finish`); they come with the result, and are empty if there are none.
+    `unsent_bytes` is the size of both if that was too large to be sent.
     """
 
     id: str
@@ -164,6 +165,7 @@ class JobView:
     ahead: int | None
     result: bytes | None
     notes: bytes = b""
+    unsent_bytes: int = 0
 
     @classmethod
     def from_reply(cls, job_id: str, reply: Sequence[Any] | None) -> JobView | None:
@@ -181,8 +183,9 @@ class JobView:
             finished_ms=int(finished) if finished else None,
             error=orjson.loads(error) if error else None,
             ahead=int(ahead) if ahead != b"" else None,
-            result=result or None,
+            result=(result or None) if isinstance(result, bytes) else None,
             notes=notes,
+            unsent_bytes=result if isinstance(result, int) else 0,
         )
 
 

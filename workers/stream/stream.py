@@ -5,6 +5,7 @@ This folder is the only place that names Redis keys and commands.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -33,6 +34,10 @@ _SWEEPS_PER_LEASE = 30
 
 # What is larger goes over a connection of its own. Example: at 8 MB/s, 256 KiB hold up other calls for 33 ms.
 LARGE_BYTES = 256 * 1024
+# Results up to this size share round trips without a look at their size. A full batch of them has 8 MB.
+SMALL_RESULT_BYTES = 64 * 1024
+_SMALL_RESULTS = 128
+_ANY_SIZE = 2**53
 # How much of the time that the server may be silent WAIT may take.
 _WAIT_SHARE = 0.7
 
@@ -62,6 +67,9 @@ class Stream:
         self._large_pushes: Batcher[EncodedJob, Pushed] = Batcher(self._push, size_of=size_bytes)
         self._views: Batcher[tuple[str, bool], JobView | None] = Batcher(self.view_many)
         self._results: Batcher[tuple[str, bool], JobView | None] = Batcher(self.view_many)
+        self._small_results: Batcher[tuple[str, bool], JobView | None] = Batcher(
+            partial(self.view_many, max_result_bytes=SMALL_RESULT_BYTES), max_items=_SMALL_RESULTS
+        )
 
     async def open(self) -> None:
         """Makes sure that the functions, the stream and its consumer group exist (XGROUP CREATE)."""
@@ -74,7 +82,7 @@ class Stream:
 
     async def close(self) -> None:
         """Sends what waits in batches, then closes the connections."""
-        for batcher in (self._pushes, self._large_pushes, self._views, self._results):
+        for batcher in (self._pushes, self._large_pushes, self._views, self._results, self._small_results):
             await batcher.close()
         await self.redis.aclose(close_connection_pool=True)
 
@@ -150,7 +158,7 @@ class Stream:
         args: list[str | bytes | int] = [worker, self.settings.results_memory_bytes]
         for finish in finishes:
             args += (finish.id, finish.attempt, finish.status, finish.keep_ms, finish.body, finish.notes)
-        large = sum(finish.size_bytes for finish in finishes) > LARGE_BYTES
+        large = sum(map(len, args[6::6])) + sum(map(len, args[7::6])) > LARGE_BYTES  # type: ignore[arg-type]
         lane = Lane.UPLOADS if large else Lane.CALLS
         return [reply == b"done" for reply in await self._call("finish", *args, lane=lane)]
 
@@ -249,11 +257,17 @@ class Stream:
         """A job's record, sharing the round trip with others; None if there is none (any more)."""
         return await (self._results if with_result else self._views).submit((job_id, with_result))
 
-    async def view_many(self, wanted: Sequence[tuple[str, bool]]) -> list[JobView | None]:
-        """Records of several jobs, each with its result or without."""
+    async def view_small(self, job_id: str) -> JobView | None:
+        """A job's record, with its result if that has at most SMALL_RESULT_BYTES, or else with its size."""
+        return await self._small_results.submit((job_id, True))
+
+    async def view_many(
+        self, wanted: Sequence[tuple[str, bool]], max_result_bytes: int = _ANY_SIZE
+    ) -> list[JobView | None]:
+        """Records of several jobs, each with its result or without. A larger result is left out, its size is told."""
         views: list[JobView | None] = []
         while rest := wanted[len(views) :]:
-            args = [item for job_id, with_result in rest for item in (job_id, "1" if with_result else "0")]
+            args = [item for job_id, with_result in rest for item in (job_id, max_result_bytes if with_result else 0)]
             lane = Lane.RESULTS if any(with_result for _, with_result in rest) else Lane.CALLS
             replies = await self._call("view", *args, lane=lane)
             # Large results fill a reply, and then it has fewer records than asked for.

@@ -34,7 +34,7 @@ def encode(value: Any) -> tuple[bytes, Warnings]:
     # orjson writes NaN and infinities as null. (`in` takes six times as long as `find`.)
     if body.find(b"null") >= 0 and value is not None and not is_finite(value):
         return _encode_any(value)
-    if len(body) >= MIN_DEEP_BYTES and _is_deep(body):
+    if len(body) >= MIN_DEEP_BYTES and is_deep(body):
         raise NotJson(TOO_DEEP)
     return body, _NO_WARNINGS
 
@@ -66,19 +66,8 @@ def canonical(value: Any) -> bytes:
         return orjson.dumps(Plainer().plain(value), option=orjson.OPT_SORT_KEYS)
 
 
-def _encode_any(value: Any) -> tuple[bytes, Warnings]:
-    # orjson is quicker with arrays in the usual layout. It writes NaT as a date.
-    if "numpy" in sys.modules:
-        with contextlib.suppress(TypeError):
-            body = orjson.dumps(value, option=_WITH_NUMPY)
-            if body.find(b"null") < 0 and body.find(_NAT) < 0 and not _is_deep(body):
-                return body, _NO_WARNINGS
-    plainer = Plainer()
-    return orjson.dumps(plainer.plain(value)), plainer.warnings
-
-
-def _is_deep(body: bytes) -> bool:
-    # orjson counts no tuples.
+def is_deep(body: bytes) -> bool:
+    """Whether JSON is nested deeper than `MAX_NESTING`: orjson counts no tuples when it writes."""
     brackets = brackets_of(body)
     # Usually they go away in pairs, one level after the other, in a few rounds.
     for _ in range(MAX_NESTING):
@@ -89,3 +78,14 @@ def _is_deep(body: bytes) -> bool:
             break
         brackets = rest
     return is_too_deep(loads(body))
+
+
+def _encode_any(value: Any) -> tuple[bytes, Warnings]:
+    # orjson is quicker with arrays in the usual layout. It writes NaT as a date.
+    if "numpy" in sys.modules:
+        with contextlib.suppress(TypeError):
+            body = orjson.dumps(value, option=_WITH_NUMPY)
+            if body.find(b"null") < 0 and body.find(_NAT) < 0 and not is_deep(body):
+                return body, _NO_WARNINGS
+    plainer = Plainer()
+    return orjson.dumps(plainer.plain(value)), plainer.warnings

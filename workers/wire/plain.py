@@ -20,12 +20,12 @@ from workers.wire.decode import loads
 from workers.wire.limits import (
     MAX_INT_DIGITS,
     MAX_NESTING,
-    MAX_POINTER_CHARS,
     MAX_WARNINGS,
     TOO_DEEP,
     TOO_LONG,
     NotJson,
 )
+from workers.wire.pointers import pointer_of
 from workers.wire.result import EncodedResult
 
 if TYPE_CHECKING:
@@ -54,24 +54,31 @@ def is_finite(value: Any) -> bool:
 
 
 class Plainer:
-    """Makes one value plain. `warnings` then says what became null or was changed, by JSON pointer (RFC 6901)."""
+    """Makes values plain. `warnings` then says what became null or was changed, by JSON pointer (RFC 6901)."""
 
     def __init__(self) -> None:
-        self.warnings: list[dict[str, str]] = []
+        self._warnings: list[dict[str, str]] = []
         self._more = 0
         self._path: list[str | int] = []  # to the value at hand; after an error, to its cause
 
-    def plain(self, value: Any) -> Any:
-        """The value as dicts, lists, texts, numbers and fragments of JSON. Raises NotJson."""
+    @property
+    def warnings(self) -> list[dict[str, str]]:
+        """At most `MAX_WARNINGS` of {"pointer", "detail"}, and one that counts the rest if there are more."""
+        rest = [{"pointer": "", "detail": f"{self._more} more were changed"}] if self._more else []
+        return self._warnings + rest
+
+    def plain(self, value: Any, *place: str | int) -> Any:
+        """The value as dicts, lists, texts, numbers and fragments of JSON. Raises NotJson.
+
+        `place` is the path to the value if it is to be part of another.
+        """
+        self._path = list(place)
         try:
-            made = self._plain(value)
+            return self._plain(value)
         except RecursionError:
             raise NotJson(TOO_DEEP) from None
         except NotJson as error:
             raise NotJson(f"{error}, at {self._pointer()}" if self._path else str(error)) from None
-        if self._more:
-            self.warnings.append({"pointer": "", "detail": f"{self._more} more were changed"})
-        return made
 
     # Each nested value costs one or two Python frames: `MAX_NESTING` of them are far below the recursion limit.
 
@@ -225,13 +232,13 @@ class Plainer:
         self._warn(self._path, f"{what} became null")
 
     def _warn(self, path: list[str | int], detail: str) -> None:
-        if len(self.warnings) < MAX_WARNINGS:
-            self.warnings.append({"pointer": _pointer(path), "detail": detail})
+        if len(self._warnings) < MAX_WARNINGS:
+            self._warnings.append({"pointer": pointer_of(path), "detail": detail})
         else:
             self._more += 1
 
     def _pointer(self) -> str:
-        return _pointer(self._path)
+        return pointer_of(self._path)
 
 
 _NAMES = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
@@ -239,15 +246,6 @@ _NAMES = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 def _named(value: float) -> str:
     return _NAMES[repr(float(value))]
-
-
-def _pointer(path: list[str | int]) -> str:
-    pointer = "".join(f"/{part}" if isinstance(part, int) else "/" + _escaped(part) for part in path)
-    return pointer if len(pointer) <= MAX_POINTER_CHARS else pointer[: MAX_POINTER_CHARS - 3] + "..."
-
-
-def _escaped(name: str) -> str:
-    return name[:MAX_POINTER_CHARS].replace("~", "~0").replace("/", "~1")
 
 
 def _a(value: Any) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from arq.worker import JobExecutionFailed
@@ -57,8 +58,7 @@ class Runner:
         # A callback for each finish: a future would cost more than the rest of it.
         # Large results have a batcher of their own: others need not wait until they are with the server.
         self._finishes, self._large_finishes = (
-            Batcher[Finish, bool](self._send, size_of=lambda finish: finish.size_bytes, resends_singly=True)
-            for _ in range(2)
+            Batcher[Finish, bool](self._send, size_of=attrgetter("size_bytes"), resends_singly=True) for _ in range(2)
         )
         self._empty = asyncio.Event()
         self._empty.set()
@@ -89,7 +89,8 @@ class Runner:
         attempt = self._attempts[job.id] = Attempt(job)
         self._empty.clear()
         self._session.life.running += 1
-        attempt.task = self._tasks[job.id] = asyncio.create_task(self._run(attempt))
+        # `asyncio.create_task` does this with more calls.
+        attempt.task = self._tasks[job.id] = asyncio.get_running_loop().create_task(self._run(attempt))
         return True
 
     def refuse(self, job: Claimed) -> None:
@@ -127,8 +128,12 @@ class Runner:
 
     async def _run(self, attempt: Attempt) -> None:
         try:
-            with job_scope(attempt.job):
+            scope = job_scope(attempt.job)
+            if scope is None:
                 await self._run_and_record(attempt)
+            else:
+                with scope:
+                    await self._run_and_record(attempt)
         except Exception:
             logger.exception("job %s: its outcome could not be recorded", attempt.job.id)
             self._forget(attempt)

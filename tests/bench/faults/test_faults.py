@@ -18,7 +18,7 @@ from bench.faults.run import Planned, endure, schedule
 from bench.faults.verdict import verdict
 from bench.load.generator import Generator
 from bench.load.plan import LoadPlan
-from tests.faults.local import Layout, local
+from tests.fleet.local import Layout, local
 from tests.processes import LoggedProcess, module
 from tests.servers import valkey_binary
 

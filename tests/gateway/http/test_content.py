@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from tests.gateway.http.wire import exchange, push_head, push_of
+from tests.gateway.http.connection.wire import exchange, push_head, push_of
 from tests.gateway.service import problem, status_of
 
 if TYPE_CHECKING:

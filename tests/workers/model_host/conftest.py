@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from tests.workers.model_host.tools import Run
 
 
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+# A worker runs on uvloop. Who runs one in a loop of their own may have asyncio's.
+LOOPS = [pytest.param(asyncio.new_event_loop, marks=pytest.mark.slow), uvloop.new_event_loop]
+
+
+@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Iterator[Run]:
     """Runs a coroutine, once on each kind of loop; afterwards no process and no file descriptor is left."""
     with asyncio.Runner(loop_factory=request.param) as runner:

@@ -77,6 +77,29 @@ def test_killed_from_outside(run: Run, tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_cancelled_in_the_moment_of_the_answer(run: Run) -> None:
+    class Cancelling(ModelProcess):
+        job: asyncio.Task[bytes] | None = None
+
+        def data_received(self, data: bytes) -> None:
+            if self.job is not None:
+                self.job.cancel()
+            super().data_received(data)
+
+    async def scenario() -> None:
+        complaints: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+        process = Cancelling(options(), lambda _before, _after: None)
+        await process.load()
+        process.job = asyncio.create_task(process.predict(orjson.dumps(["echo", 1])))
+        with pytest.raises(asyncio.CancelledError):
+            await process.job
+        assert process.state is ProcessState.DEAD
+        assert complaints == []
+
+    run(scenario())
+
+
 def test_crash_takes_along_what_the_model_started(run: Run, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running(make()) as host:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from workers.stream import Stream
 
 MODELS = "tests.workers.models"
+SHAPES = "tests.workers.model_host.calls.shapes"
 
 
 async def get(port: int, path: str) -> tuple[int, str]:
@@ -202,6 +203,12 @@ async def test_a_model_that_never_loads_ends_the_worker(
         ("MODEL", "tests.workers.unimportable:X", "No module named 'a_module_that_is_not_installed' (/"),
         ("MODEL", f"{MODELS}:ImportsLate", f"{MODELS}:ImportsLate could not be loaded: ModuleNotFoundError: No module"),
         ("MODEL", f"{MODELS}:NoPredict", f"{MODELS}:NoPredict has no method predict"),
+        ("MODEL", "/no/such/file.py:X", "the model /no/such/file.py:X could not be loaded: there is no file /no/such"),
+        (
+            "MODEL",
+            f"{SHAPES}:TakesStarred",
+            f"{SHAPES}:TakesStarred could not be loaded: predict has a parameter *args",
+        ),
         ("READY_FILE", "/no/such/folder/ready", "bad setting READY_FILE='/no/such/folder/ready': its folder"),
         ("PROBE_PORT", "TAKEN", "can't listen there: Address already in use"),
         ("REDIS_URL", "STRANGER", "bad setting REDIS_URL: the server refuses its user or password"),

@@ -10,7 +10,7 @@ import pytest
 from arq.worker import func
 
 from tests.queues import opened, queue_name
-from tests.servers import Server, durable_server, server_binaries
+from tests.servers import Server, durable_server, server_kinds
 from tests.workers.service import WorkerProcess, push, running, until, until_ended
 from workers.settings import WorkerSettings
 from workers.stream import Status
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from workers.stream import Stream
 
 
-@pytest.fixture(params=sorted(server_binaries()))
+@pytest.fixture(params=server_kinds())
 def own(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """A server of the test's own that writes before it answers; it does not run yet."""
     server = durable_server(request.param, tmp_path)

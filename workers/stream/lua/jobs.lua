@@ -7,8 +7,9 @@ local function ahead_of(k, id, seq, queue)
   return math.max(0, math.min(math.max(0, seq - queue.read) + queue.released, queue.length) - 1)
 end
 
--- view(then pairs id, '1' with the result or '0' without): per job false, or
+-- view(then pairs id, bytes up to which its result is wanted, 0 for none): per job false, or
 -- {status, owner, attempts, queued, started, finished, error, ahead, result, notes}.
+-- Of a result that is larger with its notes, their size is replied as a number in place of the result.
 -- Replies with fewer than asked for, but at least one, when the results fill a reply.
 local function view(keys, argv)
   local k = keys_of(keys[1])
@@ -33,11 +34,17 @@ local function view(keys, argv)
         ahead = ahead_of(k, argv[i], seq, queue)
       end
       local result, notes = '', ''
-      if argv[i + 1] == '1' and status == 'finished' then
-        local kept = redis.call('HMGET', job_key, 'result', 'notes')
-        result, notes = kept[1] or '', kept[2] or ''
+      local most = tonumber(argv[i + 1])
+      if most > 0 and status == 'finished' then
+        local size = redis.call('HSTRLEN', job_key, 'result') + redis.call('HSTRLEN', job_key, 'notes')
+        if size > most then
+          result = size
+        else
+          local kept = redis.call('HMGET', job_key, 'result', 'notes')
+          result, notes = kept[1] or '', kept[2] or ''
+          bytes = bytes + size
+        end
       end
-      bytes = bytes + #result + #notes
       replies[#replies + 1] = { status or 'queued', r[2] or '', r[3] or '0',
         queued or whole(entry_ms(entry)), r[5] or '', r[6] or '', r[7] or '', ahead, result, notes }
     end

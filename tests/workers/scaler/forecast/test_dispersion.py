@@ -46,6 +46,13 @@ def test_the_index_of_batches_is_about_their_size() -> None:
     assert statistics.fmean(found) == pytest.approx(10, rel=0.4)
 
 
+def test_a_step_of_the_rate_is_no_burst() -> None:
+    """An idle half hour and a job a second after it: one pair of blocks says thousands, and the others 1."""
+    idle_s = LENGTH_S / 2
+    found = [index_of(idle_s + poisson(1.0, seed)[: int(idle_s)]) for seed in range(5)]
+    assert max(found) < 2.5
+
+
 def test_a_poisson_process_is_assumed_before_anything_is_known() -> None:
     assert index([]) == index([Count(0, QUARTER_S)] * 160) == 1.0
     # A few jobs, as by a clock, are no proof of one yet.

@@ -24,6 +24,7 @@ from tests.workers.stream.actions import (
     until,
 )
 from workers.stream import Finish, Status, Stream
+from workers.stream.stream import SMALL_RESULT_BYTES
 
 if TYPE_CHECKING:
     from workers.stream import Claimed
@@ -395,6 +396,24 @@ async def test_views_share_round_trips_and_large_results_are_read_in_parts(strea
     views = await stream.view_many([("none", True), *((job.id, True) for job in jobs), ("none", True)])
     assert await calls() - before == 2
     assert [view and view.result for view in views] == [None, *[large] * 5, None]
+
+
+async def test_a_large_result_is_left_out_of_a_small_view_and_its_size_is_told(stream: Stream) -> None:
+    await accept(stream, 2)
+    small, large = await stream.claim("w", 2)
+    limit_bytes = SMALL_RESULT_BYTES
+    for job, size_bytes in ((small, limit_bytes - 2), (large, limit_bytes - 1)):
+        finish = Finish(job.id, job.attempt, "finished", b"1" * size_bytes, 60_000, b"{}")
+        assert await stream.finish("w", [finish]) == [True]
+
+    first, second, none = await asyncio.gather(*(stream.view_small(name) for name in (small.id, large.id, "none")))
+
+    assert first is not None
+    assert (first.result, first.notes, first.unsent_bytes) == (b"1" * (limit_bytes - 2), b"{}", 0)
+    assert second is not None
+    assert (second.result, second.notes, second.unsent_bytes) == (None, b"", limit_bytes + 1)
+    assert second.status is Status.FINISHED
+    assert none is None
 
 
 async def kept(stream: Stream) -> tuple[int, int]:

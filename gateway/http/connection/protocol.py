@@ -9,16 +9,26 @@ from typing import TYPE_CHECKING, Any, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from gateway.http.connection.transport import (
+    ReadFlow,
+    RequestTransport,
+    SendWatch,
+    abort,
+    end_sending,
+    has_unread,
+    keep_kernel_buffer_small,
+)
+from gateway.http.connection.upgrade import new_parser, parser_of_rest
+from gateway.http.cors import refusal_headers
 from gateway.http.errors import Problem, unavailable
-from gateway.http.transport import ReadFlow, RequestTransport, SendWatch, keep_kernel_buffer_small
-from gateway.http.upgrade import new_parser, parser_of_rest
+from gateway.http.request_id import id_of_headers
 
 if TYPE_CHECKING:
     import asyncio
 
     from uvicorn._types import ASGI3Application, HTTPScope
 
-    from gateway.http.connections import Connections
+    from gateway.http.connection.connections import Connections
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +43,9 @@ _PIECE_BYTES = 1024
 # Above this, what waits to be parsed stays in the kernel. Below, the end of the connection is seen while it waits.
 _UNREAD_BYTES = 16_384
 _REQUEST_BYTES = 2048  # what a request that is parsed takes
-_WRITE_BUFFER_BYTES = 65_536
+_WRITE_BUFFER_BYTES = 2048
+# A client that has sent or read something within this time is moving.
+_MOVING_S = 0.25
 _ENDED = "the connection ended within a request"
 
 
@@ -83,7 +95,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._is_half_closed = False
         self._is_last = False  # the server stops: the next request is the last
         self._linger_s = LINGER_S
-        self._idle_since_s = self.loop.time()
+        self._idle_since_s = self._moved_s = self.loop.time()
         self._socket: asyncio.Transport  # `transport` is what requests see of it
         self._watch: SendWatch
         self.flow: ReadFlow
@@ -100,10 +112,12 @@ class LimitedProtocol(HttpToolsProtocol):
         transport.set_write_buffer_limits(_WRITE_BUFFER_BYTES)
         keep_kernel_buffer_small(transport)
         self._start_timer()
-        if len(self.connections) > self._shared.most:
+        over = len(self.connections) - self._shared.most
+        if over > 0:
             others = [one for one in self.connections if isinstance(one, LimitedProtocol) and one is not self]
             if not self._shared.make_place(others, self.loop.time()):
-                self._linger_s = 0
+                if over > self._shared.most_refused:
+                    self._linger_s = 0
                 self._refuse(unavailable("there are too many connections"))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -118,6 +132,9 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._running is not None:
             _disconnect(self._running)
         super().connection_lost(exc)
+        # These refer to the connection. Circles would wait for the garbage collector, which comes seldom.
+        del self.parser, self.transport, self._watch
+        self.cycle = self._running = None
 
     def data_received(self, data: bytes) -> None:
         """Parses what may be parsed now. A request in one small piece costs next to nothing beyond that."""
@@ -258,6 +275,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _count(self, size_bytes: int) -> None:
         self._in_bytes += size_bytes
+        self._moved_s = self.loop.time()
         self._hold()
 
     def _hold(self) -> None:
@@ -266,6 +284,13 @@ class LimitedProtocol(HttpToolsProtocol):
             self._budget.hold(self, size_bytes)
         else:
             self._budget.release(self)
+
+    def is_moving(self) -> bool:
+        """See `Holder`."""
+        now_s = self.loop.time()
+        if self._out_bytes and self._watch.has_moved():
+            self._moved_s = now_s
+        return now_s < self._moved_s + _MOVING_S
 
     def give_way(self) -> bool:
         """See `Holder`. A complete request goes on: it is answered soon, and may have been accepted."""
@@ -288,7 +313,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def _abort(self) -> None:
         self._life = _Life.LINGERING
         self._stop_timer()
-        self._socket.abort()
+        abort(self._socket)
 
     @property
     def quiet_since_s(self) -> float | None:
@@ -297,10 +322,13 @@ class LimitedProtocol(HttpToolsProtocol):
             return None
         return self._idle_since_s if self._timer is None else self._timer.when() - self._shared.head_timeout_s
 
-    def leave(self) -> None:
+    def leave(self) -> bool:
         """See `IdleConnection`."""
+        if has_unread(self._socket):
+            return False
         self._end()
         self._socket.close()
+        return True
 
     # answering
 
@@ -392,10 +420,10 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _end_unless_busy(self) -> None:
         if self._life is _Life.OPEN:
-            if self._is_busy:
+            if self._is_busy or has_unread(self._socket):
                 self._watch_idleness(self.timeout_keep_alive)
             else:
-                self._end()
+                self._end(was_idle=True)
 
     def _start_timer(self) -> None:
         if self._timer is None:
@@ -417,9 +445,20 @@ class LimitedProtocol(HttpToolsProtocol):
         self._life = _Life.REFUSING
         self._stop_timer()
         self._unread = b""
+        headers = self._open_headers()
+        named = {"X-Request-ID": id_of_headers(headers).decode()}
+        allowed = refusal_headers(self._shared.origins, headers) if self._shared.origins else {}
+        problem.headers = {**(problem.headers or {}), **named, **allowed}
         self._refusal = None if self._drop_open_message() else problem
         if not self._answering:
             self._end()
+
+    def _open_headers(self) -> list[tuple[bytes, bytes]]:
+        """What is known of the open message's headers."""
+        cycle = self.cycle
+        if cycle is not None and self.scope is not None and cycle.scope is self.scope:
+            return list(cycle.scope["headers"])
+        return self.headers or []
 
     def _drop_open_message(self) -> bool:
         """Takes the open message from its endpoint. True if it has been answered already, or nearly."""
@@ -435,7 +474,7 @@ class LimitedProtocol(HttpToolsProtocol):
             _disconnect(cycle)
         return False
 
-    def _end(self) -> None:
+    def _end(self, was_idle: bool = False) -> None:
         """Sends the refusal if there is one, and nothing more; closes the connection when the client has read it."""
         if self._life in _ENDS:
             return
@@ -455,7 +494,10 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         # A connection that is closed with unread bytes is reset, and the client might see the reset, not the answer.
         if self._socket.can_write_eof():
-            self._socket.write_eof()
+            if was_idle:
+                end_sending(self._socket)
+            else:
+                self._socket.write_eof()
         self.flow.has_enough = False
         self.flow.resume_reading()
         self._timer = self.loop.call_later(self._linger_s, self._socket.close)
@@ -472,6 +514,8 @@ def _disconnect(cycle: RequestResponseCycle) -> None:
     """Lets a request's endpoint end without an answer."""
     if not cycle.response_complete:
         cycle.disconnected = True
+        cycle.scope["state"]["gone"] = True
+        cycle.body = bytearray()
         cycle.message_event.set()
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from tests.gateway.http.wire import HEALTHZ
+from tests.gateway.http.connection.wire import HEALTHZ
 from tests.gateway.service import GatewayProcess, raw, status_of
 
 if TYPE_CHECKING:
@@ -18,6 +19,13 @@ async def test_a_head_that_is_too_long(gateway: GatewayProcess) -> None:
     assert answer.startswith(b"HTTP/1.1 431 ")
     assert b"application/problem+json" in answer
     assert await status_of(gateway.http.get("/healthz")) == 200
+
+
+async def test_a_refusal_has_the_requests_id_if_that_has_arrived(gateway: GatewayProcess) -> None:
+    head = b"GET /healthz HTTP/1.1\r\nX-Request-ID: mine\r\nX: " + b"x" * 1_000_000
+    assert b"\r\nx-request-id: mine\r\n" in await raw(gateway.port, head)
+    for start in (b"nonsense\r\n\r\n", b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 1_000_000):
+        assert re.search(rb"\r\nx-request-id: [0-9a-f]{16}\r\n", await raw(gateway.port, start))
 
 
 async def test_what_is_not_http(gateway: GatewayProcess) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.gateway.http.wire import HEALTHZ, exchange, push_head, push_of
+from tests.gateway.http.connection.wire import HEALTHZ, exchange, push_head, push_of
 
 if TYPE_CHECKING:
     from tests.gateway.service import GatewayProcess

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from bench.common.processes import environment
 from bench.faults.place import Fault, PlaceError, Queue
 from bench.load.observer import QueueSource
-from tests.faults.fleet import ProcessFleet, surviving
+from tests.fleet.fleet import ProcessFleet, surviving
 from tests.processes import ProcessError
 from tests.servers import DURABLE, Server
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import psutil
 
-from tests.faults.model import ModelRun, read_runs
+from tests.fleet.model import ModelRun, read_runs
 from tests.processes import PATIENCE_S, LoggedProcess, ProcessError, module
 from tests.servers import free_port
 from workers.stream import Stream, StreamSettings
@@ -149,7 +149,7 @@ class RecordedFleet(ProcessFleet):
 
     def __init__(self, server: Server, folder: Path, **settings: str) -> None:
         self._runs_file = folder / "runs"
-        recorded = {"MODEL": "tests.faults.model:Recorded", "RUNS_FILE": str(self._runs_file)}
+        recorded = {"MODEL": "tests.fleet.model:Recorded", "RUNS_FILE": str(self._runs_file)}
         super().__init__(server, folder, **{**recorded, **settings})
 
     @property

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Protocol
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# So many of those that began first are looked at for one that stands still.
+_LOOKED_AT = 16
 
 
 class Holder(Protocol):
     """Something that holds bytes for a client."""
+
+    def is_moving(self) -> bool:
+        """Whether its client has sent or read something of late."""
 
     def give_way(self) -> bool:
         """Lets go of what it holds, and releases it. False if it can't: it does not wait for its client."""
@@ -16,8 +26,9 @@ class Holder(Protocol):
 class ByteBudget:
     """At most `limit_bytes` are held for clients that are slow to send or to read.
 
-    Above that, the holders that began first give way first. A client that sends and reads as fast as its network lets
-    it holds its bytes only briefly, so the first are those that stall. `cuts` counts why connections were cut.
+    Above that, holders give way: those that stand still before those that move, and of these the ones that began first.
+    A client that sends and reads as fast as its network lets it holds its bytes only briefly. `cuts` counts why
+    connections were cut.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -37,13 +48,17 @@ class ByteBudget:
         """The holder holds nothing any more."""
         self.held_bytes -= self._holders.pop(holder, 0)
 
-    def make_room(self, size_bytes: int) -> bool:
+    def make_room(self, size_bytes: int, only_still: bool = False) -> bool:
         """Lets holders give way until `size_bytes` more can be held. False if that can't be reached."""
         while self.held_bytes + size_bytes > self.limit_bytes:
-            for holder in self._holders:
-                if holder.give_way():
-                    self.cuts["memory"] += 1
-                    break
-            else:
+            oldest = list(islice(self._holders, _LOOKED_AT))
+            if not self._cut_one(holder for holder in oldest if not holder.is_moving()) and (
+                only_still or not self._cut_one(list(self._holders))
+            ):
                 return False
         return True
+
+    def _cut_one(self, holders: Iterable[Holder]) -> bool:
+        is_cut = any(holder.give_way() for holder in holders)
+        self.cuts["memory"] += is_cut
+        return is_cut

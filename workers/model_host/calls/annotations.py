@@ -1,0 +1,86 @@
+"""The annotations of `predict`, as checks of what was pushed. pydantic is imported if there is one that needs it."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from workers.model_host.failures import NotLoadable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from workers.model_host.calls.faults import Faults
+
+    Path: TypeAlias = list[str | int]
+    Check: TypeAlias = Callable[[Any, Path, Faults], Any]
+    """Returns the value as the annotation wants it; if that can't be, adds to the faults. The path leads to it."""
+
+
+def check_of(parameter: inspect.Parameter, names: dict[str, Any]) -> Check | None:
+    """The check of what a parameter gets; None if it takes anything. `names` are those of the function's module.
+
+    Raises NotLoadable if pydantic knows no way from JSON to the annotation.
+    """
+    annotation = parameter.annotation
+    if _is_anything(annotation):
+        return None
+    try:
+        hints = SimpleNamespace(__annotations__={parameter.name: annotation})
+        annotation = typing.get_type_hints(hints, names, include_extras=True)[parameter.name]
+        if _is_anything(annotation):
+            return None
+        return _checked_by_pydantic(annotation)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - of pydantic, or of what an annotation in quotes evaluates
+        raise NotLoadable(_sentence(parameter, error)) from None
+
+
+def _is_anything(annotation: Any) -> bool:
+    return annotation is inspect.Parameter.empty or annotation is Any or annotation is object
+
+
+def _checked_by_pydantic(annotation: Any) -> Check:
+    # It takes 100 ms to import, which a model without annotations must not pay.
+    from pydantic import TypeAdapter, ValidationError
+
+    adapter = TypeAdapter(annotation)
+
+    def check(value: Any, path: Path, faults: Faults) -> Any:
+        try:
+            return adapter.validate_python(value)
+        except ValidationError as error:
+            for one in error.errors(include_url=False, include_context=False, include_input=False):
+                faults.add([*path, *_place_in(value, one["loc"], one["type"] == "missing")], one["msg"])
+            return None
+
+    return check
+
+
+def _place_in(value: Any, location: Sequence[str | int], is_missing: bool) -> Path:
+    """The path in the value that pydantic means. Its own names the alternatives of unions, and keys as `[key]`, too."""
+    path: Path = []
+    for index, part in enumerate(location):
+        if isinstance(value, dict) and str(part) in value:
+            path.append(str(part))
+            value = value[str(part)]
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            path.append(part)
+            value = value[part]
+        elif is_missing and index == len(location) - 1:
+            path.append(part)
+    return path
+
+
+def _sentence(parameter: inspect.Parameter, error: Exception) -> str:
+    written = parameter.annotation
+    shown = written.strip("'\"") if isinstance(written, str) else inspect.formatannotation(written)
+    why = " ".join(str(error).partition(". ")[0].partition("\n")[0].split())  # the rest is advice for others
+    return (
+        f"the parameter {parameter.name} of predict is annotated {shown}, which can't be made of JSON "
+        f"({type(error).__name__}: {why}): annotate it with what clients push, such as list[float], or with Any to get "
+        "that as it is"
+    )

@@ -1,0 +1,136 @@
+"""From a job's input to the arguments of `predict`, by its parameters. The table: docs/model.md."""
+
+from __future__ import annotations
+
+import inspect
+from inspect import Parameter
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from workers.model_host.calls.annotations import check_of
+from workers.model_host.calls.faults import Faults
+from workers.model_host.failures import NotLoadable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from workers.model_host.calls.annotations import Check
+
+    Arguments: TypeAlias = tuple[list[Any], dict[str, Any]]
+    Binder: TypeAlias = Callable[[Any], Arguments]
+
+_POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+_JSON_NAMES = {list: "an array", str: "a text", bool: "true or false", int: "a number", float: "a number"}
+
+
+def binder_of(predict: Callable[..., Any]) -> Binder | None:
+    """What makes the arguments of an input; it raises InputRefused. None if the input is the one argument as it is.
+
+    Raises NotLoadable if the parameters can't be served.
+    """
+    function = inspect.unwrap(predict)
+    function = inspect.unwrap(getattr(function, "__func__", function))
+    if not inspect.isfunction(function):
+        return None  # an object that can be called, such as a module of torch: its parameters say little
+    parameters = list(inspect.signature(predict).parameters.values())
+    if any(parameter.kind is Parameter.VAR_POSITIONAL for parameter in parameters):
+        raise NotLoadable(
+            "predict has a parameter *args, but the members of an input have names: name its parameters "
+            "(a decorator keeps them by functools.wraps)"
+        )
+    for parameter in parameters:
+        _check_default(parameter)
+    checks = {parameter.name: check_of(parameter, function.__globals__) for parameter in parameters}
+    if len(parameters) == 1 and parameters[0].kind in _POSITIONAL:
+        check = checks[parameters[0].name]
+        return None if check is None else _WholeInput(check)
+    return _Members(
+        [_Place(one.name, one.kind, one.default, checks[one.name]) for one in parameters], _self_of(predict)
+    )
+
+
+def _check_default(parameter: Parameter) -> None:
+    """Raises NotLoadable for what describes a default in other frameworks; `predict` would get the description."""
+    if type(parameter.default).__module__ == "pydantic.fields":
+        raise NotLoadable(
+            f"the default of the parameter {parameter.name} of predict is a {type(parameter.default).__name__}, and no "
+            f"value: write {parameter.name}: Annotated[..., Field(...)] = VALUE"
+        )
+
+
+def _self_of(predict: Callable[..., Any]) -> str:
+    """What a method calls its instance: no member may have this name. Empty if there is none."""
+    if not inspect.ismethod(predict):
+        return ""
+    first = next(iter(inspect.signature(predict.__func__).parameters.values()))
+    return first.name if first.kind is Parameter.POSITIONAL_OR_KEYWORD else ""
+
+
+class _WholeInput:
+    """The input is the one argument, as its annotation wants it."""
+
+    def __init__(self, check: Check) -> None:
+        self._check = check
+
+    def __call__(self, value: Any) -> Arguments:
+        faults = Faults()
+        argument = self._check(value, [], faults)
+        faults.check()
+        return [argument], {}
+
+
+class _Place(NamedTuple):
+    """One parameter."""
+
+    name: str
+    kind: Any
+    default: Any
+    check: Check | None
+
+    def checked(self, value: Any, name: str, faults: Faults) -> Any:
+        """The argument that a member of this name gives."""
+        return value if self.check is None else self.check(value, [name], faults)
+
+
+class _Members:
+    """The input is an object, and its members are the arguments."""
+
+    def __init__(self, places: list[_Place], self_name: str) -> None:
+        self._rest = next((place for place in places if place.kind is Parameter.VAR_KEYWORD), None)
+        self._places = {place.name: place for place in places if place is not self._rest}
+        self._names = ", ".join(self._places)
+        self._self_name = self_name
+
+    def __call__(self, value: Any) -> Arguments:
+        faults = Faults()
+        if not isinstance(value, dict):
+            found = _JSON_NAMES.get(type(value), "null")
+            wanted = f" with the members {self._names}" if self._places else ""
+            faults.add([], f"an object is wanted{wanted}, and this is {found}")
+        else:
+            arguments = self._arguments(value, faults)
+        faults.check()
+        return arguments
+
+    def _arguments(self, members: Mapping[str, Any], faults: Faults) -> Arguments:
+        positional: list[Any] = []
+        named: dict[str, Any] = {}
+        for name, place in self._places.items():
+            if name in members:
+                argument = place.checked(members[name], name, faults)
+            elif place.default is Parameter.empty:
+                faults.add([name], "this member is missing")
+                continue
+            elif place.kind is Parameter.POSITIONAL_ONLY:
+                argument = place.default
+            else:
+                continue
+            if place.kind is Parameter.POSITIONAL_ONLY:
+                positional.append(argument)
+            else:
+                named[name] = argument
+        for name in [name for name in members if name not in self._places]:
+            if self._rest is None or name == self._self_name:
+                faults.add([name], f"predict has no such parameter{f', only {self._names}' if self._names else ''}")
+            else:
+                named[name] = self._rest.checked(members[name], name, faults)
+        return positional, named

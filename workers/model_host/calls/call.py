@@ -1,0 +1,59 @@
+"""One call of the model: from a job's input to its result, as JSON."""
+
+from __future__ import annotations
+
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import TYPE_CHECKING, Any
+
+from workers.model_host.calls.binding import binder_of
+from workers.model_host.calls.yielded import Collector, yields_text
+from workers.model_host.failures import Refusal
+from workers.wire.decode import loads
+from workers.wire.encode import encode_result
+from workers.wire.limits import NotJson
+from workers.wire.result import EncodedResult
+
+if TYPE_CHECKING:
+    from workers.model_host.calls.event_loop import EventLoop
+
+# Of exactly these types: other iterables, such as lists, are results as they are.
+_UNFINISHED = frozenset((CoroutineType, GeneratorType, AsyncGeneratorType))
+
+
+class Call:
+    """Calls `model.predict`. How is decided here, once. Raises NotLoadable if its parameters can't be served."""
+
+    def __init__(self, model: Any, loop: EventLoop, max_result_bytes: int) -> None:
+        self._predict = model.predict
+        self._bind = binder_of(self._predict)
+        self._loop = loop
+        self._collector = Collector(yields_text(self._predict), max_result_bytes)
+        self._max_bytes = max_result_bytes
+
+    def run(self, input_json: bytes) -> EncodedResult:
+        """Raises NotJson, InputRefused, what the model raises, and Refusal for a result that can't be handed on."""
+        value = loads(input_json)
+        if self._bind is None:
+            result = self._predict(value)
+        else:
+            positional, named = self._bind(value)
+            result = self._predict(*positional, **named)
+        while type(result) in _UNFINISHED:
+            result = self._finish(result)
+        try:
+            encoded = result if type(result) is EncodedResult else encode_result(result)
+        except NotJson as error:
+            message = f"predict returned a {type(result).__name__} that can't be written as JSON: {error}"
+            raise Refusal("TypeError", message) from None
+        if len(encoded.body) > self._max_bytes:
+            message = f"the result is {len(encoded.body)} bytes of JSON, {self._max_bytes} are allowed"
+            raise Refusal("ResultTooLarge", message)
+        return encoded
+
+    def _finish(self, result: Any) -> Any:
+        """What comes of a coroutine or of a generator."""
+        if type(result) is GeneratorType:
+            return self._collector.collect(result)
+        if type(result) is AsyncGeneratorType:
+            result = self._collector.collect_async(result)
+        return self._loop.run(result)

@@ -1,0 +1,74 @@
+"""Finds the class that `MODEL` names and makes the model of it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import traceback
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+
+from workers.model_host.calls.binding import binder_of
+from workers.model_host.calls.model_file import import_file, is_file_name
+from workers.model_host.failures import NotLoadable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workers.model_host.calls.event_loop import EventLoop
+
+_METHODS = ("predict", "close")
+# Frames of what imports a module, which say nothing about its own code.
+_FOLDERS_OF_IMPORTS = {os.path.dirname(importlib.__file__), os.path.dirname(__file__)}
+
+
+def load(name: str, loop: EventLoop) -> Any:
+    """The model of a name such as `module:Class` or `/path/to/file.py:Class`.
+
+    Raises NotLoadable if there is none, or it has no `predict`, and whatever its constructor raises.
+    """
+    module, _, attribute = name.rpartition(":")
+    try:
+        make = getattr(_module(module), attribute)
+    except (ImportError, SyntaxError, AttributeError) as error:
+        raise _not_loadable(error) from None
+    if not callable(make):
+        raise NotLoadable(f"{name} is no class")
+    _check(make)
+    if _is_async(make):
+        loop.open()  # the constructor may make what needs one
+    try:
+        model = make()
+    except ImportError as error:  # it is not there at the next try either
+        raise _not_loadable(error) from None
+    if not callable(getattr(model, "predict", None)):
+        raise NotLoadable(f"{name} has no method predict")
+    return model
+
+
+def _module(name: str) -> Any:
+    return import_file(name) if is_file_name(name) else importlib.import_module(name)
+
+
+def _check(make: Callable[..., Any]) -> None:
+    """Raises NotLoadable if the parameters can't be served: a constructor may take minutes, so this goes first."""
+    predict = inspect.getattr_static(make, "predict", None) if inspect.isclass(make) else None
+    if inspect.isfunction(predict):
+        binder_of(MethodType(predict, make))
+
+
+def _is_async(make: Callable[..., Any]) -> bool:
+    methods = [getattr(make, method, None) for method in _METHODS]
+    return any(inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method) for method in methods)
+
+
+def _not_loadable(error: Exception) -> NotLoadable:
+    return NotLoadable(f"{type(error).__name__}: {error}{_place(error)}")
+
+
+def _place(error: Exception) -> str:
+    """The place in the model's own code where an import failed, in brackets; empty if it is not known."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    own = [frame for frame in frames if os.path.dirname(frame.filename) not in _FOLDERS_OF_IMPORTS]
+    return f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""

@@ -1,0 +1,49 @@
+"""SIGTERM in the model's process: it ends what the model does, unless the model has a handler of its own."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+
+class Terminated(SystemExit):
+    """Raised in the model's main thread by SIGTERM, unless the model has a handler of its own."""
+
+
+class Sigterm:
+    """Raises Terminated once; after that the signal is ignored, as what cleans up must not be interrupted.
+
+    `divert` is asked first, if there is one: it is handed the frame that was interrupted, and says whether it sees to
+    the end itself.
+    """
+
+    def __init__(self) -> None:
+        self.divert: Callable[[FrameType | None], bool] | None = None
+
+    def listen(self) -> None:
+        """Sets the handler."""
+        signal.signal(signal.SIGTERM, self._handle)
+
+    def ignore(self) -> None:
+        """Ignores the signal from now on, unless the model has a handler of its own."""
+        if self._is_set:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def leave(self) -> None:
+        """Lets the signal end this process at once, as it does usually: for forks."""
+        if self._is_set:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    @property
+    def _is_set(self) -> bool:
+        handler = signal.getsignal(signal.SIGTERM)
+        return getattr(handler, "__self__", None) is self
+
+    def _handle(self, _number: int, frame: FrameType | None) -> None:
+        self.ignore()
+        if self.divert is None or not self.divert(frame):
+            raise Terminated

@@ -1,0 +1,79 @@
+"""Values that come one after the other, kept as JSON until there are no more: their size is known at any time."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Protocol
+
+import orjson
+
+from workers.wire.encode import encode, encode_result, is_deep
+from workers.wire.limits import TOO_DEEP, NotJson
+from workers.wire.plain import Plainer
+from workers.wire.result import EncodedResult
+
+
+class Pieces(Protocol):
+    """What is made of the values."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the JSON so far."""
+
+    def add(self, value: Any) -> None:
+        """Takes the next value. Raises NotJson."""
+
+    def result(self) -> EncodedResult:
+        """All of them. Raises NotJson."""
+
+
+class ArrayPieces:
+    """One JSON array. Warnings and errors name a value's place in it."""
+
+    def __init__(self) -> None:
+        self._body = bytearray(b"[")
+        self._count = 0
+        self._plainer = Plainer()
+
+    @property
+    def size_bytes(self) -> int:
+        return max(len(self._body), 2)  # the last comma becomes the bracket
+
+    def add(self, value: Any) -> None:
+        try:
+            body, warnings = encode(value)
+        except NotJson:
+            body, warnings = b"", [{}]
+        if warnings:
+            body = orjson.dumps(self._plainer.plain(value, self._count))  # once more, as its place is known here
+        self._body += body
+        self._body += b","
+        self._count += 1
+
+    def result(self) -> EncodedResult:
+        body = bytes(self._body[:-1] if self._count else self._body) + b"]"
+        if is_deep(body):
+            raise NotJson(TOO_DEEP)
+        warnings = self._plainer.warnings
+        return EncodedResult(body, has_input=False, warnings=orjson.dumps(warnings) if warnings else b"")
+
+
+class TextPieces:
+    """One text: the values are texts, too."""
+
+    def __init__(self) -> None:
+        self._size_bytes = 2
+        self._text = io.StringIO()
+
+    @property
+    def size_bytes(self) -> int:
+        return self._size_bytes
+
+    def add(self, value: Any) -> None:
+        if not isinstance(value, str):
+            raise NotJson("texts were announced by the annotation of what predict returns")
+        self._size_bytes += len(encode(value)[0]) - 2
+        self._text.write(value)
+
+    def result(self) -> EncodedResult:
+        return encode_result(self._text.getvalue())
