@@ -115,11 +115,11 @@ class Arrivals:
         windows = [(one.atom,) for one in advice]
         # What was not observed for long is as many quarter-leads as it lasted, with its jobs spread evenly.
         times, counts, record = min(KEPT, max(1, round(self.quarter_s * QUARTERS / lead_s))), self.counts, self.record
-        length_s = self.quarter_s / times
+        length_s, judged = self.quarter_s / times, min(self.dispersion, DISPERSION[1])
         for n in range(times):
             jobs = self.quarter_jobs * (n + 1) // times - self.quarter_jobs * n // times
             counts = (*counts, Count(jobs, length_s))[-KEPT:]
-            record = record.observe(jobs, length_s, (*windows, atoms, recent(counts)), self._bounded)
+            record = record.observe(jobs, length_s, (*windows, atoms, recent(counts)), judged)
         index = dispersion.index(counts)
         return replace(self, counts=counts, record=record, dispersion=index, quarter_s=0.0, quarter_jobs=0)
 

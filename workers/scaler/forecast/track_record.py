@@ -29,6 +29,9 @@ FADE = 0.01
 # Judged by simulation: the trace of code completions (docs/scaling.md).
 # Example: a count that the best expert thinks 10,000 times as likely (9.2) takes 6 / 4 off, a weight of 0.22.
 SHARE, MOST = 0.25, 6.0
+# Least index of dispersion of a judgement: no single one may decide everything. Design.
+# Example: for a clock, whose index is 0.01, a job counts for 20 of a Poisson process, and not for 100.
+LEAST_DISPERSION = 0.05
 # Jobs that are added to what was foretold: an expert of no jobs at all must not be ruled out for ever by one. Design.
 # Example: nothing was foretold and one job came: it had a probability of 0.2, not of 0.
 _SLACK_JOBS = 0.25
@@ -79,17 +82,19 @@ class TrackRecord:
 
 def _likelihood(atoms: Sequence[Atom], jobs: int, length_s: float, dispersion: float) -> float:
     """Returns the logarithm of the probability of so many jobs, up to a summand: a Gamma-Poisson mixture's."""
-    found = []
+    # More evenly than by chance: as if each job were several, which come by chance.
+    unit = min(1.0, max(dispersion, LEAST_DISPERSION))
+    count, found = jobs / unit, []
     for weight, rate, spread in atoms:
-        mean = rate * length_s + _SLACK_JOBS
-        variance = (spread * length_s) ** 2 + max(dispersion - 1, 0.0) * mean
+        mean = (rate * length_s + _SLACK_JOBS) / unit
+        variance = (spread * length_s / unit) ** 2 + max(dispersion - 1, 0.0) * mean
         variance = max(variance, _LEAST_VARIANCE * mean * mean)
         shape, over = mean * mean / variance, variance / mean
         found.append(
             math.log(weight)
-            + math.lgamma(shape + jobs)
+            + math.lgamma(shape + count)
             - math.lgamma(shape)
-            + jobs * math.log(over / (1 + over))
+            + count * math.log(over / (1 + over))
             - shape * math.log1p(over)
         )
     best = max(found)

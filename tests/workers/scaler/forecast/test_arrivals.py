@@ -137,5 +137,5 @@ def test_whatever_comes_the_forecast_is_finite_and_no_job_is_lost(
         assert all(math.isfinite(number) and number >= 0 for atom in forecast.atoms for number in atom)
         assert sum(atom.weight for atom in forecast.atoms) == pytest.approx(1)
         assert len(arrivals.hypotheses) <= 24
-        assert len(arrivals.recent.counts) <= 160
+        assert len(arrivals.counts) <= 160
     assert arrivals.observe(now_s + 1, arrived, 1.0).total == arrived - 50
