@@ -11,7 +11,6 @@ pair has 10^2 / (2 * 15) = 3.3.
 from __future__ import annotations
 
 import math
-import statistics
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,10 +21,12 @@ if TYPE_CHECKING:
 # Judged by simulation: `--load constant:0.1 --process deterministic`.
 # Example: at 0.1 jobs/s a block is 8 quarter-leads long: 62 s with a lead of 31 s.
 BLOCK_JOBS, FEWEST_BLOCKS = 6.0, 8
-# A pair counts for at most so many times the median: a single rise is no burst. Judged by simulation:
-# `--load step:0,1@3600 --duration 7200`.
-# Example: pairs of 1, 1, 1 and 3600 (nothing, then a flood) have a mean of (1 + 1 + 1 + 9) / 4 = 3, and not of 901.
-MOST_MEDIANS = 9.0
+# Only the lowest of the pairs count, this share of them: a rise of the rate is no burst. Of a Poisson process they have
+# the mean TRIMMED_MEAN, and not 1: that of the lower 0.7 of a chi-squared distribution with one degree of freedom.
+# Judged by simulation: `--load burst:0,2,300,60`.
+# Example: of the pairs 0.1, 0.2, 0.5, 1, 2 and 3600 (nothing, then a flood) the first five count. Their mean is 0.76,
+# so the index is 0.76 / 0.31 = 2.5; the mean of all would be 601.
+TRIMMED, TRIMMED_MEAN = 0.7, 0.31
 # Before anything is known a Poisson process is assumed: it counts for so many pairs. Design.
 # Example: four pairs of 0 make (4 * 1 + 4 * 0) / 8 = 0.5.
 PRIOR_PAIRS = 4.0
@@ -48,8 +49,9 @@ def index(counts: Sequence[Count]) -> float:
     # Blocks begin with each count, as it is chance with which they do: of 3 counts each there are 3 times as many.
     blocks = [Count(jobs[n + size] - jobs[n], length_s[n + size] - length_s[n]) for n in range(len(counts) - size + 1)]
     pairs = [_pair(one, other) for one, other in zip(blocks, blocks[size:], strict=False) if one.jobs + other.jobs]
-    most = MOST_MEDIANS * max(statistics.median(pairs), 1.0) if pairs else 0.0
-    return (PRIOR_PAIRS + math.fsum(min(pair, most) for pair in pairs) / size) / (PRIOR_PAIRS + len(pairs) / size)
+    kept = sorted(pairs)[: math.ceil(TRIMMED * len(pairs))]
+    found = math.fsum(kept) / len(kept) / TRIMMED_MEAN if kept else 0.0
+    return (PRIOR_PAIRS + found * len(pairs) / size) / (PRIOR_PAIRS + len(pairs) / size)
 
 
 def _pair(one: Count, other: Count) -> float:

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from workers.scaler.forecast.arrivals import Forecast
     from workers.scaler.policy.lateness import Service
 
-# Greatest dispersion in the price of late jobs: bursts beyond a Poisson process are in the forecast's spread already.
+# Greatest dispersion in the price of late jobs: bursts beyond it are in the forecast's spread already.
 # Judged by simulation: `--load burst:0.1,2,300,60` and `--load ramping --process poisson`.
-# Example: a dispersion of 5 is reckoned with as 1.
-MOST_DISPERSION = 1.0
+# Example: a dispersion of 5 is reckoned with as 1.5.
+MOST_DISPERSION = 1.5
 # How far ahead a pod must not be needed for it to be let go, in start-up times: its own start, and as long
 # again. Judged by simulation: `--load sine:1,0.8,1200`.
 # Example: start-up 30 s, actuation 1 s: an idle pod stays if it is worth its cost in 61 s.
