@@ -48,6 +48,12 @@ class Forecast(NamedTuple):
         """The expected rate in jobs/s."""
         return mean(self.atoms)
 
+    @property
+    def spread(self) -> float:
+        """The standard deviation of that rate."""
+        squares = math.fsum(weight * (rate * rate + spread * spread) for weight, rate, spread in self.atoms)
+        return math.sqrt(max(0.0, squares - self.rate**2))
+
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:

@@ -43,7 +43,7 @@ def decide(
     kept, needed = _keep(order, strategy, situation, learnt)
     replicas = options.bound(max(order, kept))
     reason = _explain(strategy.demand(), order, replicas, situation, options)
-    decision = Decision(replicas, reason, expected.ready.rate, situation.lead_s)
+    decision = Decision(replicas, reason, expected.ready.rate, situation.lead_s, spread=expected.ready.spread)
     return decision, replace(learnt, replicas=replicas, needed=needed)
 
 
