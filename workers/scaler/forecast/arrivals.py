@@ -29,7 +29,7 @@ BINS, LEAST_BIN_S = 40.0, 0.5
 # and that of large batches would hide it for long.
 # Judged by simulation: `--load ramping` and `--load burst:0.1,2,300,60`.
 # Example: a job of a clock counts for 1 / 0.3 = 3 of a Poisson process.
-DISPERSION = (0.3, 4.0)
+DISPERSION = (0.3, 3.0)
 # Logarithms of the weights of the regimes and of the recent past at first. Judged by simulation:
 # `--load burst:0,2,300,60` and the trace of code completions.
 # Example: the recent past weighs exp(-2) = 0.14 of the regimes, which weigh as much as the best window.
