@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,8 @@ class Durations:
         If none did, the observations say nothing of it any more, and half its age is expected.
         Example: of 28, 30 and 32 s the 80th percentile is 32 s, so at an age of 20 s 12 s are left; at 40 s it is 20 s.
         """
-        longer = [value for value in self._sorted_s or (self.prior_s,) if value > age_s]
-        if not longer:
+        known = self._sorted_s or (self.prior_s,)
+        shorter = bisect_right(known, age_s)
+        if shorter == len(known):
             return age_s / 2
-        return longer[math.ceil(share * len(longer)) - 1] - age_s
+        return known[shorter + math.ceil(share * (len(known) - shorter)) - 1] - age_s
