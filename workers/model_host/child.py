@@ -60,7 +60,7 @@ def _work(connection: Connection, options: dict[str, Any], sigterm: Sigterm, loo
         _limit(options["memory_limit_bytes"])
         loaded.append(model := load(options["model"], loop))
         call = Call(model, loop, options["max_result_bytes"])
-        connection.send(LOADED)
+        connection.send(LOADED, call.described().packed())
         _serve(connection, call)
     except MemoryError as error:
         connection.report(error)

@@ -13,7 +13,7 @@ A frame is a head and a body. The head's numbers are big-endian:
 | kind | sender | body | meaning |
 | --- | --- | --- | --- |
 | `J` | worker | JSON | the input of a job |
-| `L` | model | - | the model is loaded (once, first) |
+| `L` | model | as `Description.packed` | the model is loaded (once, first), with what it takes and returns |
 | `R` | model | JSON, as `EncodedResult.packed` | what `predict` returned |
 | `E` | model | JSON, `[type, message]` | the constructor (the process then ends) or `predict` raised |
 | `I` | model | JSON, `[type, message]` | the input does not fit `predict`, which was not called |

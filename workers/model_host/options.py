@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workers.model_host.description import Description
+
+
+def _ignore(_description: Description) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +33,5 @@ class ModelOptions:
     """Failed jobs in succession after which the model is checked; 0 is never."""
     max_jobs: int = 0
     """Jobs after which a process is replaced, or up to a fifth before; 0 is never."""
+    on_described: Callable[[Description], None] = _ignore
+    """Is called each time that a process has loaded the model."""

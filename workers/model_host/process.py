@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
+from workers.model_host.description import Description
 from workers.model_host.errors import (
     InputInvalid,
     ModelAskedAgain,
@@ -58,7 +59,7 @@ LAST_WORDS_S = 1.0  # how long a connection may outlive its process, or a proces
 # The grace of a process whose job is stopped: the job's slot is taken until it is gone.
 CANCEL_GRACE_S = 1.0
 BROKE_THE_PROTOCOL = "broke the protocol"
-SLACK_BYTES = 65_536  # for the body of an error, which may be longer than a small `max_result_bytes`
+SLACK_BYTES = 131_072  # for an error and for a schema, which may be longer than a small `max_result_bytes`
 
 # The parent's sys.path comes first, so that `workers` and the model are found wherever the parent found them.
 START = (
@@ -119,6 +120,7 @@ class ModelProcess(asyncio.Protocol):
         try:
             async with asyncio.timeout(self._options.load_timeout_s):
                 answer = await self._answer
+                self._hand_on_description(answer)
                 if answer.kind == LOADED and check is not None:
                     failure = ModelBroken
                     answer = await self._ask(pack(self._job + 1, os.getpid(), JOB, check))
@@ -227,6 +229,11 @@ class ModelProcess(asyncio.Protocol):
     def _out_of_memory(self, message: str) -> str:
         limit = f" (limit {self._options.memory_limit_bytes} bytes)" if self._options.memory_limit_bytes else ""
         return f"ran out of memory{limit}" + (f": {message}" if message else "")
+
+    def _hand_on_description(self, answer: Frame) -> None:
+        if answer.kind == LOADED:
+            with contextlib.suppress(ValueError):  # a damaged one is none
+                self._options.on_described(Description.unpacked(answer.body))
 
     # its states
 

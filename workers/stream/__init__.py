@@ -19,6 +19,7 @@ from workers.stream.records import (
     JobView,
     NewJob,
     Pushed,
+    SchemaView,
     Status,
     WorkerView,
 )
@@ -27,7 +28,7 @@ from workers.stream.subscription import Subscription
 
 __all__ = [
     "DEFAULT_FUNCTION", "LARGE_BYTES", "LIBRARY", "Batcher", "Claimed", "Counts", "DeadLetter", "Demand", "Finish",
-    "JobView", "NewJob", "Outage", "PipelinedRedis", "Pushed", "ServerMemory", "ServerUnfit", "Status", "Stream",
-    "StreamSettings", "Subscription", "WorkerView", "backoff_s", "bad_server", "connect", "end", "is_out_of_memory",
-    "is_unavailable", "reason", "until_available",
+    "JobView", "NewJob", "Outage", "PipelinedRedis", "Pushed", "SchemaView", "ServerMemory", "ServerUnfit", "Status",
+    "Stream", "StreamSettings", "Subscription", "WorkerView", "backoff_s", "bad_server", "connect", "end",
+    "is_out_of_memory", "is_unavailable", "reason", "until_available",
 ]  # fmt: skip
