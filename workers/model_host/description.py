@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import orjson
 
-MAX_SCHEMA_BYTES = 65_536
 _MOST_WARNINGS = 10
 _MOST_CHARS = 500
 

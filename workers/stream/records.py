@@ -264,6 +264,10 @@ class WorkerView(NamedTuple):
         return cls(worker.decode(), dict(zip(texts[::2], texts[1::2], strict=True)))
 
 
+# What a worker registers whose model takes any JSON, as the function in schemas.lua knows it.
+ANY_SCHEMA = "any"
+
+
 class SchemaView(NamedTuple):
     """A published schema of a model: how long ago it was first published, and last renewed. `text` is its JSON.
 
@@ -274,6 +278,11 @@ class SchemaView(NamedTuple):
     since_ms: int
     seen_ms: int
     text: bytes
+
+    @property
+    def is_any(self) -> bool:
+        """Whether it stands for models that take any JSON."""
+        return self.digest == ANY_SCHEMA
 
     @classmethod
     def from_reply(cls, row: Sequence[bytes]) -> SchemaView:

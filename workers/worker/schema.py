@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-# Registered by a worker whose model takes any JSON: what other releases publish must not be asked of its inputs.
-ANY = "any"
+from workers.stream import ANY_SCHEMA
 
 
 class ModelSchema:
@@ -13,4 +12,4 @@ class ModelSchema:
 
     def __init__(self, text: bytes | None = None) -> None:
         self.text = text or b""
-        self.digest = "" if text is None else hashlib.sha256(text).hexdigest()[:32] if text else ANY
+        self.digest = "" if text is None else hashlib.sha256(text).hexdigest()[:32] if text else ANY_SCHEMA

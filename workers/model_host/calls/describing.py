@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from workers.model_host.calls.accepted import accepted
 from workers.model_host.calls.binding import Members, WholeInput
 from workers.model_host.calls.returned import Returned, returned_by
-from workers.model_host.description import MAX_SCHEMA_BYTES, Description
+from workers.model_host.description import Description
 from workers.wire.encode import encode_exactly
+from workers.wire.limits import MAX_SCHEMA_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
