@@ -25,6 +25,8 @@ class ModelTypes:
         for name in self._definitions:
             if not _NAME.fullmatch(name):
                 raise ValueError(f"{name[:50]!r} can't be the name of a definition")
+            # Generators of clients name classes by titles: the model's `Job` would meet the service's.
+            _object(self._definitions, name).pop("title", None)
         self._check_references([self._input, self._output, self._definitions])
 
     def added_to(self, document: Document) -> Document:
