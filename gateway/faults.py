@@ -59,7 +59,7 @@ _LIMITS: list[tuple[str, tuple[type, ...], Callable[[Any, Any], bool], str]] = [
 ]
 
 
-class Fault(NamedTuple):
+class InputFault(NamedTuple):
     """A sentence on what is wrong at a place in the input."""
 
     path: Path
@@ -70,13 +70,13 @@ class Fault(NamedTuple):
         return {"pointer": pointer_of(self.path), "detail": _cut(self.sentence)}
 
 
-def faults_of(schema: Schema, value: Any, matches: Callable[[str, str], bool]) -> list[Fault]:
+def faults_of(schema: Schema, value: Any, matches: Callable[[str, str], bool]) -> list[InputFault]:
     """The first faults of an input that does not fit the schema; at least one.
 
     `matches` says whether a pattern is found in a text. (Python's own engine may take for ever.)
     """
     found = list(itertools.islice(_Search(matches).faults(schema, value, ()), MOST_FAULTS))
-    return found or [Fault((), "it does not fit the model's input, which /openapi.json describes")]
+    return found or [InputFault((), "it does not fit the model's input, which /openapi.json describes")]
 
 
 class _Search:
@@ -84,22 +84,22 @@ class _Search:
         self._matches = matches
         self._values = 0
 
-    def faults(self, schema: Schema, value: Any, path: Path) -> Iterator[Fault]:
+    def faults(self, schema: Schema, value: Any, path: Path) -> Iterator[InputFault]:
         self._values += 1
         if schema is False:
-            yield Fault(path, _UNKNOWN)
+            yield InputFault(path, _UNKNOWN)
         elif isinstance(schema, dict) and self._values <= _MOST_VALUES:
             yield from self._faults(schema, value, path)
 
-    def _faults(self, schema: dict[str, Any], value: Any, path: Path) -> Iterator[Fault]:
+    def _faults(self, schema: dict[str, Any], value: Any, path: Path) -> Iterator[InputFault]:
         if "anyOf" in schema:
             yield from self._of_choices(schema["anyOf"], value, path)
         if "enum" in schema and not any(_is_same(value, one) for one in schema["enum"]):
-            yield Fault(path, f"{_wanted(schema)} is wanted")
+            yield InputFault(path, f"{_wanted(schema)} is wanted")
         types = schema.get("type", [])
         types = [types] if isinstance(types, str) else types
         if types and not any(_TYPES[name](value) for name in types):
-            yield Fault(path, f"{_wanted(schema)} is wanted, and this is {_FOUND.get(type(value), 'null')}")
+            yield InputFault(path, f"{_wanted(schema)} is wanted, and this is {_FOUND.get(type(value), 'null')}")
             return
         yield from self._of_limits(schema, value, path)
         if isinstance(value, list):
@@ -107,7 +107,7 @@ class _Search:
         elif isinstance(value, dict):
             yield from self._of_members(schema, value, path)
 
-    def _of_choices(self, choices: list[Schema], value: Any, path: Path) -> Iterator[Fault]:
+    def _of_choices(self, choices: list[Schema], value: Any, path: Path) -> Iterator[InputFault]:
         found = [list(itertools.islice(self.faults(choice, value, path), MOST_FAULTS)) for choice in choices]
         if not all(found):
             return
@@ -116,19 +116,19 @@ class _Search:
         if len(inside) == 1:
             yield from inside[0]
         else:
-            yield Fault(path, f"{' or '.join(dict.fromkeys(map(_wanted, choices)))} is wanted")
+            yield InputFault(path, f"{' or '.join(dict.fromkeys(map(_wanted, choices)))} is wanted")
 
-    def _of_limits(self, schema: dict[str, Any], value: Any, path: Path) -> Iterator[Fault]:
+    def _of_limits(self, schema: dict[str, Any], value: Any, path: Path) -> Iterator[InputFault]:
         is_text = schema.get("type") == "string"
         for keyword, types, is_broken, sentence in _LIMITS:
             if keyword in schema and type(value) in types and is_broken(value, schema[keyword]):
                 shown = sentence.format(_shown(schema[keyword]))
-                yield Fault(path, shown if schema.get("title") != "true or false" else "true or false is wanted")
+                yield InputFault(path, shown if schema.get("title") != "true or false" else "true or false is wanted")
         if "pattern" in schema and isinstance(value, str) and not self._matches(schema["pattern"], value):
             match = f"it must match {schema['pattern']}"
-            yield Fault(path, match if is_text else f"{_wanted(schema)} is wanted, and this text is none")
+            yield InputFault(path, match if is_text else f"{_wanted(schema)} is wanted, and this text is none")
 
-    def _of_elements(self, schema: dict[str, Any], value: list[Any], path: Path) -> Iterator[Fault]:
+    def _of_elements(self, schema: dict[str, Any], value: list[Any], path: Path) -> Iterator[InputFault]:
         first = schema.get("prefixItems", [])
         for index, element in enumerate(value):
             if self._values > _MOST_VALUES:
@@ -136,10 +136,10 @@ class _Search:
             one = first[index] if index < len(first) else schema.get("items", True)
             yield from self.faults(one, element, (*path, index))
 
-    def _of_members(self, schema: dict[str, Any], value: dict[str, Any], path: Path) -> Iterator[Fault]:
+    def _of_members(self, schema: dict[str, Any], value: dict[str, Any], path: Path) -> Iterator[InputFault]:
         for name in schema.get("required", []):
             if name not in value:
-                yield Fault((*path, name), "this member is missing")
+                yield InputFault((*path, name), "this member is missing")
         properties = schema.get("properties", {})
         for name, member in value.items():
             if self._values > _MOST_VALUES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from gateway.faults import KEYWORDS, Fault, faults_of
+from gateway.faults import KEYWORDS, InputFault, faults_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ class InputSchema:
         self._schema = schema
         self._matches = cache(self._matcher)
 
-    def faults(self, value: Any) -> list[Fault]:
+    def faults(self, value: Any) -> list[InputFault]:
         """What is wrong with an input that is not taken."""
         return faults_of(self._schema, value, lambda pattern, text: self._matches(pattern)(text))
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 PATIENT = settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
 
 
-class Colour(enum.StrEnum):
+class TypedColour(enum.StrEnum):
     RED = "red"
     BLUE = "blue"
 
@@ -53,14 +53,14 @@ class Grade(enum.IntEnum):
     HIGH = 2
 
 
-class Odd(enum.Enum):
+class TypedOdd(enum.Enum):
     ONE = 1
     WORD = "word"
     PAIR = (1, 2)
 
 
 @dataclass
-class Point:
+class TypedPoint:
     x: int
     y: float = 0.0
     tags: list[str] = field(default_factory=list)
@@ -156,12 +156,12 @@ TYPES: dict[str, Any] = {
     "decimal": decimal.Decimal, "bounded decimal": Annotated[decimal.Decimal, Field(ge=1, max_digits=3)],
     "uuid": uuid.UUID,
     "strings": Literal["red", "1"], "mixed": Literal["red", 1, None, True], "numbers": Literal[1, 2],
-    "colour": Colour, "grade": Grade, "odd": Odd,
+    "colour": TypedColour, "grade": Grade, "odd": TypedOdd,
     "list": Annotated[list[int], Field(max_length=2)], "set": Annotated[set[int], Field(max_length=2, min_length=1)],
     "frozenset": frozenset[str], "pair": tuple[int, str], "tuple": tuple[float, ...], "deque": collections.deque[int],
     "dict": Annotated[dict[int, float], Field(max_length=1)], "mapping": collections.abc.Mapping[str, int],
     "sequence": collections.abc.Sequence[int], "iterable": collections.abc.Iterable[int],
-    "optional": int | None, "union": int | list[str] | Point, "dataclass": Point, "typed dict": Sized,
+    "optional": int | None, "union": int | list[str] | TypedPoint, "dataclass": TypedPoint, "typed dict": Sized,
     "tree": Tree, "forbidding": Forbidding, "renamed": Renamed, "aliased": Aliased, "stripped": Stripped,
     "coercing": Coercing, "pythonic": Pythonic, "tagged": Annotated[Cat | Dog, Field(discriminator="kind")],
     "called": Annotated[Annotated[Cat, Tag("c")] | Annotated[Dog, Tag("d")], Discriminator(lambda value: "c")],
@@ -221,7 +221,7 @@ class Takes:
 
     def others(self, a: Any, *, b: bool = True, **rest: Any) -> None: ...
 
-    def positional(self, a: int, b: Point | None = None, /) -> None: ...
+    def positional(self, a: int, b: TypedPoint | None = None, /) -> None: ...
 
     def nothing(self) -> None: ...
 

@@ -109,6 +109,11 @@ class ModelProcess(asyncio.Protocol):
         self.used = False
         self._life = self._loop.create_task(self._live())
 
+    @property
+    def pid(self) -> int | None:
+        """The process with the model in it, as its first frame says; None before that."""
+        return self._reader.pid
+
     async def load(self, check: bytes | None = None) -> None:
         """Returns when the model is loaded and has answered the input `check` (JSON), unless that is None.
 

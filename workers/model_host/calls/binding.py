@@ -43,7 +43,9 @@ def binder_of(predict: Callable[..., Any]) -> Binder | None:
     if len(parameters) == 1 and parameters[0].kind in _POSITIONAL:
         check = checks[parameters[0].name]
         return None if check is None else WholeInput(check)
-    return Members([Place(one.name, one.kind, one.default, checks[one.name]) for one in parameters], _self_of(predict))
+    return Members(
+        [ParameterPlace(one.name, one.kind, one.default, checks[one.name]) for one in parameters], _self_of(predict)
+    )
 
 
 def _check_default(parameter: Parameter) -> None:
@@ -76,7 +78,7 @@ class WholeInput:
         return [argument], {}
 
 
-class Place(NamedTuple):
+class ParameterPlace(NamedTuple):
     """One parameter."""
 
     name: str
@@ -95,7 +97,7 @@ class Members:
     `rest` gets all members that `places` has no name for, unless it is None; never one that is named `self_name`.
     """
 
-    def __init__(self, places: list[Place], self_name: str) -> None:
+    def __init__(self, places: list[ParameterPlace], self_name: str) -> None:
         self.rest = next((place for place in places if place.kind is Parameter.VAR_KEYWORD), None)
         self.places = {place.name: place for place in places if place is not self.rest}
         self._names = ", ".join(self.places)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pydantic import TypeAdapter
 
-    from workers.model_host.calls.binding import Binder, Place
+    from workers.model_host.calls.binding import Binder, ParameterPlace
 
 _OUTPUT = "what predict returns"
 
@@ -71,7 +71,7 @@ def _of_pydantic(
     return schemas_of(types, returned.annotation if returned.needs_pydantic else None, _OUTPUT, warnings)
 
 
-def _called(place: Place) -> str:
+def _called(place: ParameterPlace) -> str:
     return f"the parameter {place.name} of predict"
 
 

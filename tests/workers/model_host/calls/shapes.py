@@ -307,12 +307,12 @@ class TakesTyped:
         return {"area": round(box.size**2 * factor)}
 
 
-class Refused:
+class Indescribable:
     """A class of which pydantic takes no JSON, and can make no schema."""
 
 
 class TakesUndescribed:
-    def predict(self, image: Annotated[Refused, InstanceOf()]) -> Any:
+    def predict(self, image: Annotated[Indescribable, InstanceOf()]) -> Any:
         raise NotImplementedError
 
 
