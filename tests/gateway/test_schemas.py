@@ -332,3 +332,18 @@ async def test_what_can_not_be_described_is_told_in_a_sentence_and_the_worker_go
         assert view.error
         assert view.error["type"] == "InvalidInput"
         assert await worker.stopped() == 0
+
+
+async def test_a_schema_that_the_server_has_lost_is_published_again(stream: Stream, tmp_path: Path) -> None:
+    settings = WorkerSettings(redis_url=stream.settings.redis_url, queue_name=stream.settings.queue_name, lease_s=1)
+    with WorkerProcess(tmp_path, settings, MODEL=f"{SHAPES}:TakesInteger") as worker:
+        await worker.says("ready")
+        published = [view.text for view in await stream.schemas()]
+        await stream.redis.delete(f"{stream.prefix}:schemas")
+
+        async def is_back() -> bool:
+            return [view.text for view in await stream.schemas()] == published
+
+        await until(is_back)
+        assert orjson.loads(published[0])["input"] == {"type": "integer"}
+        assert await worker.stopped() == 0
