@@ -182,8 +182,8 @@ TAKEN: list[tuple[str, Any]] = [
 ]  # fmt: skip
 
 SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(-3, 3), st.integers(-(10**40), 10**40), st.floats(allow_nan=False),
-    st.floats(-3, 3).map(round).map(float), st.text(max_size=3),
+    st.none(), st.booleans(), st.integers(-3, 3), st.integers(-(10**40), 10**40),
+    st.floats(allow_nan=False, allow_infinity=False), st.floats(-3, 3).map(round).map(float), st.text(max_size=3),
     st.sampled_from([
         "1", " 7 ", "7.0", "1_0", "+1", "-0", "1e3", "nan", "Infinity", "-inf", "true", "OFF", "y", "T", "red", "blue",
         "cat", "dog", "a", "A", " a ", "a\n", "٣", "é", "\u2003" + "7", "word", "2026-01-02", "2026-01-02T03:04:05Z",
