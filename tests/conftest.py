@@ -35,7 +35,14 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--hypothesis-profile") is None:
         # The same examples in each run, so that no change is refused for what another one did. Of Hypothesis' usual
         # number, half with `--all`, and a quarter without. With `--hypothesis-profile default` they are new ones.
-        hypothesis.settings.register_profile("same", max_examples=50 if config.option.all else 25, derandomize=True)
+        # How long an example takes is the machine's affair.
+        hypothesis.settings.register_profile(
+            "same",
+            max_examples=50 if config.option.all else 25,
+            derandomize=True,
+            deadline=None,
+            suppress_health_check=[hypothesis.HealthCheck.too_slow],
+        )
         hypothesis.settings.load_profile("same")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from arq.worker import Retry
 from workers.model_host.errors import ModelAskedAgain
 from workers.model_host.host import ModelHost
 from workers.model_host.options import ModelOptions
+from workers.model_host.variables import devices_of
 from workers.wire.encode import encode_exactly
 from workers.wire.result import EncodedResult
 
@@ -65,6 +67,11 @@ async def load_model(ctx: dict[Any, Any]) -> None:
         stop_grace_s=settings.model_stop_s,
         max_failures=settings.model_max_failures,
         max_jobs=settings.model_max_jobs,
+        health_s=settings.model_health_s,
+        health_timeout_s=settings.model_health_timeout_s,
+        is_forked=settings.model_fork,
+        spares=settings.model_spares,
+        devices=devices_of(settings.model_devices, os.environ),
         on_described=tell,
     )
     host = ctx["model"] = ModelHost(

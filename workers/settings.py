@@ -126,6 +126,22 @@ class WorkerSettings(StreamSettings):
     model_max_jobs: Annotated[int, Field(ge=0)] = Field(
         0, description="jobs after which a model process is replaced, or up to a fifth before; 0 is never"
     )
+    model_spares: Annotated[int, Field(ge=0, le=100)] = Field(
+        0, description="loaded spare processes, which take over from those that end; none if the model can be forked"
+    )
+    model_devices: str = Field(
+        "",
+        pattern=r"^([\w.:/-]+(,[\w.:/-]+)*)?$",
+        description="devices that the model processes share out by CUDA_VISIBLE_DEVICES: auto, or a list such as 0,1; "
+        "empty leaves the variable alone",
+    )
+    model_health_s: NotNegative = Field(
+        60.0, description="how often an idle model process is asked for its health, if the model can say; 0 is never"
+    )
+    model_health_timeout_s: Positive = Field(10.0, description="how long that may take; the process is replaced then")
+    model_fork: bool = Field(
+        False, description="load the model once and fork the model processes from that one (docs/model.md)"
+    )
     max_result_bytes: Annotated[int, Field(ge=1)] = Field(
         16_777_216, description="size of a result above which its job is failed"
     )

@@ -11,6 +11,7 @@ import contextlib
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,6 +22,7 @@ from deploy.local.packages import PackagesError, install_for
 from workers.model_host.errors import InputInvalid, ModelAskedAgain, ModelCrashed, ModelLoadFailed, ModelRaised
 from workers.model_host.options import ModelOptions
 from workers.model_host.process import ModelProcess
+from workers.model_host.start import start
 from workers.process.secrets import hide_secrets
 from workers.settings import WorkerSettings, end_with_bad_setting, load
 from workers.wire.decode import loads
@@ -51,7 +53,7 @@ async def check(settings: WorkerSettings, input_json: bytes | None, log: ModelLo
     )
     show("model", settings.model)
     started_s = time.monotonic()
-    process = ModelProcess(options, lambda _before, _after: None)
+    process = ModelProcess(options, partial(start, options, {}), lambda _before, _after: None)
     try:
         await process.load()
         show("loaded in", f"{time.monotonic() - started_s:.3g} s")

@@ -143,7 +143,7 @@ from workers.model_host.options import ModelOptions
 
 async def main():
     options = ModelOptions("tests.workers.models:Closing", load_timeout_s=20, memory_limit_bytes=0,
-                           max_result_bytes=1000, stop_grace_s=60)
+                           max_result_bytes=1000, stop_grace_s=60, is_forked=sys.argv[2] == "forked")
     host = ModelHost(options, 1, lambda n: None)
     task = asyncio.create_task(host.run())
     await host.loaded()
@@ -155,16 +155,18 @@ asyncio.run(main())
 """
 
 
-async def test_all_that_a_model_started_dies_with_its_worker(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["started", "forked"])
+async def test_all_that_a_model_started_dies_with_its_worker(tmp_path: Path, kind: str) -> None:
     """Also with a worker that is killed, and a model that would not end by itself."""
     environment = {**os.environ, "ENDING_FILE": str(tmp_path / "ending")}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     daemon_file = tmp_path / "daemon"
-    command = [sys.executable, "-c", PARENT, str(daemon_file)]
+    command = [sys.executable, "-c", PARENT, str(daemon_file), kind]
     with LoggedProcess(command, environment, tmp_path / "parent.log") as parent:
         await until(lambda: parent.text.endswith("\n") and daemon_file.exists())
         model, daemon = psutil.Process(int(parent.text)), psutil.Process(int(daemon_file.read_text()))
-        processes = [model, psutil.Process(model.ppid()), daemon]
+        processes = psutil.Process(parent.pid).children(recursive=True)
+        assert {model, daemon} < set(processes)
         assert psutil.wait_procs(processes, timeout=0)[0] == []
 
         parent.send(signal.SIGKILL)

@@ -317,6 +317,12 @@ class Closing(Scripted):
             pool.map(time.sleep, [600] * 4)
 
 
+class HangsInClose(Closing):
+    def close(self) -> None:
+        super().close()
+        time.sleep(600)
+
+
 class Metaclass(type):
     @property
     def __name__(cls) -> str:  # type: ignore[override]

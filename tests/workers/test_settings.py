@@ -60,6 +60,9 @@ class Secrets(BaseSettings):
         ("LOG_LEVEL", "LOUD", "bad setting LOG_LEVEL='LOUD': string should match pattern"),
         ("JOB_TIMEOUT_S", "inf", "bad setting JOB_TIMEOUT_S='inf': input should be a finite number"),
         ("MODEL", "model.py", "bad setting MODEL='model.py': string should match pattern"),
+        ("MODEL_DEVICES", "0,,1", "bad setting MODEL_DEVICES='0,,1': string should match pattern"),
+        ("MODEL_FORK", "perhaps", "bad setting MODEL_FORK='perhaps': input should be a valid boolean"),
+        ("MODEL_HEALTH_S", "-1", "bad setting MODEL_HEALTH_S='-1': input should be greater than or equal to 0"),
         ("MODEL", "/srv/model:Model", "bad setting MODEL='/srv/model:Model': string should match pattern"),
     ],
 )

@@ -16,13 +16,17 @@ from typing import Any, NoReturn
 
 import orjson
 
+from workers.broken import Broken
 from workers.model_host.calls.call import Call
 from workers.model_host.calls.event_loop import EventLoop
+from workers.model_host.calls.health import HealthCheck
 from workers.model_host.calls.loading import load
 from workers.model_host.connection import Connection
 from workers.model_host.failures import InputRefused, NotLoadable, Refusal, again, described, is_retry
-from workers.model_host.frames import AGAIN, ERROR, EXIT, INVALID, LOADED, NOT_FOUND, RESULT
-from workers.model_host.guardian import fork_model
+from workers.model_host.forks.forking import TemplateMain
+from workers.model_host.frames import AGAIN, BROKEN, ERROR, EXIT, HEALTH, INVALID, LOADED, NOT_FOUND, RESULT
+from workers.model_host.guard import oom
+from workers.model_host.guard.guardian import fork_model
 from workers.model_host.sigterm import Sigterm, Terminated
 from workers.telemetry.tracebacks import message_of
 
@@ -31,7 +35,8 @@ def main() -> None:
     """Loads the model and runs one job after another until the other end closes or the process is told to end.
 
     The last argument is a JSON object: `fd` (of the socket), `control` (of the guardian's socket), `parent` (pid),
-    `model` (as in the setting), `memory_limit_bytes` (of address space; 0 is none) and `max_result_bytes`.
+    `model` (as in the setting), `memory_limit_bytes` (of address space; 0 is none), `max_result_bytes`, and `requests`
+    (of the socket that asks for forks; null if this is no template).
     """
     options = orjson.loads(sys.argv.pop())
     last_words = fork_model(socket.socket(fileno=options["control"]), options["parent"])
@@ -40,10 +45,14 @@ def main() -> None:
     loop = EventLoop(sigterm)
     _prepare_forks(connection, sigterm)
     _prepare_signals_and_streams(connection, sigterm)
-    _prefer_to_be_killed()
+    template = None
+    if options["requests"] is not None:
+        requests = socket.socket(fileno=options["requests"])
+        template = TemplateMain(requests, connection, sigterm, last_words, oom.score())
+    oom.prefer_to_be_killed()
     loaded: list[Any] = []
     try:
-        code = _work(connection, options, sigterm, loop, loaded)
+        code = _work(connection, options, sigterm, loop, loaded, template)
         sigterm.ignore()
     except Terminated:
         code = 128 + signal.SIGTERM
@@ -51,17 +60,30 @@ def main() -> None:
     connection.close()
     for model in loaded:
         _close(model, loop, connection)
+    if template is not None:
+        template.exit_code = code
     sys.exit(code)
 
 
-def _work(connection: Connection, options: dict[str, Any], sigterm: Sigterm, loop: EventLoop, loaded: list[Any]) -> int:
+def _work(
+    connection: Connection,
+    options: dict[str, Any],
+    sigterm: Sigterm,
+    loop: EventLoop,
+    loaded: list[Any],
+    template: TemplateMain | None,
+) -> int:
     """Loads the model into `loaded` and runs its jobs. Returns the exit code of the process."""
     try:
         _limit(options["memory_limit_bytes"])
-        loaded.append(model := load(options["model"], loop))
+        loaded.append(model := load(options["model"], loop if template is None else None))
         call = Call(model, loop, options["max_result_bytes"])
-        connection.send(LOADED, call.described().packed())
-        _serve(connection, call)
+        description = call.described().packed()  # once, also for the forks of a template
+        if template is not None:
+            template.run()  # returns in its forks
+        health = HealthCheck(model, loop)
+        connection.send(LOADED, health.told + description)
+        _serve(connection, call, health)
     except MemoryError as error:
         connection.report(error)
         connection.send_out_of_memory(message_of(error))
@@ -88,21 +110,28 @@ def _work(connection: Connection, options: dict[str, Any], sigterm: Sigterm, loo
     return 0
 
 
-def _serve(connection: Connection, call: Call) -> None:
-    while (data := connection.receive()) is not None:
+def _serve(connection: Connection, call: Call, health: HealthCheck) -> None:
+    while (frame := connection.receive()) is not None:
         try:
-            kind, body = RESULT, call.run(data).packed()
+            kind, body = RESULT, health.run() if frame.kind == HEALTH else call.run(frame.body).packed()
         except Refusal as error:
             kind, body = INVALID if isinstance(error, InputRefused) else ERROR, described(error)
         except (MemoryError, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001
             connection.report(error)
-            kind, body = (AGAIN, again(error)) if is_retry(error) else (ERROR, described(error))
+            kind, body = _answer_of(error)
         if not connection.is_ours:  # `predict` has forked, and this is the fork: the answer is the other one's
             _leave_at_once(int(kind != RESULT))
         connection.send(kind, body)
-        del data, body
+        del frame, body
+
+
+def _answer_of(error: BaseException) -> tuple[bytes, bytes]:
+    """The kind and the body of the frame that tells of what `predict` raised."""
+    if is_retry(error):
+        return AGAIN, again(error)
+    return BROKEN if isinstance(error, Broken) else ERROR, described(error)
 
 
 def _exit_of(error: SystemExit) -> tuple[int, str]:
@@ -170,9 +199,3 @@ def _limit(memory_limit_bytes: int) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         limit = memory_limit_bytes if hard == resource.RLIM_INFINITY else min(memory_limit_bytes, hard)
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-def _prefer_to_be_killed() -> None:
-    """If the machine runs out of memory, the kernel should kill this process and not the worker."""
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-        file.write("1000")

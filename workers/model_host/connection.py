@@ -6,7 +6,8 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, TextIO
 
-from workers.model_host.frames import JOB, MAX_BODY_BYTES, OUT_OF_MEMORY, FrameError, FrameReader, pack
+from workers.model_host.frames import HEALTH, JOB, MAX_BODY_BYTES, OUT_OF_MEMORY, Frame, FrameError, FrameReader, pack
+from workers.model_host.guard.guardian import LAST_WORDS_BYTES
 from workers.telemetry.tracebacks import traceback_of
 
 if TYPE_CHECKING:
@@ -25,6 +26,13 @@ class Connection:
     """
 
     def __init__(self, connection: socket.socket, last_words: mmap.mmap) -> None:
+        self.log: TextIO | None = None
+        with contextlib.suppress(OSError):
+            self.log = open(os.dup(2), "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+        self.take(connection, last_words)
+
+    def take(self, connection: socket.socket, last_words: mmap.mmap) -> None:
+        """Has a process that was forked from a template go on with a connection of its own."""
         connection.set_inheritable(False)
         self._socket = connection
         self._last_words = last_words
@@ -34,9 +42,6 @@ class Connection:
         self._answered = False
         self._reader = FrameReader(MAX_BODY_BYTES)
         self._out_of_memory = pack(0, self._pid, OUT_OF_MEMORY)  # made while there is memory
-        self.log: TextIO | None = None
-        with contextlib.suppress(OSError):
-            self.log = open(os.dup(2), "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
 
     @property
     def is_ours(self) -> bool:
@@ -55,8 +60,8 @@ class Connection:
         else:
             self._socket.detach()
 
-    def receive(self) -> bytes | None:
-        """The next job's input; None at the connection's end. Raises FrameError."""
+    def receive(self) -> Frame | None:
+        """The next job, or the next call of `health`; None at the connection's end. Raises FrameError."""
         if not self._is_open:
             os._exit(1)
         self._reader.expect(self._job + 1)
@@ -71,12 +76,12 @@ class Connection:
             if (frame := self._reader.feed(data)) is not None:
                 break
             most_bytes = _NEXT_READ_BYTES
-        if frame.kind != JOB:
+        if frame.kind not in (JOB, HEALTH):
             raise FrameError("not a job")
         self._job += 1
         self._answered = False
         self._out_of_memory = pack(self._job, self._pid, OUT_OF_MEMORY)
-        return frame.body
+        return frame
 
     def send(self, kind: bytes, body: bytes = b"") -> None:
         """Sends the answer to what was received last. Ends this process if it can't be sent as a whole, or was sent."""
@@ -115,7 +120,7 @@ class Connection:
             os._exit(1)
         self._answered = True
         if not self._is_open:
-            if len(frame) <= len(self._last_words):
+            if len(frame) <= LAST_WORDS_BYTES:
                 self._last_words[: len(frame)] = frame
             os._exit(1)
         try:

@@ -27,16 +27,12 @@ class Description(NamedTuple):
     warnings: list[str]
 
     def packed(self) -> bytes:
-        """The body of a frame: the warnings as a JSON array, a line feed, the schema. Empty if there is neither."""
-        if not self.schema and not self.warnings:
-            return b""
+        """The body of a frame: the warnings as a JSON array, a line feed, the schema."""
         warnings = [warning[:_MOST_CHARS] for warning in self.warnings[:_MOST_WARNINGS]]
         return orjson.dumps(warnings) + b"\n" + self.schema
 
     @classmethod
     def unpacked(cls, body: bytes) -> Description:
         """Reads the body of a frame. Raises ValueError."""
-        if not body:
-            return cls(b"", [])
         warnings, _, schema = body.partition(b"\n")
         return cls(schema, [str(warning) for warning in orjson.loads(warnings)])

@@ -54,3 +54,14 @@ class ModelLoadFailed(RuntimeError):  # noqa: N818
 
 class ModelNotFound(ModelLoadFailed):
     """There is no such model, or its module can't be imported. Another try would end in the same way."""
+
+
+class ModelUnforkable(ModelLoadFailed):
+    """The model is loaded, but its process can't be forked. The message says why."""
+
+
+class ModelNotForked(ModelLoadFailed):
+    """No process could be forked, for want of memory or because the template has died. Another try may succeed.
+
+    The message says why, as what follows "the model's process".
+    """

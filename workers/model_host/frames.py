@@ -13,14 +13,17 @@ A frame is a head and a body. The head's numbers are big-endian:
 | kind | sender | body | meaning |
 | --- | --- | --- | --- |
 | `J` | worker | JSON | the input of a job |
-| `L` | model | as `Description.packed` | the model is loaded (once, first), with what it takes and returns |
-| `R` | model | JSON, as `EncodedResult.packed` | what `predict` returned |
+| `H` | worker | - | the model's `health` is to be called; counts as a job |
+| `L` | model | `H` if it has `health`, then as `Description.packed` | the model is loaded (once, first) |
+| `R` | model | JSON, as `EncodedResult.packed` | what `predict` returned; of `health`, whether it is well |
 | `E` | model | JSON, `[type, message]` | the constructor (the process then ends) or `predict` raised |
 | `I` | model | JSON, `[type, message]` | the input does not fit `predict`, which was not called |
 | `A` | model | JSON, `[defer_ms or null, reason]` | `predict` asked for another attempt |
+| `B` | model | JSON, `[type, message]` | `predict` raised Broken: the process is to be replaced |
 | `X` | model | JSON, `[code, message]` | `sys.exit` was called; the process then ends |
 | `M` | model | text | out of memory; the process then ends |
 | `N` | model | text | there is no such model: trying again won't help; the process then ends |
+| `U` | template | text | the model is loaded, but this process can't be forked; the process then ends |
 """
 
 from __future__ import annotations
@@ -30,14 +33,17 @@ import zlib
 from typing import NamedTuple
 
 JOB = b"J"
+HEALTH = b"H"
 LOADED = b"L"
 RESULT = b"R"
 ERROR = b"E"
 INVALID = b"I"
 AGAIN = b"A"
+BROKEN = b"B"
 EXIT = b"X"
 OUT_OF_MEMORY = b"M"
 NOT_FOUND = b"N"
+UNFORKABLE = b"U"
 
 HEAD = struct.Struct(">IIQIc")
 MAX_BODY_BYTES = 2**32 - 1

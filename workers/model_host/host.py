@@ -10,8 +10,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from workers.model_host.errors import ModelCrashed, ModelTimedOut, ModelUnavailable
+from workers.model_host.forks.keeper import TemplateKeeper
 from workers.model_host.process import ProcessState
 from workers.model_host.slot import Slot
+from workers.model_host.spares import Spares
+from workers.model_host.start import SlowStarts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +43,14 @@ class ModelHost:
         self._loaded = asyncio.Event()
         self._stopped = False
         self.count = 0
-        self._slots = [Slot(options, self._on_change, self._changed.set, on_load_s) for _ in range(size)]
+        self._templates = TemplateKeeper(options, on_load_s) if options.is_forked else None
+        starts = self._templates or SlowStarts(options)
+        self._spares = Spares(options, size, starts, on_load_s)
+        self._complete = asyncio.Event()
+        self._slots = [
+            Slot(options, index, starts, self._spares, self._on_change, self._changed.set, on_load_s)
+            for index in range(size)
+        ]
 
     async def loaded(self) -> None:
         """Returns when a process has been loaded for the first time."""
@@ -53,6 +63,9 @@ class ModelHost:
         """
         try:
             async with asyncio.TaskGroup() as group:
+                if self._templates is not None:
+                    group.create_task(self._templates.keep())
+                group.create_task(self._spares.keep(self._complete))
                 for slot in self._slots:
                     group.create_task(slot.keep())
         except ExceptionGroup as errors:
@@ -97,4 +110,6 @@ class ModelHost:
         if change := (after in _LOADED) - (before in _LOADED):
             self.count += change
             self._loaded.set()
+            if self.count == len(self._slots):
+                self._complete.set()
             self._on_loaded(self.count)

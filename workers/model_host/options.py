@@ -33,5 +33,15 @@ class ModelOptions:
     """Failed jobs in succession after which the model is checked; 0 is never."""
     max_jobs: int = 0
     """Jobs after which a process is replaced, or up to a fifth before; 0 is never."""
+    health_s: float = 0.0
+    """Seconds between two calls of the model's `health` in an idle process; 0 is never."""
+    health_timeout_s: float = 10.0
+    """Seconds that such a call may take."""
+    is_forked: bool = False
+    """Whether the processes are forked from one that has loaded the model."""
+    spares: int = 0
+    """Loaded processes that wait to take over, unless processes are forked."""
+    devices: tuple[str, ...] = ()
+    """Values of CUDA_VISIBLE_DEVICES for the processes, in turn; empty leaves the variable as it is."""
     on_described: Callable[[Description], None] = _ignore
     """Is called each time that a process has loaded the model."""

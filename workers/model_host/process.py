@@ -16,55 +16,49 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 from enum import IntEnum, auto
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-import orjson
-
+from workers.model_host.answers import ProcessEnds, outcome_of
+from workers.model_host.calls.health import HAS_HEALTH, NOT_HEALTHY
 from workers.model_host.description import Description
 from workers.model_host.errors import (
-    InputInvalid,
-    ModelAskedAgain,
     ModelBroken,
     ModelCrashed,
     ModelLoadFailed,
+    ModelNotForked,
     ModelNotFound,
     ModelRaised,
+    ModelUnforkable,
 )
 from workers.model_host.frames import (
     AGAIN,
-    ERROR,
-    EXIT,
-    INVALID,
+    BROKEN,
+    HEALTH,
     JOB,
     LOADED,
     NOT_FOUND,
-    OUT_OF_MEMORY,
     RESULT,
+    UNFORKABLE,
     Frame,
     FrameError,
     FrameReader,
     pack,
 )
-from workers.model_host.leash import Leash
-from workers.process.secrets import without_secrets
+from workers.model_host.guard.leash import Leash
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from workers.model_host.answers import Outcome
     from workers.model_host.options import ModelOptions
+    from workers.model_host.start import Start, StartedProcess
 
 LAST_WORDS_S = 1.0  # how long a connection may outlive its process, or a process its connection
 # The grace of a process whose job is stopped: the job's slot is taken until it is gone.
 CANCEL_GRACE_S = 1.0
 BROKE_THE_PROTOCOL = "broke the protocol"
 SLACK_BYTES = 131_072  # for an error and for a schema, which may be longer than a small `max_result_bytes`
-
-# The parent's sys.path comes first, so that `workers` and the model are found wherever the parent found them.
-START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1])['path']; from workers.model_host.child import main; main()"
-)
 
 
 class ProcessState(IntEnum):
@@ -87,15 +81,19 @@ _CHANGES = {
 
 
 class ModelProcess(asyncio.Protocol):
-    """A process that loads the model at once.
+    """A process that loads the model at once, or has it from the beginning: `start` starts it.
 
     `on_change` is called after each change of `state`, with the states before and after it. `how` says in words how the
-    process ended, `used` whether it ever had a job.
+    process ended, `used` whether it ever had a job, and `has_answered` whether it has answered one. `has_health` says
+    whether the loaded model has a method `health`, and `is_no_good` whether the model has said that of its process.
     """
 
-    def __init__(self, options: ModelOptions, on_change: Callable[[ProcessState, ProcessState], None]) -> None:
+    def __init__(
+        self, options: ModelOptions, start: Start, on_change: Callable[[ProcessState, ProcessState], None]
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._options = options
+        self._start = start
         self._on_change = on_change
         self._reader = FrameReader(options.max_result_bytes + SLACK_BYTES)
         self._reader.expect(0)
@@ -107,6 +105,9 @@ class ModelProcess(asyncio.Protocol):
         self.state = ProcessState.LOADING
         self.how = ""
         self.used = False
+        self.has_answered = False
+        self.is_no_good = False
+        self.has_health = False
         self._life = self._loop.create_task(self._live())
 
     @property
@@ -117,15 +118,18 @@ class ModelProcess(asyncio.Protocol):
     async def load(self, check: bytes | None = None) -> None:
         """Returns when the model is loaded and has answered the input `check` (JSON), unless that is None.
 
+        May be called again as long as the process has had no job, for another check.
+
         Otherwise the process is gone when this raises: ModelLoadFailed if the model does not load, or not within
-        `load_timeout_s` seconds; ModelNotFound; ModelBroken if it does not answer the input.
+        `load_timeout_s` seconds; ModelNotFound; ModelNotForked; ModelUnforkable, of a template; ModelBroken if it does
+        not answer the input.
         """
-        self._must_be(ProcessState.LOADING)
+        assert not self.used, "a model's process is loaded before it has jobs"  # noqa: S101
         failure: type[Exception] = ModelLoadFailed
         try:
             async with asyncio.timeout(self._options.load_timeout_s):
                 answer = await self._answer
-                self._hand_on_description(answer)
+                self._hear_of_model(answer)
                 if answer.kind == LOADED and check is not None:
                     failure = ModelBroken
                     answer = await self._ask(pack(self._job + 1, os.getpid(), JOB, check))
@@ -133,8 +137,9 @@ class ModelProcess(asyncio.Protocol):
                 if self.state is ProcessState.LOADING:
                     self._change(ProcessState.IDLE)
                 return
-            if answer.kind == NOT_FOUND:
-                failure, reason = ModelNotFound, answer.body.decode(errors="replace")
+            if answer.kind in (NOT_FOUND, UNFORKABLE):
+                failure = ModelNotFound if answer.kind == NOT_FOUND else ModelUnforkable
+                reason = answer.body.decode(errors="replace")
             else:
                 outcome = self._read(answer)
                 reason = str(outcome) if isinstance(outcome, ModelRaised) else BROKE_THE_PROTOCOL
@@ -146,9 +151,17 @@ class ModelProcess(asyncio.Protocol):
             await self.stop()
             raise
         await self.stop()
+        if failure is ModelUnforkable:
+            raise ModelUnforkable(reason)
         if failure is ModelBroken:
             raise ModelBroken(f"a new process failed with an input that another had answered before: {reason}")
         raise failure(f"the model {self._options.model} could not be loaded: {reason}")
+
+    def hand_over(self, on_change: Callable[[ProcessState, ProcessState], None]) -> None:
+        """From now on `on_change` is called instead of the other. It is told of a loaded process at once."""
+        self._on_change = on_change
+        if self.state is ProcessState.IDLE:
+            on_change(ProcessState.LOADING, ProcessState.IDLE)
 
     async def predict(self, input_json: bytes) -> bytes:
         """Runs one job's input (JSON); the result is JSON too. The process must be idle.
@@ -170,7 +183,36 @@ class ModelProcess(asyncio.Protocol):
             self._change(ProcessState.IDLE)
         if isinstance(outcome, Exception):
             raise outcome
+        self.has_answered = True
         return outcome
+
+    async def check_health(self, limit_s: float) -> None:
+        """Has the model say whether its process is still good, and ends it if not. The process must be idle.
+
+        It is no good if `health` returns False, raises, or takes longer than `limit_s` seconds.
+        """
+        self._must_be(ProcessState.IDLE)
+        self._change(ProcessState.BUSY)
+        why = ""
+        try:
+            async with asyncio.timeout(limit_s):
+                outcome = self._read(await self._ask(pack(self._job + 1, os.getpid(), HEALTH)))
+            if isinstance(outcome, Exception):
+                why = f"is not healthy: {outcome}"
+            elif outcome == NOT_HEALTHY:
+                why = "is not healthy"
+        except TimeoutError:
+            why = f"took longer than {limit_s:g} s to say whether it is healthy"
+        except ModelCrashed:
+            why = self.how
+        except BaseException:
+            await self.stop(CANCEL_GRACE_S)
+            raise
+        if why:
+            self.is_no_good = True
+            self.end(why, self._options.stop_grace_s)
+        elif self.state is ProcessState.BUSY:
+            self._change(ProcessState.IDLE)
 
     def end(self, why: str, grace_s: float) -> None:
         """Sends SIGTERM and, after `grace_s` seconds (0: at once), SIGKILL to the process and to those it started.
@@ -209,36 +251,22 @@ class ModelProcess(asyncio.Protocol):
         self._transport.write(message)
         return await self._answer
 
-    def _read(self, answer: Frame) -> bytes | ModelRaised | ModelAskedAgain:
+    def _read(self, answer: Frame) -> Outcome:
         """What the answer to a job says. Raises ModelCrashed if it says that the process ends."""
-        if answer.kind == RESULT:
-            return answer.body
         try:
-            if answer.kind == ERROR:
-                return ModelRaised(*_pair(answer.body))
-            if answer.kind == INVALID:
-                return InputInvalid(*_pair(answer.body))
-            if answer.kind == AGAIN:
-                return ModelAskedAgain(*_pair(answer.body))
-            if answer.kind == EXIT:
-                code, message = _pair(answer.body)
-                self.how = self.how or f"exited with code {code}" + (f": {message}" if message else "")
-            elif answer.kind == OUT_OF_MEMORY:
-                self.how = self.how or self._out_of_memory(answer.body.decode(errors="replace"))
-            else:
-                raise ValueError(answer.kind)
+            return outcome_of(answer, self._options.memory_limit_bytes)
+        except ProcessEnds as end:
+            self.how = self.how or str(end)
+            self.is_no_good = answer.kind == BROKEN
         except (ValueError, TypeError):
             self.end(BROKE_THE_PROTOCOL, 0)
         raise ModelCrashed(f"the model's process {self.how}")
 
-    def _out_of_memory(self, message: str) -> str:
-        limit = f" (limit {self._options.memory_limit_bytes} bytes)" if self._options.memory_limit_bytes else ""
-        return f"ran out of memory{limit}" + (f": {message}" if message else "")
-
-    def _hand_on_description(self, answer: Frame) -> None:
+    def _hear_of_model(self, answer: Frame) -> None:
         if answer.kind == LOADED:
-            with contextlib.suppress(ValueError):  # a damaged one is none
-                self._options.on_described(Description.unpacked(answer.body))
+            self.has_health = answer.body.startswith(HAS_HEALTH)
+            with contextlib.suppress(ValueError):  # a template has none
+                self._options.on_described(Description.unpacked(answer.body.removeprefix(HAS_HEALTH)))
 
     # its states
 
@@ -260,10 +288,13 @@ class ModelProcess(asyncio.Protocol):
 
     async def _live(self) -> None:
         how = "was stopped"
+        failure: Exception | None = None
         try:
-            how = _describe(await self._exit(await self._start()))
+            how = how_it_ended(await self._exit(await self._connect()))
         except OSError as error:
             how = f"could not be started: {error}"
+        except ModelNotForked as error:
+            how, failure = str(error), error
         finally:
             self.how = self.how or how
             if self._transport is not None:
@@ -272,30 +303,16 @@ class ModelProcess(asyncio.Protocol):
             self._end()
             self._change(ProcessState.DEAD)
             if not self._answer.done():
-                self._answer.set_exception(ModelCrashed(f"the model's process {self.how}"))
+                crash = ModelCrashed(f"the model's process {self.how}")
+                self._answer.set_exception(crash if failure is None or self.used else failure)
 
-    async def _start(self) -> asyncio.subprocess.Process:
+    async def _connect(self) -> StartedProcess:
         ours, theirs = socket.socketpair()
         with theirs, self._leash.open() as control:
             await self._loop.create_unix_connection(lambda: self, sock=ours)
-            options = {
-                "model": self._options.model,
-                "memory_limit_bytes": self._options.memory_limit_bytes,
-                "max_result_bytes": self._options.max_result_bytes,
-                "fd": theirs.fileno(),
-                "control": control.fileno(),
-                "parent": os.getpid(),
-                "path": sys.path,
-            }
-            return await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", START, orjson.dumps(options)),
-                stdin=asyncio.subprocess.DEVNULL,
-                env=without_secrets(os.environ),
-                pass_fds=(theirs.fileno(), control.fileno()),
-                start_new_session=True,
-            )
+            return await self._start(theirs, control, self._leash)
 
-    async def _exit(self, process: asyncio.subprocess.Process) -> int:
+    async def _exit(self, process: StartedProcess) -> int:
         self._leash.hold(process.pid)
         while (code := process.returncode) is None:
             try:
@@ -360,13 +377,8 @@ class ModelProcess(asyncio.Protocol):
                 self._answer.set_result(answer)
 
 
-def _pair(body: bytes) -> tuple[Any, Any]:
-    """The two values of a JSON array. Raises ValueError."""
-    first, second = orjson.loads(body)
-    return first, second
-
-
-def _describe(code: int) -> str:
+def how_it_ended(code: int) -> str:
+    """In words, of an exit code or minus a signal."""
     if code >= 0:
         return f"exited with code {code}"
     try:

@@ -23,6 +23,7 @@ class Sigterm:
 
     def __init__(self) -> None:
         self.divert: Callable[[FrameType | None], bool] | None = None
+        self._has_left = False
 
     def listen(self) -> None:
         """Sets the handler."""
@@ -37,6 +38,12 @@ class Sigterm:
         """Lets the signal end this process at once, as it does usually: for forks."""
         if self._is_set:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            self._has_left = True
+
+    def come_back(self) -> None:
+        """Sets the handler again in a fork that serves jobs, unless the model has one of its own."""
+        if self._has_left:
+            self.listen()
 
     @property
     def _is_set(self) -> bool:

@@ -14,6 +14,7 @@ model has answered before. After `max_failures` failed jobs in succession:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -25,6 +26,7 @@ from workers.model_host.errors import (
     ModelBroken,
     ModelCrashed,
     ModelLoadFailed,
+    ModelNotForked,
     ModelNotFound,
     ModelRaised,
 )
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from workers.model_host.options import ModelOptions
+    from workers.model_host.spares import Spares
+    from workers.model_host.start import Starts
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +45,12 @@ LOAD_ATTEMPTS = 3
 BACKOFF_S = 0.5  # doubles with each failure to load
 BROKEN_S = 5.0  # doubles with each time that the model is found to be broken
 BROKEN_MOST_S = 60.0
+FORK_MOST_S = 10.0  # between two tries to fork
 MAX_KEPT_BYTES = 262_144  # of an input that has been answered
 
 
 class Slot:
-    """Runs one job at a time.
+    """Runs one job at a time, in processes from `starts`, of which the first has the index `index`, or in `spares`.
 
     `on_change` is called after each change of its process's state, with the states before and after it; `on_broken`
     when the model is found to be broken; `on_load_s` with the seconds that each process took to load.
@@ -54,11 +59,17 @@ class Slot:
     def __init__(
         self,
         options: ModelOptions,
+        index: int,
+        starts: Starts,
+        spares: Spares,
         on_change: Callable[[ProcessState, ProcessState], None],
         on_broken: Callable[[], None],
         on_load_s: Callable[[float], None],
     ) -> None:
         self._options = options
+        self._index = index
+        self._starts = starts
+        self._spares = spares
         self._on_change = on_change
         self._on_broken = on_broken
         self._on_load_s = on_load_s
@@ -69,6 +80,9 @@ class Slot:
         self._suspect = False
         self._in_vain = ""  # why it is known to be broken
         self._times_broken = 0
+        self._started_s = 0.0  # when its last process was
+        self._not_loaded = 0  # failures to load in succession
+        self._not_forked = 0  # failures to fork in succession
         self.broken = False
 
     @property
@@ -142,33 +156,10 @@ class Slot:
 
         Raises ModelLoadFailed when the model has failed to load three times in succession, or ModelNotFound.
         """
-        failures = 0
         while True:
-            process = self._process = ModelProcess(self._options, self._on_change)
-            started_s = time.monotonic()
+            process = self._spare() or await self._started()
             try:
-                await process.load(self._answered if self._suspect else None)
-                self._jobs_left = _jobs_of(self._options.max_jobs)
-                self._on_load_s(time.monotonic() - started_s)
-                await process.until_dead()
-            except ModelNotFound:
-                raise
-            except ModelBroken as error:
-                self._in_vain = str(error)
-                pause_s = 0.0
-            except ModelLoadFailed as error:
-                failures += 1
-                if failures == LOAD_ATTEMPTS:
-                    raise
-                logger.warning("%s; trying again", error)
-                pause_s = BACKOFF_S * 2 ** (failures - 1)
-            else:
-                failures = 0
-                level = logging.INFO if self._jobs_left == 0 else logging.WARNING
-                if not self._in_vain:
-                    logger.log(level, "the model's process %s; starting another", process.how)
-                # A model that dies by itself is not started over and over without a pause.
-                pause_s = 0 if process.used else BACKOFF_S
+                pause_s = await self._life(process)
             finally:
                 await process.stop()
                 self._process = None
@@ -177,6 +168,65 @@ class Slot:
             else:
                 await asyncio.sleep(pause_s)
 
+    def _spare(self) -> ModelProcess | None:
+        if (taken := self._spares.take(self._index)) is None:
+            return None
+        process, self._index = taken
+        return process
+
+    async def _started(self) -> ModelProcess:
+        start = await self._starts.start_of(self._index)
+        self._process = ModelProcess(self._options, start, self._on_change)
+        return self._process
+
+    async def _life(self, process: ModelProcess) -> float:
+        """Has the process loaded, and waits for its end. The result is the pause before the next one, in seconds."""
+        started_s = self._started_s = time.monotonic()
+        try:
+            await process.load(self._answered if self._suspect else None)
+            self._not_forked = 0
+            self._jobs_left = _jobs_of(self._options.max_jobs)
+            if self._process is None:  # a spare, which nobody else knew until now
+                self._process = process
+                process.hand_over(self._on_change)
+            elif not self._starts.is_fast:
+                self._on_load_s(time.monotonic() - started_s)
+            await self._watch(process)
+        except ModelNotFound:
+            raise
+        except ModelBroken as error:
+            self._in_vain = str(error)
+            return 0.0
+        except ModelNotForked as error:
+            pause_s = min(FORK_MOST_S, BACKOFF_S * 2.0 ** min(self._not_forked, 10))
+            self._not_forked += 1
+            logger.warning("the model's process %s; trying again in %g s", error, pause_s)
+            return pause_s
+        except ModelLoadFailed as error:
+            self._not_loaded += 1
+            if self._not_loaded == LOAD_ATTEMPTS:
+                raise
+            logger.warning("%s; trying again", error)
+            return BACKOFF_S * 2.0 ** (self._not_loaded - 1)
+        self._not_loaded = 0
+        if process.is_no_good and not process.has_answered:
+            self._starts.renew(started_s)
+        level = logging.INFO if self._jobs_left == 0 else logging.WARNING
+        if not self._in_vain:
+            logger.log(level, "the model's process %s; starting another", process.how)
+        # A model that dies by itself is not started over and over without a pause.
+        return 0.0 if process.used else BACKOFF_S
+
+    async def _watch(self, process: ModelProcess) -> None:
+        """Returns when the process is dead. Has it say every so often whether it is healthy, if it is idle then."""
+        period_s = self._options.health_s if process.has_health else 0
+        while process.state is not ProcessState.DEAD:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(period_s or None):
+                    await process.until_dead()
+            if process.state is ProcessState.IDLE:
+                await process.check_health(self._options.health_timeout_s)
+
     async def _rest(self) -> None:
         pause_s = min(BROKEN_MOST_S, BROKEN_S * 2.0 ** min(self._times_broken, 10))
         logger.error("the model is broken: %s; another process is started in %g s", self._in_vain, pause_s)
@@ -184,6 +234,7 @@ class Slot:
         self._in_vain = ""
         self.broken = True
         self._on_broken()
+        self._starts.renew(self._started_s)
         await asyncio.sleep(pause_s)
         self.broken = False
 

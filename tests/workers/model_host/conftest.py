@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 import uvloop
 
-from tests.workers.model_host.tools import children, open_fds
+from tests.workers.model_host.tools import USUAL, children, open_fds
 from workers.model_host import slot as slot_module
+from workers.model_host.forks import keeper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,3 +38,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODEL_SETUP_S", "0")
     monkeypatch.setenv("MODEL_PREDICT_S", "0")
     monkeypatch.setattr(slot_module, "BACKOFF_S", 0.05)
+    monkeypatch.setattr(keeper, "BACKOFF_S", 0.05)
+
+
+@pytest.fixture(params=[False, True], ids=["started", "forked"])
+def is_forked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """The test runs with processes of each kind."""
+    monkeypatch.setitem(USUAL, "is_forked", request.param)
+    return bool(request.param)

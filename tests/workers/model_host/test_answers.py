@@ -18,6 +18,7 @@ pytestmark = ONE_LOOP
 FORKS = ["returns", "raises", "exits", "runs out of memory", "forks again"]
 
 
+@pytest.mark.usefixtures("is_forked")
 @pytest.mark.parametrize("script", ["fork", "fork_and_go_on", "fork_behind_python"])
 @pytest.mark.parametrize("how", FORKS)
 def test_a_fork_of_the_model_answers_no_job(run: Run, script: str, how: str) -> None:
@@ -82,6 +83,7 @@ def test_a_model_that_closes_its_streams_fails_its_job_only(run: Run, script: li
     run(scenario())
 
 
+@pytest.mark.usefixtures("is_forked")
 @pytest.mark.parametrize(
     ("script", "message"),
     [

@@ -42,6 +42,7 @@ def test_any_json_goes_in_and_out(run: Run, value: Any) -> None:
     run(scenario())
 
 
+@pytest.mark.usefixtures("is_forked")
 def test_environment_of_the_process(run: Run) -> None:
     async def scenario() -> None:
         async with running(make()) as host:
@@ -93,6 +94,7 @@ def test_result_that_cannot_be_handed_on(run: Run) -> None:
     run(scenario())
 
 
+@pytest.mark.usefixtures("is_forked")
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS binds on Linux only")
 def test_memory_limit(run: Run) -> None:
     async def scenario() -> None:
@@ -107,6 +109,7 @@ def test_memory_limit(run: Run) -> None:
     run(scenario())
 
 
+@pytest.mark.usefixtures("is_forked")
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS binds on Linux only")
 def test_memory_limit_while_loading(run: Run) -> None:
     async def scenario() -> None:
@@ -117,6 +120,7 @@ def test_memory_limit_while_loading(run: Run) -> None:
     run(scenario())
 
 
+@pytest.mark.usefixtures("is_forked")
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
@@ -142,6 +146,7 @@ def test_model_that_is_not_there_is_not_tried_again(
     assert "model_host/child.py" not in capfd.readouterr().err  # no traceback
 
 
+@pytest.mark.usefixtures("is_forked")
 def test_prints_go_to_the_log(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
     async def scenario() -> None:
         async with running(make()) as host:

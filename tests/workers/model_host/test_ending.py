@@ -25,6 +25,7 @@ SHORT_S = 0.3
 
 pytestmark = [
     ONE_LOOP,
+    pytest.mark.usefixtures("is_forked"),
     pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only the process group goes along"),
 ]
 
@@ -104,6 +105,16 @@ def test_a_model_that_does_not_end_is_killed_after_the_grace(
     run(scenario())
 
 
+def test_a_model_that_hangs_in_close_is_killed_after_the_grace(run: Run, ending: Path) -> None:
+    async def scenario() -> None:
+        async with running(make("tests.workers.models:HangsInClose", stop_grace_s=SHORT_S)) as host:
+            pid = await do(host, "pid")
+        assert gone(pid)
+
+    run(scenario())
+    assert noted(ending) == ["close"]
+
+
 @pytest.mark.parametrize("code", ["why", 3])
 def test_sys_exit_closes_the_model(run: Run, ending: Path, code: Any) -> None:
     async def scenario() -> None:
@@ -174,8 +185,9 @@ def test_what_the_model_started_goes_with_it(run: Run, ending: Path, tmp_path: P
 
 def test_cancels_of_a_model_with_a_pool_leave_no_process(run: Run, ending: Path, tmp_path: Path) -> None:
     async def scenario() -> None:
-        before = children()
         async with running(make(CLOSING, stop_grace_s=SHORT_S)) as host:
+            await do(host, "pid")
+            before = len(children())
             for _ in range(3):
                 file = tmp_path / "pid"
                 await cancelled(host, file, "hang_with_pool", str(file))
@@ -183,6 +195,6 @@ def test_cancels_of_a_model_with_a_pool_leave_no_process(run: Run, ending: Path,
                 assert len(pool) > 1
                 assert all(map(gone, pool))
             await do(host, "pid")
-            assert len(children() - before) == 2  # the model and its guardian
+            assert len(children()) == before
 
     run(scenario())

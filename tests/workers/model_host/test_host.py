@@ -34,6 +34,7 @@ def test_cancel_of_a_waiting_job_kills_nothing(run: Run) -> None:
     run(scenario())
 
 
+@pytest.mark.usefixtures("is_forked")
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
@@ -65,6 +66,7 @@ def test_load_times_are_told(run: Run) -> None:
     run(scenario())
 
 
+@pytest.mark.usefixtures("is_forked")
 def test_one_failure_to_load_is_forgiven(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLAKY_FILE", str(tmp_path / "flaky"))
 
@@ -75,6 +77,7 @@ def test_one_failure_to_load_is_forgiven(run: Run, tmp_path: Path, monkeypatch: 
     run(scenario())
 
 
+@pytest.mark.usefixtures("is_forked")
 def test_two_at_once(run: Run, tmp_path: Path) -> None:
     async def scenario() -> None:
         counts: list[int] = []
@@ -97,6 +100,7 @@ def test_two_at_once(run: Run, tmp_path: Path) -> None:
     run(scenario())
 
 
+@pytest.mark.usefixtures("is_forked")
 @pytest.mark.parametrize("delay_s", [0, 0.002, 0.03, 0.2])
 def test_stop_while_starting(run: Run, delay_s: float) -> None:
     async def scenario() -> None:
@@ -111,6 +115,7 @@ def test_stop_while_starting(run: Run, delay_s: float) -> None:
     run(scenario())
 
 
+@pytest.mark.usefixtures("is_forked")
 def test_many_replacements_leak_nothing(run: Run) -> None:
     async def scenario() -> None:
         async with running(make(size=2)) as host:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -14,6 +15,7 @@ import pytest
 from tests.workers.model_host.tools import MEGABYTE, do, eventually, gone, make, options, running, told
 from workers.model_host.errors import ModelCrashed, ModelLoadFailed
 from workers.model_host.process import ModelProcess, ProcessState
+from workers.model_host.start import start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +25,10 @@ if TYPE_CHECKING:
 
 
 def started(on_change: Callable[[ProcessState, ProcessState], None] = lambda _before, _after: None) -> ModelProcess:
-    return ModelProcess(options(), on_change)
+    return ModelProcess(options(), partial(start, options(), {}), on_change)
 
 
+@pytest.mark.usefixtures("is_forked")
 def test_input_larger_than_the_socket_holds(run: Run) -> None:
     async def scenario() -> None:
         async with running(make(max_result_bytes=40 * MEGABYTE)) as host:
@@ -35,6 +38,7 @@ def test_input_larger_than_the_socket_holds(run: Run) -> None:
     run(scenario())
 
 
+@pytest.mark.usefixtures("is_forked")
 @pytest.mark.parametrize(
     ("script", "how"),
     [
@@ -62,16 +66,19 @@ def test_crash_fails_one_job(run: Run, script: list[Any], how: str) -> None:
     run(scenario())
 
 
+@pytest.mark.usefixtures("is_forked")
 def test_killed_from_outside(run: Run, tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with running(make()) as host:
+        counts: list[int] = []
+        async with running(make(on_loaded=counts.append)) as host:
             job = asyncio.create_task(do(host, "hang", str(tmp_path / "pid")))
             os.kill(await told(tmp_path / "pid"), signal.SIGKILL)
             with pytest.raises(ModelCrashed, match="was killed by SIGKILL"):
                 await job
             pid = await do(host, "pid")
+            counts.clear()
             os.kill(pid, signal.SIGKILL)  # while idle
-            await eventually(lambda: host.count == 0)
+            await eventually(lambda: 0 in counts)
             assert await do(host, "pid") != pid
 
     run(scenario())
@@ -89,7 +96,7 @@ def test_cancelled_in_the_moment_of_the_answer(run: Run) -> None:
     async def scenario() -> None:
         complaints: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
-        process = Cancelling(options(), lambda _before, _after: None)
+        process = Cancelling(options(), partial(start, options(), {}), lambda _before, _after: None)
         await process.load()
         process.job = asyncio.create_task(process.predict(orjson.dumps(["echo", 1])))
         with pytest.raises(asyncio.CancelledError):
@@ -100,6 +107,7 @@ def test_cancelled_in_the_moment_of_the_answer(run: Run) -> None:
     run(scenario())
 
 
+@pytest.mark.usefixtures("is_forked")
 def test_crash_takes_along_what_the_model_started(run: Run, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running(make()) as host:
@@ -125,6 +133,7 @@ def test_loop_goes_on_while_the_model_holds_the_gil(run: Run) -> None:
     run(scenario())
 
 
+@pytest.mark.usefixtures("is_forked")
 @pytest.mark.parametrize("script", ["hang", "hang_with_child"])
 def test_cancel_kills_the_process(run: Run, tmp_path: Path, script: str) -> None:
     async def scenario() -> None:
@@ -195,6 +204,7 @@ def test_no_process_can_be_started(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     run(scenario())
 
 
+@pytest.mark.usefixtures("is_forked")
 def test_loop_that_ends_first_leaves_nothing(run: Run) -> None:
     tasks: list[asyncio.Task[Any]] = []
 

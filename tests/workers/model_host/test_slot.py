@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.workers.model_host.tools import Run
     from workers.model_host.host import ModelHost
 
-pytestmark = ONE_LOOP
+pytestmark = [ONE_LOOP, pytest.mark.usefixtures("is_forked")]
 
 STICKY = "tests.workers.models:Sticky"
 FAILURES = 3

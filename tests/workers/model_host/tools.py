@@ -37,9 +37,11 @@ def open_fds() -> int:
     return psutil.Process().num_fds()
 
 
+USUAL = {"load_timeout_s": PATIENCE_S, "memory_limit_bytes": 0, "max_result_bytes": MEGABYTE, "stop_grace_s": 0.5}
+
+
 def options(model: str = SCRIPTED, **others: Any) -> ModelOptions:
-    usual = {"load_timeout_s": PATIENCE_S, "memory_limit_bytes": 0, "max_result_bytes": MEGABYTE, "stop_grace_s": 0.5}
-    return ModelOptions(model, **{**usual, **others})
+    return ModelOptions(model, **{**USUAL, **others})
 
 
 def make(

@@ -105,7 +105,7 @@ class NamedColumns:
         return np.array([[1]])
 
 
-class Broken:
+class GoneDevice:
     def tolist(self) -> Any:
         raise OSError("the device is gone")
 
@@ -281,7 +281,7 @@ def test_a_value_that_contains_itself_is_refused() -> None:
         ([10**MAX_INT_DIGITS], "an integer has more than 4300 digits, at /0"),
         (Decimal("1e400"), "a Decimal that is infinite as a float"),
         (np.datetime64("12000-01-01"), "a time outside the years 1 to 9999"),
-        ([Broken()], "a Broken (OSError: the device is gone), at /0"),
+        ([GoneDevice()], "a GoneDevice (OSError: the device is gone), at /0"),
     ],
 )
 def test_what_has_no_sensible_json_is_refused_with_what_and_where(value: Any, sentence: str) -> None:

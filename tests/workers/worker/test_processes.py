@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from workers.stream import Stream
 
 MODELS = "tests.workers.models"
+MOODY = "tests.workers.model_host.models:Moody"
 SHAPES = "tests.workers.model_host.calls.shapes"
 
 
@@ -179,6 +180,23 @@ async def test_each_of_several_jobs_has_its_own_process(
         views = [await until_ended(one_stream, job_id) for job_id in ids]
     assert {view.status for view in views} == {Status.FINISHED}
     assert len(orjson.loads(views[0].result or b"")["output"]) == 2
+
+
+@pytest.mark.parametrize("fork", ["0", "1"])
+async def test_a_job_whose_process_says_it_is_broken_is_tried_again(
+    one_stream: Stream, one_settings: WorkerSettings, tmp_path: Path, fork: str
+) -> None:
+    options = {"MODEL": MOODY, "HEALTH_FILE": str(tmp_path / "health"), "MAX_ATTEMPTS": "2", "MODEL_FORK": fork}
+    with WorkerProcess(tmp_path, one_settings, **options) as worker:
+        job_id = await push(one_stream, "predict", b'[["break_down","no device"]]')
+        view = await until_ended(one_stream, job_id)
+        assert (view.status, view.attempts) == (Status.FAILED, 2)
+        assert "the model's process said that it is broken: no device" in str(view.error)
+
+        job_id = await push(one_stream, "predict", b'[["echo",1]]')
+        assert (await until_ended(one_stream, job_id)).result == b"1"
+        worker.terminate()
+        assert await worker.code() == 0, worker.text
 
 
 async def test_a_model_that_never_loads_ends_the_worker(

@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
     from workers.model_host.calls.event_loop import EventLoop
 
-_METHODS = ("predict", "close")
+_METHODS = ("predict", "close", "health")
 # Frames of what imports a module, which say nothing about its own code.
 _FOLDERS_OF_IMPORTS = {os.path.dirname(importlib.__file__), os.path.dirname(__file__)}
 
 
-def load(name: str, loop: EventLoop) -> Any:
+def load(name: str, loop: EventLoop | None) -> Any:
     """The model of a name such as `module:Class` or `/path/to/file.py:Class`.
 
-    Raises NotLoadable if there is none, or it has no `predict`, and whatever its constructor raises.
+    The loop is opened before an async model is made; None opens none, as it could not be forked. Raises NotLoadable if
+    there is no such model, or it has no `predict`, and whatever its constructor raises.
     """
     module, _, attribute = name.rpartition(":")
     try:
@@ -36,7 +37,7 @@ def load(name: str, loop: EventLoop) -> Any:
     if not callable(make):
         raise NotLoadable(f"{name} is no class")
     _check(make)
-    if _is_async(make):
+    if loop is not None and _is_async(make):
         loop.open()  # the constructor may make what needs one
     try:
         model = make()

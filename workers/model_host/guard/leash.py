@@ -9,7 +9,7 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
-from workers.model_host.guardian import END_IN_S, LAST_WORDS_BYTES
+from workers.model_host.guard.guardian import END_IN_S, LAST_WORDS_BYTES, NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +26,7 @@ class Leash:
         self._guardian: int | None = None  # its pid from its start until it is reaped: then it may be another's
         self._end_in_s: float | None = None  # what the guardian was told, or will be
         self._stuck: asyncio.TimerHandle | None = None
+        self._heard = bytearray()  # from a guardian whose parent is a template, or from that of one
 
     @property
     def ending(self) -> bool:
@@ -53,12 +54,28 @@ class Leash:
         """The guardian has ended."""
         self._guardian = None
 
+    async def number(self) -> int | None:
+        """The next number that the guardian sends; None if it has ended."""
+        await self._hear(NUMBER.size)
+        return self._taken(0)
+
+    def number_now(self) -> int | None:
+        """The number, if it has come by now."""
+        self.last_words()
+        return self._taken(0)
+
+    async def exit_code(self) -> int:
+        """The exit code that a forked guardian tells at its end, or minus the signal; waits for that end."""
+        await self._hear(LAST_WORDS_BYTES + NUMBER.size + 1)  # more than it sends
+        code = self._taken(-NUMBER.size)
+        return -signal.SIGKILL if code is None else code
+
     def last_words(self) -> bytes:
         """What the guardian has sent at its end; empty if it has sent nothing."""
         if self._control is not None:
             with contextlib.suppress(OSError):
-                return self._control.recv(LAST_WORDS_BYTES)
-        return b""
+                self._heard += self._control.recv(LAST_WORDS_BYTES)
+        return bytes(self._heard)
 
     def close(self) -> None:
         """Frees what it holds."""
@@ -66,6 +83,23 @@ class Leash:
             self._control.close()
         if self._stuck is not None:
             self._stuck.cancel()
+
+    async def _hear(self, size: int) -> None:
+        """Returns when as many bytes have come, or no more will."""
+        assert self._control is not None  # noqa: S101
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(ConnectionError):
+            while len(self._heard) < size and (data := await loop.sock_recv(self._control, LAST_WORDS_BYTES)):
+                self._heard += data
+
+    def _taken(self, start: int) -> int | None:
+        """Takes the number that starts there out of what has been heard; None if that is too short."""
+        if len(self._heard) < NUMBER.size:
+            return None
+        start %= len(self._heard)
+        (number,) = NUMBER.unpack_from(self._heard, start)
+        del self._heard[start : start + NUMBER.size]
+        return int(number)
 
     def _tell(self) -> None:
         if self._guardian is None or self._end_in_s is None or self._control is None:

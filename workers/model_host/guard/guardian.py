@@ -10,6 +10,10 @@ behind as its guardian:
 On Linux the guardian is a subreaper (prctl(2)): processes that the model has started stay below it, also if they have
 a session of their own or their parent has ended, and it reaps them. Elsewhere it knows the model's process group only.
 
+A process that is forked from a template has a guardian of its own, which is forked from it as well. It hears of the
+worker's death by its socket alone, and tells its exit code through that, as the worker is not its parent. When the
+template dies, its guardian stays for the others, until the worker says that none of them is left.
+
 Resource trackers of `multiprocessing` are spared for a moment: they end by themselves once nobody needs them, and
 remove the shared memory that the others left in /dev/shm.
 """
@@ -30,28 +34,31 @@ import traceback
 from typing import NoReturn
 
 from workers.model_host.frames import HEAD
+from workers.model_host.guard.tree import below, is_resource_tracker
 
 # What the worker sends: the seconds until SIGKILL; 0 is at once.
 END_IN_S = struct.Struct(">d")
+# What the guardian of a forked process sends first, its process id; and last, the exit code or minus the signal. Of a
+# template it sends the latter.
+NUMBER = struct.Struct(">i")
 LAST_WORDS_BYTES = 65_536
 
 _TRACKER_S = 3.0  # how long resource trackers may take
 _KILL_S = 10.0  # how long killed processes are waited for: a driver may hold them
 _LOOK_S = 0.01  # between two looks at what is left
 _PARENT_LOOK_S = 1.0  # where no signal tells that the parent has died
-_TRACKER = b"multiprocessing.resource_tracker"
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def fork_model(control: socket.socket, worker: int) -> mmap.mmap:
+def fork_model(control: socket.socket, worker: int | None) -> mmap.mmap:
     """Forks. Returns in the new process only, which is the model's; this one becomes its guardian.
 
-    `worker` is the process id of this one's parent. The result is memory of both: a frame that is in it when the model
-    has ended is sent to the worker through `control`.
+    `worker` is the process id of this one's parent, None if that is a template. The result is memory of both: a frame
+    that is in it when the model has ended is sent to the worker through `control`. Raises OSError, in this process.
     """
-    last_words = mmap.mmap(-1, LAST_WORDS_BYTES)
+    last_words = mmap.mmap(-1, LAST_WORDS_BYTES + 1)
     _set_process(_PR_SET_CHILD_SUBREAPER, 1)
     guardian = os.getpid()
     model = os.fork()
@@ -66,6 +73,11 @@ def fork_model(control: socket.socket, worker: int) -> mmap.mmap:
     os.setsid()
     follow(guardian, signal.SIGKILL)
     return last_words
+
+
+def be_outlived(last_words: mmap.mmap) -> None:
+    """Has the guardian of this process, a template, stay when it dies, until the worker lets it end."""
+    last_words[LAST_WORDS_BYTES] = 1
 
 
 def follow(parent: int, number: signal.Signals) -> None:
@@ -88,13 +100,14 @@ def _set_process(option: int, value: int) -> None:
 class _Guardian:
     """The process that stays behind."""
 
-    def __init__(self, control: socket.socket, worker: int, model: int, last_words: mmap.mmap) -> None:
+    def __init__(self, control: socket.socket, worker: int | None, model: int, last_words: mmap.mmap) -> None:
         self._control = control
         self._worker = worker
         self._model = model
         self._last_words = last_words
         self._status: int | None = None  # of the model, once it has ended
         self._kill_at_s = float("inf")
+        self._has_told_code = False
         self._woken, wake = os.pipe()
         for end in (self._woken, wake):
             os.set_blocking(end, False)
@@ -106,14 +119,18 @@ class _Guardian:
             signal.signal(number, signal.SIG_IGN)
         # The model's connection is no business of this process, and has to close when the model ends.
         kept = sorted({2, control.fileno(), self._woken, wake})
-        for below, above in zip(kept, [*kept[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
-            os.closerange(below + 1, above)
-        follow(worker, signal.SIGUSR1)
+        for one, next_one in zip(kept, [*kept[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
+            os.closerange(one + 1, next_one)
+        if worker is None:
+            with contextlib.suppress(OSError):  # the worker has died: `run` will see that
+                control.sendall(NUMBER.pack(os.getpid()))
+        else:
+            follow(worker, signal.SIGUSR1)
 
     def run(self) -> NoReturn:
         """Guards until all is gone."""
-        while self._reap() is None:
-            if os.getppid() != self._worker:
+        while self._reap() is None or self._is_needed():
+            if self._worker not in (None, os.getppid()):
                 self._kill_at_s = 0.0
             left_s = self._kill_at_s - time.monotonic()
             if left_s <= 0:
@@ -125,6 +142,22 @@ class _Guardian:
             with contextlib.suppress(OSError):
                 self._control.sendall(self._last_words[:size])
         self._end_likewise()
+
+    def _is_needed(self) -> bool:
+        """Whether the model was a template, whose forks may go on; the worker is told once that it has ended."""
+        if not self._last_words[LAST_WORDS_BYTES]:
+            return False
+        if not self._has_told_code:
+            self._tell_code()
+        return self._kill_at_s == float("inf")
+
+    def _tell_code(self) -> None:
+        self._has_told_code = True
+        with contextlib.suppress(OSError):
+            self._control.sendall(NUMBER.pack(self._code()))
+
+    def _code(self) -> int:
+        return os.waitstatus_to_exitcode(self._status) if self._status is not None else -signal.SIGKILL
 
     def _wait(self, most_s: float) -> None:
         """Returns when a process has ended, the worker has said something, or it is time to look again."""
@@ -149,7 +182,7 @@ class _Guardian:
             return
         (grace_s,) = END_IN_S.unpack(told)
         self._kill_at_s = min(self._kill_at_s, time.monotonic() + grace_s if grace_s else 0.0)
-        if grace_s:
+        if grace_s and self._status is None:
             os.kill(self._model, signal.SIGTERM)  # it has not been reaped, so the number is still its own
 
     def _reap(self) -> int | None:
@@ -174,49 +207,23 @@ class _Guardian:
             if sys.platform != "linux":
                 os.killpg(self._model, signal.SIGKILL)
         while (took_s := time.monotonic() - began_s) < _KILL_S:
-            left = _below(os.getpid())
+            left = below(os.getpid())
             if self._reap() is not None and not left:
                 return
             for pid in left:
-                if took_s > _TRACKER_S or not _is_resource_tracker(pid):
+                if took_s > _TRACKER_S or not is_resource_tracker(pid):
                     with contextlib.suppress(ProcessLookupError, PermissionError):
                         os.kill(pid, signal.SIGKILL)
             self._wait(_LOOK_S)
 
     def _end_likewise(self) -> NoReturn:
         """Ends with the model's exit code or by its signal, for the worker to see."""
-        code = os.waitstatus_to_exitcode(self._status) if self._status is not None else -signal.SIGKILL
+        if self._worker is None:
+            self._tell_code()
+        code = self._code()
         if code < 0:
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             if -code not in (signal.SIGKILL, signal.SIGSTOP):
                 signal.signal(-code, signal.SIG_DFL)
             os.kill(os.getpid(), -code)
         os._exit(code & 0xFF)
-
-
-def _below(root: int) -> list[int]:
-    """The processes below `root` on Linux, zombies included; none if /proc can't be read."""
-    parents: dict[int, int] = {}
-    with contextlib.suppress(OSError):
-        for name in os.listdir("/proc"):
-            if name.isdigit():
-                with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
-                    # The name before these two may have brackets and blanks in it.
-                    parents[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
-    children: dict[int, list[int]] = {}
-    for pid, parent in parents.items():
-        children.setdefault(parent, []).append(pid)
-    found, rest = [], [root]
-    while rest:
-        below = children.get(rest.pop(), [])
-        found += below
-        rest += below
-    return found
-
-
-def _is_resource_tracker(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return _TRACKER in file.read()
-    except OSError:
-        return False

@@ -1,0 +1,1 @@
+"""How a model's process ends with all that it has started: `guardian` is its parent, `leash` what the worker holds."""
