@@ -78,10 +78,11 @@ def _work(
         _limit(options["memory_limit_bytes"])
         loaded.append(model := load(options["model"], loop if template is None else None))
         call = Call(model, loop, options["max_result_bytes"])
+        description = call.described().packed()  # once, also for the forks of a template
         if template is not None:
             template.run()  # returns in its forks
         health = HealthCheck(model, loop)
-        connection.send(LOADED, health.told)
+        connection.send(LOADED, health.told + description)
         _serve(connection, call, health)
     except MemoryError as error:
         connection.report(error)

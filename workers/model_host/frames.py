@@ -14,7 +14,7 @@ A frame is a head and a body. The head's numbers are big-endian:
 | --- | --- | --- | --- |
 | `J` | worker | JSON | the input of a job |
 | `H` | worker | - | the model's `health` is to be called; counts as a job |
-| `L` | model | `H` if it has `health`, or nothing | the model is loaded (once, first) |
+| `L` | model | `H` if it has `health`, then as `Description.packed` | the model is loaded (once, first) |
 | `R` | model | JSON, as `EncodedResult.packed` | what `predict` returned; of `health`, whether it is well |
 | `E` | model | JSON, `[type, message]` | the constructor (the process then ends) or `predict` raised |
 | `I` | model | JSON, `[type, message]` | the input does not fit `predict`, which was not called |

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, cast
 
 from workers.model_host.answers import ProcessEnds, outcome_of
 from workers.model_host.calls.health import HAS_HEALTH, NOT_HEALTHY
+from workers.model_host.description import Description
 from workers.model_host.errors import (
     ModelBroken,
     ModelCrashed,
@@ -57,7 +58,7 @@ LAST_WORDS_S = 1.0  # how long a connection may outlive its process, or a proces
 # The grace of a process whose job is stopped: the job's slot is taken until it is gone.
 CANCEL_GRACE_S = 1.0
 BROKE_THE_PROTOCOL = "broke the protocol"
-SLACK_BYTES = 65_536  # for the body of an error, which may be longer than a small `max_result_bytes`
+SLACK_BYTES = 131_072  # for an error and for a schema, which may be longer than a small `max_result_bytes`
 
 
 class ProcessState(IntEnum):
@@ -109,6 +110,11 @@ class ModelProcess(asyncio.Protocol):
         self.has_health = False
         self._life = self._loop.create_task(self._live())
 
+    @property
+    def pid(self) -> int | None:
+        """The process with the model in it, as its first frame says; None before that."""
+        return self._reader.pid
+
     async def load(self, check: bytes | None = None) -> None:
         """Returns when the model is loaded and has answered the input `check` (JSON), unless that is None.
 
@@ -123,7 +129,7 @@ class ModelProcess(asyncio.Protocol):
         try:
             async with asyncio.timeout(self._options.load_timeout_s):
                 answer = await self._answer
-                self.has_health = answer.body == HAS_HEALTH
+                self._hear_of_model(answer)
                 if answer.kind == LOADED and check is not None:
                     failure = ModelBroken
                     answer = await self._ask(pack(self._job + 1, os.getpid(), JOB, check))
@@ -255,6 +261,12 @@ class ModelProcess(asyncio.Protocol):
         except (ValueError, TypeError):
             self.end(BROKE_THE_PROTOCOL, 0)
         raise ModelCrashed(f"the model's process {self.how}")
+
+    def _hear_of_model(self, answer: Frame) -> None:
+        if answer.kind == LOADED:
+            self.has_health = answer.body.startswith(HAS_HEALTH)
+            with contextlib.suppress(ValueError):  # a template has none
+                self._options.on_described(Description.unpacked(answer.body.removeprefix(HAS_HEALTH)))
 
     # its states
 
