@@ -30,11 +30,13 @@ MOST_DISPERSION = 1.5
 # again. Judged by simulation: `--load sine:1,0.8,1200`.
 # Example: start-up 30 s, actuation 1 s: an idle pod stays if it is worth its cost in 61 s.
 KEEP_STARTUPS = 2.0
-# How long what was needed is held, in start-up times: HOLD times the dispersion, which counts within HOLD_DISPERSION.
-# Judged by simulation: `--load constant:0.8`, `--load constant:0.1 --service 25 --process deterministic`.
-# Example: start-up 30 s: 12 s for a Poisson process, 1.4 s for a clock. One job each 10 s that takes 25 s needs 2.5
-# pods: without a hold the third would be ordered and let go with every job.
-HOLD, HOLD_DISPERSION = 0.4, (0.12, 1.0)
+# How long what was needed is held, in start-up times: HOLD times the dispersion, which counts within HOLD_DISPERSION; but
+# GAPS times the mean time between two jobs if that is longer, and HOLD at most. Judged by simulation:
+# `--load constant:0.8`, `--load spike`.
+# Example: start-up 30 s: 12 s for a Poisson process, 1.4 s for a clock of 10 jobs/s, 7.9 s for one of 0.19 jobs/s. Each
+# of its jobs makes the rate seem a little higher than it is 5 s later: the second pod, which is just worth it or just
+# not, would be ordered and called off with every job.
+HOLD, HOLD_DISPERSION, GAPS = 0.4, (0.12, 1.0), 1.5
 # Numbers of replicas are tried one by one up to this, then in steps of 1/STEPS of themselves. Design: to save time.
 # Example: 50, 51, 52, ... 100, 102, 104, ... 10,000, 10,200.
 STEPS = 50
@@ -77,7 +79,9 @@ def numbers(first: int, last: int) -> Iterator[int]:
     yield last
 
 
-def hold_s(startup_s: float, dispersion: float) -> float:
-    """Returns how long pods are held after they were last needed."""
+def hold_s(startup_s: float, dispersion: float, rate: float) -> float:
+    """Returns how long pods are held after they were last needed, where `rate` jobs/s come."""
     least, most = HOLD_DISPERSION
-    return HOLD * startup_s * min(max(dispersion, least), most)
+    longest_s = HOLD * startup_s
+    gaps_s = GAPS / rate if rate > 0 else longest_s
+    return min(longest_s, max(longest_s * min(max(dispersion, least), most), gaps_s))

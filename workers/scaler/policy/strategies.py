@@ -114,7 +114,7 @@ class Predictive:
 
     def keep_alive_s(self) -> float:
         """Less than half a start-up; next to nothing for a clock."""
-        return hold_s(self._now.startup_s, self._expected.ready.dispersion)
+        return hold_s(self._now.startup_s, self._expected.ready.dispersion, self._expected.ready.rate)
 
     def demand(self) -> str:
         """The jobs, and those that are expected within the lead."""

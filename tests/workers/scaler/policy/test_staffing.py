@@ -246,5 +246,11 @@ def test_numbers_rise_by_one_and_later_by_a_fiftieth() -> None:
 
 
 def test_what_was_needed_is_held_for_longer_if_jobs_come_by_chance() -> None:
-    assert hold_s(30.0, 0.005) == pytest.approx(1.44)
-    assert hold_s(30.0, 1.0) == hold_s(30.0, 50.0) == pytest.approx(12.0)
+    assert hold_s(30.0, 0.005, 10.0) == pytest.approx(1.44)
+    assert hold_s(30.0, 1.0, 10.0) == hold_s(30.0, 50.0, 10.0) == pytest.approx(12.0)
+
+
+def test_what_was_needed_is_held_until_the_next_job_of_a_clock_is_late() -> None:
+    """Otherwise a pod that is just worth it would be ordered and called off with every job."""
+    assert 1 / 0.19 < hold_s(30.0, 0.005, 0.19) < 2 / 0.19
+    assert hold_s(30.0, 0.005, 0.01) == hold_s(30.0, 0.005, 0.0) == pytest.approx(12.0)
