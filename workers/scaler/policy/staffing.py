@@ -30,8 +30,8 @@ MOST_DISPERSION = 1.5
 # again. Judged by simulation: `--load sine:1,0.8,1200`.
 # Example: start-up 30 s, actuation 1 s: an idle pod stays if it is worth its cost in 61 s.
 KEEP_STARTUPS = 2.0
-# How long what was needed is held, in start-up times: HOLD times the dispersion, which counts within HOLD_DISPERSION; but
-# GAPS times the mean time between two jobs if that is longer, and HOLD at most. Judged by simulation:
+# How long what was needed is held, in start-up times: HOLD times the dispersion, which counts within HOLD_DISPERSION;
+# but GAPS times the mean time between two jobs if that is longer, and HOLD at most. Judged by simulation:
 # `--load constant:0.8`, `--load spike`.
 # Example: start-up 30 s: 12 s for a Poisson process, 1.4 s for a clock of 10 jobs/s, 7.9 s for one of 0.19 jobs/s. Each
 # of its jobs makes the rate seem a little higher than it is 5 s later: the second pod, which is just worth it or just
