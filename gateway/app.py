@@ -23,7 +23,7 @@ from gateway.http.routing import HotPath, MeasuredEndpoint, PortSwitch, SingleSl
 from gateway.metrics import GatewayMetrics
 from gateway.openapi import describe
 from gateway.results import LargeResults
-from gateway.schemas import ModelSchemas
+from gateway.schemas.live import ModelSchemas
 from gateway.waiting import Waiters
 from workers.stream import Stream, end, until_available
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gateway.documents import JOB_MEMBER
-from gateway.faults import MOST_FAULTS
 from gateway.http.idempotency import MAX_KEY_CHARS
+from gateway.schemas.faults import MOST_FAULTS
 from workers import __version__
 from workers.stream import Status
 from workers.wire.limits import MAX_INT_DIGITS, MAX_NESTING, MAX_WARNINGS

@@ -13,8 +13,8 @@ import pytest
 import schemathesis
 from pydantic import BaseModel
 
-from gateway.model_types import ModelTypes
 from gateway.openapi import describe
+from gateway.schemas.model_types import ModelTypes
 from gateway.settings import GatewaySettings
 from tests.workers.model_host.calls import shapes
 from workers.model_host.calls.binding import binder_of

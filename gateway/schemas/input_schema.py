@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from gateway.faults import KEYWORDS, InputFault, faults_of
+from gateway.schemas.faults import KEYWORDS, InputFault, faults_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.faults import Schema
+    from gateway.schemas.faults import Schema
 
 # Of a pattern's automaton. Example: [0-9]{1000} takes 40 KB.
 _PATTERN_BYTES = 1_048_576

@@ -29,8 +29,8 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from gateway.faults import MOST_FAULTS
-from gateway.input_schema import InputSchema
+from gateway.schemas.faults import MOST_FAULTS
+from gateway.schemas.input_schema import InputSchema
 from workers.model_host.calls.binding import binder_of
 from workers.model_host.calls.describing import described
 from workers.model_host.failures import InputRefused

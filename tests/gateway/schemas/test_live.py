@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from gateway.http.errors import Problem
-from gateway.schemas import LIVE_S, ModelSchemas
+from gateway.schemas.live import LIVE_S, ModelSchemas
 from tests.gateway.service import GatewayProcess, get, samples
 from tests.queues import opened, queue_name
 from tests.workers.service import WorkerProcess, until, until_ended

@@ -13,8 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway.http.errors import Problem
-from gateway.input_schema import InputSchema
-from gateway.model_types import ModelTypes
+from gateway.schemas.input_schema import InputSchema
+from gateway.schemas.model_types import ModelTypes
 from workers.stream import until_available
 from workers.wire.decode import loads_bounded
 from workers.wire.limits import MAX_SCHEMA_BYTES
