@@ -46,7 +46,6 @@ class RuleDecision:
     metric: float | None = None
     reason: str = ""
     forecast: float | None = None  # jobs/s that are expected
-    spread: float | None = None  # standard deviation of the forecast
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ class StartupAware:
         state = start(snapshot, self._options) if self._state is None else self._state
         decision, self._state = decide(snapshot, state, self._options, rate_in)
         metric = metric_for(decision.replicas, view.replicas)
-        return RuleDecision(decision.replicas, metric, decision.reason, decision.rate, decision.spread)
+        return RuleDecision(decision.replicas, metric, decision.reason, decision.rate)
 
 
 class JobCount:
