@@ -48,11 +48,11 @@ def make(
     model: str = SCRIPTED,
     size: int = 1,
     *,
-    on_loaded: Callable[[int], None] = lambda _count: None,
+    on_room: Callable[[int], None] = lambda _count: None,
     on_load_s: Callable[[float], None] = lambda _seconds: None,
     **others: Any,
 ) -> ModelHost:
-    return ModelHost(options(model, **others), size, on_loaded, on_load_s)
+    return ModelHost(options(model, **others), size, on_room, on_load_s)
 
 
 @contextlib.asynccontextmanager
