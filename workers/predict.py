@@ -12,6 +12,7 @@ from arq.worker import Retry
 from workers.model_host.errors import ModelAskedAgain
 from workers.model_host.host import ModelHost
 from workers.model_host.options import ModelOptions
+from workers.model_host.slot import LOAD_ATTEMPTS
 from workers.model_host.variables import devices_of
 from workers.wire.encode import encode_exactly
 from workers.wire.result import EncodedResult
@@ -77,5 +78,6 @@ async def load_model(ctx: dict[Any, Any]) -> None:
     if host.batch_size > 1:
         logger.info("the model runs up to %d jobs in one call", host.batch_size)
         worker.set_slots(settings.concurrency * host.batch_size, host.batch_size)
-        # A job may have to wait for its batch, and then for each of the others in it, before it is run alone.
-        worker.set_timeout(predict.__name__, (host.batch_size + 1) * settings.job_timeout_s + STOP_S)
+        # At worst its batch and then each job of it, alone, take too long, and the model is loaded anew after each.
+        call_s = settings.job_timeout_s + STOP_S + LOAD_ATTEMPTS * settings.model_load_timeout_s
+        worker.set_timeout(predict.__name__, (host.batch_size + 1) * call_s)

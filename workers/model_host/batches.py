@@ -47,19 +47,14 @@ class Batches:
     async def predict(self, input_json: bytes, timeout_s: float | None, alone: bool) -> bytes:
         """Runs one job's input (JSON), `alone` or with others; the result is JSON too. Raises as `ModelHost.predict`.
 
-        Each call has `timeout_s` seconds. A cancel ends the call, and is raised once its process is gone, unless the
-        call has other jobs: then it goes on for them.
+        Each call has `timeout_s` seconds, from its own start on. A cancel ends the call, and is raised once its process
+        is gone, unless the call has other jobs: then it goes on for them, and the cancel is raised at once.
         """
         job = _Job(input_json, timeout_s, alone, self._loop)
         self._waiting.append(job)
         self.turn_soon()
         try:
-            # As many calls may precede its own: that of its batch, and those of the others in it, each alone.
-            async with asyncio.timeout(timeout_s and timeout_s * (self.size + 1)):
-                return await job.outcome
-        except TimeoutError:
-            await self._withdraw(job)
-            raise ModelTimedOut("no process of the model had time for it") from None
+            return await job.outcome
         except asyncio.CancelledError:
             await self._withdraw(job)
             raise

@@ -293,6 +293,32 @@ def test_batches_end_with_their_host(run: Run, tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_a_model_that_fails_all_jobs_of_its_batches_is_checked_and_replaced(run: Run) -> None:
+    async def scenario() -> None:
+        async with running(make(f"{MODELS}:StickyTogether", max_failures=3)) as host:
+            pid = await do(host, "pid")
+            for _ in range(2):  # inputs that are bad tell nothing of the model
+                found = await together(host, *[["fail", "a bad input"]] * 4)
+                assert all(isinstance(error, ModelRaised) for error in found)
+            assert await together(host, ["be_broken"], ["pid"]) == [None, pid]
+            # Its process fails with an input that was answered before: these are run again in the next one.
+            assert await together(host, COUNT, COUNT, COUNT) == [1, 1, 1]
+            assert gone(pid)
+            assert await together(host, COUNT, COUNT) == [2, 2]
+
+    run(scenario())
+
+
+def test_a_process_has_its_number_of_jobs_also_if_they_come_in_batches(run: Run) -> None:
+    async def scenario() -> None:
+        async with running(make(TOGETHER, max_jobs=4)) as host:
+            pid = await do(host, "pid")
+            assert await together(host, *[["pid"]] * 4) == [pid] * 4
+            assert await do(host, "pid") != pid
+
+    run(scenario())
+
+
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [

@@ -128,3 +128,18 @@ class WrongSize(Together):
 
 class WrongWait(Together):
     max_batch_wait_s = -1
+
+
+class StickyTogether(Together):
+    """Fails every job once it was told to."""
+
+    def __init__(self) -> None:
+        self.is_broken = False
+
+    def predict_batch(self, inputs: list[Any]) -> Any:
+        if self.is_broken:
+            return [RuntimeError("CUDA error")] * len(inputs)
+        return super().predict_batch(inputs)
+
+    def be_broken(self) -> None:
+        self.is_broken = True
