@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -263,6 +264,56 @@ def test_a_cancel_of_all_jobs_ends_the_process(run: Run, tmp_path: Path) -> None
             assert all(task.cancelled() for task in tasks)
             assert gone(pid)
             assert await waits == b"1"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_happens_each_job_ends_as_it_should_and_leaves_its_place(run: Run, seed: int, tmp_path: Path) -> None:
+    """Jobs come and are cancelled at any time, beside others that fail, crash, hang or break their process."""
+    random = Random(seed)
+    scripts: dict[str, list[Any]] = {
+        "a result": ["echo"],
+        "fails": ["fail", "as it should"],
+        "is broken": ["break_down", "as it should"],
+        "fails all": ["call_fails", "as it should"],
+        "dies": ["call_dies"],
+        "hangs": ["call_hangs", str(tmp_path / "pid")],
+    }
+    expected = {
+        "fails": ModelRaised,
+        "is broken": ModelCrashed,
+        "fails all": ModelRaised,
+        "dies": ModelCrashed,
+        "hangs": ModelTimedOut,
+    }
+
+    async def one(host: ModelHost, number: int) -> None:
+        (kind,) = random.choices(list(scripts), [80, 8, 2, 5, 3, 2])
+        script = [*scripts[kind], number] if kind == "a result" else scripts[kind]
+        await asyncio.sleep(random.uniform(0, 0.5))
+        task = asyncio.create_task(host.predict(orjson.dumps(script), 0.5))
+        if random.random() < 0.2:
+            await asyncio.sleep(random.choice([0, random.uniform(0, 0.5)]))
+            task.cancel()
+        await asyncio.wait([task])
+        if task.cancelled():
+            return
+        error = task.exception()
+        if kind == "a result":
+            # A process that is slow to answer at all, as the machine is busy, may take too long.
+            assert type(error) is ModelTimedOut if error else loads(task.result()) == number
+        else:
+            assert isinstance(error, (expected[kind], ModelTimedOut)), kind
+
+    async def scenario() -> None:
+        rooms: list[int] = []
+        async with running(make(TOGETHER, size=2, is_forked=True, on_room=rooms.append)) as host:
+            async with asyncio.TaskGroup() as group:
+                for number in range(120):
+                    group.create_task(one(host, number))
+            await eventually(lambda: rooms[-1] == 8)
+            assert await together(host, *[COUNT] * 8) == [4] * 8
 
     run(scenario())
 
