@@ -3,8 +3,10 @@
 A call that fails as a whole (it raises, crashes, takes too long or returns no list of as many results) tells nothing of
 the single jobs. Each of them is then run alone, before any other, so that only the one which is to blame fails.
 
-A job never waits for a process here, except such jobs: `on_room` is told how many jobs there are places for, and those
-that a batch leaves free are no places for others while it runs. So the next claim fills a whole batch.
+Other jobs do not wait here for a process. `on_room` is told how many jobs may be here at once: for an idle process as
+many as a batch may have, for one that runs a batch only as many as are in it. So no job waits for the end of a batch
+that another worker could run at once, and the next claim fills a whole batch. Example, with a size of 20: a job that
+comes alone is run alone, and the room is 1; of the 30 jobs that come meanwhile none is claimed, and 20 when it is done.
 """
 
 from __future__ import annotations
@@ -63,6 +65,20 @@ class Batches:
         """Looks for an idle process, and tells how much room there is, once the tasks that are ready have run."""
         self._turns.append(self._loop.call_soon(self._take_turn))
 
+    def tell_room(self) -> None:
+        """Tells how many jobs may be here, if that has changed."""
+        room = 0
+        for slot in self._slots:
+            if (batch := self._batches.get(slot)) is not None:
+                room += batch.size
+            elif slot.loaded:
+                room += self.size
+        # A worker without room counts as one without a model.
+        room = max(room, 1) if any(slot.loaded for slot in self._slots) else 0
+        if room != self._room:
+            self._room = room
+            self._on_room(room)
+
     def stop(self) -> None:
         """There are no processes any more."""
         self._stopped = True
@@ -83,7 +99,7 @@ class Batches:
             for job in self._waiting:
                 job.end(why)
             self._waiting.clear()
-        self._tell_room()
+        self.tell_room()
 
     def _idle_slot(self) -> Slot | None:
         return next((slot for slot in self._slots if slot.idle and slot not in self._batches), None)
@@ -104,25 +120,12 @@ class Batches:
             return ModelCrashed("the model's processes have been stopped")
         return ModelUnavailable("the model is broken") if all(slot.broken for slot in self._slots) else None
 
-    def _tell_room(self) -> None:
-        room = 0
-        for slot in self._slots:
-            if (batch := self._batches.get(slot)) is not None:
-                room += batch.size
-            elif slot.loaded:
-                room += self.size
-        # A worker without room counts as one without a model.
-        room = max(room, 1) if any(slot.loaded for slot in self._slots) else 0
-        if room != self._room:
-            self._room = room
-            self._on_room(room)
-
     # what runs
 
     async def _run(self, slot: Slot, batch: _Batch) -> None:
         jobs = batch.jobs
         if not slot.idle:  # it has died since
-            self._waiting.extendleft(reversed(jobs))
+            self._put_back(jobs)
         elif len(jobs) == 1:
             jobs[0].end(await self._alone(slot, jobs[0]))
         else:
@@ -148,13 +151,21 @@ class Batches:
             logger.warning("a batch of %d jobs failed, and each is run alone: %s", len(jobs), why)
             for job in jobs:
                 job.alone = True
-            self._waiting.extendleft(job for job in reversed(jobs) if not job.outcome.done())
+            self._put_back(jobs)
         else:
             for job, outcome in zip(jobs, outcomes, strict=True):
                 job.end(outcome)
 
+    def _put_back(self, jobs: Sequence[_Job]) -> None:
+        """Has those that are still wanted run before any other."""
+        self._waiting.extendleft(job for job in reversed(jobs) if not job.outcome.done())
+
     def _end(self, slot: Slot, batch: _Batch, _task: asyncio.Task[None] | None = None) -> None:
-        """The next batch begins at once: the jobs of this one still count until their tasks have heard of it."""
+        """Has the next batch begin, and tells the room that there is now.
+
+        The tasks of this batch's jobs hear of their outcomes before whoever claims hears of the room, so that the next
+        claim is for a whole batch.
+        """
         if self._batches.get(slot) is batch:
             del self._batches[slot]
             self._take_turn()
@@ -176,7 +187,7 @@ class Batches:
         """Ends a call that nobody waits for any more."""
         if not batch.size and batch.task is not None:
             batch.task.cancel()
-        self._tell_room()
+        self.tell_room()
 
 
 class _Job:

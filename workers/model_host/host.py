@@ -133,6 +133,8 @@ class ModelHost:
                 self._complete.set()
             if self._batches is None:
                 self._on_room(self.count)
+            else:
+                self._batches.tell_room()
         if self._batches is not None:
             self._batches.turn_soon()
 

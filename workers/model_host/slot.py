@@ -139,7 +139,8 @@ class Slot:
         try:
             outcomes = await process.predict_batch(inputs)
             answered = [place for place, outcome in enumerate(outcomes) if isinstance(outcome, bytes)]
-            failed = [outcome for outcome in outcomes if isinstance(outcome, _FAILED) and not _is_of_its_input(outcome)]
+            # An input that does not fit tells nothing of the model.
+            failed = [one for one in outcomes if isinstance(one, _FAILED) and not isinstance(one, InputInvalid)]
             if answered:
                 self._note_answer(inputs[answered[-1]])
             elif failed:
@@ -283,11 +284,6 @@ class Slot:
         self._starts.renew(self._started_s)
         await asyncio.sleep(pause_s)
         self.broken = False
-
-
-def _is_of_its_input(outcome: Exception) -> bool:
-    """Whether a failure tells nothing of the model."""
-    return isinstance(outcome, InputInvalid)
 
 
 def _jobs_of(max_jobs: int) -> int:
