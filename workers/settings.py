@@ -107,7 +107,7 @@ class WorkerSettings(StreamSettings):
     concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
         1, description="model processes of one worker; each runs one job at a time, or one batch"
     )
-    job_timeout_s: Positive = Field(300.0, description="how long one attempt may take")
+    job_timeout_s: Positive = Field(300.0, description="how long one attempt may take; of jobs in one call, the call")
     max_attempts: Annotated[int, Field(ge=1, le=1000)] = Field(5, description="attempts after which a job is failed")
     unknown_function_s: NotNegative = Field(
         3600.0, description="a job whose function no worker has had for this long is failed"

@@ -9,6 +9,7 @@ import pytest
 
 from tests.workers.service import WorkerProcess, push, until, until_ended
 from workers.stream import Status
+from workers.worker.claims import ClaimTerms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,6 +64,13 @@ async def test_a_backlog_is_run_in_full_batches_and_a_single_job_alone(
         assert "the model runs up to 20 jobs in one call" in worker.text
 
 
+@pytest.mark.parametrize(
+    ("slots", "together", "most"), [(1, 1, 16), (100, 1, 50), (20, 20, 20), (60, 20, 20), (80, 20, 40), (64, 64, 64)]
+)
+def test_a_claim_is_for_whole_batches(slots: int, together: int, most: int) -> None:
+    assert ClaimTerms(slots, {}, together).most_at_once == most
+
+
 async def test_what_comes_while_a_batch_runs_is_run_in_the_next(
     one_stream: Stream, one_settings: WorkerSettings, tmp_path: Path
 ) -> None:
@@ -99,6 +107,15 @@ async def test_only_the_job_that_is_to_blame_fails(
             ("LookupError", 1),
         ]
         assert "a batch of 4 jobs failed, and each is run alone" in worker.text
+
+
+async def test_a_job_that_takes_too_long_costs_the_others_no_attempt(
+    one_stream: Stream, one_settings: WorkerSettings, tmp_path: Path
+) -> None:
+    job_ids = await pushed(one_stream, ["echo", "a"], ["call_hangs", str(tmp_path / "pid")], ["echo", "c"])
+    settings = {"MODEL": TOGETHER, "MAX_ATTEMPTS": "1", "JOB_TIMEOUT_S": "2"}
+    with WorkerProcess(tmp_path, one_settings, **settings):
+        assert [how(view) for view in await ended(one_stream, job_ids)] == [("a", 1), ("ModelTimedOut", 1), ("c", 1)]
 
 
 async def test_a_job_that_asks_for_another_attempt_gets_it_alone(
