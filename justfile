@@ -13,6 +13,10 @@ up *arguments:
 test *arguments:
     python3 deploy/local test {{arguments}}
 
+# loads a model, says what it takes and costs, and runs an input: `just check file.py:Class --input '{"text": "a"}'`
+check *arguments:
+    python3 deploy/local check {{arguments}}
+
 # format, rules, imports and types, changing nothing
 lint *arguments:
     python3 deploy/local lint {{arguments}}
@@ -66,7 +70,7 @@ lock:
     .venv/bin/python -m deploy.local.lock
 
 # what CI runs
-check:
+ci:
     .ci/run
 
 # KEDA's protocol: workers/scaler/cluster/externalscaler_pb2.py and .pyi anew from the .proto beside them

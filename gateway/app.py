@@ -23,6 +23,7 @@ from gateway.http.routing import HotPath, MeasuredEndpoint, PortSwitch, SingleSl
 from gateway.metrics import GatewayMetrics
 from gateway.openapi import describe
 from gateway.results import LargeResults
+from gateway.schemas.live import ModelSchemas
 from gateway.waiting import Waiters
 from workers.stream import Stream, end, until_available
 
@@ -63,6 +64,7 @@ def create_context(settings: GatewaySettings) -> Context:
         describe(settings),
         functions,
         status_path=f"{settings.root_path}/status/",
+        schemas=ModelSchemas(stream),
     )
 
 
@@ -85,6 +87,7 @@ def create_app(context: Context, on_side_task_end: Callable[[asyncio.Task[None]]
         side = [
             asyncio.create_task(_keep_sweeping(context.stream), name="sweep"),
             asyncio.create_task(context.waiters.subscription().run(), name="subscription"),
+            asyncio.create_task(context.schemas.follow(), name="schemas"),
         ]
         for task in side:
             task.add_done_callback(on_side_task_end)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from gateway.http.connection.budget import ByteBudget
     from gateway.metrics import GatewayMetrics
     from gateway.results import LargeResults
+    from gateway.schemas.live import ModelSchemas
     from gateway.settings import GatewaySettings
     from gateway.waiting import Waiters
     from workers.stream import Stream
@@ -30,3 +31,4 @@ class Context:
     openapi: dict[str, Any]
     functions: frozenset[str]
     status_path: str
+    schemas: ModelSchemas

@@ -53,6 +53,7 @@ async def metrics(context: Context, request: HttpRequest) -> Response:
 
 
 async def openapi(context: Context, request: HttpRequest) -> Response:
-    """GET /openapi.json: the API of this gateway, as its settings make it. Raises Problem."""
+    """GET /openapi.json: the API of this gateway, as its settings and the model make it. Raises Problem."""
     context.api_keys.owner(request)
-    return JsonResponse(context.openapi)
+    types = context.schemas.types
+    return JsonResponse(types.added_to(context.openapi) if types else context.openapi)

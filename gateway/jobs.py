@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import re
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
@@ -17,6 +17,7 @@ from gateway.http.idempotency import read_key
 from gateway.http.responses import JsonResponse
 from gateway.waiting import read_wait
 from workers.stream import DEFAULT_FUNCTION, JobView, NewJob, Status, is_unavailable
+from workers.wire.decode import loads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +47,9 @@ async def push(context: Context, request: HttpRequest) -> Response:
     owner = context.api_keys.owner(request)
     _check_function(context, DEFAULT_FUNCTION)
     wait_s, headers = read_wait(request, settings.max_wait_s)
-    args = await read_args(request, settings.max_input_bytes, settings.body_timeout_s)
+    args, value = await read_args(request, settings.max_input_bytes, settings.body_timeout_s)
     key, fingerprint = read_key(request, owner, args)
+    _check_input(context, value)
     job = NewJob(os.urandom(16).hex(), args, owner=owner, idempotency_key=key, fingerprint=fingerprint)
     return await _answer(context, request, job, wait_s, headers)
 
@@ -61,9 +63,28 @@ async def push_function(context: Context, request: HttpRequest) -> Response:
     wait_s, headers = read_wait(request, settings.max_wait_s)
     args, kwargs = await read_call(request, settings.max_input_bytes, settings.body_timeout_s)
     key, fingerprint = read_key(request, owner, b"[[%b,%b,%b]]" % (orjson.dumps(function), args, kwargs or b"{}"))
+    if function == DEFAULT_FUNCTION:
+        _check_call(context, loads(args), loads(kwargs or b"{}"))
     job_id = os.urandom(16).hex()
     job = NewJob(job_id, args, function, kwargs, owner=owner, idempotency_key=key, fingerprint=fingerprint)
     return await _answer(context, request, job, wait_s, headers)
+
+
+def _check_input(context: Context, value: Any) -> None:
+    """Raises Problem 422 for an input that the model does not take. The push does not use up its Idempotency-Key."""
+    try:
+        context.schemas.check(value)
+    except Problem:
+        context.metrics.pushed("invalid")
+        raise
+
+
+def _check_call(context: Context, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """The same if the model's function is called with its one argument; any other call is for the worker to refuse."""
+    if len(args) == 1 and not kwargs:
+        _check_input(context, args[0])
+    elif not args and kwargs.keys() == {"input"}:
+        _check_input(context, kwargs["input"])
 
 
 def _check_function(context: Context, function: str) -> None:

@@ -86,7 +86,7 @@ class GatewayMetrics(Collector):
             requests.add_metric([endpoint, method, str(status)], count)
         yield requests
         pushes = CounterMetricFamily(
-            "leadtime_pushes", "Pushes by outcome: accepted, existing, conflict, full.", labels=["outcome"]
+            "leadtime_pushes", "Pushes by outcome: accepted, existing, conflict, full, invalid.", labels=["outcome"]
         )
         for outcome, count in self._pushes.items():
             pushes.add_metric([outcome], count)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.documents import JOB_MEMBER
 from gateway.http.idempotency import MAX_KEY_CHARS
+from gateway.schemas.faults import MOST_FAULTS
 from workers import __version__
 from workers.stream import Status
 from workers.wire.limits import MAX_INT_DIGITS, MAX_NESTING, MAX_WARNINGS
@@ -68,6 +69,12 @@ _SCHEMAS: Document = {
             "detail": {"type": "string", "description": "what was changed, such as NaN became null"},
         }
     ),
+    "InputFault": _object(
+        {
+            "pointer": {"type": "string", "description": "JSON pointer (RFC 6901) into the input"},
+            "detail": {"type": "string", "description": "what is wrong there, in one sentence"},
+        }
+    ),
     "Pushed": _object({"id": _ID}, additionalProperties=False, description="accepted"),
     "Job": _object(_STATUS_PROPERTIES, additionalProperties=False),
     "FinishedJob": _object(
@@ -99,6 +106,12 @@ _SCHEMAS: Document = {
             "id": _ID,
             "job_status": _STATUS,
             "error": {"anyOf": [{"$ref": "#/components/schemas/JobError"}, {"type": "null"}]},
+            "errors": {
+                "type": "array",
+                "maxItems": MOST_FAULTS,
+                "items": {"$ref": "#/components/schemas/InputFault"},
+                "description": "of an input that does not fit the model: its first faults",
+            },
         },
         ["type", "title", "status", "detail"],
         description="RFC 9457",
@@ -206,7 +219,7 @@ def _push(settings: GatewaySettings) -> Document:
             "413": _problem("the input is too large"),
             "415": _problem("the body is not JSON by its content type"),
             "404": _problem("PUSH_FUNCTIONS does not name the model's function"),
-            "422": _problem("the Idempotency-Key was used with another input"),
+            "422": _problem("the input does not fit the model, or the Idempotency-Key was used with another input"),
             "431": _problem("the head is too large: an input in the query may be better sent as a body"),
             **_AWAY,
         },

@@ -18,6 +18,7 @@ from workers.wire.encode import encode_exactly
 from workers.wire.result import EncodedResult
 
 if TYPE_CHECKING:
+    from workers.model_host.description import Description
     from workers.settings import WorkerSettings
     from workers.worker import Worker
 
@@ -53,6 +54,15 @@ async def load_model(ctx: dict[Any, Any]) -> None:
     worker: Worker = ctx["worker"]
     settings: WorkerSettings = worker.settings
     worker.set_capacity(0)
+    told: set[str] = set()
+
+    def tell(description: Description) -> None:
+        worker.set_schema(description.schema)
+        for warning in description.warnings:
+            if warning not in told:
+                logger.warning("%s", warning)
+        told.update(description.warnings)
+
     options = ModelOptions(
         settings.model,
         load_timeout_s=settings.model_load_timeout_s,
@@ -68,6 +78,7 @@ async def load_model(ctx: dict[Any, Any]) -> None:
         is_forked=settings.model_fork,
         spares=settings.model_spares,
         devices=devices_of(settings.model_devices, os.environ),
+        on_described=tell,
     )
     host = ctx["model"] = ModelHost(
         options, settings.concurrency, worker.set_capacity, worker.metrics.model_loads.observe

@@ -1,7 +1,8 @@
 """`python -m bench peers`: this project beside other libraries, or beside another checkout of it.
 
     jobs       no-op jobs/s of one worker process, beside arq, SAQ, taskiq, streaQ and Celery
-    pushes     pushes/s of one gateway process, beside FastAPI + Celery, and an endpoint that does nothing
+    pushes     pushes/s of one gateway process, of a text and of an object with and without a schema that it is checked
+               by, beside FastAPI + Celery, and an endpoint that does nothing
     latency    time from enqueue to start on an idle worker
     memory     what the server holds of each waiting job, and what an idle worker takes
 

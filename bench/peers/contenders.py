@@ -25,7 +25,8 @@ _LIBRARIES = "bench.peers.libraries"
 class Contender:
     """A program with one set of settings: `python -m ARGUMENTS` in `folder`, with the packages of `library`.
 
-    `share` of a run's jobs are enough for a library that is slow at filling its queue.
+    `share` of a run's jobs are enough for a library that is slow at filling its queue. What is pushed over HTTP is an
+    object of so many `members`, or a text if there are none; if `is_checked`, a schema of that object is published.
     """
 
     name: str
@@ -34,6 +35,8 @@ class Contender:
     environment: Mapping[str, str] = field(hash=False)
     share: float = 0.1
     folder: Path = ROOT
+    members: int = 0
+    is_checked: bool = False
 
     def of_other_checkout(self, folder: Path) -> Self:
         """The same program of another checkout, whose `gateway` and `workers` are in `folder`."""
@@ -87,6 +90,8 @@ BARE = Contender("bare endpoint", "bare", (f"{_LIBRARIES}.bare",), {})
 _HTTP_PEER = ("fastapi-celery", (f"{_LIBRARIES}.fastapi_celery",))
 ENDPOINTS = (
     Contender("gateway", OURS, ("gateway",), {}),
+    Contender("gateway, 20 members", OURS, ("gateway",), {}, members=20),
+    Contender("gateway, 20 members, checked", OURS, ("gateway",), {}, members=20, is_checked=True),
     BARE,
     Contender("FastAPI + Celery", *_HTTP_PEER, {}),
     Contender("FastAPI + Celery (no subscriptions)", *_HTTP_PEER, {"SUBSCRIBES": "0"}),

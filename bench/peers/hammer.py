@@ -1,8 +1,8 @@
 """The load on an endpoint: keep-alive connections that send the next request when the last is answered.
 
-`python -m bench.peers.hammer PORT CONNECTIONS SECONDS` prints {"warm"} after a quarter of the seconds, and {"answers",
-"seconds", "cpu_s"} after SECONDS more. A protocol on uvloop and no HTTP client: it has to cost less than what it
-measures. Any answer but 202 ends it with an error.
+`python -m bench.peers.hammer PORT CONNECTIONS SECONDS [JSON]` pushes the JSON, or else a text. It prints {"warm"} after
+a quarter of the seconds, and {"answers", "seconds", "cpu_s"} after SECONDS more. A protocol on uvloop and no HTTP
+client: it has to cost less than what it measures. Any answer but 202 ends it with an error.
 """
 
 from __future__ import annotations
@@ -62,7 +62,10 @@ def fail(why: str) -> None:
 async def main() -> None:
     """Measures after a warm-up."""
     port, connections, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    request = f"POST /push?input=x HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\n\r\n".encode()
+    body = sys.argv[4].encode() if len(sys.argv) > 4 else b""
+    path, content_type = ("/push", "Content-Type: application/json\r\n") if body else ("/push?input=x", "")
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{content_type}Content-Length: {len(body)}\r\n\r\n"
+    request = head.encode() + body
     loop = asyncio.get_running_loop()
     for _ in range(connections):
         await loop.create_connection(lambda: HammerConnection(request), "127.0.0.1", port)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sys
 import time
@@ -14,6 +15,7 @@ from bench.common.figures import percentile
 from bench.common.processes import BenchError, MeasuredProcess
 from bench.common.server import free_port
 from bench.peers.contenders import BARE, ENDPOINTS, IDLE, OURS, THROUGHPUT, WAITING
+from bench.peers.inputs import input_json, publish_schema
 from bench.peers.venvs import python
 
 if TYPE_CHECKING:
@@ -88,8 +90,13 @@ def pushes(contender: Contender, server: BenchServer, sizes: PeersSizes) -> Figu
     command = [python(contender.library), "-m", *contender.arguments]
     environment = {**told, "LOG_LEVEL": "WARNING", **contender.environment}
     hammer = [sys.executable, "-m", "bench.peers.hammer", str(port), str(_CONNECTIONS), f"{sizes.push_s:g}"]
+    body = input_json(contender.members) if contender.members else None
+    if body:
+        hammer.append(body.decode())
+    if contender.is_checked:
+        asyncio.run(publish_schema(server.url, contender.members))
     with MeasuredProcess(command, environment, placement.MEASURED, contender.folder) as endpoint:
-        _until_pushes(endpoint, port)
+        _until_pushes(endpoint, port, body)
         with MeasuredProcess(hammer, {}, placement.REST) as load:
             load.message(_PATIENCE_S)  # the warm-up is over
             before_s = time.perf_counter(), endpoint.cpu_s(), server.process.cpu_s()
@@ -108,9 +115,10 @@ def pushes(contender: Contender, server: BenchServer, sizes: PeersSizes) -> Figu
     }
 
 
-def _until_pushes(process: MeasuredProcess, port: int) -> None:
-    """Returns when a push is answered with 2xx. Raises BenchError."""
-    push = urllib.request.Request(f"http://127.0.0.1:{port}/push?input=x", method="POST")
+def _until_pushes(process: MeasuredProcess, port: int, body: bytes | None) -> None:
+    """Returns when a push of this JSON, or of a text, is answered with 2xx. Raises BenchError."""
+    url = f"http://127.0.0.1:{port}/push{'' if body else '?input=x'}"
+    push = urllib.request.Request(url, body, {"Content-Type": "application/json"} if body else {}, method="POST")
     deadline = time.monotonic() + _PATIENCE_S
     while process.running and time.monotonic() < deadline:
         with contextlib.suppress(OSError), urllib.request.urlopen(push, timeout=5):  # noqa: S310

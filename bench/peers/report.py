@@ -33,13 +33,14 @@ def table(kind: Kind, rounds: Mapping[Contender, Sequence[Figures]]) -> str:
     """The best first. A ratio is ours to another's, round by round: both ran within the same minute."""
     heads = list(next(iter(rounds.values()))[0])
     main = heads[0]
-    [ours] = [found for one, found in rounds.items() if one.library == OURS]
+    [base] = [one for one in rounds if one.library == OURS and not one.members]
+    ours = rounds[base]
     rows = [("ours is times", *heads, "")]
     by_median = sorted(rounds, key=lambda one: statistics.median(each[main] for each in rounds[one]))
     for one in by_median if kind.less_is_better else reversed(by_median):
         ratios = [own[main] / each[main] for own, each in zip(ours, rounds[one], strict=True)]
         columns = [spread([each[head] for each in rounds[one]], _FORMS.get(head, ".0%")) for head in heads]
-        rows.append(("" if one.library == OURS else spread(ratios, ".2f"), *columns, one.name))
+        rows.append(("" if one == base else spread(ratios, ".2f"), *columns, one.name))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([kind.title, *(f"  {line}" for line in lines)])

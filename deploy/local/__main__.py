@@ -1,6 +1,7 @@
 """Runs a command in the project's own virtual environment, and first installs there what that command needs.
 
     python3 deploy/local up      the service: server, gateway, workers
+    python3 deploy/local check   loads a model and runs an input (MODEL, --input JSON)
     python3 deploy/local test    all tests (further arguments go to pytest)
 
 This file needs nothing but Python's standard library, and has to be readable for older versions of it:
@@ -39,6 +40,7 @@ LISTS = {
 # The last list that a command needs.
 NEEDS = {
     "up": "up",
+    "check": "up",
     "deploy": "up",
     "undeploy": "up",
     "bench": "bench",
@@ -59,6 +61,7 @@ IMPORTS = ["-c", "from importlinter.cli import lint_imports_command as lint; lin
 COMMANDS = {
     "up": [["-m", "deploy.local.up"]],
     "test": [["-m", "pytest"]],
+    "check": [["-m", "deploy.local.check"]],
     "lint": [["-m", "ruff", "format", "--check", "."], ["-m", "ruff", "check", "."], IMPORTS, ["-m", "mypy"]],
     "fmt": [
         ["-m", "ruff", "format", "."],

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, NoReturn
 import aiohttp
 
 from deploy.local.auto import Fleet
+from deploy.local.packages import PackagesError, install_for
 from deploy.local.processes import Child, Printer, wants_colour
 from deploy.local.server import DataDir, EmbeddedServer, StartError
 from deploy.local.settings import UpSettings
 from gateway.settings import GatewaySettings
 from workers.process.secrets import hide_secrets, without_secrets
 from workers.scaler.settings import PolicySettings
-from workers.settings import BAD_SETTING, LOAD_FAILED, WorkerSettings, load
+from workers.settings import BAD_SETTING, LOAD_FAILED, WorkerSettings, end_with_bad_setting, load
 from workers.stream import Stream
 
 if TYPE_CHECKING:
@@ -248,7 +249,12 @@ def main() -> None:
     """Ends the process with the service's exit code."""
     up = load(UpSettings)
     policy = load(PolicySettings) if up.workers == "auto" else None
-    service = Service(up, load(GatewaySettings), load(WorkerSettings), policy)
+    worker = load(WorkerSettings)
+    try:
+        install_for(worker.model)
+    except PackagesError as error:
+        end_with_bad_setting(f"error: {error}")
+    service = Service(up, load(GatewaySettings), worker, policy)
     hide_secrets()
     sys.exit(asyncio.run(service.run()))
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from gateway.http.request import HttpRequest
 
 
-async def read_args(request: HttpRequest, max_bytes: int, timeout_s: float) -> bytes:
-    """The job's positional arguments: a JSON array with the input as its only element.
+async def read_args(request: HttpRequest, max_bytes: int, timeout_s: float) -> tuple[bytes, Any]:
+    """The job's positional arguments, a JSON array with the input as its only element; and the input as it was read.
 
     Raises Problem (400, 408, 413, 415) and ClientDisconnect.
     """
@@ -27,7 +27,7 @@ async def read_args(request: HttpRequest, max_bytes: int, timeout_s: float) -> b
     if not body:
         if not text:
             raise Problem(400, "empty input")
-        return _text_args(text, request.query_string, max_bytes)
+        return _text_args(text, request.query_string, max_bytes), text
     if text is not None:
         raise Problem(400, "the input is given twice: in the query and as a body")
     check_json(request, body)
@@ -90,11 +90,11 @@ def _value(body: bytes) -> Any:
         raise Problem(400, f"the body is not JSON: {error}") from None
 
 
-def _json_args(body: bytes) -> bytes:
-    if _value(body) == "":
+def _json_args(body: bytes) -> tuple[bytes, Any]:
+    if (value := _value(body)) == "":
         raise Problem(400, "empty input")
     # As it was pushed: no number is written anew.
-    return b"[%b]" % body
+    return b"[%b]" % body, value
 
 
 def _too_large(max_bytes: int) -> Problem:

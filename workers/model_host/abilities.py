@@ -8,7 +8,7 @@ import orjson
 
 
 class Abilities(NamedTuple):
-    """The body of the frame that says that the model is loaded."""
+    """The first line of the frame that says that the model is loaded."""
 
     has_health: bool = False
     """Whether it has a method `health`."""
@@ -23,5 +23,5 @@ class Abilities(NamedTuple):
 
     @classmethod
     def unpacked(cls, body: bytes) -> Abilities:
-        """What `packed` was made of; an empty body can do nothing. Raises ValueError or TypeError for anything else."""
-        return cls(*orjson.loads(body)) if body else cls()
+        """What `packed` was made of. Raises ValueError or TypeError for anything else."""
+        return cls(*orjson.loads(body))

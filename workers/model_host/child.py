@@ -76,9 +76,10 @@ def _work(
         _limit(options["memory_limit_bytes"])
         loaded.append(model := load(options["model"], loop if template is None else None))
         calls = ModelCalls(model, loop, options["max_result_bytes"], connection.report)
+        told = calls.told()  # once, also for the forks of a template
         if template is not None:
             template.run()  # returns in its forks
-        connection.send(LOADED, calls.abilities.packed())
+        connection.send(LOADED, told)
         _serve(connection, calls)
     except MemoryError as error:
         connection.report(error)

@@ -15,7 +15,7 @@ A frame is a head and a body. The head's numbers are big-endian:
 | `J` | worker | JSON | the input of a job |
 | `S` | worker | JSON array | the inputs of several jobs, which are run in one call; counts as a job |
 | `H` | worker | - | the model's `health` is to be called; counts as a job |
-| `L` | model | JSON, `Abilities` | the model is loaded (once, first) |
+| `L` | model | a line of JSON, `Abilities`, then as `Description.packed` | the model is loaded (once, first) |
 | `R` | model | JSON, as `EncodedResult.packed` | what `predict` returned; of `health`, whether it is well |
 | `O` | model | `batch_body.packed_answers` | the outcomes of several jobs, in the order of their inputs |
 | `E` | model | JSON, `[type, message]` | the constructor (the process then ends) or `predict` raised |

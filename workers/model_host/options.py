@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workers.model_host.description import Description
+
+
+def _ignore(_description: Description) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +47,5 @@ class ModelOptions:
     """Loaded processes that wait to take over, unless processes are forked."""
     devices: tuple[str, ...] = ()
     """Values of CUDA_VISIBLE_DEVICES for the processes, in turn; empty leaves the variable as it is."""
+    on_described: Callable[[Description], None] = _ignore
+    """Is called each time that a process has loaded the model."""

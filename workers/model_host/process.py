@@ -24,6 +24,7 @@ from workers.model_host.abilities import Abilities
 from workers.model_host.answers import ProcessEnds, outcome_of, outcomes_of
 from workers.model_host.batch_body import packed_inputs
 from workers.model_host.calls.health import NOT_HEALTHY
+from workers.model_host.description import Description
 from workers.model_host.errors import (
     ModelAskedAgain,
     ModelBroken,
@@ -65,7 +66,7 @@ LAST_WORDS_S = 1.0  # how long a connection may outlive its process, or a proces
 # The grace of a process whose job is stopped: the job's slot is taken until it is gone.
 CANCEL_GRACE_S = 1.0
 BROKE_THE_PROTOCOL = "broke the protocol"
-SLACK_BYTES = 65_536  # for the body of an error, which may be longer than a small `max_result_bytes`
+SLACK_BYTES = 131_072  # for an error and for a schema, which may be longer than a small `max_result_bytes`
 
 
 class ProcessState(IntEnum):
@@ -117,6 +118,11 @@ class ModelProcess(asyncio.Protocol):
         self.abilities = Abilities()
         self._life = self._loop.create_task(self._live())
 
+    @property
+    def pid(self) -> int | None:
+        """The process with the model in it, as its first frame says; None before that."""
+        return self._reader.pid
+
     async def load(self, check: bytes | None = None) -> None:
         """Returns when the model is loaded and has answered the input `check` (JSON), unless that is None.
 
@@ -131,7 +137,7 @@ class ModelProcess(asyncio.Protocol):
         try:
             async with asyncio.timeout(self._options.load_timeout_s):
                 answer = await self._answer
-                self.abilities = self._abilities_of(answer)
+                self._hear_of_model(answer)
                 if answer.kind == LOADED and check is not None:
                     failure = ModelBroken
                     answer = await self._ask(pack(self._job + 1, os.getpid(), JOB, check))
@@ -303,11 +309,16 @@ class ModelProcess(asyncio.Protocol):
         self.is_no_good = True
         return ModelCrashed(f"the model's process {end}")
 
-    def _abilities_of(self, answer: Frame) -> Abilities:
+    def _hear_of_model(self, answer: Frame) -> None:
+        if answer.kind != LOADED or not answer.body:  # a template tells nothing
+            return
+        abilities, _, description = answer.body.partition(b"\n")
         try:
-            return Abilities.unpacked(answer.body if answer.kind == LOADED else b"")
+            self.abilities = Abilities.unpacked(abilities)
+            told = Description.unpacked(description)
         except (ValueError, TypeError):
             self._protocol_broken()
+        self._options.on_described(told)
 
     def _protocol_broken(self) -> NoReturn:
         self.end(BROKE_THE_PROTOCOL, 0)

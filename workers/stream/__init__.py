@@ -10,6 +10,7 @@ from workers.stream.memory import ServerMemory
 from workers.stream.outage import Outage
 from workers.stream.pipeline import PipelinedRedis
 from workers.stream.records import (
+    ANY_SCHEMA,
     DEFAULT_FUNCTION,
     Claimed,
     Counts,
@@ -19,6 +20,7 @@ from workers.stream.records import (
     JobView,
     NewJob,
     Pushed,
+    SchemaView,
     Status,
     WorkerView,
 )
@@ -26,8 +28,8 @@ from workers.stream.stream import LARGE_BYTES, Stream
 from workers.stream.subscription import Subscription
 
 __all__ = [
-    "DEFAULT_FUNCTION", "LARGE_BYTES", "LIBRARY", "Batcher", "Claimed", "Counts", "DeadLetter", "Demand", "Finish",
-    "JobView", "NewJob", "Outage", "PipelinedRedis", "Pushed", "ServerMemory", "ServerUnfit", "Status", "Stream",
-    "StreamSettings", "Subscription", "WorkerView", "backoff_s", "bad_server", "connect", "end", "is_out_of_memory",
-    "is_unavailable", "reason", "until_available",
+    "ANY_SCHEMA", "DEFAULT_FUNCTION", "LARGE_BYTES", "LIBRARY", "Batcher", "Claimed", "Counts", "DeadLetter", "Demand",
+    "Finish", "JobView", "NewJob", "Outage", "PipelinedRedis", "Pushed", "SchemaView", "ServerMemory", "ServerUnfit",
+    "Status", "Stream", "StreamSettings", "Subscription", "WorkerView", "backoff_s", "bad_server", "connect", "end",
+    "is_out_of_memory", "is_unavailable", "reason", "until_available",
 ]  # fmt: skip

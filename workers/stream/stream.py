@@ -15,7 +15,17 @@ from workers.stream.errors import ServerUnfit
 from workers.stream.library import Library
 from workers.stream.memory import MemoryWatch
 from workers.stream.pipeline import Lane, PipelinedRedis
-from workers.stream.records import Claimed, Counts, DeadLetter, Demand, JobView, Pushed, WorkerView, size_bytes
+from workers.stream.records import (
+    Claimed,
+    Counts,
+    DeadLetter,
+    Demand,
+    JobView,
+    Pushed,
+    SchemaView,
+    WorkerView,
+    size_bytes,
+)
 from workers.stream.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -204,10 +214,20 @@ class Stream:
         """Renews the leases of held jobs (XCLAIM JUSTID). Returns the ids that are not held any more."""
         return [job_id.decode() for job_id in await self._call("renew", worker, *_flat(held))]
 
-    async def register(self, worker: str, expiry_s: float, fields: Mapping[str, str | int]) -> None:
-        """Writes fields of a worker's registration, which expires unless this is repeated."""
+    async def register(self, worker: str, expiry_s: float, fields: Mapping[str, str | int]) -> bool:
+        """Writes fields of a worker's registration, which expires unless this is repeated.
+
+        Returns whether the schema whose digest is the field `schema` is to be published first (`publish_schema`).
+        """
         flat = [item for pair in fields.items() for item in pair]
-        await self._call("register", worker, _ms(expiry_s), *flat)
+        return bool(await self._call("register", worker, _ms(expiry_s), *flat))
+
+    async def publish_schema(self, digest: str, schema: bytes) -> None:
+        """Publishes the schema (JSON) of a model under its digest (HSET). It is kept for a day after its last renewal.
+
+        Of more than 8 schemas, those are kept that were renewed last.
+        """
+        await self._call("publish_schema", digest, schema)
 
     async def leave(self, worker: str) -> None:
         """Takes a worker out of the group (XGROUP DELCONSUMER), handing back what it holds."""
@@ -328,6 +348,10 @@ class Stream:
     async def workers(self) -> list[WorkerView]:
         """All live workers' registrations."""
         return [WorkerView.from_reply(worker, flat) for worker, flat in await self._call("workers")]
+
+    async def schemas(self, known: Iterable[str] = ()) -> list[SchemaView]:
+        """The published schemas of models, those that were renewed last first; without the JSON of `known` digests."""
+        return [SchemaView.from_reply(row) for row in await self._call("schemas", *known)]
 
     # subscriptions
 

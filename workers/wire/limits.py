@@ -19,6 +19,9 @@ MAX_INT_DIGITS = 4300
 MAX_WARNINGS = 10
 MAX_POINTER_CHARS = 200
 
+# A model's schema, as JSON.
+MAX_SCHEMA_BYTES = 65_536
+
 TOO_DEEP = f"it is nested more than {MAX_NESTING} deep"
 TOO_LONG = f"an integer has more than {MAX_INT_DIGITS} digits"
 

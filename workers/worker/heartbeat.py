@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from workers.worker.schema import ModelSchema
     from workers.worker.session import Session
 
     # An id and an attempt that are not the worker's any more.
@@ -27,7 +28,8 @@ class Heartbeat:
     """Beats three times a lease, and at once when the worker's life has news.
 
     Each beat registers what `registration` says, and renews the leases of the jobs (id, attempt) that `held` names;
-    `on_lost` is called for each that the server says is not this worker's any more.
+    `on_lost` is called for each that the server says is not this worker's any more. If the server lacks the schema that
+    is registered, `schema` is published.
     """
 
     def __init__(
@@ -36,11 +38,13 @@ class Heartbeat:
         registration: Callable[[], Mapping[str, str | int]],
         held: Callable[[], list[tuple[str, int]]],
         on_lost: OnLost,
+        schema: Callable[[], ModelSchema],
     ) -> None:
         self._session = session
         self._registration = registration
         self._held = held
         self._on_lost = on_lost
+        self._schema = schema
         self._lease_s = session.settings.lease_s
         self._turned_s = time.monotonic()
 
@@ -75,12 +79,14 @@ class Heartbeat:
                     await news.wait()
 
     async def register(self) -> None:
-        """Writes the worker's registration."""
+        """Writes the worker's registration, and publishes its model's schema if the server lacks it."""
         session = self._session
 
         async def register() -> None:
             # Asked anew at each try: the server may have been away for long.
-            await session.stream.register(session.id, self.interval_s * _BEATS_TO_EXPIRY, self._registration())
+            registration, schema = self._registration(), self._schema()
+            if await session.stream.register(session.id, self.interval_s * _BEATS_TO_EXPIRY, registration):
+                await session.stream.publish_schema(schema.digest, schema.text)
 
         await self._call(register, "registering")
 

@@ -36,6 +36,7 @@ from workers.worker.heartbeat import Heartbeat
 from workers.worker.life import Life, WorkerState
 from workers.worker.probe import Probe
 from workers.worker.runner import Runner
+from workers.worker.schema import ModelSchema
 from workers.worker.session import Session
 from workers.worker.side_tasks import SideTasks
 
@@ -78,6 +79,7 @@ class Worker(arq_worker.Worker):
         self._users_health_check_key: str | None = kwargs.get("health_check_key")
         self._function_names = orjson.dumps(list(self.functions)).decode()
         self._side = SideTasks()
+        self._schema = ModelSchema()
         self._connect()
         self._assemble()
 
@@ -100,7 +102,9 @@ class Worker(arq_worker.Worker):
         self.runner = Runner(self.session, self._functions, foreign, self.tasks, self._on_slot_free, self._on_outcome)
         self.claims = Claims(self.session, self.runner, ClaimTerms(self.max_jobs, self._functions.attempts_of))
         self.claims.burst = foreign.burst = self.burst
-        self.heartbeat = Heartbeat(self.session, self._registration, self.runner.held, self._on_lost)
+        self.heartbeat = Heartbeat(
+            self.session, self._registration, self.runner.held, self._on_lost, lambda: self._schema
+        )
         self._health = Health(self.session, self.health_check_interval, self._users_health_check_key)
 
     # what its parts tell it
@@ -145,6 +149,7 @@ class Worker(arq_worker.Worker):
             "takes": LIBRARY if self.claims.takes_jobs else "",
             "served": served.count,
             "served_s": served.text(),
+            "schema": self._schema.digest,
         }
 
     def set_capacity(self, capacity: int) -> None:
@@ -160,6 +165,12 @@ class Worker(arq_worker.Worker):
     def set_timeout(self, function: str, timeout_s: float) -> None:
         """How long the jobs of a function may take from now on."""
         self._functions.plans[function] = self._functions.plans[function]._replace(timeout_s=timeout_s)
+
+    def set_schema(self, text: bytes) -> None:
+        """The schema (JSON) of the model, which the gateways are told; empty if it takes any JSON."""
+        if text != self._schema.text or not self._schema.digest:
+            self._schema = ModelSchema(text)
+            self.life.news.set()
 
     def watch(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
         """Runs a side task for as long as the worker runs; if it ends, the worker stops with its error."""

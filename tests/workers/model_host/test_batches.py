@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.workers.model_host.tools import Run
+    from workers.model_host.description import Description
 
 pytestmark = ONE_LOOP
 
@@ -104,6 +105,19 @@ def test_results_may_be_as_long_together_as_each_may_be_alone(run: Run) -> None:
         async with running(make(TOGETHER)) as host:
             size = MEGABYTE - 2
             assert await at_once(host, *[["long", size]] * 3, COUNT) == ["x" * size] * 3 + [4]
+
+    run(scenario())
+
+
+def test_what_the_items_are_annotated_with_is_what_clients_may_push(run: Run) -> None:
+    async def scenario() -> None:
+        told: list[Description] = []
+        async with running(make(f"{MODELS}:Doubles", on_described=told.append)):
+            (description,) = told
+            assert description.warnings == []
+            schema = orjson.loads(description.schema)
+            assert schema["input"] == {"type": "integer"}
+            assert schema.keys() == {"accepts", "input"}
 
     run(scenario())
 

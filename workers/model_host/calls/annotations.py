@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from workers.model_host.failures import NotLoadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+
+    from pydantic import TypeAdapter
 
     from workers.model_host.calls.faults import Faults
 
     Path: TypeAlias = list[str | int]
-    Check: TypeAlias = Callable[[Any, Path, Faults], Any]
-    """Returns the value as the annotation wants it; if that can't be, adds to the faults. The path leads to it."""
 
 _LISTS = (list, collections.abc.Sequence, collections.abc.Collection, collections.abc.Iterable)
 
@@ -31,7 +31,7 @@ def check_of(parameter: inspect.Parameter, names: dict[str, Any]) -> Check | Non
         return None
     try:
         annotation = _evaluated(parameter, names)
-        return None if _is_anything(annotation) else _checked_by_pydantic(annotation)
+        return None if _is_anything(annotation) else Check(annotation)
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - of pydantic, or of what an annotation in quotes evaluates
@@ -53,7 +53,7 @@ def item_check_of(parameter: inspect.Parameter, names: dict[str, Any]) -> Check 
                 f"the parameter {parameter.name} of predict_batch gets a list of inputs: annotate it with a list, such "
                 "as list[str]"
             )
-        return None if _is_anything(annotation) else _checked_by_pydantic(annotation)
+        return None if _is_anything(annotation) else Check(annotation)
     except (MemoryError, NotLoadable):
         raise
     except Exception as error:  # noqa: BLE001 - as above
@@ -79,21 +79,24 @@ def _is_anything(annotation: Any) -> bool:
     return annotation is inspect.Parameter.empty or annotation is Any or annotation is object
 
 
-def _checked_by_pydantic(annotation: Any) -> Check:
-    # It takes 100 ms to import, which a model without annotations must not pay.
-    from pydantic import TypeAdapter, ValidationError
+class Check:
+    """A check by pydantic. `type` is the annotation, as pydantic has it."""
 
-    adapter = TypeAdapter(annotation)
+    def __init__(self, annotation: Any) -> None:
+        # It takes 100 ms to import, which a model without annotations must not pay.
+        from pydantic import TypeAdapter, ValidationError
 
-    def check(value: Any, path: Path, faults: Faults) -> Any:
+        self.type: TypeAdapter[Any] = TypeAdapter(annotation)
+        self._error = ValidationError
+
+    def __call__(self, value: Any, path: Path, faults: Faults) -> Any:
+        """The value as the annotation wants it. If that can't be, adds to the faults; the path leads to the value."""
         try:
-            return adapter.validate_python(value)
-        except ValidationError as error:
+            return self.type.validate_python(value)
+        except self._error as error:
             for one in error.errors(include_url=False, include_context=False, include_input=False):
                 faults.add([*path, *_place_in(value, one["loc"], one["type"] == "missing")], one["msg"])
             return None
-
-    return check
 
 
 def _place_in(value: Any, location: Sequence[str | int], is_missing: bool) -> Path:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from workers.model_host.batch_body import packed_answers, unpacked_inputs
 from workers.model_host.calls.annotations import item_check_of
+from workers.model_host.calls.binding import WholeInput
+from workers.model_host.calls.describing import described
+from workers.model_host.calls.encoding import encoded
 from workers.model_host.calls.faults import Faults
-from workers.model_host.calls.returned import encoded
 from workers.model_host.failures import InputRefused, NotLoadable, Refusal, answer_of
 from workers.model_host.frames import MAX_BODY_BYTES, RESULT
 from workers.wire.decode import loads
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from workers.model_host.batch_body import Answer
     from workers.model_host.calls.annotations import Check
     from workers.model_host.calls.event_loop import EventLoop
+    from workers.model_host.description import Description
     from workers.wire.result import EncodedResult
 
 _USAGE = "predict_batch takes one argument, the list of inputs: def predict_batch(self, inputs: list)"
@@ -60,6 +63,10 @@ class BatchCall:
         self._loop = loop
         self._max_bytes = max_result_bytes
         self._report = report
+
+    def described(self) -> Description:
+        """What each input may be. The annotation of what is returned says nothing of a single result."""
+        return described(None, None if self._check is None else WholeInput(self._check))
 
     def run(self, input_json: bytes) -> EncodedResult:
         """A batch of one. Raises NotJson, InputRefused, what the model raises, and Refusal, as `Call.run` does."""

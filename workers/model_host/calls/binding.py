@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from workers.model_host.calls.annotations import Check
 
     Arguments: TypeAlias = tuple[list[Any], dict[str, Any]]
-    Binder: TypeAlias = Callable[[Any], Arguments]
+    Binder: TypeAlias = "WholeInput | Members"
 
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _JSON_NAMES = {list: "an array", str: "a text", bool: "true or false", int: "a number", float: "a number"}
@@ -42,9 +42,9 @@ def binder_of(predict: Callable[..., Any]) -> Binder | None:
     checks = {parameter.name: check_of(parameter, function.__globals__) for parameter in parameters}
     if len(parameters) == 1 and parameters[0].kind in _POSITIONAL:
         check = checks[parameters[0].name]
-        return None if check is None else _WholeInput(check)
-    return _Members(
-        [_Place(one.name, one.kind, one.default, checks[one.name]) for one in parameters], _self_of(predict)
+        return None if check is None else WholeInput(check)
+    return Members(
+        [ParameterPlace(one.name, one.kind, one.default, checks[one.name]) for one in parameters], _self_of(predict)
     )
 
 
@@ -65,20 +65,20 @@ def _self_of(predict: Callable[..., Any]) -> str:
     return first.name if first.kind is Parameter.POSITIONAL_OR_KEYWORD else ""
 
 
-class _WholeInput:
+class WholeInput:
     """The input is the one argument, as its annotation wants it."""
 
     def __init__(self, check: Check) -> None:
-        self._check = check
+        self.check = check
 
     def __call__(self, value: Any) -> Arguments:
         faults = Faults()
-        argument = self._check(value, [], faults)
+        argument = self.check(value, [], faults)
         faults.check()
         return [argument], {}
 
 
-class _Place(NamedTuple):
+class ParameterPlace(NamedTuple):
     """One parameter."""
 
     name: str
@@ -91,20 +91,23 @@ class _Place(NamedTuple):
         return value if self.check is None else self.check(value, [name], faults)
 
 
-class _Members:
-    """The input is an object, and its members are the arguments."""
+class Members:
+    """The input is an object, and its members are the arguments.
 
-    def __init__(self, places: list[_Place], self_name: str) -> None:
-        self._rest = next((place for place in places if place.kind is Parameter.VAR_KEYWORD), None)
-        self._places = {place.name: place for place in places if place is not self._rest}
-        self._names = ", ".join(self._places)
-        self._self_name = self_name
+    `rest` gets all members that `places` has no name for, unless it is None; never one that is named `self_name`.
+    """
+
+    def __init__(self, places: list[ParameterPlace], self_name: str) -> None:
+        self.rest = next((place for place in places if place.kind is Parameter.VAR_KEYWORD), None)
+        self.places = {place.name: place for place in places if place is not self.rest}
+        self._names = ", ".join(self.places)
+        self.self_name = self_name
 
     def __call__(self, value: Any) -> Arguments:
         faults = Faults()
         if not isinstance(value, dict):
             found = _JSON_NAMES.get(type(value), "null")
-            wanted = f" with the members {self._names}" if self._places else ""
+            wanted = f" with the members {self._names}" if self.places else ""
             faults.add([], f"an object is wanted{wanted}, and this is {found}")
         else:
             arguments = self._arguments(value, faults)
@@ -114,7 +117,7 @@ class _Members:
     def _arguments(self, members: Mapping[str, Any], faults: Faults) -> Arguments:
         positional: list[Any] = []
         named: dict[str, Any] = {}
-        for name, place in self._places.items():
+        for name, place in self.places.items():
             if name in members:
                 argument = place.checked(members[name], name, faults)
             elif place.default is Parameter.empty:
@@ -128,9 +131,9 @@ class _Members:
                 positional.append(argument)
             else:
                 named[name] = argument
-        for name in [name for name in members if name not in self._places]:
-            if self._rest is None or name == self._self_name:
+        for name in [name for name in members if name not in self.places]:
+            if self.rest is None or name == self.self_name:
                 faults.add([name], f"predict has no such parameter{f', only {self._names}' if self._names else ''}")
             else:
-                named[name] = self._rest.checked(members[name], name, faults)
+                named[name] = self.rest.checked(members[name], name, faults)
         return positional, named

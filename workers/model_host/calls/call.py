@@ -6,12 +6,14 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from workers.model_host.calls.binding import binder_of
-from workers.model_host.calls.returned import encoded
+from workers.model_host.calls.describing import described
+from workers.model_host.calls.encoding import encoded
 from workers.model_host.calls.yielded import Collector, yields_text
 from workers.wire.decode import loads
 
 if TYPE_CHECKING:
     from workers.model_host.calls.event_loop import EventLoop
+    from workers.model_host.description import Description
     from workers.wire.result import EncodedResult
 
 # Of exactly these types: other iterables, such as lists, are results as they are.
@@ -27,6 +29,10 @@ class Call:
         self._loop = loop
         self._collector = Collector(yields_text(self._predict), max_result_bytes)
         self._max_bytes = max_result_bytes
+
+    def described(self) -> Description:
+        """What `predict` takes and returns."""
+        return described(self._predict, self._bind)
 
     def run(self, input_json: bytes) -> EncodedResult:
         """Raises NotJson, InputRefused, what the model raises, and Refusal for a result that can't be handed on."""

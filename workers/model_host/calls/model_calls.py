@@ -33,7 +33,12 @@ class ModelCalls:
         is_single = self._batch is None or callable(getattr(model, "predict", None))
         self._single = Call(model, loop, max_result_bytes) if is_single else self._batch
         self._health = HealthCheck(model, loop)
-        self.abilities = Abilities(self._health.is_there, terms.size, terms.wait_s)
+        self._abilities = Abilities(self._health.is_there, terms.size, terms.wait_s)
+
+    def told(self) -> bytes:
+        """The body of the frame that says that the model is loaded."""
+        assert self._single is not None  # noqa: S101
+        return self._abilities.packed() + b"\n" + self._single.described().packed()
 
     def run(self, frame: Frame) -> tuple[bytes, bytes]:
         """The kind and the body of the answer to a job, a batch or a call of `health`. Raises what these raise."""

@@ -31,6 +31,9 @@
 -- {q}:results-bytes    string  sum of those bytes                                    never
 -- {q}:proof            string  time of the last proof that the server takes writes    1 s after that
 -- {q}:scaler           hash    the scaler's memory: decision, state (JSON)           7 days after its last write
+-- {q}:schemas          hash    schemas of the workers' models; of each digest: its   a day after its last renewal
+--                              JSON, DIGEST:since (first publication), DIGEST:seen
+--                              (last renewal)
 --
 -- channel              message
 -- {q}:ended            ids of jobs that ended, with spaces between
@@ -44,7 +47,7 @@
 -- function, args and kwargs here. unserved: since when (behind the number of attempts) workers without its function
 -- have put it off.
 -- Fields of a registration that are read here: running, state, takes (the library whose pushes may hand it a job), and
--- functions (their names, a JSON array).
+-- functions (their names, a JSON array), and schema (its digest; `any` if the model takes any JSON).
 
 local GROUP = 'workers'
 local RELEASED = 'released'
@@ -75,6 +78,7 @@ local function keys_of(stream)
     health = prefix .. ':health-check',
     proof = prefix .. ':proof',
     scaler = prefix .. ':scaler',
+    schemas = prefix .. ':schemas',
     ended = prefix .. ':ended',
     wake = prefix .. ':wake:',
   }

@@ -1,13 +1,14 @@
 -- A worker's registration and what it holds.
 
--- register(worker, expiry_ms, then pairs field, value): a heartbeat. Replies 1.
+-- register(worker, expiry_ms, then pairs field, value): a heartbeat. Replies 1 if the worker has to publish the schema
+-- that its field `schema` names, otherwise 0.
 local function register(keys, argv)
   local k = keys_of(keys[1])
   local worker_key = k.worker .. argv[1]
   if #argv > 2 then redis.call('HSET', worker_key, unpack(argv, 3)) end
   redis.call('PEXPIRE', worker_key, argv[2])
   redis.call('ZADD', k.workers, whole(now_ms() + argv[2]), argv[1])
-  return 1
+  return renew_schema(k, map_of({ unpack(argv, 3) }).schema) and 1 or 0
 end
 
 -- renew(worker, then pairs id, attempt): resets the idle time of what the worker still holds.

@@ -9,9 +9,10 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, InstanceOf, field_validator
+from typing_extensions import TypedDict
 
 from tests.workers.models import tell
 
@@ -284,6 +285,40 @@ class TakesMembers:
         self, text: str, numbers: list[int], top_k: Annotated[int, Field(le=10)] = 5, *, raw: Any = None
     ) -> Any:
         return {"text": text, "numbers": numbers, "top_k": top_k, "raw": raw}
+
+
+class Lucky(Parcel):
+    """Its schema does not say all."""
+
+    @field_validator("size")
+    @classmethod
+    def check_size(cls, size: int) -> int:
+        if size == 13:
+            raise ValueError("13 brings bad luck")
+        return size
+
+
+class Area(TypedDict):
+    area: int
+
+
+class TakesTyped:
+    def predict(self, box: Lucky, factor: float = 1) -> Area:
+        return {"area": round(box.size**2 * factor)}
+
+
+class Indescribable:
+    """A class of which pydantic takes no JSON, and can make no schema."""
+
+
+class TakesUndescribed:
+    def predict(self, image: Annotated[Indescribable, InstanceOf()]) -> Any:
+        raise NotImplementedError
+
+
+class TakesHuge:
+    def predict(self, colour: Literal[tuple(f"colour-{n}" for n in range(10_000))]) -> Any:  # type: ignore[valid-type]
+        raise NotImplementedError
 
 
 class TakesUntyped:

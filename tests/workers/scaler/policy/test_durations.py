@@ -43,6 +43,15 @@ def test_the_last_observations_count_and_no_more_are_kept() -> None:
     assert len(durations.add([1.0] * 10 * KEPT).seen_s) == KEPT
 
 
+def test_a_change_is_learnt_from_a_few() -> None:
+    """A new release of a model takes three times as long; and a duration that varies by chance is no change."""
+    before = Durations(5.0).add([5.0, 5.2, 4.8] * 60)
+    assert before.add([15.0, 15.1, 14.9] * 3).mean_s > 12
+    assert before.add([5.3] * 30).seen_s[:100] == before.seen_s[:100]
+    generator = np.random.default_rng(1)
+    assert len(Durations(5.0).add(generator.exponential(5.0, 250).tolist()).seen_s) == 250
+
+
 def test_mean_and_variation_are_those_of_the_observations() -> None:
     seen = np.random.default_rng(1).gamma(4.0, 2.0, KEPT).tolist()
     durations = Durations(999.0).add(seen)

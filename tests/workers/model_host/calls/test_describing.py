@@ -1,0 +1,161 @@
+"""What a model says of itself: the schema of its input and its output, and what can't be described."""
+
+from __future__ import annotations
+
+import datetime  # noqa: TC003 - annotations are evaluated
+import decimal  # noqa: TC003
+from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import orjson
+import pytest
+from pydantic import BaseModel, Field, InstanceOf
+
+from tests.workers.model_host.calls import shapes
+from workers.model_host.calls.binding import binder_of
+from workers.model_host.calls.describing import described
+from workers.model_host.description import Description
+from workers.wire.limits import MAX_SCHEMA_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Verdict(BaseModel):
+    label: str
+    took: datetime.timedelta
+
+
+@dataclass
+class Sum:
+    total: decimal.Decimal
+
+
+def returning(annotation: Any) -> Callable[..., Any]:
+    """A `predict` of this return annotation, whose parameter takes anything."""
+
+    def predict(input):  # type: ignore[no-untyped-def]  # noqa: A002
+        return input
+
+    predict.__annotations__["return"] = annotation
+    return predict
+
+
+def taking(**annotations: Any) -> Callable[..., Any]:
+    """A `predict` of these parameters."""
+    scope: dict[str, Any] = {}
+    exec(f"def predict({', '.join(annotations)}): ...", scope)  # noqa: S102
+    predict: Callable[..., Any] = scope["predict"]
+    predict.__annotations__ = annotations
+    return predict
+
+
+def schema_of(predict: Callable[..., Any]) -> dict[str, Any]:
+    """The schema that a model with this method publishes; empty if it publishes none."""
+    description = described(predict, binder_of(predict))
+    assert description.warnings == []
+    return orjson.loads(description.schema) if description.schema else {}
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [Any, object, dict, dict[str, Any], Mapping[str, Any], NoReturn, Iterable[str], "np.ndarray"],
+    ids=str,
+)
+def test_an_annotation_that_says_nothing_publishes_nothing(annotation: Any) -> None:
+    assert schema_of(returning(annotation)) == {}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "output"),
+    [
+        (str, {"type": "string"}),
+        (None, {"type": "null"}),
+        (Awaitable[int], {"type": "integer"}),
+        (Iterator[str], {"type": "string"}),
+        ("Iterator[str]", {"type": "string"}),
+        (Iterator[int], {"type": "array", "items": {"type": "integer"}}),
+        (AsyncIterator[int], {"type": "array", "items": {"type": "integer"}}),
+        (Generator[str, None, int], {"type": "integer"}),
+        (float | None, {"anyOf": [{"type": "number"}, {"type": "null"}]}),
+    ],
+    ids=str,
+)
+def test_the_output_is_what_comes_of_a_call(annotation: Any, output: dict[str, Any]) -> None:
+    assert schema_of(returning(annotation)) == {"output": output}
+
+
+def test_numbers_that_are_written_as_such_are_described_as_such() -> None:
+    schema = schema_of(returning(Sum))
+
+    assert schema["output"] == {"$ref": "#/components/schemas/Model.Sum"}
+    assert schema["definitions"]["Sum"]["properties"]["total"]["type"] == ["number", "string"]
+
+
+def test_members_have_their_types_and_defaults() -> None:
+    schema = schema_of(shapes.TakesMembers().predict)
+
+    assert schema["input"] == {
+        "type": "object",
+        "properties": {
+            "text": {"type": "string"},
+            "numbers": {"type": "array", "items": {"type": "integer"}},
+            "top_k": {"type": "integer", "maximum": 10, "default": 5},
+            "raw": {"default": None},
+        },
+        "required": ["text", "numbers"],
+        "additionalProperties": False,
+    }
+
+
+def test_one_class_for_input_and_output_is_defined_for_each() -> None:
+    predict = taking(verdict=Verdict)
+    predict.__annotations__["return"] = Verdict
+    schema = schema_of(predict)
+
+    assert schema["input"] != schema["output"]
+    assert {name.partition("-")[0] for name in schema["definitions"]} == {"Verdict"}
+
+
+def test_what_pydantic_can_not_describe_is_anything_and_the_rest_is_described() -> None:
+    predict = taking(image=InstanceOf[shapes.Pixels], size=int)
+    description = described(predict, binder_of(predict))
+
+    schema = orjson.loads(description.schema)
+    assert schema["input"]["properties"] == {"image": {}, "size": {"type": "integer"}}
+    assert schema["accepts"]["properties"]["image"] == {}
+    [warning] = description.warnings
+    assert warning.startswith("the parameter image of predict is not described in /openapi.json, as pydantic can't (")
+
+
+def test_a_type_that_contains_itself_has_a_schema_without_references() -> None:
+    accepts = schema_of(taking(node=Node))["accepts"]
+
+    assert accepts["properties"]["nodes"] == {"type": "array", "title": "an array", "items": {}}
+    assert b"$ref" not in orjson.dumps(accepts)
+
+
+def test_a_schema_above_its_limit_is_not_published() -> None:
+    predict = taking(text=Annotated[str, Field(description="x" * MAX_SCHEMA_BYTES)])
+    description = described(predict, binder_of(predict))
+
+    assert description.schema == b""
+    assert f"only {MAX_SCHEMA_BYTES} are published" in description.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        Description(b"", []),
+        Description(b'{"output":{}}', []),
+        Description(b"", ["a\nb"]),
+        Description(b"[1]", ["a", "b"]),
+    ],
+)
+def test_a_description_is_the_same_behind_a_frame(description: Description) -> None:
+    assert Description.unpacked(description.packed()) == description
+
+
+class Node(BaseModel):
+    nodes: list[Node]

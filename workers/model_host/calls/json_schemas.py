@@ -1,0 +1,69 @@
+"""pydantic's JSON schemas of what `predict` takes and returns. To import this is to import pydantic."""
+
+from __future__ import annotations
+
+import warnings as python_warnings
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from pydantic_core import core_schema
+
+    Asked = tuple[str, Literal["validation", "serialization"], TypeAdapter[Any]]
+
+REFERENCES = "#/components/schemas/Model.{model}"
+
+
+class _AsWritten(GenerateJsonSchema):
+    """Describes results as this project writes them: numbers where pydantic's own encoder writes texts."""
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> dict[str, Any]:
+        """A number; a text within pydantic's models."""
+        if self.mode == "serialization":
+            return {"type": ["number", "string"]}
+        return super().decimal_schema(schema)
+
+    def timedelta_schema(self, schema: core_schema.TimedeltaSchema) -> dict[str, Any]:
+        """Seconds; a text within pydantic's models."""
+        if self.mode == "serialization":
+            return {"type": ["number", "string"], "description": "seconds, or a duration of ISO 8601"}
+        return super().timedelta_schema(schema)
+
+
+def schemas_of(
+    inputs: dict[str, TypeAdapter[Any]], output: Any, called: str, warnings: list[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The schemas of all inputs and of the output (an annotation; None if there is none), and their definitions.
+
+    The keys are those of `inputs` and `called`. For what pydantic can't describe there is a sentence in `warnings`.
+    """
+    asked: list[Asked] = [(name, "validation", adapter) for name, adapter in inputs.items()]
+    with python_warnings.catch_warnings():
+        python_warnings.simplefilter("ignore")  # a default that is no JSON is left out
+        if output is not None:
+            try:
+                asked.append((called, "serialization", TypeAdapter(output)))
+            except Exception as error:  # noqa: BLE001 - pydantic calls what the annotation brings with it
+                warnings.append(_sentence(called, error))
+        able = [one for one in asked if _is_able(one, warnings)]
+        schemas, whole = TypeAdapter.json_schemas(able, ref_template=REFERENCES, schema_generator=_AsWritten)
+    return {key: schema for (key, _), schema in schemas.items()}, whole.get("$defs", {})
+
+
+def _is_able(asked: Asked, warnings: list[str]) -> bool:
+    called, mode, adapter = asked
+    try:
+        adapter.json_schema(mode=mode, schema_generator=_AsWritten)
+    except Exception as error:  # noqa: BLE001
+        warnings.append(_sentence(called, error))
+        return False
+    return True
+
+
+def _sentence(called: str, error: Exception) -> str:
+    why = " ".join(str(error).partition("\n")[0].split())
+    return f"{called} is not described in /openapi.json, as pydantic can't ({type(error).__name__}: {why})"
