@@ -12,6 +12,7 @@ COMMANDS = {
     "faults": "bench.faults.command",
     "peers": "bench.peers.command",
     "growth": "bench.growth",
+    "batches": "bench.batches",
     "reload": "bench.reload",
     "simulate": "bench.simulation.command",
     "plan": "bench.simulation.plan",

@@ -12,6 +12,7 @@ from arq.worker import Retry
 from workers.model_host.errors import ModelAskedAgain
 from workers.model_host.host import ModelHost
 from workers.model_host.options import ModelOptions
+from workers.model_host.slot import LOAD_ATTEMPTS
 from workers.model_host.variables import devices_of
 from workers.wire.encode import encode_exactly
 from workers.wire.result import EncodedResult
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 # Above JOB_TIMEOUT_S, for a process that can't be stopped: arq's own timeout would fail the job for good.
 STOP_S = 30.0
+# A job may have crashed the batches that it was in. From its third attempt on, it is run alone.
+MOST_TRIES_TOGETHER = 2
 
 
 async def predict(ctx: dict[Any, Any], input: Any) -> EncodedResult:  # noqa: A002
@@ -38,7 +41,8 @@ async def predict(ctx: dict[Any, Any], input: Any) -> EncodedResult:  # noqa: A0
     started_s = time.monotonic()
     logger.info("job %s: attempt %d starts", ctx["job_id"], ctx["job_try"])
     try:
-        result = await host.predict(encode_exactly(input), worker.settings.job_timeout_s)
+        alone = ctx["job_try"] > MOST_TRIES_TOGETHER
+        result = await host.predict(encode_exactly(input), worker.settings.job_timeout_s, alone=alone)
     except ModelAskedAgain as error:
         raise Retry(None if error.defer_ms is None else error.defer_ms / 1000) from error
     logger.info("job %s: answered in %.3g s", ctx["job_id"], time.monotonic() - started_s)
@@ -69,6 +73,8 @@ async def load_model(ctx: dict[Any, Any]) -> None:
         max_jobs=settings.model_max_jobs,
         health_s=settings.model_health_s,
         health_timeout_s=settings.model_health_timeout_s,
+        max_batch_size=settings.model_max_batch_size,
+        max_batch_wait_s=settings.model_max_batch_wait_s,
         is_forked=settings.model_fork,
         spares=settings.model_spares,
         devices=devices_of(settings.model_devices, os.environ),
@@ -80,3 +86,9 @@ async def load_model(ctx: dict[Any, Any]) -> None:
     logger.info("loading the model %s", settings.model)
     worker.watch(host.run(), "model")
     await host.loaded()
+    if host.batch_size > 1:
+        logger.info("the model runs up to %d jobs in one call", host.batch_size)
+        worker.set_slots(settings.concurrency * host.batch_size, host.batch_size)
+        # At worst its batch and then each job of it, alone, take too long, and the model is loaded anew after each.
+        call_s = settings.job_timeout_s + STOP_S + LOAD_ATTEMPTS * settings.model_load_timeout_s
+        worker.set_timeout(predict.__name__, (host.batch_size + 1) * call_s)

@@ -105,9 +105,9 @@ class WorkerSettings(StreamSettings):
         description="class that does the work, as module:Class or /path/to/file.py:Class",
     )
     concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
-        1, description="jobs run at once by one worker; each has its own model process"
+        1, description="model processes of one worker; each runs one job at a time, or one batch"
     )
-    job_timeout_s: Positive = Field(300.0, description="how long one attempt may take")
+    job_timeout_s: Positive = Field(300.0, description="how long one attempt may take; of jobs in one call, the call")
     max_attempts: Annotated[int, Field(ge=1, le=1000)] = Field(5, description="attempts after which a job is failed")
     unknown_function_s: NotNegative = Field(
         3600.0, description="a job whose function no worker has had for this long is failed"
@@ -125,6 +125,12 @@ class WorkerSettings(StreamSettings):
     )
     model_max_jobs: Annotated[int, Field(ge=0)] = Field(
         0, description="jobs after which a model process is replaced, or up to a fifth before; 0 is never"
+    )
+    model_max_batch_size: Annotated[int, Field(ge=0, le=1000)] = Field(
+        0, description="jobs run in one call of a model that has predict_batch; 0 is what its class says, or 8"
+    )
+    model_max_batch_wait_s: NotNegative | None = Field(
+        None, description="how long a smaller batch waits for more jobs; empty is what the class says, or 0"
     )
     model_spares: Annotated[int, Field(ge=0, le=100)] = Field(
         0, description="loaded spare processes, which take over from those that end; none if the model can be forked"

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 
-from workers.model_host.errors import InputInvalid, ModelAskedAgain, ModelRaised
+from workers.model_host.batch_body import unpacked_answers
+from workers.model_host.errors import InputInvalid, ModelAskedAgain, ModelCrashed, ModelRaised
 from workers.model_host.frames import AGAIN, BROKEN, ERROR, EXIT, INVALID, OUT_OF_MEMORY, RESULT
 
 if TYPE_CHECKING:
     from workers.model_host.frames import Frame
 
 Outcome: TypeAlias = bytes | ModelRaised | ModelAskedAgain
+BatchOutcome: TypeAlias = Outcome | ModelCrashed
 
 
 class ProcessEnds(Exception):  # noqa: N818
@@ -41,6 +43,17 @@ def outcome_of(answer: Frame, memory_limit_bytes: int) -> Outcome:
     if answer.kind == EXIT:
         raise ProcessEnds(_joined(f"exited with code {first}", second))
     raise ValueError(answer.kind)
+
+
+def outcomes_of(answer: Frame, jobs: int, memory_limit_bytes: int) -> list[Outcome | ProcessEnds]:
+    """The outcomes of a batch of so many jobs, in their order. Raises ValueError or TypeError as `outcome_of` does."""
+    outcomes: list[Outcome | ProcessEnds] = []
+    for kind, body in unpacked_answers(answer.body, jobs):
+        try:
+            outcomes.append(outcome_of(answer._replace(kind=kind, body=body), memory_limit_bytes))
+        except ProcessEnds as end:
+            outcomes.append(end)
+    return outcomes
 
 
 def _joined(how: str, message: Any) -> str:

@@ -16,15 +16,13 @@ from typing import Any, NoReturn
 
 import orjson
 
-from workers.broken import Broken
-from workers.model_host.calls.call import Call
 from workers.model_host.calls.event_loop import EventLoop
-from workers.model_host.calls.health import HealthCheck
 from workers.model_host.calls.loading import load
+from workers.model_host.calls.model_calls import ModelCalls
 from workers.model_host.connection import Connection
-from workers.model_host.failures import InputRefused, NotLoadable, Refusal, again, described, is_retry
+from workers.model_host.failures import NotLoadable, Refusal, answer_of, described
 from workers.model_host.forks.forking import TemplateMain
-from workers.model_host.frames import AGAIN, BROKEN, ERROR, EXIT, HEALTH, INVALID, LOADED, NOT_FOUND, RESULT
+from workers.model_host.frames import ERROR, EXIT, LOADED, NOT_FOUND, OUTCOMES, RESULT
 from workers.model_host.guard import oom
 from workers.model_host.guard.guardian import fork_model
 from workers.model_host.sigterm import Sigterm, Terminated
@@ -77,13 +75,12 @@ def _work(
     try:
         _limit(options["memory_limit_bytes"])
         loaded.append(model := load(options["model"], loop if template is None else None))
-        call = Call(model, loop, options["max_result_bytes"])
-        description = call.described().packed()  # once, also for the forks of a template
+        calls = ModelCalls(model, loop, options["max_result_bytes"], connection.report)
+        told = calls.told()  # once, also for the forks of a template
         if template is not None:
             template.run()  # returns in its forks
-        health = HealthCheck(model, loop)
-        connection.send(LOADED, health.told + description)
-        _serve(connection, call, health)
+        connection.send(LOADED, told)
+        _serve(connection, calls)
     except MemoryError as error:
         connection.report(error)
         connection.send_out_of_memory(message_of(error))
@@ -110,28 +107,20 @@ def _work(
     return 0
 
 
-def _serve(connection: Connection, call: Call, health: HealthCheck) -> None:
+def _serve(connection: Connection, calls: ModelCalls) -> None:
     while (frame := connection.receive()) is not None:
         try:
-            kind, body = RESULT, health.run() if frame.kind == HEALTH else call.run(frame.body).packed()
-        except Refusal as error:
-            kind, body = INVALID if isinstance(error, InputRefused) else ERROR, described(error)
+            kind, body = calls.run(frame)
         except (MemoryError, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001
-            connection.report(error)
-            kind, body = _answer_of(error)
+            if not isinstance(error, Refusal):
+                connection.report(error)
+            kind, body = answer_of(error)
         if not connection.is_ours:  # `predict` has forked, and this is the fork: the answer is the other one's
-            _leave_at_once(int(kind != RESULT))
+            _leave_at_once(int(kind not in (RESULT, OUTCOMES)))
         connection.send(kind, body)
         del frame, body
-
-
-def _answer_of(error: BaseException) -> tuple[bytes, bytes]:
-    """The kind and the body of the frame that tells of what `predict` raised."""
-    if is_retry(error):
-        return AGAIN, again(error)
-    return BROKEN if isinstance(error, Broken) else ERROR, described(error)
 
 
 def _exit_of(error: SystemExit) -> tuple[int, str]:

@@ -6,7 +6,17 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, TextIO
 
-from workers.model_host.frames import HEALTH, JOB, MAX_BODY_BYTES, OUT_OF_MEMORY, Frame, FrameError, FrameReader, pack
+from workers.model_host.frames import (
+    BATCH,
+    HEALTH,
+    JOB,
+    MAX_BODY_BYTES,
+    OUT_OF_MEMORY,
+    Frame,
+    FrameError,
+    FrameReader,
+    pack,
+)
 from workers.model_host.guard.guardian import LAST_WORDS_BYTES
 from workers.telemetry.tracebacks import traceback_of
 
@@ -61,7 +71,7 @@ class Connection:
             self._socket.detach()
 
     def receive(self) -> Frame | None:
-        """The next job, or the next call of `health`; None at the connection's end. Raises FrameError."""
+        """The next job, batch or call of `health`; None at the connection's end. Raises FrameError."""
         if not self._is_open:
             os._exit(1)
         self._reader.expect(self._job + 1)
@@ -76,7 +86,7 @@ class Connection:
             if (frame := self._reader.feed(data)) is not None:
                 break
             most_bytes = _NEXT_READ_BYTES
-        if frame.kind not in (JOB, HEALTH):
+        if frame.kind not in (JOB, BATCH, HEALTH):
             raise FrameError("not a job")
         self._job += 1
         self._answered = False

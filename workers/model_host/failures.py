@@ -6,6 +6,8 @@ import sys
 
 import orjson
 
+from workers.broken import Broken
+from workers.model_host.frames import AGAIN, BROKEN, ERROR, INVALID
 from workers.telemetry.tracebacks import message_of, name_of, shown
 
 
@@ -26,6 +28,15 @@ class InputRefused(Refusal):
 
     def __init__(self, message: str) -> None:
         super().__init__("InvalidInput", message)
+
+
+def answer_of(error: BaseException) -> tuple[bytes, bytes]:
+    """The kind and the body of the frame that tells of what `predict` raised."""
+    if is_retry(error):
+        return AGAIN, again(error)
+    if isinstance(error, InputRefused):
+        return INVALID, described(error)
+    return BROKEN if isinstance(error, Broken) else ERROR, described(error)
 
 
 def described(error: BaseException) -> bytes:

@@ -13,9 +13,11 @@ A frame is a head and a body. The head's numbers are big-endian:
 | kind | sender | body | meaning |
 | --- | --- | --- | --- |
 | `J` | worker | JSON | the input of a job |
+| `S` | worker | JSON array | the inputs of several jobs, which are run in one call; counts as a job |
 | `H` | worker | - | the model's `health` is to be called; counts as a job |
-| `L` | model | `H` if it has `health`, then as `Description.packed` | the model is loaded (once, first) |
+| `L` | model | a line of JSON, `Abilities`, then as `Description.packed` | the model is loaded (once, first) |
 | `R` | model | JSON, as `EncodedResult.packed` | what `predict` returned; of `health`, whether it is well |
+| `O` | model | `batch_body.packed_answers` | the outcomes of several jobs, in the order of their inputs |
 | `E` | model | JSON, `[type, message]` | the constructor (the process then ends) or `predict` raised |
 | `I` | model | JSON, `[type, message]` | the input does not fit `predict`, which was not called |
 | `A` | model | JSON, `[defer_ms or null, reason]` | `predict` asked for another attempt |
@@ -33,9 +35,11 @@ import zlib
 from typing import NamedTuple
 
 JOB = b"J"
+BATCH = b"S"
 HEALTH = b"H"
 LOADED = b"L"
 RESULT = b"R"
+OUTCOMES = b"O"
 ERROR = b"E"
 INVALID = b"I"
 AGAIN = b"A"
@@ -79,14 +83,18 @@ class FrameReader:
     """
 
     def __init__(self, max_body_bytes: int) -> None:
-        self._max_body_bytes = max_body_bytes
+        self._usual_max_bytes = self._max_body_bytes = max_body_bytes
         self._buffer = bytearray()
         self._job: int | None = None
         self.pid: int | None = None
 
-    def expect(self, job: int) -> None:
-        """The next frame must be of the job with this number. Until then, and after that frame, none may come."""
+    def expect(self, job: int, times: int = 1) -> None:
+        """The next frame must be of the job with this number. Until then, and after that frame, none may come.
+
+        Its body may have `times` as many bytes as usual.
+        """
         self._job = job
+        self._max_body_bytes = min(MAX_BODY_BYTES, times * self._usual_max_bytes)
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Frame | None:

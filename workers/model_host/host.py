@@ -7,8 +7,10 @@ only, and a job that runs can be stopped.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
+from workers.model_host.batches import Batches
 from workers.model_host.errors import ModelCrashed, ModelTimedOut, ModelUnavailable
 from workers.model_host.forks.keeper import TemplateKeeper
 from workers.model_host.process import ProcessState
@@ -21,24 +23,28 @@ if TYPE_CHECKING:
 
     from workers.model_host.options import ModelOptions
 
+logger = logging.getLogger(__name__)
+
 _LOADED = (ProcessState.IDLE, ProcessState.BUSY)
 
 
 class ModelHost:
-    """Keeps `size` processes with the model loaded.
+    """Keeps `size` processes with the model loaded. `count` is how many of them have it loaded now.
 
-    `on_loaded` is called with the number of processes that have the model loaded (`count`) whenever it changes,
-    `on_load_s` with the seconds that each took to load.
+    `on_room` is called with the number of jobs that may run at once whenever it changes: `count`, or more if the model
+    has `predict_batch`. `on_load_s` is called with the seconds that each process took to load.
     """
 
     def __init__(
         self,
         options: ModelOptions,
         size: int,
-        on_loaded: Callable[[int], None],
+        on_room: Callable[[int], None],
         on_load_s: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
-        self._on_loaded = on_loaded
+        self._options = options
+        self._on_room = on_room
+        self._batches: Batches | None = None
         self._changed = asyncio.Event()
         self._loaded = asyncio.Event()
         self._stopped = False
@@ -48,9 +54,14 @@ class ModelHost:
         self._spares = Spares(options, size, starts, on_load_s)
         self._complete = asyncio.Event()
         self._slots = [
-            Slot(options, index, starts, self._spares, self._on_change, self._changed.set, on_load_s)
+            Slot(options, index, starts, self._spares, self._on_change, self._on_broken, on_load_s)
             for index in range(size)
         ]
+
+    @property
+    def batch_size(self) -> int:
+        """How many jobs are run in one call of the model. It is known once a process has been loaded."""
+        return 1 if self._batches is None else self._batches.size
 
     async def loaded(self) -> None:
         """Returns when a process has been loaded for the first time."""
@@ -73,14 +84,20 @@ class ModelHost:
         finally:
             self._stopped = True
             self._changed.set()
+            if self._batches is not None:
+                self._batches.stop()
 
-    async def predict(self, input_json: bytes, timeout_s: float | None = None) -> bytes:
+    async def predict(self, input_json: bytes, timeout_s: float | None = None, *, alone: bool = False) -> bytes:
         """Runs one job's input (JSON) on an idle process, waiting for one if need be; the result is JSON too.
+
+        If the model has `predict_batch`, it is run in one call with others, unless `alone`.
 
         Raises ModelRaised, ModelAskedAgain, ModelCrashed, ModelTimedOut after `timeout_s` seconds, and ModelUnavailable
         if no process is to be expected soon. A cancel or a time-out while the job runs is raised once its process is
-        gone.
+        gone; a cancel of one job of a batch at once.
         """
+        if self._batches is not None:
+            return await self._batches.predict(input_json, timeout_s, alone)
         slot: Slot | None = None
         try:
             async with asyncio.timeout(timeout_s):
@@ -109,7 +126,33 @@ class ModelHost:
             self._changed.set()
         if change := (after in _LOADED) - (before in _LOADED):
             self.count += change
+            if not self._loaded.is_set():
+                self._batches = self._make_batches()
             self._loaded.set()
             if self.count == len(self._slots):
                 self._complete.set()
-            self._on_loaded(self.count)
+            if self._batches is None:
+                self._on_room(self.count)
+            else:
+                self._batches.tell_room()
+        if self._batches is not None:
+            self._batches.turn_soon()
+
+    def _make_batches(self) -> Batches | None:
+        """What runs several jobs in one call, if the model that has just been loaded can do that."""
+        told = next(slot.abilities for slot in self._slots if slot.loaded)
+        options = self._options
+        if not told.max_batch_size:
+            if options.max_batch_size > 1:
+                logger.warning("MODEL_MAX_BATCH_SIZE has no effect: the model has no method predict_batch")
+            return None
+        size = options.max_batch_size or told.max_batch_size
+        if size == 1:
+            return None
+        wait_s = told.max_batch_wait_s if options.max_batch_wait_s is None else options.max_batch_wait_s
+        return Batches(self._slots, size, wait_s, self._on_room)
+
+    def _on_broken(self) -> None:
+        self._changed.set()
+        if self._batches is not None:
+            self._batches.turn_soon()

@@ -37,6 +37,10 @@ class ModelOptions:
     """Seconds between two calls of the model's `health` in an idle process; 0 is never."""
     health_timeout_s: float = 10.0
     """Seconds that such a call may take."""
+    max_batch_size: int = 0
+    """Jobs that are run in one call, if the model has `predict_batch`; 0 is as many as the model says."""
+    max_batch_wait_s: float | None = None
+    """Seconds that a batch waits for more jobs; None is as long as the model says."""
     is_forked: bool = False
     """Whether the processes are forked from one that has loaded the model."""
     spares: int = 0

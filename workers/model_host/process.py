@@ -17,12 +17,16 @@ import os
 import signal
 import socket
 from enum import IntEnum, auto
-from typing import TYPE_CHECKING, cast
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
 
-from workers.model_host.answers import ProcessEnds, outcome_of
-from workers.model_host.calls.health import HAS_HEALTH, NOT_HEALTHY
+from workers.model_host.abilities import Abilities
+from workers.model_host.answers import ProcessEnds, outcome_of, outcomes_of
+from workers.model_host.batch_body import packed_inputs
+from workers.model_host.calls.health import NOT_HEALTHY
 from workers.model_host.description import Description
 from workers.model_host.errors import (
+    ModelAskedAgain,
     ModelBroken,
     ModelCrashed,
     ModelLoadFailed,
@@ -33,11 +37,13 @@ from workers.model_host.errors import (
 )
 from workers.model_host.frames import (
     AGAIN,
+    BATCH,
     BROKEN,
     HEALTH,
     JOB,
     LOADED,
     NOT_FOUND,
+    OUTCOMES,
     RESULT,
     UNFORKABLE,
     Frame,
@@ -48,11 +54,13 @@ from workers.model_host.frames import (
 from workers.model_host.guard.leash import Leash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from workers.model_host.answers import Outcome
+    from workers.model_host.answers import BatchOutcome, Outcome
     from workers.model_host.options import ModelOptions
     from workers.model_host.start import Start, StartedProcess
+
+T = TypeVar("T")
 
 LAST_WORDS_S = 1.0  # how long a connection may outlive its process, or a process its connection
 # The grace of a process whose job is stopped: the job's slot is taken until it is gone.
@@ -84,8 +92,8 @@ class ModelProcess(asyncio.Protocol):
     """A process that loads the model at once, or has it from the beginning: `start` starts it.
 
     `on_change` is called after each change of `state`, with the states before and after it. `how` says in words how the
-    process ended, `used` whether it ever had a job, and `has_answered` whether it has answered one. `has_health` says
-    whether the loaded model has a method `health`, and `is_no_good` whether the model has said that of its process.
+    process ended, `used` whether it ever had a job, and `has_answered` whether it has answered one. `abilities` are
+    those of the loaded model, and `is_no_good` says whether the model has said that of its process.
     """
 
     def __init__(
@@ -107,7 +115,7 @@ class ModelProcess(asyncio.Protocol):
         self.used = False
         self.has_answered = False
         self.is_no_good = False
-        self.has_health = False
+        self.abilities = Abilities()
         self._life = self._loop.create_task(self._live())
 
     @property
@@ -169,21 +177,40 @@ class ModelProcess(asyncio.Protocol):
         Raises ModelRaised and ModelAskedAgain, after which it is idle again unless it has died, and ModelCrashed. A
         crash or a cancel is raised once the process is gone.
         """
-        self._must_be(ProcessState.IDLE)
-        message = pack(self._job + 1, os.getpid(), JOB, input_json)
-        self._change(ProcessState.BUSY)
-        self.used = True
-        try:
-            outcome = self._read(await self._ask(message))
-        except BaseException:
-            await self.stop(CANCEL_GRACE_S)
-            raise
-        # It may have died right after its answer, which is none the worse for that.
-        if self.state is ProcessState.BUSY:
-            self._change(ProcessState.IDLE)
+        outcome = await self._run(JOB, input_json, self._read)
         if isinstance(outcome, Exception):
             raise outcome
         self.has_answered = True
+        return outcome
+
+    async def predict_batch(self, inputs: Sequence[bytes]) -> list[BatchOutcome]:
+        """Runs the inputs of several jobs (JSON) in one call. The outcomes are in their order; results are JSON.
+
+        Raises as `predict` does if the call failed as a whole.
+        """
+        count = len(inputs)
+        outcomes = await self._run(BATCH, packed_inputs(inputs), partial(self._read_batch, count), count)
+        if isinstance(outcomes, Exception):
+            raise outcomes
+        self.has_answered = self.has_answered or any(isinstance(outcome, bytes) for outcome in outcomes)
+        return outcomes
+
+    async def _run(self, kind: bytes, body: bytes, read: Callable[[Frame], T], jobs: int = 1) -> T:
+        """What `read` makes of the answer; the process is idle again, or gone."""
+        self._must_be(ProcessState.IDLE)
+        message = pack(self._job + 1, os.getpid(), kind, body)
+        self._change(ProcessState.BUSY)
+        self.used = True
+        try:
+            outcome = read(await self._ask(message, jobs))
+        except BaseException:
+            await self.stop(CANCEL_GRACE_S)
+            raise
+        if self.is_no_good:  # for one job of several: the others have their outcomes
+            await self.stop(CANCEL_GRACE_S)
+        # It may have died right after its answer, which is none the worse for that.
+        if self.state is ProcessState.BUSY:
+            self._change(ProcessState.IDLE)
         return outcome
 
     async def check_health(self, limit_s: float) -> None:
@@ -243,10 +270,10 @@ class ModelProcess(asyncio.Protocol):
 
     # its answers
 
-    async def _ask(self, message: bytes) -> Frame:
+    async def _ask(self, message: bytes, jobs: int = 1) -> Frame:
         assert self._transport is not None  # noqa: S101
         self._job += 1
-        self._reader.expect(self._job)
+        self._reader.expect(self._job, jobs)
         self._answer = self._loop.create_future()
         self._transport.write(message)
         return await self._answer
@@ -262,11 +289,40 @@ class ModelProcess(asyncio.Protocol):
             self.end(BROKE_THE_PROTOCOL, 0)
         raise ModelCrashed(f"the model's process {self.how}")
 
+    def _read_batch(self, jobs: int, answer: Frame) -> list[BatchOutcome] | ModelRaised | ModelAskedAgain:
+        """What the answer to a batch says: an outcome for each job, or how the call failed as a whole.
+
+        Raises ModelCrashed if it says that the process ends without an outcome.
+        """
+        if answer.kind != OUTCOMES:
+            outcome = self._read(answer)
+            return self._protocol_broken() if isinstance(outcome, bytes) else outcome
+        try:
+            outcomes = outcomes_of(answer, jobs, self._options.memory_limit_bytes)
+        except (ValueError, TypeError):
+            self._protocol_broken()
+        return [self._crash_of(outcome) if isinstance(outcome, ProcessEnds) else outcome for outcome in outcomes]
+
+    def _crash_of(self, end: ProcessEnds) -> ModelCrashed:
+        """The outcome of one job of several for which the model has said that its process is broken."""
+        self.how = self.how or str(end)
+        self.is_no_good = True
+        return ModelCrashed(f"the model's process {end}")
+
     def _hear_of_model(self, answer: Frame) -> None:
-        if answer.kind == LOADED:
-            self.has_health = answer.body.startswith(HAS_HEALTH)
-            with contextlib.suppress(ValueError):  # a template has none
-                self._options.on_described(Description.unpacked(answer.body.removeprefix(HAS_HEALTH)))
+        if answer.kind != LOADED or not answer.body:  # a template tells nothing
+            return
+        abilities, _, description = answer.body.partition(b"\n")
+        try:
+            self.abilities = Abilities.unpacked(abilities)
+            told = Description.unpacked(description)
+        except (ValueError, TypeError):
+            self._protocol_broken()
+        self._options.on_described(told)
+
+    def _protocol_broken(self) -> NoReturn:
+        self.end(BROKE_THE_PROTOCOL, 0)
+        raise ModelCrashed(f"the model's process {self.how}")
 
     # its states
 

@@ -20,6 +20,7 @@ import random
 import time
 from typing import TYPE_CHECKING
 
+from workers.model_host.abilities import Abilities
 from workers.model_host.errors import (
     InputInvalid,
     ModelAskedAgain,
@@ -33,8 +34,9 @@ from workers.model_host.errors import (
 from workers.model_host.process import ModelProcess, ProcessState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from workers.model_host.answers import BatchOutcome
     from workers.model_host.options import ModelOptions
     from workers.model_host.spares import Spares
     from workers.model_host.start import Starts
@@ -47,10 +49,11 @@ BROKEN_S = 5.0  # doubles with each time that the model is found to be broken
 BROKEN_MOST_S = 60.0
 FORK_MOST_S = 10.0  # between two tries to fork
 MAX_KEPT_BYTES = 262_144  # of an input that has been answered
+_FAILED = (ModelRaised, ModelCrashed)
 
 
 class Slot:
-    """Runs one job at a time, in processes from `starts`, of which the first has the index `index`, or in `spares`.
+    """Runs one job or batch at a time, in processes from `starts` or in `spares`; the first has the index `index`.
 
     `on_change` is called after each change of its process's state, with the states before and after it; `on_broken`
     when the model is found to be broken; `on_load_s` with the seconds that each process took to load.
@@ -86,6 +89,16 @@ class Slot:
         self.broken = False
 
     @property
+    def abilities(self) -> Abilities:
+        """Those of the model in its process."""
+        return Abilities() if self._process is None else self._process.abilities
+
+    @property
+    def loaded(self) -> bool:
+        """Whether its process has the model loaded."""
+        return self._process is not None and self._process.state in (ProcessState.IDLE, ProcessState.BUSY)
+
+    @property
     def idle(self) -> bool:
         """Whether it can run a job now."""
         return self._process is not None and self._process.state is ProcessState.IDLE
@@ -99,7 +112,7 @@ class Slot:
         """
         process = self._process
         assert process is not None  # noqa: S101
-        self._jobs_left -= 1
+        self._count_down(1)
         try:
             result = await process.predict(input_json)
         except InputInvalid:
@@ -110,19 +123,53 @@ class Slot:
                 await self._examine(process, error)
             raise
         else:
-            self._failures = self._times_broken = 0
-            self._suspect = False
-            if len(input_json) <= MAX_KEPT_BYTES:
-                self._answered = input_json
+            self._note_answer(input_json)
             return result
         finally:
-            if self._jobs_left == 0 and process.state is ProcessState.IDLE:
-                process.end("has had its number of jobs", self._options.stop_grace_s)
+            self._end_after_its_jobs(process)
 
-    def count_failure(self) -> None:
-        """A job has failed, or took too long. The number is 0 again when the model is suspected to be broken."""
+    async def predict_batch(self, inputs: Sequence[bytes]) -> list[BatchOutcome]:
+        """Runs the inputs of several jobs (JSON) in one call. The outcomes are in their order. The slot must be idle.
+
+        Raises as `predict` does if the call failed as a whole. That is not counted: each job is then to be run alone.
+        """
+        process = self._process
+        assert process is not None  # noqa: S101
+        self._count_down(len(inputs))
+        try:
+            outcomes = await process.predict_batch(inputs)
+            answered = [place for place, outcome in enumerate(outcomes) if isinstance(outcome, bytes)]
+            # An input that does not fit tells nothing of the model.
+            failed = [one for one in outcomes if isinstance(one, _FAILED) and not isinstance(one, InputInvalid)]
+            if answered:
+                self._note_answer(inputs[answered[-1]])
+            elif failed:
+                self.count_failure(len(failed))
+                if self._failures == 0:
+                    await self._examine(process, failed[-1])
+            return outcomes
+        finally:
+            self._end_after_its_jobs(process)
+
+    def _count_down(self, jobs: int) -> None:
+        if self._jobs_left > 0:
+            self._jobs_left = max(0, self._jobs_left - jobs)
+
+    def _end_after_its_jobs(self, process: ModelProcess) -> None:
+        if self._jobs_left == 0 and process.state is ProcessState.IDLE:
+            process.end("has had its number of jobs", self._options.stop_grace_s)
+
+    def _note_answer(self, input_json: bytes) -> None:
+        """The model works: it has answered this input."""
+        self._failures = self._times_broken = 0
+        self._suspect = False
+        if len(input_json) <= MAX_KEPT_BYTES:
+            self._answered = input_json
+
+    def count_failure(self, jobs: int = 1) -> None:
+        """Jobs have failed, or took too long. The number is 0 again when the model is suspected to be broken."""
         most = self._options.max_failures
-        self._failures += 1
+        self._failures += jobs
         if most and self._failures >= most:
             self._failures = 0
             if self._suspect and self._answered is None:
@@ -219,7 +266,7 @@ class Slot:
 
     async def _watch(self, process: ModelProcess) -> None:
         """Returns when the process is dead. Has it say every so often whether it is healthy, if it is idle then."""
-        period_s = self._options.health_s if process.has_health else 0
+        period_s = self._options.health_s if process.abilities.has_health else 0
         while process.state is not ProcessState.DEAD:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(period_s or None):

@@ -33,6 +33,14 @@ class ClaimTerms(NamedTuple):
     """How many jobs it runs at once, at most."""
     attempts_of: Mapping[str, int]
     """How many attempts a job has, by its function."""
+    together: int = 1
+    """How many jobs are run in one call: a claim asks for a multiple of that, if there is room."""
+
+    @property
+    def most_at_once(self) -> int:
+        """How many jobs one claim may bring."""
+        most = max(_WHOLE_CLAIM, self.slots // 2)
+        return max(self.together, most - most % self.together)
 
 
 class Claims:
@@ -87,16 +95,21 @@ class Claims:
         self._messages_are_known = False
         self._work.set()
 
+    def set_slots(self, slots: int, together: int) -> None:
+        """Has the worker run so many jobs at once, so many in one call. Before `run`."""
+        self._terms = self._terms._replace(slots=slots, together=together)
+        self._most_at_once = slots
+
     # the loop
 
     async def run(self) -> None:
         """Returns when the worker was told to stop, or in burst mode when no job is left."""
-        stopping, slots = self._session.life.stopping, self._terms.slots
+        stopping, terms = self._session.life.stopping, self._terms
         while not stopping.is_set():
             self._work.clear()
             free = self._free()
             if free > 0:
-                await self._claim(min(free, max(_WHOLE_CLAIM, slots // 2), self._most_at_once))
+                await self._claim(min(free, terms.most_at_once, self._most_at_once))
             elif self._may_be_woken:
                 # A wake-up is another worker's then; such a claim only says that there is no room.
                 await self._claim(0)

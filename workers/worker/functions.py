@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
     from arq.cron import CronJob
     from arq.worker import Function
@@ -28,7 +28,7 @@ class Plan(NamedTuple):
 class Functions:
     """All that a worker can run, and what is run around each job."""
 
-    plans: Mapping[str, Plan]
+    plans: dict[str, Plan]
     """By the function's name."""
     ctx: dict[Any, Any]
     """arq's `ctx`: one for all jobs, to which each job's own members are added."""

@@ -157,6 +157,15 @@ class Worker(arq_worker.Worker):
         self.life.set_capacity(capacity)
         self.claims.wake()
 
+    def set_slots(self, slots: int, claimed_together: int) -> None:
+        """How many jobs may run at once at most (`max_jobs`), and of how many a multiple is claimed at once."""
+        self.max_jobs = slots
+        self.claims.set_slots(slots, claimed_together)
+
+    def set_timeout(self, function: str, timeout_s: float) -> None:
+        """How long the jobs of a function may take from now on."""
+        self._functions.plans[function] = self._functions.plans[function]._replace(timeout_s=timeout_s)
+
     def set_schema(self, text: bytes) -> None:
         """The schema (JSON) of the model, which the gateways are told; empty if it takes any JSON."""
         if text != self._schema.text or not self._schema.digest:

@@ -81,7 +81,7 @@ def test_one_failure_to_load_is_forgiven(run: Run, tmp_path: Path, monkeypatch: 
 def test_two_at_once(run: Run, tmp_path: Path) -> None:
     async def scenario() -> None:
         counts: list[int] = []
-        async with running(make(size=2, on_loaded=counts.append)) as host:
+        async with running(make(size=2, on_room=counts.append)) as host:
             await eventually(lambda: host.count == 2)
             jobs = [asyncio.create_task(do(host, "hang", str(tmp_path / name))) for name in "ab"]
             pids = {await told(tmp_path / name) for name in "ab"}

@@ -52,7 +52,7 @@ def test_input_larger_than_the_socket_holds(run: Run) -> None:
 def test_crash_fails_one_job(run: Run, script: list[Any], how: str) -> None:
     async def scenario() -> None:
         counts: list[int] = []
-        async with running(make(on_loaded=counts.append)) as host:
+        async with running(make(on_room=counts.append)) as host:
             pid = await do(host, "pid")
             with pytest.raises(ModelCrashed, match=f"^the model's process {how}$"):
                 await do(host, *script)
@@ -70,7 +70,7 @@ def test_crash_fails_one_job(run: Run, script: list[Any], how: str) -> None:
 def test_killed_from_outside(run: Run, tmp_path: Path) -> None:
     async def scenario() -> None:
         counts: list[int] = []
-        async with running(make(on_loaded=counts.append)) as host:
+        async with running(make(on_room=counts.append)) as host:
             job = asyncio.create_task(do(host, "hang", str(tmp_path / "pid")))
             os.kill(await told(tmp_path / "pid"), signal.SIGKILL)
             with pytest.raises(ModelCrashed, match="was killed by SIGKILL"):
@@ -138,7 +138,7 @@ def test_loop_goes_on_while_the_model_holds_the_gil(run: Run) -> None:
 def test_cancel_kills_the_process(run: Run, tmp_path: Path, script: str) -> None:
     async def scenario() -> None:
         counts: list[int] = []
-        async with running(make(on_loaded=counts.append)) as host:
+        async with running(make(on_room=counts.append)) as host:
             model = await do(host, "pid")
             job = asyncio.create_task(do(host, script, str(tmp_path / "pid")))
             pid = await told(tmp_path / "pid")

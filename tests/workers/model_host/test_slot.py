@@ -40,7 +40,7 @@ async def fail(host: ModelHost, times: int) -> None:
 def test_bad_inputs_in_succession_do_not_stop_a_model_that_works(run: Run) -> None:
     async def scenario() -> None:
         counts: list[int] = []
-        async with running(make(STICKY, max_failures=FAILURES, on_loaded=counts.append)) as host:
+        async with running(make(STICKY, max_failures=FAILURES, on_room=counts.append)) as host:
             pid = await do(host, "pid")
             await fail(host, 5 * FAILURES)
             assert await do(host, "pid") == pid
@@ -69,7 +69,7 @@ def test_a_process_that_is_broken_is_replaced_and_its_last_job_tried_again(run: 
 def test_a_model_that_is_replaced_in_vain_rests_and_hands_its_jobs_back(run: Run, broken: Path) -> None:
     async def scenario() -> None:
         counts: list[int] = []
-        async with running(make(STICKY, max_failures=FAILURES, on_loaded=counts.append)) as host:
+        async with running(make(STICKY, max_failures=FAILURES, on_room=counts.append)) as host:
             assert await do(host, "echo", 1) == 1
             broken.touch()
             for _ in range(FAILURES - 1):
@@ -91,7 +91,7 @@ def test_a_model_that_is_replaced_in_vain_rests_and_hands_its_jobs_back(run: Run
 def test_a_model_that_never_answered_is_broken_if_its_second_process_fails_as_often(run: Run) -> None:
     async def scenario() -> None:
         counts: list[int] = []
-        async with running(make(STICKY, max_failures=FAILURES, on_loaded=counts.append)) as host:
+        async with running(make(STICKY, max_failures=FAILURES, on_room=counts.append)) as host:
             await fail(host, 2 * FAILURES)
             with pytest.raises(ModelUnavailable):
                 await do(host, "echo", 1)

@@ -47,7 +47,7 @@ def test_a_spare_takes_over_and_is_replaced(run: Run, loads: Path, tmp_path: Pat
     async def scenario() -> None:
         times: list[float] = []
         counts: list[int] = []
-        host = make(WEIGHTS, spares=1, on_loaded=counts.append, on_load_s=times.append)
+        host = make(WEIGHTS, spares=1, on_room=counts.append, on_load_s=times.append)
         async with running(host):
             await eventually(lambda: len(times) == 2)
             pid, spare = await loaded(loads, 2)

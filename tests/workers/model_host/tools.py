@@ -14,6 +14,8 @@ import uvloop
 
 from workers.model_host.host import ModelHost
 from workers.model_host.options import ModelOptions
+from workers.wire.decode import loads
+from workers.wire.encode import encode_exactly
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -48,11 +50,11 @@ def make(
     model: str = SCRIPTED,
     size: int = 1,
     *,
-    on_loaded: Callable[[int], None] = lambda _count: None,
+    on_room: Callable[[int], None] = lambda _count: None,
     on_load_s: Callable[[float], None] = lambda _seconds: None,
     **others: Any,
 ) -> ModelHost:
-    return ModelHost(options(model, **others), size, on_loaded, on_load_s)
+    return ModelHost(options(model, **others), size, on_room, on_load_s)
 
 
 @contextlib.asynccontextmanager
@@ -75,6 +77,14 @@ async def running(host: ModelHost) -> AsyncIterator[ModelHost]:
 async def do(host: ModelHost, *script: Any, timeout_s: float | None = None) -> Any:
     async with asyncio.timeout(PATIENCE_S):
         return orjson.loads(await host.predict(orjson.dumps(script), timeout_s))
+
+
+async def at_once(host: ModelHost, *scripts: Any, timeout_s: float | None = None) -> list[Any]:
+    """What becomes of jobs that come at the same time: results, and exceptions in their places."""
+    async with asyncio.timeout(PATIENCE_S):
+        calls = [host.predict(encode_exactly(script), timeout_s) for script in scripts]
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    return [loads(outcome) if isinstance(outcome, bytes) else outcome for outcome in outcomes]
 
 
 async def eventually(condition: Callable[[], bool]) -> None:

@@ -18,3 +18,12 @@ def test_actuation_is_that_of_the_mode_unless_it_is_told(
     monkeypatch.setenv("CONCURRENCY", "3")
     options = ScalerSettings().policy_options
     assert (options.actuation_s, options.concurrency) == (expected_s, 3)
+
+
+@pytest.mark.parametrize(("size", "expected"), [("", 3), ("0", 3), ("1", 3), ("20", 60)])
+def test_a_worker_with_batches_runs_so_many_jobs_in_each_process(
+    size: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONCURRENCY", "3")
+    monkeypatch.setenv("MODEL_MAX_BATCH_SIZE", size)
+    assert ScalerSettings().policy_options.concurrency == expected

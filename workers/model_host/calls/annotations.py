@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import inspect
 import typing
 from types import SimpleNamespace
@@ -18,23 +19,60 @@ if TYPE_CHECKING:
 
     Path: TypeAlias = list[str | int]
 
+_LISTS = (list, collections.abc.Sequence, collections.abc.Collection, collections.abc.Iterable)
+
 
 def check_of(parameter: inspect.Parameter, names: dict[str, Any]) -> Check | None:
     """The check of what a parameter gets; None if it takes anything. `names` are those of the function's module.
 
     Raises NotLoadable if pydantic knows no way from JSON to the annotation.
     """
-    annotation = parameter.annotation
-    if _is_anything(annotation):
+    if _is_anything(parameter.annotation):
         return None
     try:
-        hints = SimpleNamespace(__annotations__={parameter.name: annotation})
-        annotation = typing.get_type_hints(hints, names, include_extras=True)[parameter.name]
+        annotation = _evaluated(parameter, names)
         return None if _is_anything(annotation) else Check(annotation)
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - of pydantic, or of what an annotation in quotes evaluates
         raise NotLoadable(_sentence(parameter, error)) from None
+
+
+def item_check_of(parameter: inspect.Parameter, names: dict[str, Any]) -> Check | None:
+    """The check of each input that a parameter of `predict_batch` gets in its list; None if it takes anything.
+
+    Raises NotLoadable if the annotation is no list, or pydantic knows no way from JSON to its items.
+    """
+    annotation = parameter.annotation
+    if _is_anything(annotation):
+        return None
+    try:
+        annotation = _items_of(_evaluated(parameter, names))
+        if annotation is None:
+            raise NotLoadable(
+                f"the parameter {parameter.name} of predict_batch gets a list of inputs: annotate it with a list, such "
+                "as list[str]"
+            )
+        return None if _is_anything(annotation) else Check(annotation)
+    except (MemoryError, NotLoadable):
+        raise
+    except Exception as error:  # noqa: BLE001 - as above
+        raise NotLoadable(_sentence(parameter, error, "predict_batch")) from None
+
+
+def _evaluated(parameter: inspect.Parameter, names: dict[str, Any]) -> Any:
+    """The annotation, which may be in quotes."""
+    hints = SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
+    return typing.get_type_hints(hints, names, include_extras=True)[parameter.name]
+
+
+def _items_of(annotation: Any) -> Any:
+    """What a list is annotated to hold; None if it is no list."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
+    if (typing.get_origin(annotation) or annotation) not in _LISTS:
+        return None
+    return (*typing.get_args(annotation), Any)[0]
 
 
 def _is_anything(annotation: Any) -> bool:
@@ -76,12 +114,12 @@ def _place_in(value: Any, location: Sequence[str | int], is_missing: bool) -> Pa
     return path
 
 
-def _sentence(parameter: inspect.Parameter, error: Exception) -> str:
+def _sentence(parameter: inspect.Parameter, error: Exception, method: str = "predict") -> str:
     written = parameter.annotation
     shown = written.strip("'\"") if isinstance(written, str) else inspect.formatannotation(written)
     why = " ".join(str(error).partition(". ")[0].partition("\n")[0].split())  # the rest is advice for others
     return (
-        f"the parameter {parameter.name} of predict is annotated {shown}, which can't be made of JSON "
+        f"the parameter {parameter.name} of {method} is annotated {shown}, which can't be made of JSON "
         f"({type(error).__name__}: {why}): annotate it with what clients push, such as list[float], or with Any to get "
         "that as it is"
     )

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from workers.model_host.calls.binding import binder_of
 from workers.model_host.calls.describing import described
+from workers.model_host.calls.encoding import encoded
 from workers.model_host.calls.yielded import Collector, yields_text
-from workers.model_host.failures import Refusal
 from workers.wire.decode import loads
-from workers.wire.encode import encode_result
-from workers.wire.limits import NotJson
-from workers.wire.result import EncodedResult
 
 if TYPE_CHECKING:
     from workers.model_host.calls.event_loop import EventLoop
     from workers.model_host.description import Description
+    from workers.wire.result import EncodedResult
 
 # Of exactly these types: other iterables, such as lists, are results as they are.
 _UNFINISHED = frozenset((CoroutineType, GeneratorType, AsyncGeneratorType))
@@ -46,15 +44,7 @@ class Call:
             result = self._predict(*positional, **named)
         while type(result) in _UNFINISHED:
             result = self._finish(result)
-        try:
-            encoded = result if type(result) is EncodedResult else encode_result(result)
-        except NotJson as error:
-            message = f"predict returned a {type(result).__name__} that can't be written as JSON: {error}"
-            raise Refusal("TypeError", message) from None
-        if len(encoded.body) > self._max_bytes:
-            message = f"the result is {len(encoded.body)} bytes of JSON, {self._max_bytes} are allowed"
-            raise Refusal("ResultTooLarge", message)
-        return encoded
+        return encoded(result, self._max_bytes)
 
     def _finish(self, result: Any) -> Any:
         """What comes of a coroutine or of a generator."""

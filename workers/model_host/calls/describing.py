@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 _OUTPUT = "what predict returns"
 
 
-def described(predict: Callable[..., Any], bind: Binder | None) -> Description:
-    """Describes a model whose input `bind` makes arguments of. Never raises but for want of memory."""
+def described(predict: Callable[..., Any] | None, bind: Binder | None) -> Description:
+    """Describes a model whose input `bind` makes arguments of. Never raises but for want of memory.
+
+    The annotation of `predict` says what is returned; None says nothing.
+    """
     warnings: list[str] = []
     try:
-        schema = _schema(bind, returned_by(predict), warnings)
+        returned = Returned(None, {}) if predict is None else returned_by(predict)
+        schema = _schema(bind, returned, warnings)
         text = encode_exactly(schema) if schema else b""
     except MemoryError:
         raise

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from workers.model_host.calls.event_loop import EventLoop
 
 # Bodies of frames.
-HAS_HEALTH = b"H"
 HEALTHY = b"true"
 NOT_HEALTHY = b"false"
 
@@ -23,9 +22,9 @@ class HealthCheck:
         self._loop = loop
 
     @property
-    def told(self) -> bytes:
-        """What the worker is told once the model is loaded: HAS_HEALTH, or nothing."""
-        return b"" if self._health is None else HAS_HEALTH
+    def is_there(self) -> bool:
+        """Whether the model has the method."""
+        return self._health is not None
 
     def run(self) -> bytes:
         """NOT_HEALTHY if the model says False, otherwise HEALTHY. Raises what the model raises."""

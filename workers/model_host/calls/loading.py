@@ -9,6 +9,7 @@ import traceback
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
+from workers.model_host.calls.batch_call import check_of_inputs
 from workers.model_host.calls.binding import binder_of
 from workers.model_host.calls.model_file import import_file, is_file_name
 from workers.model_host.failures import NotLoadable
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from workers.model_host.calls.event_loop import EventLoop
 
-_METHODS = ("predict", "close", "health")
+_METHODS = ("predict", "predict_batch", "close", "health")
 # Frames of what imports a module, which say nothing about its own code.
 _FOLDERS_OF_IMPORTS = {os.path.dirname(importlib.__file__), os.path.dirname(__file__)}
 
@@ -27,7 +28,7 @@ def load(name: str, loop: EventLoop | None) -> Any:
     """The model of a name such as `module:Class` or `/path/to/file.py:Class`.
 
     The loop is opened before an async model is made; None opens none, as it could not be forked. Raises NotLoadable if
-    there is no such model, or it has no `predict`, and whatever its constructor raises.
+    there is no such model, or it has neither `predict` nor `predict_batch`, and whatever its constructor raises.
     """
     module, _, attribute = name.rpartition(":")
     try:
@@ -43,7 +44,7 @@ def load(name: str, loop: EventLoop | None) -> Any:
         model = make()
     except ImportError as error:  # it is not there at the next try either
         raise _not_loadable(error) from None
-    if not callable(getattr(model, "predict", None)):
+    if not any(callable(getattr(model, method, None)) for method in ("predict", "predict_batch")):
         raise NotLoadable(f"{name} has no method predict")
     return model
 
@@ -57,6 +58,9 @@ def _check(make: Callable[..., Any]) -> None:
     predict = inspect.getattr_static(make, "predict", None) if inspect.isclass(make) else None
     if inspect.isfunction(predict):
         binder_of(MethodType(predict, make))
+    predict_batch = inspect.getattr_static(make, "predict_batch", None) if inspect.isclass(make) else None
+    if inspect.isfunction(predict_batch):
+        check_of_inputs(MethodType(predict_batch, make))
 
 
 def _is_async(make: Callable[..., Any]) -> bool:

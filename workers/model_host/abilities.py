@@ -1,0 +1,27 @@
+"""What a loaded model can do, as its process tells the worker."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import orjson
+
+
+class Abilities(NamedTuple):
+    """The first line of the frame that says that the model is loaded."""
+
+    has_health: bool = False
+    """Whether it has a method `health`."""
+    max_batch_size: int = 0
+    """How many inputs its `predict_batch` wants at most; 0 if it has none."""
+    max_batch_wait_s: float = 0.0
+    """Seconds that a batch waits for more inputs."""
+
+    def packed(self) -> bytes:
+        """The members as a JSON array."""
+        return orjson.dumps(list(self))
+
+    @classmethod
+    def unpacked(cls, body: bytes) -> Abilities:
+        """What `packed` was made of. Raises ValueError or TypeError for anything else."""
+        return cls(*orjson.loads(body))

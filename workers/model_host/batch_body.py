@@ -1,0 +1,49 @@
+"""The bodies of the two frames of a batch: the inputs of several jobs, and an outcome for each, in the same order."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, TypeAlias
+
+from workers.wire.decode import loads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+    Answer: TypeAlias = tuple[bytes, bytes]
+    """The kind and the body of the frame that would answer the job if it were alone."""
+
+# Before each outcome's body: its kind and its length.
+_HEAD = struct.Struct(">cI")
+
+
+def packed_inputs(inputs: Iterable[bytes]) -> bytes:
+    """One JSON array of the inputs, which are JSON."""
+    return b"[" + b",".join(inputs) + b"]"
+
+
+def unpacked_inputs(body: bytes) -> list[Any]:
+    """The values of the inputs."""
+    inputs: list[Any] = loads(body)
+    return inputs
+
+
+def packed_answers(answers: Sequence[Answer]) -> bytes:
+    """The outcomes, one after the other."""
+    return b"".join(part for kind, body in answers for part in (_HEAD.pack(kind, len(body)), body))
+
+
+def unpacked_answers(body: bytes, count: int) -> list[Answer]:
+    """The outcomes. Raises ValueError unless there are `count` of them, each as a whole."""
+    answers, at = [], 0
+    while at < len(body):
+        try:
+            kind, size = _HEAD.unpack_from(body, at)
+        except struct.error as error:
+            raise ValueError(str(error)) from None
+        at += _HEAD.size + size
+        answers.append((kind, body[at - size : at]))
+    if at != len(body) or len(answers) != count:
+        raise ValueError(f"{len(answers)} outcomes in {len(body)} bytes, of {count} jobs")
+    return answers

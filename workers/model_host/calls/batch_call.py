@@ -1,0 +1,145 @@
+"""One call of the model for several jobs: from their inputs to an outcome for each, as bodies of frames."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from inspect import Parameter
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+
+from workers.model_host.batch_body import packed_answers, unpacked_inputs
+from workers.model_host.calls.annotations import item_check_of
+from workers.model_host.calls.binding import WholeInput
+from workers.model_host.calls.describing import described
+from workers.model_host.calls.encoding import encoded
+from workers.model_host.calls.faults import Faults
+from workers.model_host.failures import InputRefused, NotLoadable, Refusal, answer_of
+from workers.model_host.frames import MAX_BODY_BYTES, RESULT
+from workers.wire.decode import loads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workers.model_host.batch_body import Answer
+    from workers.model_host.calls.annotations import Check
+    from workers.model_host.calls.event_loop import EventLoop
+    from workers.model_host.description import Description
+    from workers.wire.result import EncodedResult
+
+_USAGE = "predict_batch takes one argument, the list of inputs: def predict_batch(self, inputs: list)"
+_POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def check_of_inputs(predict_batch: Callable[..., Any]) -> Check | None:
+    """The check of each input; None if they are taken as they are. Raises NotLoadable if it can't be served."""
+    function = inspect.unwrap(predict_batch)
+    function = inspect.unwrap(getattr(function, "__func__", function))
+    if not inspect.isfunction(function):
+        return None
+    parameters = list(inspect.signature(predict_batch).parameters.values())
+    if not parameters or parameters[0].kind not in _POSITIONAL:
+        raise NotLoadable(_USAGE)
+    if any(one.default is Parameter.empty and one.kind is not Parameter.VAR_KEYWORD for one in parameters[1:]):
+        raise NotLoadable(_USAGE)
+    return item_check_of(parameters[0], function.__globals__)
+
+
+class BatchCall:
+    """Calls `predict_batch`. `report` is told of what the model raises for one job.
+
+    Raises NotLoadable if its parameters can't be served.
+    """
+
+    def __init__(
+        self,
+        predict_batch: Callable[..., Any],
+        loop: EventLoop,
+        max_result_bytes: int,
+        report: Callable[[BaseException], None],
+    ) -> None:
+        self._predict_batch = predict_batch
+        self._check = check_of_inputs(predict_batch)
+        self._loop = loop
+        self._max_bytes = max_result_bytes
+        self._report = report
+
+    def described(self) -> Description:
+        """What each input may be. The annotation of what is returned says nothing of a single result."""
+        return described(None, None if self._check is None else WholeInput(self._check))
+
+    def run(self, input_json: bytes) -> EncodedResult:
+        """A batch of one. Raises NotJson, InputRefused, what the model raises, and Refusal, as `Call.run` does."""
+        (result,) = self._results([self._checked(loads(input_json))])
+        return self._encoded(result)
+
+    def run_all(self, inputs_json: bytes) -> bytes:
+        """The outcomes of the inputs, which are a JSON array, in their order.
+
+        Raises what the model raises, and Refusal if what it returned are not as many results as there are inputs.
+        """
+        answers: dict[int, Answer] = {}
+        inputs: dict[int, Any] = {}
+        for place, value in enumerate(unpacked_inputs(inputs_json)):
+            try:
+                inputs[place] = self._checked(value)
+            except InputRefused as error:
+                answers[place] = answer_of(error)
+        if inputs:
+            results = self._results(list(inputs.values()))
+            answers.update(zip(inputs, map(self._answer, results), strict=True))
+        body = packed_answers([answers[place] for place in range(len(answers))])
+        if len(body) > MAX_BODY_BYTES:
+            raise Refusal("ResultTooLarge", f"the results of a batch are {len(body)} bytes of JSON")
+        return body
+
+    def _checked(self, value: Any) -> Any:
+        """The input as the annotation wants it. Raises InputRefused."""
+        if self._check is None:
+            return value
+        faults = Faults()
+        value = self._check(value, [], faults)
+        faults.check()
+        return value
+
+    def _results(self, inputs: list[Any]) -> list[Any]:
+        """One result for each input. Raises Refusal if the model returned anything else."""
+        count = len(inputs)
+        returned = self._predict_batch(inputs)
+        if type(returned) is CoroutineType:
+            returned = self._loop.run(returned)
+        results = _items_of(returned)
+        if results is None:
+            raise Refusal("TypeError", f"predict_batch returned a {type(returned).__name__}, not a list of results")
+        if len(results) != count:
+            raise Refusal(
+                "ValueError",
+                f"predict_batch returned {len(results)} results for {count} inputs: it must return one for each, in "
+                "their order",
+            )
+        return results
+
+    def _answer(self, result: Any) -> Answer:
+        try:
+            return RESULT, self._encoded(result).packed()
+        except (MemoryError, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001
+            if not isinstance(error, Refusal):
+                self._report(error)
+            return answer_of(error)
+
+    def _encoded(self, result: Any) -> EncodedResult:
+        """An exception in the place of a result is raised, as if `predict` had raised it."""
+        if isinstance(result, BaseException):
+            raise result
+        return encoded(result, self._max_bytes)
+
+
+def _items_of(returned: Any) -> list[Any] | None:
+    """The items of a list, another sequence, or an array whose rows are the results; None for anything else."""
+    if isinstance(returned, str | bytes | bytearray):
+        return None
+    if isinstance(returned, Sequence) or (hasattr(returned, "tolist") and len(getattr(returned, "shape", ()))):
+        return list(returned)
+    return None

@@ -1,0 +1,52 @@
+"""All that the worker can have the model do, by the kind of the frame that asks for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from workers.model_host.abilities import Abilities
+from workers.model_host.calls.batch_call import BatchCall
+from workers.model_host.calls.batch_terms import terms_of
+from workers.model_host.calls.call import Call
+from workers.model_host.calls.health import HealthCheck
+from workers.model_host.failures import Refusal
+from workers.model_host.frames import BATCH, HEALTH, OUTCOMES, RESULT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workers.model_host.calls.event_loop import EventLoop
+    from workers.model_host.frames import Frame
+
+
+class ModelCalls:
+    """Calls the model's methods. One input goes to `predict`, or to `predict_batch` if there is no `predict`.
+
+    Raises NotLoadable if their parameters or the model's attributes can't be served.
+    """
+
+    def __init__(
+        self, model: Any, loop: EventLoop, max_result_bytes: int, report: Callable[[BaseException], None]
+    ) -> None:
+        terms = terms_of(model)
+        self._batch = BatchCall(model.predict_batch, loop, max_result_bytes, report) if terms.size else None
+        is_single = self._batch is None or callable(getattr(model, "predict", None))
+        self._single = Call(model, loop, max_result_bytes) if is_single else self._batch
+        self._health = HealthCheck(model, loop)
+        self._abilities = Abilities(self._health.is_there, terms.size, terms.wait_s)
+
+    def told(self) -> bytes:
+        """The body of the frame that says that the model is loaded."""
+        assert self._single is not None  # noqa: S101
+        return self._abilities.packed() + b"\n" + self._single.described().packed()
+
+    def run(self, frame: Frame) -> tuple[bytes, bytes]:
+        """The kind and the body of the answer to a job, a batch or a call of `health`. Raises what these raise."""
+        if frame.kind == HEALTH:
+            return RESULT, self._health.run()
+        if frame.kind == BATCH:
+            if self._batch is None:
+                raise Refusal("TypeError", "the model has no method predict_batch")
+            return OUTCOMES, self._batch.run_all(frame.body)
+        assert self._single is not None  # noqa: S101
+        return RESULT, self._single.run(frame.body).packed()
