@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+
+import pytest
 
 from bench import batches
-
-if TYPE_CHECKING:
-    import pytest
 
 
 async def test_the_rate_is_at_most_what_the_model_allows() -> None:
@@ -17,6 +15,7 @@ async def test_the_rate_is_at_most_what_the_model_allows() -> None:
     assert 0 < await batches.rate(load) < load.ideal_rate * 9 / 8  # the server's times are whole milliseconds
 
 
+@pytest.mark.slow
 def test_command_prints_a_line_for_each_size(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

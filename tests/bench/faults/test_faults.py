@@ -72,6 +72,7 @@ async def test_everything_is_killed_and_nothing_is_lost() -> None:
     assert generator.account.outcomes == {"finished": 60}
 
 
+@pytest.mark.slow
 async def test_a_server_that_forgets_is_found_out() -> None:
     """Without an append-only file, what was acknowledged is lost with the server."""
     layout = Layout(valkey_binary(), workers=1, service_s=0.5, options=())
@@ -111,6 +112,7 @@ def command(*arguments: str | Path) -> list[str]:
     return [*module("bench"), "faults", *map(str, arguments)]
 
 
+@pytest.mark.slow
 def test_command(tmp_path: Path) -> None:
     file = tmp_path / "run.json.gz"
     quick = ("--duration", "3", "--every", "1.5", "--workers", "2", "--server-kills", "1", "--service", "0.05")

@@ -114,6 +114,7 @@ def test_folder_that_is_no_checkout_is_exit_code_1(monkeypatch: pytest.MonkeyPat
         peers(monkeypatch, "--against", str(tmp_path))
 
 
+@pytest.mark.slow
 def test_other_checkout_is_measured_beside_this_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,7 +41,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeper, "BACKOFF_S", 0.05)
 
 
-@pytest.fixture(params=[False, True], ids=["started", "forked"])
+# Tests in `forks` are of forks alone; that all else holds for them as well is for the slow suite.
+KINDS = [False, pytest.param(True, marks=pytest.mark.slow)]
+
+
+@pytest.fixture(params=KINDS, ids=["started", "forked"])
 def is_forked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """The test runs with processes of each kind."""
     monkeypatch.setitem(USUAL, "is_forked", request.param)
