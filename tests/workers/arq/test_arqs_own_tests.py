@@ -19,7 +19,7 @@ from tests.processes import ROOT
 from tests.servers import Server, valkey_binary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 HERE = Path(__file__).parent
 # What arq's tests import, beside what this project's tests do.
@@ -57,8 +57,8 @@ def emptied(tmp_path: Path) -> Iterator[Server]:
     server.kill()
 
 
-def outcomes(arqs: Path, server: Server) -> dict[str, bool]:
-    """Which tests pass, by FILE::TEST. Those that arq skips are left out."""
+def outcomes(arqs: Path, server: Server, only: Iterable[str] = ()) -> dict[str, bool]:
+    """Which tests pass, by FILE::TEST: `only` some, or all. Those that arq skips are left out."""
     report = arqs / "report.xml"
     (arqs / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\ntimeout = 20\nfilterwarnings = ignore\n")
     environment = {
@@ -71,6 +71,7 @@ def outcomes(arqs: Path, server: Server) -> dict[str, bool]:
         "UNKNOWN_FUNCTION_S": "0",
     }
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--junitxml={report}"]
+    command += [f"tests/{name}" for name in only]
     subprocess.run(command, cwd=arqs, env=environment, check=False, stdout=subprocess.DEVNULL)
     cases = ET.parse(report).iter("testcase")  # noqa: S314
     return {
@@ -91,4 +92,9 @@ def test_arqs_tests_pass_but_for_the_differences_that_are_listed(arqs: Path, emp
     passed = outcomes(arqs, emptied)
 
     assert len(passed) > 150
-    assert {name for name, has_passed in passed.items() if not has_passed} == expected
+    failed = {name for name, has_passed in passed.items() if not has_passed}
+    # Some of arq's tests wait for fractions of a second, in which a busy machine does not do all that they expect.
+    for _ in range(2):
+        if late := failed - expected:
+            failed -= {name for name, has_passed in outcomes(arqs, emptied, late).items() if has_passed}
+    assert failed == expected
