@@ -18,6 +18,8 @@ from workers.wire.encode import encode_exactly
 from workers.wire.result import EncodedResult
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workers.model_host.description import Description
     from workers.settings import WorkerSettings
     from workers.worker import Worker
@@ -49,21 +51,9 @@ async def predict(ctx: dict[Any, Any], input: Any) -> EncodedResult:  # noqa: A0
     return EncodedResult.unpacked(result)
 
 
-async def load_model(ctx: dict[Any, Any]) -> None:
-    """Starts the model's processes and returns when one is loaded. Raises ModelLoadFailed."""
-    worker: Worker = ctx["worker"]
-    settings: WorkerSettings = worker.settings
-    worker.set_capacity(0)
-    told: set[str] = set()
-
-    def tell(description: Description) -> None:
-        worker.set_schema(description.schema)
-        for warning in description.warnings:
-            if warning not in told:
-                logger.warning("%s", warning)
-        told.update(description.warnings)
-
-    options = ModelOptions(
+def model_options(settings: WorkerSettings, on_described: Callable[[Description], None]) -> ModelOptions:
+    """What the settings ask of the model and its processes."""
+    return ModelOptions(
         settings.model,
         load_timeout_s=settings.model_load_timeout_s,
         memory_limit_bytes=settings.model_memory_limit_bytes,
@@ -78,10 +68,26 @@ async def load_model(ctx: dict[Any, Any]) -> None:
         is_forked=settings.model_fork,
         spares=settings.model_spares,
         devices=devices_of(settings.model_devices, os.environ),
-        on_described=tell,
+        on_described=on_described,
     )
+
+
+async def load_model(ctx: dict[Any, Any]) -> None:
+    """Starts the model's processes and returns when one is loaded. Raises ModelLoadFailed."""
+    worker: Worker = ctx["worker"]
+    settings: WorkerSettings = worker.settings
+    worker.set_capacity(0)
+    told: set[str] = set()
+
+    def tell(description: Description) -> None:
+        worker.set_schema(description.schema)
+        for warning in description.warnings:
+            if warning not in told:
+                logger.warning("%s", warning)
+        told.update(description.warnings)
+
     host = ctx["model"] = ModelHost(
-        options, settings.concurrency, worker.set_capacity, worker.metrics.model_loads.observe
+        model_options(settings, tell), settings.concurrency, worker.set_capacity, worker.metrics.model_loads.observe
     )
     logger.info("loading the model %s", settings.model)
     worker.watch(host.run(), "model")

@@ -20,9 +20,9 @@ import orjson
 from deploy.local.model_log import stderr_kept
 from deploy.local.packages import PackagesError, install_for
 from workers.model_host.errors import InputInvalid, ModelAskedAgain, ModelCrashed, ModelLoadFailed, ModelRaised
-from workers.model_host.options import ModelOptions
 from workers.model_host.process import ModelProcess
 from workers.model_host.start import start
+from workers.predict import model_options
 from workers.process.secrets import hide_secrets
 from workers.settings import WorkerSettings, end_with_bad_setting, load
 from workers.wire.decode import loads
@@ -43,14 +43,7 @@ class CheckFailed(Exception):  # noqa: N818
 async def check(settings: WorkerSettings, input_json: bytes | None, log: ModelLog) -> None:
     """Prints what there is to know of the model, and what it makes of the input. Raises CheckFailed."""
     described: list[Description] = []
-    options = ModelOptions(
-        settings.model,
-        load_timeout_s=settings.model_load_timeout_s,
-        memory_limit_bytes=settings.model_memory_limit_bytes,
-        max_result_bytes=settings.max_result_bytes,
-        stop_grace_s=settings.model_stop_s,
-        on_described=described.append,
-    )
+    options = model_options(settings, described.append)
     show("model", settings.model)
     started_s = time.monotonic()
     process = ModelProcess(options, partial(start, options, {}), lambda _before, _after: None)
