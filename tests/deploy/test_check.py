@@ -105,26 +105,3 @@ def test_what_is_wrong_is_told_in_the_last_line(
 
     assert done.returncode == code
     assert sentence.format(file=model) in done.stderr.splitlines()[-1]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("asked", ["orjson<3", "orjson[fast]<3"])
-def test_a_models_packages_do_not_replace_the_services(model: Path, asked: str) -> None:
-    listed = model.with_name("requirements.txt")
-    listed.write_text(f"{asked}\n")
-
-    done = check(f"{model}:Repeats")
-
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith(f"{listed}: it asks for {asked}, but the service has orjson 3.")
-
-
-@pytest.mark.slow
-def test_packages_that_are_there_are_not_installed_again(model: Path) -> None:
-    model.with_name("requirements.txt").write_text("orjson\n")
-
-    first, second = check(f"{model}:Repeats"), check(f"{model}:Repeats")
-
-    assert (first.returncode, second.returncode) == (0, 0), first.stderr
-    assert "installing what" in first.stderr
-    assert "installing what" not in second.stderr

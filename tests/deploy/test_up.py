@@ -279,13 +279,3 @@ def test_a_model_that_does_not_load_is_named_when_its_worker_starts_again(tmp_pa
     with RunCommand(tmp_path, MODEL="tests.workers.models:Unloadable") as service:
         service.wait_for("worker-1 ended (exit code 3: the model", "ValueError: no weights here), starts again in 1 s")
         service.wait_for("worker-1 ended (exit code 3: the model", "starts again in 2 s")
-
-
-def test_packages_of_a_model_that_conflict_with_the_services_are_named(tmp_path: Path) -> None:
-    (tmp_path / "doubles.py").write_text("class Doubles:\n    def predict(self, input): return 2 * input\n")
-    (tmp_path / "requirements.txt").write_text("redis<5\n")
-
-    with RunCommand(tmp_path, MODEL=f"{tmp_path}/doubles.py:Doubles") as command:
-        assert command.reap(PATIENCE_S) == 2
-
-    assert "requirements.txt: it asks for redis<5, but the service has redis 5." in command.text.splitlines()[-1]

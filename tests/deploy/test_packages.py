@@ -1,0 +1,64 @@
+"""What a model's `requirements.txt` asks for. In one file, as all of its tests change one environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.deploy.service import RunCommand
+from tests.processes import PATIENCE_S, ROOT, module
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """The file with the model."""
+    file = tmp_path / "doubles.py"
+    file.write_text("class Doubles:\n    def predict(self, input): return 2 * input\n")
+    return file
+
+
+def check(model: Path) -> subprocess.CompletedProcess[str]:
+    """`check` on the model, once it has ended."""
+    command = [*module("deploy.local.check"), f"{model}:Doubles"]
+    environment = {**os.environ, "MODEL_SETUP_S": "0"}
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S
+    )
+
+
+def test_packages_of_a_model_that_conflict_with_the_services_are_named(model: Path) -> None:
+    model.with_name("requirements.txt").write_text("redis<5\n")
+
+    with RunCommand(model.parent, MODEL=f"{model}:Doubles") as command:
+        assert command.reap(PATIENCE_S) == 2
+
+    assert "requirements.txt: it asks for redis<5, but the service has redis 5." in command.text.splitlines()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", ["orjson<3", "orjson[fast]<3"])
+def test_a_models_packages_do_not_replace_the_services(model: Path, asked: str) -> None:
+    listed = model.with_name("requirements.txt")
+    listed.write_text(f"{asked}\n")
+
+    done = check(model)
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(f"{listed}: it asks for {asked}, but the service has orjson 3.")
+
+
+@pytest.mark.slow
+def test_packages_that_are_there_are_not_installed_again(model: Path) -> None:
+    model.with_name("requirements.txt").write_text("orjson\n")
+
+    first, second = check(model), check(model)
+
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr
+    assert "installing what" in first.stderr
+    assert "installing what" not in second.stderr
