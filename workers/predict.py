@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from arq.worker import Retry
 
+from workers.model_host.backoff import LOAD_ATTEMPTS
 from workers.model_host.errors import ModelAskedAgain
 from workers.model_host.host import ModelHost
 from workers.model_host.options import ModelOptions
-from workers.model_host.slot import LOAD_ATTEMPTS
 from workers.model_host.variables import devices_of
 from workers.wire.encode import encode_exactly
 from workers.wire.result import EncodedResult
@@ -20,7 +20,7 @@ from workers.wire.result import EncodedResult
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from workers.model_host.description import Description
+    from workers.model_host.protocol.description import Description
     from workers.settings import WorkerSettings
     from workers.worker import Worker
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter, create_model
 
-from workers.model_host.calls.accepted import accepted
+from workers.model_host.calls.schemas.accepted import accepted
 from workers.stream import Stream, StreamSettings
 
 # The types of the members in turn, each with a value.

@@ -31,7 +31,7 @@ from workers.wire.result import EncodedResult
 
 if TYPE_CHECKING:
     from deploy.local.model_log import ModelLog
-    from workers.model_host.description import Description
+    from workers.model_host.protocol.description import Description
 
 _MOST_SHOWN_CHARS = 2000
 

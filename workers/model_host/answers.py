@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 
-from workers.model_host.batch_body import unpacked_answers
 from workers.model_host.errors import InputInvalid, ModelAskedAgain, ModelCrashed, ModelRaised
-from workers.model_host.frames import AGAIN, BROKEN, ERROR, EXIT, INVALID, OUT_OF_MEMORY, RESULT
+from workers.model_host.protocol.batch_body import unpacked_answers
+from workers.model_host.protocol.frames import AGAIN, BROKEN, ERROR, EXIT, INVALID, OUT_OF_MEMORY, RESULT
 
 if TYPE_CHECKING:
-    from workers.model_host.frames import Frame
+    from workers.model_host.protocol.frames import Frame
 
 Outcome: TypeAlias = bytes | ModelRaised | ModelAskedAgain
 BatchOutcome: TypeAlias = Outcome | ModelCrashed

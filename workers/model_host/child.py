@@ -17,15 +17,15 @@ from typing import Any, NoReturn
 import orjson
 
 from workers.model_host.calls.event_loop import EventLoop
+from workers.model_host.calls.failures import NotLoadable, Refusal, answer_of, described
 from workers.model_host.calls.loading import load
 from workers.model_host.calls.model_calls import ModelCalls
 from workers.model_host.connection import Connection
-from workers.model_host.failures import NotLoadable, Refusal, answer_of, described
 from workers.model_host.forks.forking import TemplateMain
-from workers.model_host.frames import ERROR, EXIT, LOADED, NOT_FOUND, OUTCOMES, RESULT
 from workers.model_host.guard import oom
 from workers.model_host.guard.guardian import fork_model
-from workers.model_host.sigterm import Sigterm, Terminated
+from workers.model_host.guard.sigterm import Sigterm, Terminated
+from workers.model_host.protocol.frames import ERROR, EXIT, LOADED, NOT_FOUND, OUTCOMES, RESULT
 from workers.telemetry.tracebacks import message_of
 
 

@@ -6,7 +6,8 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, TextIO
 
-from workers.model_host.frames import (
+from workers.model_host.guard.guardian import LAST_WORDS_BYTES
+from workers.model_host.protocol.frames import (
     BATCH,
     HEALTH,
     JOB,
@@ -17,7 +18,6 @@ from workers.model_host.frames import (
     FrameReader,
     pack,
 )
-from workers.model_host.guard.guardian import LAST_WORDS_BYTES
 from workers.telemetry.tracebacks import traceback_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from workers.model_host.description import Description
+    from workers.model_host.protocol.description import Description
 
 
 def _ignore(_description: Description) -> None:

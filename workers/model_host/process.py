@@ -20,11 +20,8 @@ from enum import IntEnum, auto
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
 
-from workers.model_host.abilities import Abilities
 from workers.model_host.answers import ProcessEnds, outcome_of, outcomes_of
-from workers.model_host.batch_body import packed_inputs
 from workers.model_host.calls.health import NOT_HEALTHY
-from workers.model_host.description import Description
 from workers.model_host.errors import (
     ModelAskedAgain,
     ModelBroken,
@@ -35,7 +32,11 @@ from workers.model_host.errors import (
     ModelRaised,
     ModelUnforkable,
 )
-from workers.model_host.frames import (
+from workers.model_host.guard.leash import Leash
+from workers.model_host.protocol.abilities import Abilities
+from workers.model_host.protocol.batch_body import packed_inputs
+from workers.model_host.protocol.description import Description
+from workers.model_host.protocol.frames import (
     AGAIN,
     BATCH,
     BROKEN,
@@ -51,7 +52,6 @@ from workers.model_host.frames import (
     FrameReader,
     pack,
 )
-from workers.model_host.guard.leash import Leash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -20,7 +20,8 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from workers.model_host.abilities import Abilities
+from workers.model_host import backoff
+from workers.model_host.backoff import Backoff, LoadAttempts
 from workers.model_host.errors import (
     InputInvalid,
     ModelAskedAgain,
@@ -32,6 +33,7 @@ from workers.model_host.errors import (
     ModelRaised,
 )
 from workers.model_host.process import ModelProcess, ProcessState
+from workers.model_host.protocol.abilities import Abilities
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,10 +45,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LOAD_ATTEMPTS = 3
-BACKOFF_S = 0.5  # doubles with each failure to load
-BROKEN_S = 5.0  # doubles with each time that the model is found to be broken
-BROKEN_MOST_S = 60.0
+BROKEN_S = 5.0  # the first pause of a model that is broken
 FORK_MOST_S = 10.0  # between two tries to fork
 MAX_KEPT_BYTES = 262_144  # of an input that has been answered
 _FAILED = (ModelRaised, ModelCrashed)
@@ -82,10 +81,10 @@ class Slot:
         self._answered: bytes | None = None  # the last input that was
         self._suspect = False
         self._in_vain = ""  # why it is known to be broken
-        self._times_broken = 0
         self._started_s = 0.0  # when its last process was
-        self._not_loaded = 0  # failures to load in succession
-        self._not_forked = 0  # failures to fork in succession
+        self._broken_pauses = Backoff(BROKEN_S)
+        self._fork_pauses = Backoff(backoff.BACKOFF_S, FORK_MOST_S)
+        self._loads = LoadAttempts()
         self.broken = False
 
     @property
@@ -161,7 +160,8 @@ class Slot:
 
     def _note_answer(self, input_json: bytes) -> None:
         """The model works: it has answered this input."""
-        self._failures = self._times_broken = 0
+        self._failures = 0
+        self._broken_pauses.reset()
         self._suspect = False
         if len(input_json) <= MAX_KEPT_BYTES:
             self._answered = input_json
@@ -231,7 +231,7 @@ class Slot:
         started_s = self._started_s = time.monotonic()
         try:
             await process.load(self._answered if self._suspect else None)
-            self._not_forked = 0
+            self._fork_pauses.reset()
             self._jobs_left = _jobs_of(self._options.max_jobs)
             if self._process is None:  # a spare, which nobody else knew until now
                 self._process = process
@@ -245,24 +245,22 @@ class Slot:
             self._in_vain = str(error)
             return 0.0
         except ModelNotForked as error:
-            pause_s = min(FORK_MOST_S, BACKOFF_S * 2.0 ** min(self._not_forked, 10))
-            self._not_forked += 1
+            pause_s = self._fork_pauses.next_s()
             logger.warning("the model's process %s; trying again in %g s", error, pause_s)
             return pause_s
         except ModelLoadFailed as error:
-            self._not_loaded += 1
-            if self._not_loaded == LOAD_ATTEMPTS:
+            if (until_next_s := self._loads.next_s()) is None:
                 raise
             logger.warning("%s; trying again", error)
-            return BACKOFF_S * 2.0 ** (self._not_loaded - 1)
-        self._not_loaded = 0
+            return until_next_s
+        self._loads.reset()
         if process.is_no_good and not process.has_answered:
             self._starts.renew(started_s)
         level = logging.INFO if self._jobs_left == 0 else logging.WARNING
         if not self._in_vain:
             logger.log(level, "the model's process %s; starting another", process.how)
         # A model that dies by itself is not started over and over without a pause.
-        return 0.0 if process.used else BACKOFF_S
+        return 0.0 if process.used else backoff.BACKOFF_S
 
     async def _watch(self, process: ModelProcess) -> None:
         """Returns when the process is dead. Has it say every so often whether it is healthy, if it is idle then."""
@@ -275,9 +273,8 @@ class Slot:
                 await process.check_health(self._options.health_timeout_s)
 
     async def _rest(self) -> None:
-        pause_s = min(BROKEN_MOST_S, BROKEN_S * 2.0 ** min(self._times_broken, 10))
+        pause_s = self._broken_pauses.next_s()
         logger.error("the model is broken: %s; another process is started in %g s", self._in_vain, pause_s)
-        self._times_broken += 1
         self._in_vain = ""
         self.broken = True
         self._on_broken()

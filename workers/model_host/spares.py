@@ -7,6 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from workers.model_host.backoff import Backoff
 from workers.model_host.errors import ModelLoadFailed
 from workers.model_host.process import ModelProcess, ProcessState
 
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BACKOFF_S = 1.0  # doubles with each failure to load
-BACKOFF_MOST_S = 60.0
+BACKOFF_S = 1.0
 
 
 class Spares:
@@ -62,7 +62,7 @@ class _Spare:
         self._starts = starts
         self._on_load_s = on_load_s
         self._process: ModelProcess | None = None
-        self._failures = 0  # to load, in succession
+        self._load_pauses = Backoff(BACKOFF_S)
         self._changed = asyncio.Event()
 
     @property
@@ -97,11 +97,10 @@ class _Spare:
         try:
             await process.load()
         except ModelLoadFailed as error:
-            pause_s = min(BACKOFF_MOST_S, BACKOFF_S * 2.0 ** min(self._failures, 10))
-            self._failures += 1
+            pause_s = self._load_pauses.next_s()
             logger.warning("a spare process: %s; trying again in %g s", error, pause_s)
             return pause_s
-        self._failures = 0
+        self._load_pauses.reset()
         self._on_load_s(time.monotonic() - started_s)
         while self._process is process:
             self._changed.clear()

@@ -17,8 +17,8 @@ from gateway.openapi import describe
 from gateway.schemas.model_types import ModelTypes
 from gateway.settings import GatewaySettings
 from tests.workers.model_host.calls import shapes
-from workers.model_host.calls.binding import binder_of
-from workers.model_host.calls.describing import described
+from workers.model_host.calls.inputs.binding import binder_of
+from workers.model_host.calls.schemas.describing import described
 
 if TYPE_CHECKING:
     from collections.abc import Callable

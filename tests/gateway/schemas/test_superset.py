@@ -31,9 +31,9 @@ from typing_extensions import TypedDict
 
 from gateway.schemas.faults import MOST_FAULTS
 from gateway.schemas.input_schema import InputSchema
-from workers.model_host.calls.binding import binder_of
-from workers.model_host.calls.describing import described
-from workers.model_host.failures import InputRefused
+from workers.model_host.calls.failures import InputRefused
+from workers.model_host.calls.inputs.binding import binder_of
+from workers.model_host.calls.schemas.describing import described
 from workers.wire.decode import loads
 from workers.wire.encode import encode_exactly
 

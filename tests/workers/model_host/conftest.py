@@ -9,8 +9,7 @@ import pytest
 import uvloop
 
 from tests.workers.model_host.tools import USUAL, children, open_fds
-from workers.model_host import slot as slot_module
-from workers.model_host.forks import keeper
+from workers.model_host import backoff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,8 +36,7 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODEL_SETUP_S", "0")
     monkeypatch.setenv("MODEL_PREDICT_S", "0")
-    monkeypatch.setattr(slot_module, "BACKOFF_S", 0.05)
-    monkeypatch.setattr(keeper, "BACKOFF_S", 0.05)
+    monkeypatch.setattr(backoff, "BACKOFF_S", 0.05)
 
 
 # Tests in `forks` are of forks alone; that all else holds for them as well is for the slow suite.

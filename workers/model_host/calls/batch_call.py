@@ -8,23 +8,23 @@ from inspect import Parameter
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from workers.model_host.batch_body import packed_answers, unpacked_inputs
-from workers.model_host.calls.annotations import item_check_of
-from workers.model_host.calls.binding import WholeInput
-from workers.model_host.calls.describing import described
-from workers.model_host.calls.encoding import encoded
-from workers.model_host.calls.faults import Faults
-from workers.model_host.failures import InputRefused, NotLoadable, Refusal, answer_of
-from workers.model_host.frames import MAX_BODY_BYTES, RESULT
+from workers.model_host.calls.failures import InputRefused, NotLoadable, Refusal, answer_of
+from workers.model_host.calls.inputs.annotations import item_check_of
+from workers.model_host.calls.inputs.binding import WholeInput
+from workers.model_host.calls.inputs.faults import Faults
+from workers.model_host.calls.outputs.encoding import encoded
+from workers.model_host.calls.schemas.describing import described
+from workers.model_host.protocol.batch_body import packed_answers, unpacked_inputs
+from workers.model_host.protocol.frames import MAX_BODY_BYTES, RESULT
 from workers.wire.decode import loads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from workers.model_host.batch_body import Answer
-    from workers.model_host.calls.annotations import Check
     from workers.model_host.calls.event_loop import EventLoop
-    from workers.model_host.description import Description
+    from workers.model_host.calls.inputs.annotations import Check
+    from workers.model_host.protocol.batch_body import Answer
+    from workers.model_host.protocol.description import Description
     from workers.wire.result import EncodedResult
 
 _USAGE = "predict_batch takes one argument, the list of inputs: def predict_batch(self, inputs: list)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from workers.model_host.failures import NotLoadable
+from workers.model_host.calls.failures import NotLoadable
 
 # Of a model that has `predict_batch` and says no size.
 USUAL_SIZE = 8

@@ -5,15 +5,15 @@ from __future__ import annotations
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from workers.model_host.calls.binding import binder_of
-from workers.model_host.calls.describing import described
-from workers.model_host.calls.encoding import encoded
-from workers.model_host.calls.yielded import Collector, yields_text
+from workers.model_host.calls.inputs.binding import binder_of
+from workers.model_host.calls.outputs.encoding import encoded
+from workers.model_host.calls.outputs.yielded import Collector, yields_text
+from workers.model_host.calls.schemas.describing import described
 from workers.wire.decode import loads
 
 if TYPE_CHECKING:
     from workers.model_host.calls.event_loop import EventLoop
-    from workers.model_host.description import Description
+    from workers.model_host.protocol.description import Description
     from workers.wire.result import EncodedResult
 
 # Of exactly these types: other iterables, such as lists, are results as they are.

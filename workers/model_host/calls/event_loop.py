@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from workers.model_host.sigterm import Sigterm, Terminated
+from workers.model_host.guard.sigterm import Sigterm, Terminated
 
 if TYPE_CHECKING:
     import asyncio

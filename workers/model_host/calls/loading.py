@@ -10,9 +10,9 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from workers.model_host.calls.batch_call import check_of_inputs
-from workers.model_host.calls.binding import binder_of
+from workers.model_host.calls.failures import NotLoadable
+from workers.model_host.calls.inputs.binding import binder_of
 from workers.model_host.calls.model_file import import_file, is_file_name
-from workers.model_host.failures import NotLoadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

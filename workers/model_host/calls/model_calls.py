@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workers.model_host.abilities import Abilities
 from workers.model_host.calls.batch_call import BatchCall
 from workers.model_host.calls.batch_terms import terms_of
 from workers.model_host.calls.call import Call
+from workers.model_host.calls.failures import Refusal
 from workers.model_host.calls.health import HealthCheck
-from workers.model_host.failures import Refusal
-from workers.model_host.frames import BATCH, HEALTH, OUTCOMES, RESULT
+from workers.model_host.protocol.abilities import Abilities
+from workers.model_host.protocol.frames import BATCH, HEALTH, OUTCOMES, RESULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from workers.model_host.calls.event_loop import EventLoop
-    from workers.model_host.frames import Frame
+    from workers.model_host.protocol.frames import Frame
 
 
 class ModelCalls:

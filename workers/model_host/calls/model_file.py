@@ -12,7 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from workers.model_host.failures import NotLoadable
+from workers.model_host.calls.failures import NotLoadable
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, NoReturn
 import orjson
 
 from workers.model_host.forks.hindrance import hindrance
-from workers.model_host.frames import LOADED, UNFORKABLE
 from workers.model_host.guard import oom
 from workers.model_host.guard.guardian import NUMBER, be_outlived, fork_model
-from workers.model_host.sigterm import Sigterm, Terminated
+from workers.model_host.guard.sigterm import Sigterm, Terminated
+from workers.model_host.protocol.frames import LOADED, UNFORKABLE
 
 if TYPE_CHECKING:
     import mmap

@@ -8,6 +8,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from workers.model_host import backoff
+from workers.model_host.backoff import LoadAttempts
 from workers.model_host.errors import ModelLoadFailed, ModelNotFound, ModelUnforkable
 from workers.model_host.forks.template import Template
 from workers.model_host.start import SlowStarts
@@ -20,9 +22,6 @@ if TYPE_CHECKING:
     from workers.model_host.start import Start
 
 logger = logging.getLogger(__name__)
-
-LOAD_ATTEMPTS = 3
-BACKOFF_S = 0.5  # doubles with each failure to load
 
 
 class TemplateKeeper:
@@ -75,13 +74,13 @@ class TemplateKeeper:
                 logger.warning(
                     "the process that is forked %s; the model is loaded anew, and jobs in its forks go on", how
                 )
-                await asyncio.sleep(BACKOFF_S)
+                await asyncio.sleep(backoff.BACKOFF_S)
         finally:
             await self._all_buried()
 
     async def _load(self) -> Template | None:
         """A template that is loaded; None if it can't be forked."""
-        failures = 0
+        attempts = LoadAttempts()
         while True:
             template = Template(self._options)
             started_s = time.monotonic()
@@ -95,11 +94,10 @@ class TemplateKeeper:
             except ModelNotFound:
                 raise
             except ModelLoadFailed as error:
-                failures += 1
-                if failures == LOAD_ATTEMPTS:
+                if (pause_s := attempts.next_s()) is None:
                     raise
                 logger.warning("%s; trying again", error)
-                await asyncio.sleep(BACKOFF_S * 2 ** (failures - 1))
+                await asyncio.sleep(pause_s)
             else:
                 self._on_load_s(time.monotonic() - started_s)
                 return template

@@ -33,8 +33,8 @@ import time
 import traceback
 from typing import NoReturn
 
-from workers.model_host.frames import HEAD
 from workers.model_host.guard.tree import below, is_resource_tracker
+from workers.model_host.protocol.frames import HEAD
 
 # What the worker sends: the seconds until SIGKILL; 0 is at once.
 END_IN_S = struct.Struct(">d")

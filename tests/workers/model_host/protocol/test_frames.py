@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from workers.model_host.frames import HEAD, RESULT, Frame, FrameError, FrameReader, pack
+from workers.model_host.protocol.frames import HEAD, RESULT, Frame, FrameError, FrameReader, pack
 
 MODEL, FORK = 4711, 4712
 JOBS = st.integers(0, 4)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.processes import ROOT
 from tests.queues import opened
 from tests.servers import free_port
 from tests.workers.stream.actions import accept, listening, new
-from tests.workers.stream.test_server import live
+from tests.workers.stream.servers.test_server import live
 from workers.stream import Stream, StreamSettings, bad_server, is_unavailable, reason, until_available
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 RULES = re.search(
     r"ACL SETUSER leadtime on >PASSWORD (.*?)\n\n",
-    (Path(__file__).parents[3] / "docs/operations.md").read_text(encoding="utf-8"),
+    (ROOT / "docs/operations.md").read_text(encoding="utf-8"),
     re.DOTALL,
 )
 QUEUE = "leadtime"

@@ -6,10 +6,10 @@ import math
 from inspect import Parameter
 from typing import TYPE_CHECKING, Any
 
-from workers.model_host.calls.accepted import accepted
-from workers.model_host.calls.binding import Members, WholeInput
-from workers.model_host.calls.returned import Returned, returned_by
-from workers.model_host.description import Description
+from workers.model_host.calls.inputs.binding import Members, WholeInput
+from workers.model_host.calls.outputs.returned import Returned, returned_by
+from workers.model_host.calls.schemas.accepted import accepted
+from workers.model_host.protocol.description import Description
 from workers.wire.encode import encode_exactly
 from workers.wire.limits import MAX_SCHEMA_BYTES
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pydantic import TypeAdapter
 
-    from workers.model_host.calls.binding import Binder, ParameterPlace
+    from workers.model_host.calls.inputs.binding import Binder, ParameterPlace
 
 _OUTPUT = "what predict returns"
 
@@ -70,7 +70,7 @@ def _of_pydantic(
     """pydantic's schemas of all types, by what they are called, and the definitions that these refer to."""
     if not types and not returned.needs_pydantic:
         return {}, {}
-    from workers.model_host.calls.json_schemas import schemas_of  # imports pydantic
+    from workers.model_host.calls.schemas.json_schemas import schemas_of  # imports pydantic
 
     return schemas_of(types, returned.annotation if returned.needs_pydantic else None, _OUTPUT, warnings)
 

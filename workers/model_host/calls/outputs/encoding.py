@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workers.model_host.failures import Refusal
+from workers.model_host.calls.failures import Refusal
 from workers.wire.encode import encode_result
 from workers.wire.limits import NotJson
 from workers.wire.result import EncodedResult

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.workers.model_host.tools import Run
-    from workers.model_host.description import Description
+    from workers.model_host.protocol.description import Description
 
 pytestmark = ONE_LOOP
 

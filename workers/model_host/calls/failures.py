@@ -7,7 +7,7 @@ import sys
 import orjson
 
 from workers.broken import Broken
-from workers.model_host.frames import AGAIN, BROKEN, ERROR, INVALID
+from workers.model_host.protocol.frames import AGAIN, BROKEN, ERROR, INVALID
 from workers.telemetry.tracebacks import message_of, name_of, shown
 
 

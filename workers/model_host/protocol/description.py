@@ -4,7 +4,7 @@ The schema is an object of up to four members:
 
 | member | meaning |
 | --- | --- |
-| `accepts` | what may be pushed (`workers/model_host/calls/accepted.py`); left out if any JSON may be |
+| `accepts` | what may be pushed (`workers/model_host/calls/schemas/accepted.py`); left out if any JSON may be |
 | `input` | what should be pushed: pydantic's JSON schema, for `/openapi.json` |
 | `output` | what comes of it, if the return annotation says that |
 | `definitions` | what these two refer to as `#/components/schemas/Model.NAME` |

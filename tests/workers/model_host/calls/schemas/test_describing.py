@@ -13,9 +13,9 @@ import pytest
 from pydantic import BaseModel, Field, InstanceOf
 
 from tests.workers.model_host.calls import shapes
-from workers.model_host.calls.binding import binder_of
-from workers.model_host.calls.describing import described
-from workers.model_host.description import Description
+from workers.model_host.calls.inputs.binding import binder_of
+from workers.model_host.calls.schemas.describing import described
+from workers.model_host.protocol.description import Description
 from workers.wire.limits import MAX_SCHEMA_BYTES
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import typing
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from workers.model_host.calls.yielded import yields_text
+from workers.model_host.calls.outputs.yielded import yields_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

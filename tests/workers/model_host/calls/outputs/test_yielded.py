@@ -12,7 +12,7 @@ import pytest
 
 from tests.workers.model_host.calls.shapes import noted
 from tests.workers.model_host.tools import ONE_LOOP, do, gone, make, running, told
-from workers.model_host.calls.yielded import yields_text
+from workers.model_host.calls.outputs.yielded import yields_text
 from workers.model_host.errors import ModelRaised, ModelTimedOut
 from workers.wire.result import EncodedResult
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from tests.workers.model_host.calls import shapes
 from tests.workers.model_host.tools import ONE_LOOP, make, running
-from workers.model_host.calls.binding import binder_of
+from workers.model_host.calls.failures import InputRefused, NotLoadable
+from workers.model_host.calls.inputs.binding import binder_of
 from workers.model_host.errors import InputInvalid, ModelNotFound
-from workers.model_host.failures import InputRefused, NotLoadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,14 +8,14 @@ import typing
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from workers.model_host.failures import NotLoadable
+from workers.model_host.calls.failures import NotLoadable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pydantic import TypeAdapter
 
-    from workers.model_host.calls.faults import Faults
+    from workers.model_host.calls.inputs.faults import Faults
 
     Path: TypeAlias = list[str | int]
 

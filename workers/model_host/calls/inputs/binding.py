@@ -6,14 +6,14 @@ import inspect
 from inspect import Parameter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from workers.model_host.calls.annotations import check_of
-from workers.model_host.calls.faults import Faults
-from workers.model_host.failures import NotLoadable
+from workers.model_host.calls.failures import NotLoadable
+from workers.model_host.calls.inputs.annotations import check_of
+from workers.model_host.calls.inputs.faults import Faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from workers.model_host.calls.annotations import Check
+    from workers.model_host.calls.inputs.annotations import Check
 
     Arguments: TypeAlias = tuple[list[Any], dict[str, Any]]
     Binder: TypeAlias = "WholeInput | Members"

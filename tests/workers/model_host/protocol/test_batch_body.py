@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.model_host.batch_body import packed_answers, packed_inputs, unpacked_answers, unpacked_inputs
+from workers.model_host.protocol.batch_body import packed_answers, packed_inputs, unpacked_answers, unpacked_inputs
 from workers.wire.encode import encode_exactly
 
 VALUES = st.recursive(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers.model_host.failures import InputRefused
+from workers.model_host.calls.failures import InputRefused
 from workers.wire.pointers import pointer_of
 
 if TYPE_CHECKING:

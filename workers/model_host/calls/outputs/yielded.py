@@ -8,7 +8,7 @@ import re
 import typing
 from typing import TYPE_CHECKING, Any
 
-from workers.model_host.failures import Refusal
+from workers.model_host.calls.failures import Refusal
 from workers.wire.limits import NotJson
 from workers.wire.pieces import ArrayPieces, Pieces, TextPieces
 

@@ -1,0 +1,1 @@
+"""From what was pushed to the arguments of `predict`."""

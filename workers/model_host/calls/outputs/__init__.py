@@ -1,0 +1,1 @@
+"""From what `predict` returned or yielded to a result."""

@@ -1,0 +1,1 @@
+"""What `predict` takes and returns, as JSON schemas."""
