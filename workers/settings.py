@@ -36,7 +36,7 @@ class StreamSettings(BaseSettings):
     """Where the stream is and how long things in it live; shared by gateway and workers."""
 
     # A variable that is set to nothing means the default.
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, defer_build=True)
 
     # Not in the repr: it may hold a password.
     redis_url: str = Field(
