@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from tests.processes import ROOT
 from tests.queues import opened, queue_name
 from tests.servers import Server, server_binaries, server_kinds
 from workers.stream import StreamSettings
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 # A model's process is forked from one that may have served gRPC in an earlier test: no words about that on stderr.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
+# Folders with the tests of what coverage is measured of.
+MEASURED = ("gateway", "workers")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,6 +55,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker("no_cover")
+
+
+@pytest.fixture(autouse=True)
+def unmeasured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves processes that a test of the whole service starts out of the coverage: each would need as long again."""
+    if request.path.relative_to(ROOT / "tests").parts[0] not in MEASURED or request.node.get_closest_marker("slow"):
+        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
 
 
 @pytest.fixture(scope="session", params=server_kinds())

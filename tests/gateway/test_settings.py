@@ -5,41 +5,67 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 import trustme
+
+from gateway.__main__ import main
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def start(**settings: str) -> str:
-    """What `python -m gateway` says before it ends."""
+class Start(Protocol):
+    """Starts a gateway that ends at once; what it says before."""
+
+    def __call__(self, **settings: str) -> str: ...
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Start:
+    """The gateway's `main`, in the process of the test."""
+
+    def start(**settings: str) -> str:
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == 2
+        said = capfd.readouterr().err
+        assert said.count("\n") == 1
+        return said
+
+    return start
+
+
+def test_a_gateway_with_a_bad_setting_ends_with_a_sentence() -> None:
+    environment = {**os.environ, "PORT": "70000"}
     command = [sys.executable, "-m", "gateway"]
-    done = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
     assert done.returncode == 2
+    assert done.stderr.startswith("bad setting PORT='70000': ")
     assert done.stderr.count("\n") == 1
-    return done.stderr
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [("PORT", "70000"), ("MAX_INPUT_BYTES", "0"), ("MAX_WAIT_S", "nan"), ("MAX_WAITERS", "-1"), ("LOG_LEVEL", "LOUD")],
 )
-def test_bad_values(name: str, value: str) -> None:
+def test_bad_values(start: Start, name: str, value: str) -> None:
     assert start(**{name: value}).startswith(f"bad setting {name}={value!r}: ")
 
 
 @pytest.mark.parametrize("keys", ["short", "good-0123456789abcdef,short-secret", "has a space in it 123"])
-def test_bad_api_keys_are_not_shown(keys: str) -> None:
+def test_bad_api_keys_are_not_shown(start: Start, keys: str) -> None:
     said = start(API_KEYS=keys)
     assert said.startswith("bad setting API_KEYS")
     assert "16 or more" in said
     assert not any(key in said for key in keys.split(","))
 
 
-def test_bad_tls_files(tmp_path: Path) -> None:
+def test_bad_tls_files(start: Start, tmp_path: Path) -> None:
     authority = trustme.CA()
     one, other = authority.issue_cert("127.0.0.1"), authority.issue_cert("127.0.0.1")
     one.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
@@ -57,23 +83,23 @@ def test_bad_tls_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path", ["/", "leadtime", "/leadtime/", "//leadtime", "/a//b", "/a/../b", "/.", "/a b", "/%61", "/a?b"]
 )
-def test_a_bad_root_path(path: str) -> None:
+def test_a_bad_root_path(start: Start, path: str) -> None:
     said = start(ROOT_PATH=path)
     assert said.startswith(f"bad setting ROOT_PATH={path!r}: must begin with / and not end with one")
 
 
-def test_a_root_path_is_no_path_of_the_api() -> None:
+def test_a_root_path_is_no_path_of_the_api(start: Start) -> None:
     assert start(ROOT_PATH="/status") == "bad setting ROOT_PATH='/status': must not be a path of the API itself\n"
 
 
 @pytest.mark.parametrize(
     "origin", ["app.example", "https://app.example/", "https://app.example/a", "https://", "null", "https://*.example"]
 )
-def test_a_bad_origin(origin: str) -> None:
+def test_a_bad_origin(start: Start, origin: str) -> None:
     said = start(CORS_ORIGINS=f"http://localhost:3000,{origin}")
     assert said.startswith("bad setting CORS_ORIGINS=")
     assert f"{origin!r} is no origin: scheme://host or scheme://host:port" in said
 
 
-def test_all_origins_stand_alone() -> None:
+def test_all_origins_stand_alone(start: Start) -> None:
     assert "* is all origins, and stands alone" in start(CORS_ORIGINS="*,https://app.example")
