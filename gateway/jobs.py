@@ -16,7 +16,7 @@ from gateway.http.errors import Problem, unavailable
 from gateway.http.idempotency import read_key
 from gateway.http.responses import JsonResponse
 from gateway.waiting import read_wait
-from workers.stream import DEFAULT_FUNCTION, JobView, NewJob, Status, is_unavailable
+from workers.stream import DEFAULT_FUNCTION, JobView, NewJob, Pushed, Status, is_unavailable
 from workers.wire.decode import loads
 
 if TYPE_CHECKING:
@@ -96,11 +96,13 @@ async def _answer(
     context: Context, request: HttpRequest, job: NewJob, wait_s: float, headers: dict[str, str]
 ) -> Response:
     if not wait_s:
-        return _accepted(context, await _accept(context, request, job), headers)
-    with context.waiters.place() as waiter:
-        job_id = await _accept(context, request, job)
+        return _accepted(context, (await _accept(context, request, job)).id, headers)
+    waiters = context.waiters
+    with waiters.place() as waiter, waiters.listening(waiter, job.id):
+        pushed = await _accept(context, request, job)
+        job_id, is_new = pushed.id, pushed.outcome == "accepted"
         try:
-            view = await context.waiters.view(waiter, request, job_id, wait_s, with_result=True)
+            view = await waiters.view(waiter, request, job_id, wait_s, with_result=True, is_new=is_new)
             view = view and await context.results.completed(request, view)
         except Exception as error:
             if not (is_unavailable(error) or isinstance(error, Problem)):
@@ -113,8 +115,8 @@ async def _answer(
     return JsonResponse(await _made(pushed_document, view), 200 if view.status.ended else 202, headers)
 
 
-async def _accept(context: Context, request: HttpRequest, job: NewJob) -> str:
-    """The id of the job, or of the one that its idempotency key stands for. Raises Problem (422, 503)."""
+async def _accept(context: Context, request: HttpRequest, job: NewJob) -> Pushed:
+    """What has become of the push, with the id of its job or of the one before it. Raises Problem (422, 503)."""
     pushed = await context.stream.push(job)
     context.metrics.pushed(pushed.outcome)
     if pushed.outcome == "full":
@@ -122,7 +124,7 @@ async def _accept(context: Context, request: HttpRequest, job: NewJob) -> str:
     if pushed.outcome == "conflict":
         raise Problem(422, "the Idempotency-Key was used with another input before")
     _log(request, pushed.id, pushed.outcome)
-    return pushed.id
+    return pushed
 
 
 def _log(request: HttpRequest, job_id: str, done: str) -> None:

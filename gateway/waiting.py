@@ -91,40 +91,51 @@ class Waiters:
         finally:
             self.count -= 1
 
+    @contextlib.contextmanager
+    def listening(self, waiter: Waiter, job_id: str) -> Iterator[None]:
+        """Rings the waiter's bell when the job ends."""
+        self._by_job.setdefault(job_id, set()).add(waiter)
+        try:
+            yield
+        finally:
+            self._forget(job_id, waiter)
+
     async def view(
-        self, waiter: Waiter, request: HttpRequest, job_id: str, wait_s: float, with_result: bool
+        self, waiter: Waiter, request: HttpRequest, job_id: str, wait_s: float, with_result: bool, is_new: bool = False
     ) -> JobView | None:
         """The job's record once it has ended, or after `wait_s` seconds. Raises ClientDisconnect.
 
-        With its result if that is small (see `view_small`) and wanted.
+        With its result if that is small (see `view_small`) and wanted. A job that `is_new` was pushed while the waiter
+        was listening, so that the first look at it can wait for the bell.
         """
         loop = asyncio.get_running_loop()
         timer = loop.call_later(wait_s, waiter.expire)
         disconnect = loop.create_task(request.disconnected())
         disconnect.add_done_callback(waiter.ring)
-        self._by_job.setdefault(job_id, set()).add(waiter)
         try:
-            while True:
-                # The bell comes first. If the job ends after the look, its message finds a bell to ring.
-                waiter.bell = loop.create_future()
-                view = await (self._stream.view_small(job_id) if with_result else self._stream.view(job_id))
-                if view is None or view.status.ended or self._closing or waiter.is_late:
-                    return view
-                await waiter.bell
-                if disconnect.done():
-                    if not request.half_closed:
-                        raise ClientDisconnect
-                    waiter.is_late = True
+            with self.listening(waiter, job_id):
+                while True:
+                    if not is_new or self._closing:
+                        # The bell comes first. If the job ends after the look, its message finds a bell to ring.
+                        waiter.bell = loop.create_future()
+                        view = await (self._stream.view_small(job_id) if with_result else self._stream.view(job_id))
+                        if view is None or view.status.ended or self._closing or waiter.is_late:
+                            return view
+                    is_new = False
+                    await waiter.bell
+                    if disconnect.done():
+                        if not request.half_closed:
+                            raise ClientDisconnect
+                        waiter.is_late = True
         finally:
             timer.cancel()
             disconnect.cancel()
-            self._forget(job_id, waiter)
 
     def _forget(self, job_id: str, waiter: Waiter) -> None:
-        waiters = self._by_job[job_id]
+        waiters = self._by_job.get(job_id, set())
         waiters.discard(waiter)
         if not waiters:
-            del self._by_job[job_id]
+            self._by_job.pop(job_id, None)
 
     def _ended(self, job_id: str) -> None:
         for waiter in self._by_job.get(job_id, ()):

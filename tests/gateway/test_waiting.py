@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from gateway.waiting import Waiters
 from tests.gateway.service import GatewayProcess, get, problem, push, status_of
-from workers.stream import Finish, Stream
+from workers.stream import Finish, NewJob, Stream
 
 if TYPE_CHECKING:
     import aiohttp
 
+    from gateway.http.request import HttpRequest
     from tests.servers import Server
-    from workers.stream import StreamSettings
+    from workers.stream import JobView, StreamSettings
 
 RESULT = b'{"output":"HELLO","input":"hello"}'
 LONG_S = 60
@@ -186,3 +188,43 @@ async def test_waiters_read_nothing_while_they_wait(
         await stream.finish("w", [Finish(job.id, 1, "finished", RESULT, 60_000)])
     async with asyncio.timeout(20):
         assert {task["status"] for task in await asyncio.gather(*tasks)} == {"finished"}
+
+
+class CountingStream(Stream):
+    """Counts how often a job was looked at."""
+
+    looks = 0
+
+    async def view_small(self, job_id: str) -> JobView | None:
+        """Counts, and looks."""
+        self.looks += 1
+        return await super().view_small(job_id)
+
+
+class PatientRequest:
+    """A request whose client stays."""
+
+    async def disconnected(self) -> None:
+        """Never."""
+        await asyncio.Event().wait()
+
+
+async def test_a_job_that_is_pushed_with_a_wait_is_looked_at_once(settings: StreamSettings, stream: Stream) -> None:
+    counting = CountingStream(settings)
+    await counting.open()
+    waiters = Waiters(counting, 1)
+    subscription = waiters.subscription()
+    listening = asyncio.create_task(subscription.run())
+    await subscription.subscribed.wait()
+    request = cast("HttpRequest", PatientRequest())
+
+    with waiters.place() as waiter, waiters.listening(waiter, "job-7"):
+        await counting.push(NewJob("job-7", b'["hello"]'))
+        await finish(stream, "job-7")
+        view = await waiters.view(waiter, request, "job-7", LONG_S, with_result=True, is_new=True)
+
+    assert view is not None
+    assert (view.result, counting.looks) == (RESULT, 1)
+    listening.cancel()
+    await asyncio.wait([listening])
+    await counting.close()
