@@ -34,7 +34,8 @@ T = TypeVar("T")
 class Runner:
     """The jobs that one worker holds: those that run, and those whose outcome the server has not confirmed.
 
-    `on_slot_free` is called when a job has stopped running, `on_outcome` when an attempt is over and the server knows.
+    `on_slot_free` is called when a job has stopped running, `on_outcome` when an attempt is over and the server knows,
+    `on_empty` when that was the last one.
     `tasks` has the task of each job by its id, for arq's sake.
     """
 
@@ -45,6 +46,7 @@ class Runner:
         foreign: ForeignJobs,
         tasks: dict[str, asyncio.Task[Any]],
         on_slot_free: Callable[[], None],
+        on_empty: Callable[[], None],
         on_outcome: OnOutcome,
     ) -> None:
         self._session = session
@@ -52,6 +54,7 @@ class Runner:
         self.foreign = foreign
         self._tasks = tasks
         self._on_slot_free = on_slot_free
+        self._on_empty = on_empty
         self._on_outcome = on_outcome
         self._attempts: dict[str, Attempt] = {}
         self._concluding: set[asyncio.Task[Any]] = set()
@@ -295,4 +298,4 @@ class Runner:
             self._tasks.pop(job_id, None)
             if not self._attempts:
                 self._empty.set()
-                self._on_slot_free()
+                self._on_empty()

@@ -99,7 +99,9 @@ class Worker(arq_worker.Worker):
         self._hand_back = asyncio.Event()
         self._functions = Functions.of(self)
         foreign = ForeignJobs(self.session)
-        self.runner = Runner(self.session, self._functions, foreign, self.tasks, self._on_slot_free, self._on_outcome)
+        self.runner = Runner(
+            self.session, self._functions, foreign, self.tasks, self._on_slot_free, self._on_empty, self._on_outcome
+        )
         self.claims = Claims(self.session, self.runner, ClaimTerms(self.max_jobs, self._functions.attempts_of))
         self.claims.burst = foreign.burst = self.burst
         self.heartbeat = Heartbeat(
@@ -111,6 +113,11 @@ class Worker(arq_worker.Worker):
 
     def _on_slot_free(self) -> None:
         self.claims.wake()
+
+    def _on_empty(self) -> None:
+        # It may be the queue's last job. A worker that waits for others has asked for them when its slot was free.
+        if self.claims.burst:
+            self.claims.wake()
 
     def _on_lost(self, job_id: str, attempt: int) -> None:
         self.runner.stop(job_id, "lost", attempt)

@@ -99,6 +99,19 @@ async def test_a_job_starts_without_a_claim(stream: Stream, long_settings: Worke
         await until(lambda: is_idle(stream))
 
 
+async def test_a_worker_with_one_slot_asks_once_after_each_job(stream: Stream, long_settings: WorkerSettings) -> None:
+    jobs = Jobs()
+    async with running(long_settings, jobs.functions, max_jobs=1) as worker:
+        await until_idle(stream, worker)
+        gate = Gate(worker.stream, "claim")
+        gate.open.set()
+        for _ in range(5):
+            await until_ended(stream, await push(stream, "job"))
+            await worker.runner.until_empty()
+            await until_idle(stream, worker)
+    assert gate.calls == 5
+
+
 async def test_every_job_of_many_is_run_once(stream: Stream, long_settings: WorkerSettings) -> None:
     """Handed over, woken for or claimed, as it comes."""
     jobs = Jobs()
