@@ -70,6 +70,7 @@ def test_workers_come_and_go_with_the_jobs(tmp_path: Path) -> None:
         assert service.interrupt() == 0
 
 
+@pytest.mark.slow
 def test_busy_worker_stays_and_the_idle_one_goes(tmp_path: Path) -> None:
     with RunCommand(tmp_path, **QUICK | {"MIN_REPLICAS": "1", "SERVICE_GUESS_S": "5"}) as service:
         service.wait_for("worker-1 | ", "ready: predict")
@@ -83,6 +84,7 @@ def test_busy_worker_stays_and_the_idle_one_goes(tmp_path: Path) -> None:
         assert "worker-1 | stopping" not in service.text
 
 
+@pytest.mark.slow
 def test_dead_worker_is_replaced(tmp_path: Path) -> None:
     with RunCommand(tmp_path, **QUICK | {"MIN_REPLICAS": "1", "MAX_REPLICAS": "1"}) as service:
         service.wait_for("worker-1 | ", "ready: predict")
@@ -96,11 +98,3 @@ def test_model_that_is_not_there_stops_all(tmp_path: Path) -> None:
     with RunCommand(tmp_path, **QUICK | {"MODEL": "nowhere:Model", "MIN_REPLICAS": "1"}) as service:
         assert service.reap(PATIENCE_S) == 1
         assert "error: worker-1 can't start (exit code 2: bad setting MODEL: " in service.text
-
-
-@pytest.mark.parametrize(("name", "value"), [("WORKERS", "many"), ("MAX_REPLICAS", "0"), ("LATE_COST", "0")])
-def test_bad_setting(tmp_path: Path, name: str, value: str) -> None:
-    with RunCommand(tmp_path, **QUICK | {name: value}) as service:
-        assert service.reap(PATIENCE_S) == 2
-        assert service.text.startswith(f"bad setting {name}={value!r}: ")
-        assert service.text.count("\n") == 1

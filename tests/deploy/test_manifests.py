@@ -120,10 +120,16 @@ def names_of(*settings: type[BaseSettings]) -> set[str]:
     return {name.upper() for each in settings for name in each.model_fields}
 
 
+@functools.cache
+def validate(manifest_json: str) -> None:
+    """Raises kubernetes_validate.ValidationError. Overlays have many manifests in common."""
+    kubernetes_validate.validate(json.loads(manifest_json), KUBERNETES, strict=True)
+
+
 def test_kubernetes_takes_every_manifest(rendered: Rendered) -> None:
     for manifest in rendered.all:
         if "keda.sh" not in manifest["apiVersion"]:
-            kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+            validate(json.dumps(manifest))
 
 
 def test_everything_is_labelled_and_in_the_namespace(rendered: Rendered) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import shutil
 import subprocess
@@ -86,13 +87,21 @@ def test_no_package_index_in_any_file() -> None:
 
 
 def test_no_two_classes_have_the_same_name() -> None:
-    found: dict[str, list[str]] = defaultdict(list)
+    found: dict[str, list[Path]] = defaultdict(list)
     for part in ("gateway", "workers", "bench", "deploy", "tests"):
         for path in (ROOT / part).rglob("*.py"):
-            for node in ast.parse(path.read_text(encoding="utf-8")).body:
-                if isinstance(node, ast.ClassDef):
-                    found[node.name].append(str(path.relative_to(ROOT)))
+            for name in re.findall(r"^class (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE):
+                found[name].append(path)
+    # Some stand in the text of another program.
+    found = {name: [path for path in paths if name in classes_of(path)] for name, paths in found.items() if paths[1:]}
     assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}
+
+
+@functools.cache
+def classes_of(path: Path) -> set[str]:
+    """The names of a module's classes."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return {node.name for node in body if isinstance(node, ast.ClassDef)}
 
 
 def test_the_bench_is_smaller_than_what_it_measures() -> None:

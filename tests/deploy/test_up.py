@@ -20,6 +20,7 @@ import pytest
 import redis
 import trustme
 
+from deploy.local.up import main
 from tests.deploy.old_client import ask, run
 from tests.deploy.service import RunCommand, gone
 from tests.processes import PATIENCE_S
@@ -98,6 +99,7 @@ def test_other_server_tls_and_keys(tmp_path: Path, valkey: Server) -> None:
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.slow
 def test_several_workers_have_probes_of_their_own(tmp_path: Path) -> None:
     port, ready = free_port(following=1), tmp_path / "ready"
     with RunCommand(tmp_path, WORKERS="2", PROBE_PORT=str(port), READY_FILE=str(ready)) as service:
@@ -110,6 +112,7 @@ def test_several_workers_have_probes_of_their_own(tmp_path: Path) -> None:
         assert service.interrupt() == 0
 
 
+@pytest.mark.slow
 def test_hang_up(tmp_path: Path) -> None:
     """A closed terminal stops the service, unless it was started with nohup."""
 
@@ -157,6 +160,7 @@ def test_jobs_survive_sigkill(tmp_path: Path) -> None:
         assert service.interrupt() == 0
 
 
+@pytest.mark.slow
 def test_second_signal_stops_at_once(tmp_path: Path) -> None:
     with RunCommand(tmp_path, MODEL_PREDICT_S="1000", GRACE_S="1000") as service:
         service.wait_for("leadtime | ready: ")
@@ -181,7 +185,9 @@ def test_dead_worker_is_replaced(service: RunCommand) -> None:
     assert service.interrupt() == 0
 
 
-@pytest.mark.parametrize(("word", "name"), [("gateway", "gateway"), ("valkey-server", "valkey")])
+@pytest.mark.parametrize(
+    ("word", "name"), [("gateway", "gateway"), pytest.param("valkey-server", "valkey", marks=pytest.mark.slow)]
+)
 def test_dead_part_stops_all(service: RunCommand, word: str, name: str) -> None:
     below = service.processes()[1:]
     found = [process for process in below if word in " ".join(process.cmdline())]
@@ -192,6 +198,7 @@ def test_dead_part_stops_all(service: RunCommand, word: str, name: str) -> None:
     assert gone(below) == []
 
 
+@pytest.mark.slow
 def test_second_run_in_the_same_folder_is_refused(service: RunCommand, tmp_path: Path) -> None:
     second = tmp_path / "second"
     second.mkdir()
@@ -211,15 +218,40 @@ def test_taken_port(tmp_path: Path) -> None:
             assert "Traceback" not in service.text
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("PORT", "x"), ("WORKERS", "-1"), ("APPENDFSYNC", "never"), ("MAX_ATTEMPTS", "0"), ("LEASE_S", "nan")],
-)
-def test_bad_setting(tmp_path: Path, name: str, value: str) -> None:
-    with RunCommand(tmp_path, **{name: value}) as service:
+def test_a_bad_setting_ends_it_with_one_line(tmp_path: Path) -> None:
+    with RunCommand(tmp_path, PORT="x") as service:
         assert service.reap(PATIENCE_S) == 2
-        assert service.text.startswith(f"bad setting {name}={value!r}: ")
+        assert service.text.startswith("bad setting PORT='x': ")
         assert service.text.count("\n") == 1
+
+
+@pytest.mark.parametrize("workers", ["1", "auto"])
+@pytest.mark.parametrize(("name", "value"), [("APPENDFSYNC", "never"), ("MAX_ATTEMPTS", "0"), ("MAX_WAIT_S", "nan")])
+def test_settings_of_every_part_are_checked_before_any_starts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], workers: str, name: str, value: str
+) -> None:
+    monkeypatch.setenv("WORKERS", workers)
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SystemExit) as end:
+        main()
+
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith(f"bad setting {name}={value!r}: ")
+
+
+@pytest.mark.parametrize(("name", "value"), [("WORKERS", "many"), ("MAX_REPLICAS", "0"), ("LATE_COST", "0")])
+def test_settings_of_the_number_of_workers_are_checked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    monkeypatch.setenv("WORKERS", "auto")
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SystemExit) as end:
+        main()
+
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith(f"bad setting {name}={value!r}: ")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
@@ -253,7 +285,7 @@ def test_no_part_shows_its_secrets_and_all_that_a_model_started_dies_with_the_ru
         assert gone(below) == []
 
 
-@pytest.mark.parametrize("workers", ["1", "auto"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("auto", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
