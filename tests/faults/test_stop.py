@@ -34,7 +34,9 @@ async def load(client: PersistentClient, texts: Iterator[int], ids: list[str], s
         await client.result(job_id)
 
 
-@pytest.mark.parametrize("grace_s", ["60", "0"], ids=["finishes", "hands back"])
+@pytest.mark.parametrize(
+    "grace_s", [pytest.param("60", id="finishes", marks=pytest.mark.slow), pytest.param("0", id="hands back")]
+)
 async def test_rolling_restart_of_workers(valkey: Server, tmp_path: Path, grace_s: str) -> None:
     """With grace every job at hand is finished; without, it is handed back, uncounted, and runs elsewhere at once."""
     settings = {"LEASE_S": LEASE_S, "GRACE_S": grace_s, "MODEL_PREDICT_S": "0.2", "CONCURRENCY": "2"}
