@@ -44,10 +44,8 @@ async def stream(settings: StreamSettings) -> AsyncIterator[Stream]:
 @pytest.fixture(scope="session")
 def shared(settings: StreamSettings) -> Iterator[GatewayProcess]:
     """The process behind `gateway`."""
-    gateway = GatewayProcess(settings, MAX_INPUT_BYTES="1000")
-    gateway.start()
-    yield gateway
-    assert gateway.stop() == 0
+    with GatewayProcess(settings, MAX_INPUT_BYTES="1000").running() as gateway:
+        yield gateway
 
 
 @pytest.fixture

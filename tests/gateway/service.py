@@ -15,7 +15,7 @@ from tests.processes import ROOT, module
 from tests.servers import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from contextlib import AbstractAsyncContextManager
 
     from workers.stream import StreamSettings
@@ -49,6 +49,13 @@ class GatewayProcess:
         """SIGTERM; its exit code."""
         self.process.terminate()
         return self.process.reap(PATIENCE_S)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Self]:
+        """For tests that share it: each has a `client` of its own."""
+        self.start()
+        yield self
+        assert self.stop() == 0
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[None]:

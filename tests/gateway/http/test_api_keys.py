@@ -9,7 +9,7 @@ import pytest
 from tests.gateway.service import GatewayProcess, problem, push, status_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     import aiohttp
 
@@ -20,11 +20,18 @@ BOB = {"Authorization": "bearer bob-0123456789abcdef"}
 KEYS = "ann-0123456789abcdef, bob-0123456789abcdef"
 
 
+@pytest.fixture(scope="module")
+def with_keys(settings: StreamSettings) -> Iterator[GatewayProcess]:
+    """A gateway that wants keys."""
+    with GatewayProcess(settings, API_KEYS=KEYS).running() as gateway:
+        yield gateway
+
+
 @pytest.fixture
-async def locked(settings: StreamSettings) -> AsyncIterator[aiohttp.ClientSession]:
+async def locked(with_keys: GatewayProcess, stream: Stream) -> AsyncIterator[aiohttp.ClientSession]:
     """A client of a gateway that wants keys; it sends none by itself."""
-    async with GatewayProcess(settings, API_KEYS=KEYS) as gateway:
-        yield gateway.http
+    async with with_keys.client():
+        yield with_keys.http
 
 
 async def test_every_job_endpoint_wants_a_key(locked: aiohttp.ClientSession, stream: Stream) -> None:

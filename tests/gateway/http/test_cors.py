@@ -12,7 +12,7 @@ from tests.gateway.http.connection.wire import answers_in
 from tests.gateway.service import GatewayProcess, problem, raw, samples
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from contextlib import AbstractAsyncContextManager
 
     import aiohttp
@@ -26,10 +26,10 @@ STRANGER = "https://app.example.evil.example"
 ASKED = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
 
 
-@pytest.fixture
-async def locked(settings: StreamSettings, stream: Stream) -> AsyncIterator[GatewayProcess]:
-    """A gateway with an API key, behind a sub-path, for scripts of two origins."""
-    async with GatewayProcess(
+@pytest.fixture(scope="module")
+def cors(settings: StreamSettings) -> Iterator[GatewayProcess]:
+    """The process behind `locked`."""
+    gateway = GatewayProcess(
         settings,
         API_KEYS=KEY,
         ROOT_PATH="/leadtime",
@@ -37,8 +37,16 @@ async def locked(settings: StreamSettings, stream: Stream) -> AsyncIterator[Gate
         MAX_INPUT_BYTES="1000",
         MAX_WAITERS="0",
         HEAD_TIMEOUT_S="0.3",
-    ) as gateway:
+    )
+    with gateway.running():
         yield gateway
+
+
+@pytest.fixture
+async def locked(cors: GatewayProcess, stream: Stream) -> AsyncIterator[GatewayProcess]:
+    """A gateway with an API key, behind a sub-path, for scripts of two origins."""
+    async with cors.client():
+        yield cors
 
 
 async def answer_to(request: AbstractAsyncContextManager[aiohttp.ClientResponse]) -> aiohttp.ClientResponse:

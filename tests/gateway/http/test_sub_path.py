@@ -10,18 +10,25 @@ from tests.gateway.service import GatewayProcess, get, problem, push
 from workers.stream import Finish, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from workers.stream import StreamSettings
 
 ROOT = "/tools/leadtime"
 
 
-@pytest.fixture
-async def below(settings: StreamSettings, stream: Stream) -> AsyncIterator[GatewayProcess]:
-    """A gateway that is published under `ROOT`."""
-    async with GatewayProcess(settings, ROOT_PATH=ROOT, PUSH_FUNCTIONS="predict,tools") as gateway:
+@pytest.fixture(scope="module")
+def published(settings: StreamSettings) -> Iterator[GatewayProcess]:
+    """The process behind `below`."""
+    with GatewayProcess(settings, ROOT_PATH=ROOT, PUSH_FUNCTIONS="predict,tools").running() as gateway:
         yield gateway
+
+
+@pytest.fixture
+async def below(published: GatewayProcess, stream: Stream) -> AsyncIterator[GatewayProcess]:
+    """A gateway that is published under `ROOT`."""
+    async with published.client():
+        yield published
 
 
 @pytest.mark.parametrize("kept", ["", ROOT], ids=["stripped", "kept"])

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import socket
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import orjson
 import pytest
 
+from gateway.__main__ import server_of
 from gateway.http.errors import Problem
+from gateway.schemas import live
 from gateway.schemas.live import LIVE_S, ModelSchemas
-from tests.gateway.service import GatewayProcess, get, samples
+from gateway.settings import GatewaySettings
+from tests.gateway.service import get, samples
 from tests.queues import opened, queue_name
+from tests.servers import free_port
 from tests.workers.service import WorkerProcess, until, until_ended
 from workers.settings import WorkerSettings
 from workers.stream import ANY_SCHEMA, SchemaView, Status, Stream
@@ -23,8 +29,6 @@ from workers.wire.limits import MAX_SCHEMA_BYTES
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-    import aiohttp
 
     from tests.servers import Server
 
@@ -53,10 +57,23 @@ async def stream(valkey: Server) -> AsyncIterator[Stream]:
 
 
 @pytest.fixture
-async def http(stream: Stream) -> AsyncIterator[aiohttp.ClientSession]:
-    """A client of the queue's gateway, which has just started."""
-    async with GatewayProcess(stream.settings, PUSH_FUNCTIONS="predict, other") as gateway:
-        yield gateway.http
+async def http(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of the queue's gateway, which has just started, and follows the schemas closely."""
+    monkeypatch.setattr(live, "REFRESH_S", 0.05)
+    settings = GatewaySettings(
+        redis_url=stream.settings.redis_url,
+        queue_name=stream.settings.queue_name,
+        host="127.0.0.1",
+        port=free_port(),
+        push_functions="predict, other",
+    )
+    server = server_of(settings)
+    serving = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{settings.port}") as client:
+        yield client
+    server.should_exit = True
+    await serving
 
 
 async def publish(stream: Stream, schema: Any) -> str:
