@@ -199,6 +199,7 @@ def experiments(
     return run
 
 
+@pytest.mark.slow
 def test_list_needs_no_cluster(experiments: Callable[..., tuple[Any, str, str]], tmp_path: Path) -> None:
     code, stdout, stderr = experiments("--list")
     assert code == 0, stderr
@@ -242,6 +243,7 @@ def test_a_folder_of_ones_own_that_can_not_be_rendered(
     assert "mine can't be rendered: " in stderr
 
 
+@pytest.mark.slow
 def test_two_runs_on_one_cluster_are_one_too_many() -> None:
     cluster, another = f"test-{uuid.uuid4()}", f"test-{uuid.uuid4()}"
     code = f"from bench.experiments.command import alone\nwith alone({cluster!r}): print('{{}}', flush=True); input()"

@@ -83,6 +83,7 @@ async def test_a_server_that_forgets_is_found_out() -> None:
     assert any("never were in the stream" in line for line in wrong), wrong
 
 
+@pytest.mark.slow
 async def test_what_does_not_come_back_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     async with local(Layout(valkey_binary(), workers=1)) as place:
         monkeypatch.setitem(place._fleet._environment, "PORT", "none")

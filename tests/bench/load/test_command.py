@@ -56,6 +56,7 @@ async def test_run_and_its_file(valkey: Server, tmp_path: Path) -> None:
     assert "\x1b" not in ended.stderr
 
 
+@pytest.mark.slow
 async def test_live_view_on_a_terminal(valkey: Server, tmp_path: Path) -> None:
     terminal, stderr = pty.openpty()
     async with service(valkey, tmp_path) as fleet:

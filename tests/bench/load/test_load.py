@@ -79,6 +79,7 @@ async def test_every_job_finishes_and_is_looked_at_twice(valkey: Server, tmp_pat
     assert read(tmp_path / "run.json.gz") == run
 
 
+@pytest.mark.slow
 async def test_requests_leave_whether_or_not_anything_is_answered(valkey: Server, tmp_path: Path) -> None:
     async with service(valkey, tmp_path, workers=0) as fleet:
         generator = Generator(plan(fleet.base))
@@ -108,6 +109,7 @@ async def test_polling_users_see_the_end(valkey: Server, tmp_path: Path) -> None
     assert outcomes == {"finished": 40}
 
 
+@pytest.mark.slow
 async def test_polling_users_give_up(valkey: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(user, "MOST_POLLS", 3)
     async with service(valkey, tmp_path, workers=0) as fleet:
@@ -117,6 +119,7 @@ async def test_polling_users_give_up(valkey: Server, tmp_path: Path, monkeypatch
     assert len(latencies(run)[1]) == 0
 
 
+@pytest.mark.slow
 async def test_jobs_that_do_not_end_in_time_are_lost(valkey: Server, tmp_path: Path) -> None:
     async with service(valkey, tmp_path, workers=0) as fleet:
         generator = Generator(plan(fleet.base, timeout_s=0.5))
@@ -143,6 +146,7 @@ async def test_failures_and_inputs_that_come_back_changed(valkey: Server, tmp_pa
             assert any("did not carry their own id and input" in note for note in run.notes) is bool(strange)
 
 
+@pytest.mark.slow
 async def test_refused_pushes_keep_their_status_code(valkey: Server, tmp_path: Path) -> None:
     async with service(valkey, tmp_path, workers=0, MAX_BACKLOG="15") as fleet:
         generator = Generator(plan(fleet.base, timeout_s=0.1))
@@ -153,6 +157,7 @@ async def test_refused_pushes_keep_their_status_code(valkey: Server, tmp_path: P
     assert any("25 pushes were refused with a status code of 500 or more" in note for note in run.notes)
 
 
+@pytest.mark.slow
 async def test_persistent_users_come_again(valkey: Server, tmp_path: Path) -> None:
     async with service(valkey, tmp_path, MAX_BACKLOG="2") as fleet:
         run, outcomes = await made(Generator(plan(fleet.base, "constant:1000", duration_s=0.02, persist=True)))
@@ -160,6 +165,7 @@ async def test_persistent_users_come_again(valkey: Server, tmp_path: Path) -> No
     assert any("push: HTTP 503" in note for note in run.notes)
 
 
+@pytest.mark.slow
 async def test_api_key_is_used_and_not_kept(valkey: Server, tmp_path: Path) -> None:
     key = "a-key-of-many-letters"
     async with service(valkey, tmp_path, API_KEYS=key) as fleet:
@@ -173,6 +179,7 @@ async def test_api_key_is_used_and_not_kept(valkey: Server, tmp_path: Path) -> N
     assert "password" not in repr(plan("http://name:password@127.0.0.1:1").parameters())
 
 
+@pytest.mark.slow
 async def test_gateway_that_is_killed_costs_no_job(valkey: Server, tmp_path: Path) -> None:
     async with service(valkey, tmp_path, MODEL_PREDICT_S="0.001") as fleet:
         generator = Generator(plan(fleet.base, "constant:50", duration_s=2.0))
@@ -205,6 +212,7 @@ async def test_interrupted_run_accounts_for_what_was_sent(valkey: Server, tmp_pa
     assert any("The run was interrupted" in note for note in run.notes)
 
 
+@pytest.mark.slow
 async def test_interrupted_run_waits_for_what_is_in_flight(valkey: Server, tmp_path: Path) -> None:
     async with service(valkey, tmp_path, MODEL_PREDICT_S="0.2") as fleet:
         generator = Generator(plan(fleet.base, "constant:5", duration_s=600.0))

@@ -293,6 +293,7 @@ objectives = st.none() | st.floats(0.001, 1e6)
 
 @given(any_runs(), objectives)
 @settings(max_examples=3, deadline=None)
+@pytest.mark.slow
 def test_any_run_can_be_drawn(run: Run, objective_s: float | None) -> None:
     for plot in plots([run], objective_s):
         assert plot.png.startswith(PNG)
