@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from bench.common.figures import percentiles
 from bench.reports import series
@@ -74,6 +73,8 @@ def _panels(
 ) -> Plot:
     columns = 2 if len(runs) == 4 else min(len(runs), _MOST_COLUMNS)
     rows = math.ceil(len(runs) / columns)
+    from matplotlib.figure import Figure  # takes a second
+
     figure = Figure(figsize=(9.0 if columns == 1 else 5.2 * columns, 0.6 + 3.2 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=not over_time, sharey=True, squeeze=False).flat
     ends_s = [series.end_s(run) or 1.0 for run in runs]
