@@ -17,7 +17,7 @@ PROGRESS = "progress"
 LOG = "log"
 
 
-class Cancelled(BaseException):  # noqa: N818
+class Cancelled(BaseException):
     """Raised by `raise_if_cancelled`. No `except Exception` stops it."""
 
 
@@ -80,7 +80,7 @@ _current: ContextVar[Job] = ContextVar("job")
 
 
 def current() -> Job:
-    """The job that is run here. Raises RuntimeError where none is: in a thread of the model's own, in `predict_batch`."""
+    """The job that is run here. Raises RuntimeError if there is none: in threads, in `predict_batch`."""
     try:
         return _current.get()
     except LookupError:

@@ -19,6 +19,11 @@ class Telling(NamedTuple):
     first: int
     events: Sequence[tuple[str, bytes]]
 
+    @property
+    def size_bytes(self) -> int:
+        """Of the values."""
+        return sum(len(value) for _, value in self.events)
+
 
 class JobEvent(NamedTuple):
     """One event: `entry` is its place, `kind` is begin, progress, log, partial or end, and `value` is JSON."""

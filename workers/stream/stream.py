@@ -184,7 +184,8 @@ class Stream:
             args += (telling.id, telling.attempt, telling.first, len(telling.events))
             for event in telling.events:
                 args += event
-        return [bool(reply) for reply in await self._call("tell", *args)]
+        large = sum(telling.size_bytes for telling in tellings) > LARGE_BYTES
+        return [bool(reply) for reply in await self._call("tell", *args, lane=Lane.UPLOADS if large else Lane.CALLS)]
 
     async def defer(self, worker: str, job_id: str, attempt: int, defer_ms: int) -> bool:
         """Lets a held job be claimed again after `defer_ms` ms (0: at once, before others). False: not held."""

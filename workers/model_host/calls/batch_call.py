@@ -21,6 +21,7 @@ from workers.wire.decode import loads
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from workers.job import Job
     from workers.model_host.batch_body import Answer
     from workers.model_host.calls.annotations import Check
     from workers.model_host.calls.event_loop import EventLoop
@@ -68,8 +69,10 @@ class BatchCall:
         """What each input may be. The annotation of what is returned says nothing of a single result."""
         return described(None, None if self._check is None else WholeInput(self._check))
 
-    def run(self, input_json: bytes) -> EncodedResult:
-        """A batch of one. Raises NotJson, InputRefused, what the model raises, and Refusal, as `Call.run` does."""
+    def run(self, input_json: bytes, _job: Job) -> EncodedResult:
+        """A batch of one, which knows nothing of its job.
+
+        Raises NotJson, InputRefused, what the model raises, and Refusal, as `Call.run` does."""
         (result,) = self._results([self._checked(loads(input_json))])
         return self._encoded(result)
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
+from workers.job import reset_current, set_current
 from workers.model_host.calls.binding import binder_of
 from workers.model_host.calls.describing import described
 from workers.model_host.calls.encoding import encoded
+from workers.model_host.calls.job_parameter import job_parameter_of
 from workers.model_host.calls.yielded import Collector, yields_text
 from workers.wire.decode import loads
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workers.model_host.calls.event_loop import EventLoop
     from workers.model_host.description import Description
+    from workers.model_host.job_link import LinkedJob
     from workers.wire.result import EncodedResult
 
 # Of exactly these types: other iterables, such as lists, are results as they are.
@@ -26,6 +31,7 @@ class Call:
     def __init__(self, model: Any, loop: EventLoop, max_result_bytes: int) -> None:
         self._predict = model.predict
         self._bind = binder_of(self._predict)
+        self._job_parameter = job_parameter_of(self._predict)
         self._loop = loop
         self._collector = Collector(yields_text(self._predict), max_result_bytes)
         self._max_bytes = max_result_bytes
@@ -34,22 +40,25 @@ class Call:
         """What `predict` takes and returns."""
         return described(self._predict, self._bind)
 
-    def run(self, input_json: bytes) -> EncodedResult:
+    def run(self, input_json: bytes, job: LinkedJob) -> EncodedResult:
         """Raises NotJson, InputRefused, what the model raises, and Refusal for a result that can't be handed on."""
         value = loads(input_json)
-        if self._bind is None:
-            result = self._predict(value)
-        else:
-            positional, named = self._bind(value)
+        positional, named = ([value], {}) if self._bind is None else self._bind(value)
+        if self._job_parameter is not None:
+            positional, named = self._job_parameter.added(positional, named, job)
+        token = set_current(job)
+        try:
             result = self._predict(*positional, **named)
-        while type(result) in _UNFINISHED:
-            result = self._finish(result)
+            while type(result) in _UNFINISHED:
+                result = self._finish(result, job.link.tell_partial)
+        finally:
+            reset_current(token)
         return encoded(result, self._max_bytes)
 
-    def _finish(self, result: Any) -> Any:
+    def _finish(self, result: Any, tell: Callable[[bytes], None]) -> Any:
         """What comes of a coroutine or of a generator."""
         if type(result) is GeneratorType:
-            return self._collector.collect(result)
+            return self._collector.collect(result, tell)
         if type(result) is AsyncGeneratorType:
-            result = self._collector.collect_async(result)
+            result = self._collector.collect_async(result, tell)
         return self._loop.run(result)

@@ -200,9 +200,7 @@ async def test_a_reader_waits_for_the_next_event(stream: Stream) -> None:
         assert (await waiting)[0].kind == "begin"
 
 
-async def test_results_that_are_given_up_take_their_events_with_them(
-    stream: Stream, settings: StreamSettings
-) -> None:
+async def test_results_that_are_given_up_take_their_events_with_them(stream: Stream, settings: StreamSettings) -> None:
     few = Stream(settings.model_copy(update={"results_memory_bytes": 500}), stream.redis)
     first, second = await running(few), await running(few)
     for job in (first, second):
