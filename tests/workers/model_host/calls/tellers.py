@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.workers.models import Scripted, tell
@@ -143,3 +144,22 @@ class Together(Teller):
         except RuntimeError as error:
             return [str(error)] * len(inputs)
         return ["a job"] * len(inputs)
+
+
+class Unsteady(Teller):
+    """Yields, and crashes in its first attempt."""
+
+    def crashes_first(self, count: int) -> Iterator[int]:
+        job = current()
+        for number in range(count):
+            job.progress(number / count)
+            yield number
+        if job.attempt == 1:
+            os._exit(7)
+
+    def waits_for(self, file: str) -> Iterator[str]:
+        current().progress(0.5, "half")
+        yield "first"
+        while not Path(file).exists():
+            time.sleep(0.005)
+        yield "second"

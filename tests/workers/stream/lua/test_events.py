@@ -20,9 +20,9 @@ PARTIALS = [("partial", b'"a"'), ("log", b'"line"'), ("partial", b"[1,2]")]
 HALF = b'{"fraction":0.5,"text":""}'
 
 
-async def running(stream: Stream, worker: str = "w", **fields: str) -> Claimed:
+async def running(stream: Stream, worker: str = "w") -> Claimed:
     """A job that was just claimed."""
-    await accept(stream, **fields)
+    await accept(stream)
     (job,) = await stream.claim(worker, 1)
     return job
 
