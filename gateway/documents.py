@@ -29,7 +29,14 @@ _UNREADABLE = b'{"warnings":[{"pointer":"/output","detail":"the stored result is
 
 
 def status_document(view: JobView) -> dict[str, Any]:
-    """Status, attempts, times (RFC 3339, null until they are known), error, and at most how many jobs are ahead."""
+    """Status, attempts, times (RFC 3339, null until they are known), error, and at most how many jobs are ahead.
+
+    Of a job that runs also its last progress.
+    """
+    return {**_status(view), "progress": view.progress}
+
+
+def _status(view: JobView) -> dict[str, Any]:
     return {
         "id": view.id,
         "status": view.status,
@@ -52,8 +59,7 @@ def data_document(view: JobView) -> bytes | None:
 
 def pushed_document(view: JobView) -> dict[str, Any] | bytes:
     """The answer to a push that waited: the status document, with the data document's members if there is a result."""
-    status = status_document(view)
-    return status if view.result is None else _beside_result(view, view.result, status)
+    return status_document(view) if view.result is None else _beside_result(view, view.result, _status(view))
 
 
 def _beside_result(view: JobView, result: bytes, service: dict[str, Any]) -> bytes:

@@ -47,6 +47,10 @@ _STATUS_PROPERTIES: Document = {
         "description": "if queued: at most this many jobs are claimed before it",
     },
 }
+_PROGRESS = {
+    "anyOf": [{"$ref": "#/components/schemas/JobProgress"}, {"type": "null"}],
+    "description": "of a job that runs: what its model has told last of its progress",
+}
 _DATA_PROPERTIES: Document = {
     "id": _ID,
     "latency": {"type": "number", "minimum": 0, "description": "seconds from push to finish"},
@@ -76,7 +80,13 @@ _SCHEMAS: Document = {
         }
     ),
     "Pushed": _object({"id": _ID}, additionalProperties=False, description="accepted"),
-    "Job": _object(_STATUS_PROPERTIES, additionalProperties=False),
+    "JobProgress": _object(
+        {
+            "fraction": {"type": "number", "minimum": 0, "maximum": 1, "description": "how much is done"},
+            "text": {"type": "string", "description": "what is being done, in the model's words"},
+        }
+    ),
+    "Job": _object({**_STATUS_PROPERTIES, "progress": _PROGRESS}, additionalProperties=False),
     "FinishedJob": _object(
         {**_STATUS_PROPERTIES, **_DATA_PROPERTIES, **_MORE_DATA_PROPERTIES},
         [*_STATUS_PROPERTIES, *_DATA_PROPERTIES],

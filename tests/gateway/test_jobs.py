@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from tests.gateway.service import GatewayProcess, get, problem, push, status_of
-from workers.stream import Finish, Stream
+from workers.stream import Finish, Stream, Telling
 
 if TYPE_CHECKING:
     import aiohttp
@@ -40,6 +40,18 @@ async def test_a_jobs_way(http: aiohttp.ClientSession, stream: Stream) -> None:
     assert status["queued"] <= status["started"] <= status["finished"]
     assert (await problem(await http.post(f"/cancel/{job_id}")))[0] == 409
     assert (await problem(await http.post(f"/retry/{job_id}")))[0] == 409
+
+
+async def test_the_status_of_a_job_that_runs_has_its_last_progress(http: aiohttp.ClientSession, stream: Stream) -> None:
+    job_id = await push(http)
+    assert (await get(http, f"/status/{job_id}"))["progress"] is None
+    await stream.claim("w", 1)
+    value = b'{"fraction":0.5,"text":"half"}'
+    await stream.tell("w", [Telling(job_id, 1, 1, [("progress", value)])])
+    assert (await get(http, f"/status/{job_id}"))["progress"] == {"fraction": 0.5, "text": "half"}
+    await stream.finish("w", [Finish(job_id, 1, "finished", b'{"progress":1}', 60_000)])
+    assert (await get(http, f"/status/{job_id}"))["progress"] is None
+    assert (await get(http, f"/data/{job_id}"))["progress"] == 1
 
 
 async def test_ids_are_128_random_bits(http: aiohttp.ClientSession) -> None:

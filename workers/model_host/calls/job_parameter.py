@@ -14,8 +14,6 @@ from workers.model_host.calls.annotations import evaluated
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from workers.model_host.calls.binding import Arguments
-
 _UNIONS = (typing.Union, types.UnionType)
 
 
@@ -30,7 +28,7 @@ class JobParameter(NamedTuple):
     place: int | None
     input_name: str
 
-    def added(self, positional: list[Any], named: dict[str, Any], job: Job) -> Arguments:
+    def added(self, positional: list[Any], named: dict[str, Any], job: Job) -> tuple[list[Any], dict[str, Any]]:
         """The arguments of an input, and the job."""
         if self.input_name:
             positional, named = [], {self.input_name: positional[0]}

@@ -133,7 +133,7 @@ class Teller(Scripted):
         return "stopped"
 
 
-class Together(Teller):
+class TellerTogether(Teller):
     """Runs several jobs in one call, which have no job of their own; one alone has."""
 
     max_batch_size = 2

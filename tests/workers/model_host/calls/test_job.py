@@ -165,7 +165,7 @@ def test_a_second_cancel_does_not_wait_for_the_model(run: Run, tmp_path: Path) -
 @ONE_LOOP
 def test_several_jobs_in_one_call_have_no_job(run: Run) -> None:
     async def scenario() -> None:
-        async with running(make("tests.workers.model_host.calls.tellers:Together")) as host:
+        async with running(make("tests.workers.model_host.calls.tellers:TellerTogether")) as host:
             texts = await at_once(host, ["who"], ["who"])
             assert all(text.startswith("no job is run here") for text in texts)
             assert await Heard().run(host, "who", timeout_s=60.0) == ["the id", 3, True], "one alone has"
