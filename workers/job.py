@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import orjson
 
@@ -21,8 +21,20 @@ class Cancelled(BaseException):
     """Raised by `raise_if_cancelled`. No `except Exception` stops it."""
 
 
+class JobTerms(NamedTuple):
+    """What a job is told of itself, as `Job` has it; and whether anybody hears what it tells."""
+
+    id: str
+    attempt: int
+    deadline: float | None
+    is_heard: bool
+
+
 class JobLink(Protocol):
     """The way from a model's job to its worker."""
+
+    def terms(self) -> JobTerms:
+        """What the worker has said of the job."""
 
     def tell(self, kind: str, value: bytes) -> None:
         """Sends an event: its kind, and its value as JSON. No effect once the job has been answered."""
@@ -40,11 +52,23 @@ class Job:
     Its methods may be called from any thread. They have no effect once the job has been answered.
     """
 
-    def __init__(self, link: JobLink, id: str, attempt: int, deadline: float | None) -> None:  # noqa: A002
+    def __init__(self, link: JobLink) -> None:
         self._link = link
-        self.id = id
-        self.attempt = attempt
-        self.deadline = deadline
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self._link.terms().id
+
+    @property
+    def attempt(self) -> int:
+        """How often the job has been started, this attempt included."""
+        return self._link.terms().attempt
+
+    @property
+    def deadline(self) -> float | None:
+        """Seconds since the epoch at which the attempt is stopped."""
+        return self._link.terms().deadline
 
     def __repr__(self) -> str:
         return f"Job(id={self.id!r}, attempt={self.attempt}, deadline={self.deadline})"

@@ -131,12 +131,23 @@ class FrameReader:
             raise FrameError("nothing was awaited")
         buffer = self._buffer
         buffer += data
-        start = 0
-        while len(buffer) - start >= HEAD.size:
-            frame, end = self._frame_at(start)
-            if frame is None:
+        start, length = 0, len(buffer)
+        while length - start >= HEAD.size:
+            size, crc, job, pid, kind = HEAD.unpack_from(buffer, start)
+            is_notice = kind in self._notices
+            expected = self._notices_of if is_notice else self._job
+            if size > self._max_body_bytes:
+                raise FrameError(f"a body of {size} bytes, {self._max_body_bytes} are allowed")
+            if job != expected or self.pid not in (None, pid):
+                raise FrameError(f"a frame of job {job} and process {pid}, not of {expected} and {self.pid}")
+            end = start + HEAD.size + size
+            if length < end:
                 break
-            if frame.kind not in self._notices:
+            if length > end and not is_notice:
+                raise FrameError(f"{length - end} bytes too many")
+            frame = Frame(job, pid, kind, _checked_body(buffer, crc, start, end))
+            self.pid = pid
+            if not is_notice:
                 self._job, self._buffer = None, bytearray()
                 return frame
             self._on_notice(frame)
@@ -145,24 +156,10 @@ class FrameReader:
             del buffer[:start]
         return None
 
-    def _frame_at(self, start: int) -> tuple[Frame | None, int]:
-        """The frame that starts there, None if its end is missing, and where it ends."""
-        buffer = self._buffer
-        size, crc, job, pid, kind = HEAD.unpack_from(buffer, start)
-        is_notice = kind in self._notices
-        expected = self._notices_of if is_notice else self._job
-        if size > self._max_body_bytes:
-            raise FrameError(f"a body of {size} bytes, {self._max_body_bytes} are allowed")
-        if job != expected or self.pid not in (None, pid):
-            raise FrameError(f"a frame of job {job} and process {pid}, not of {expected} and {self.pid}")
-        end = start + HEAD.size + size
-        if len(buffer) < end:
-            return None, end
-        if len(buffer) > end and not is_notice:
-            raise FrameError(f"{len(buffer) - end} bytes too many")
-        with memoryview(buffer) as view:
-            if zlib.crc32(view[start + _CHECKED_FROM : end]) != crc:
-                raise FrameError("a damaged frame")
-            body = bytes(view[start + HEAD.size : end])
-        self.pid = pid
-        return Frame(job, pid, kind, body), end
+
+def _checked_body(buffer: bytearray, crc: int, start: int, end: int) -> bytes:
+    """The body of the frame between these places. Raises FrameError if it is damaged."""
+    with memoryview(buffer) as view:
+        if zlib.crc32(view[start + _CHECKED_FROM : end]) != crc:
+            raise FrameError("a damaged frame")
+        return bytes(view[start + HEAD.size : end])

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -12,8 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-@dataclass(frozen=True, slots=True)
-class JobAtHand:
+class JobAtHand(NamedTuple):
     """`on_event` gets each event, a kind (see `frames.EVENTS`) and its value as JSON; without it, none is sent."""
 
     id: str = ""
@@ -24,7 +22,9 @@ class JobAtHand:
 
     def within(self, timeout_s: float | None) -> JobAtHand:
         """The same, to be stopped so many seconds from now."""
-        return self if timeout_s is None else replace(self, deadline_s=time.time() + timeout_s)
+        if timeout_s is None:
+            return self
+        return JobAtHand(self.id, self.attempt, self.on_event, time.time() + timeout_s)
 
     def packed(self) -> bytes:
         """The first line of the frame with the job's input: JSON, `[id, attempt, deadline_s, whether it may tell]`."""

@@ -1,4 +1,4 @@
-"""The job at hand as the model gets it, and its way to the worker."""
+"""The way of the job at hand to the worker."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from workers.job import Job
+from workers.job import JobTerms
 from workers.model_host.frames import EVENTS
 
 if TYPE_CHECKING:
@@ -17,16 +17,26 @@ PARTIAL = "partial"
 
 
 class ConnectionLink:
-    """A job's way over the connection, for as long as the job with this `number` is at hand."""
+    """A job's way over the connection, for as long as the job with this `number` is at hand.
 
-    def __init__(self, connection: Connection, number: int, may_tell: bool) -> None:
+    `line` is what `JobAtHand.packed` has made. It is read when the model asks for that: most do not.
+    """
+
+    def __init__(self, connection: Connection, number: int, line: bytes) -> None:
         self._connection = connection
         self._number = number
-        self._may_tell = may_tell
+        self._line = line
+        self._terms: JobTerms | None = None
+
+    def terms(self) -> JobTerms:
+        """What the worker has said of the job."""
+        if self._terms is None:
+            self._terms = JobTerms(*orjson.loads(self._line))
+        return self._terms
 
     def tell(self, kind: str, value: bytes) -> None:
         """Sends an event (`workers.job.JobLink`)."""
-        if self._may_tell:
+        if self.terms().is_heard:
             self._connection.tell(self._number, _KINDS[kind], value)
 
     def is_cancelled(self) -> bool:
@@ -36,12 +46,3 @@ class ConnectionLink:
     def tell_partial(self, value: bytes) -> None:
         """Sends what a generator has yielded, as JSON."""
         self.tell(PARTIAL, value)
-
-
-class LinkedJob(Job):
-    """A job with its `link`."""
-
-    def __init__(self, line: bytes, connection: Connection, number: int) -> None:
-        job_id, attempt, deadline_s, may_tell = orjson.loads(line)
-        self.link = ConnectionLink(connection, number, may_tell)
-        super().__init__(self.link, job_id, attempt, deadline_s)

@@ -21,11 +21,11 @@ from workers.wire.decode import loads
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from workers.job import Job
     from workers.model_host.batch_body import Answer
     from workers.model_host.calls.annotations import Check
     from workers.model_host.calls.event_loop import EventLoop
     from workers.model_host.description import Description
+    from workers.model_host.job_link import ConnectionLink
     from workers.wire.result import EncodedResult
 
 _USAGE = "predict_batch takes one argument, the list of inputs: def predict_batch(self, inputs: list)"
@@ -69,7 +69,7 @@ class BatchCall:
         """What each input may be. The annotation of what is returned says nothing of a single result."""
         return described(None, None if self._check is None else WholeInput(self._check))
 
-    def run(self, input_json: bytes, _job: Job) -> EncodedResult:
+    def run(self, input_json: bytes, _link: ConnectionLink) -> EncodedResult:
         """A batch of one, which knows nothing of its job.
 
         Raises NotJson, InputRefused, what the model raises, and Refusal, as `Call.run` does."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from workers.job import reset_current, set_current
+from workers.job import Job, reset_current, set_current
 from workers.model_host.calls.binding import binder_of
 from workers.model_host.calls.describing import described
 from workers.model_host.calls.encoding import encoded
@@ -16,9 +16,10 @@ from workers.wire.decode import loads
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from workers.model_host.calls.binding import Arguments
     from workers.model_host.calls.event_loop import EventLoop
     from workers.model_host.description import Description
-    from workers.model_host.job_link import LinkedJob
+    from workers.model_host.job_link import ConnectionLink
     from workers.wire.result import EncodedResult
 
 # Of exactly these types: other iterables, such as lists, are results as they are.
@@ -32,6 +33,7 @@ class Call:
         self._predict = model.predict
         self._bind = binder_of(self._predict)
         self._job_parameter = job_parameter_of(self._predict)
+        self._is_plain = self._bind is None and self._job_parameter is None
         self._loop = loop
         self._collector = Collector(yields_text(self._predict), max_result_bytes)
         self._max_bytes = max_result_bytes
@@ -40,20 +42,28 @@ class Call:
         """What `predict` takes and returns."""
         return described(self._predict, self._bind)
 
-    def run(self, input_json: bytes, job: LinkedJob) -> EncodedResult:
+    def run(self, input_json: bytes, link: ConnectionLink) -> EncodedResult:
         """Raises NotJson, InputRefused, what the model raises, and Refusal for a result that can't be handed on."""
         value = loads(input_json)
-        positional, named = ([value], {}) if self._bind is None else self._bind(value)
-        if self._job_parameter is not None:
-            positional, named = self._job_parameter.added(positional, named, job)
+        job = Job(link)
         token = set_current(job)
         try:
-            result = self._predict(*positional, **named)
+            if self._is_plain:
+                result = self._predict(value)
+            else:
+                positional, named = self._arguments(value, job)
+                result = self._predict(*positional, **named)
             while type(result) in _UNFINISHED:
-                result = self._finish(result, job.link.tell_partial)
+                result = self._finish(result, link.tell_partial)
         finally:
             reset_current(token)
         return encoded(result, self._max_bytes)
+
+    def _arguments(self, value: Any, job: Job) -> Arguments:
+        positional, named = ([value], {}) if self._bind is None else self._bind(value)
+        if self._job_parameter is None:
+            return positional, named
+        return self._job_parameter.added(positional, named, job)
 
     def _finish(self, result: Any, tell: Callable[[bytes], None]) -> Any:
         """What comes of a coroutine or of a generator."""

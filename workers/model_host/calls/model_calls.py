@@ -11,7 +11,7 @@ from workers.model_host.calls.call import Call
 from workers.model_host.calls.health import HealthCheck
 from workers.model_host.failures import Refusal
 from workers.model_host.frames import BATCH, HEALTH, OUTCOMES, RESULT
-from workers.model_host.job_link import LinkedJob
+from workers.model_host.job_link import ConnectionLink
 
 if TYPE_CHECKING:
     from workers.model_host.calls.event_loop import EventLoop
@@ -49,4 +49,4 @@ class ModelCalls:
             return OUTCOMES, self._batch.run_all(frame.body)
         assert self._single is not None  # noqa: S101
         line, _, input_json = frame.body.partition(b"\n")
-        return RESULT, self._single.run(input_json, LinkedJob(line, self._connection, frame.job)).packed()
+        return RESULT, self._single.run(input_json, ConnectionLink(self._connection, frame.job, line)).packed()

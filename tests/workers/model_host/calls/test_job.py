@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
 from tests.workers.model_host.tools import ONE_LOOP, PATIENCE_S, at_once, do, eventually, gone, make, running, told
-from workers.job import Cancelled, Job, current, reset_current, set_current
+from workers.job import Cancelled, Job, JobTerms, current, reset_current, set_current
 from workers.model_host.calls.binding import binder_of
 from workers.model_host.calls.describing import described
 from workers.model_host.calls.job_parameter import job_parameter_of
@@ -180,6 +179,9 @@ class Link:
         self.told: list[tuple[str, bytes]] = []
         self._is_cancelled = is_cancelled
 
+    def terms(self) -> JobTerms:
+        return JobTerms("id", 1, None, True)
+
     def tell(self, kind: str, value: bytes) -> None:
         self.told.append((kind, value))
 
@@ -187,7 +189,7 @@ class Link:
         return self._is_cancelled
 
 
-JOB = Job(Link(), "id", 1, None)
+JOB = Job(Link())
 
 
 def takes_both(input: Any, job: Job) -> Any:  # noqa: A002
@@ -261,11 +263,11 @@ def test_only_where_a_job_is_run_there_is_a_current_one() -> None:
 
 def test_what_is_told_is_bounded_and_json() -> None:
     link = Link()
-    job = Job(link, "id", 1, time.time())
+    job = Job(link)
     job.log("x" * 10_000)
     job.log("\ud800")
     job.log(17)
     assert [orjson.loads(value) for _, value in link.told] == ["x" * 2000, "?", "17"]
     job.raise_if_cancelled()
     with pytest.raises(Cancelled):
-        Job(Link(is_cancelled=True), "id", 1, None).raise_if_cancelled()
+        Job(Link(is_cancelled=True)).raise_if_cancelled()
