@@ -145,7 +145,9 @@ class FrameReader:
                 break
             if length > end and not is_notice:
                 raise FrameError(f"{length - end} bytes too many")
-            frame = Frame(job, pid, kind, _checked_body(buffer, crc, start, end))
+            if zlib.crc32(memoryview(buffer)[start + _CHECKED_FROM : end]) != crc:
+                raise FrameError("a damaged frame")
+            frame = Frame(job, pid, kind, bytes(memoryview(buffer)[start + HEAD.size : end]))
             self.pid = pid
             if not is_notice:
                 self._job, self._buffer = None, bytearray()
@@ -155,11 +157,3 @@ class FrameReader:
         if start:
             del buffer[:start]
         return None
-
-
-def _checked_body(buffer: bytearray, crc: int, start: int, end: int) -> bytes:
-    """The body of the frame between these places. Raises FrameError if it is damaged."""
-    with memoryview(buffer) as view:
-        if zlib.crc32(view[start + _CHECKED_FROM : end]) != crc:
-            raise FrameError("a damaged frame")
-        return bytes(view[start + HEAD.size : end])
