@@ -200,6 +200,7 @@ class ModelProcess(asyncio.Protocol):
         Raises as `predict` does if the call failed as a whole.
         """
         count = len(inputs)
+        self._on_event = None
         outcomes = await self._run(BATCH, packed_inputs(inputs), partial(self._read_batch, count), count)
         if isinstance(outcomes, Exception):
             raise outcomes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_ENTRY = re.compile(r"\d{1,20}-\d{1,20}")
+_ENTRY = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 
 class Telling(NamedTuple):

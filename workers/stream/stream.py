@@ -49,6 +49,9 @@ LARGE_BYTES = 256 * 1024
 # Results up to this size share round trips without a look at their size. A full batch of them has 8 MB.
 SMALL_RESULT_BYTES = 64 * 1024
 _SMALL_RESULTS = 128
+_MOST_NEXT = 100  # events that end a wait
+# Of the values of one page of events, unless a single one is larger.
+EVENTS_BYTES = 1024 * 1024
 _ANY_SIZE = 2**53
 # How much of the time that the server may be silent WAIT may take.
 _WAIT_SHARE = 0.7
@@ -309,17 +312,19 @@ class Stream:
             views += [JobView.from_reply(job_id, reply) for (job_id, _), reply in zip(rest, replies, strict=False)]
         return views
 
-    async def events(self, job_id: str, after: str = "", count: int = 1000, wait_s: float = 0.0) -> list[JobEvent]:
+    async def events(
+        self, job_id: str, after: str = "", count: int = 1000, wait_s: float = 0.0, most_bytes: int = EVENTS_BYTES
+    ) -> list[JobEvent]:
         """Up to `count` of a job's events behind the entry `after`, oldest first (XRANGE).
 
-        If there is none yet, waits up to `wait_s` seconds for the next one (XREAD BLOCK), over a connection of its own.
+        The one that exceeds `most_bytes` is the last. If there is none yet, waits up to `wait_s` seconds for the next
+        ones (XREAD BLOCK), over a connection of its own.
         A job that tells nothing has no events, not even of its end.
         """
-        start = f"({after}" if after else "-"
-        found = JobEvent.from_reply(await self._call("events", job_id, start, count, lane=Lane.RESULTS))
+        found = JobEvent.from_reply(await self._call("events", job_id, after, count, most_bytes, lane=Lane.RESULTS))
         if found or wait_s <= 0:
             return found
-        return await self._next_events(job_id, after or "0-0", count, wait_s)
+        return await self._next_events(job_id, after or "0-0", min(count, _MOST_NEXT), wait_s)
 
     async def _next_events(self, job_id: str, after: str, count: int, wait_s: float) -> list[JobEvent]:
         loop = asyncio.get_running_loop()

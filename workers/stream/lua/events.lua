@@ -108,13 +108,24 @@ local function tell(keys, argv)
   return replies
 end
 
--- events(id, after, count): up to so many events behind the entry `after` ('-' for all), flat: entry, kind, value.
--- One XRANGE.
+-- events(id, after, count, bytes): up to so many events behind the entry `after` ('' for all), flat: entry, kind, value.
+-- The one that exceeds the bytes is the last. One XRANGE for each ROUND of events.
 local function events(keys, argv)
+  local key, start, left, bytes = keys_of(keys[1]).events .. argv[1], '-', tonumber(argv[3]), tonumber(argv[4])
+  if argv[2] ~= '' then start = '(' .. argv[2] end
   local replies = {}
-  for _, row in ipairs(redis.call('XRANGE', keys_of(keys[1]).events .. argv[1], argv[2], '+', 'COUNT', argv[3])) do
-    local n = #replies
-    replies[n + 1], replies[n + 2], replies[n + 3] = row[1], row[2][1], row[2][2]
+  while left > 0 do
+    local asked = math.min(left, ROUND)
+    local rows = redis.call('XRANGE', key, start, '+', 'COUNT', asked)
+    for _, row in ipairs(rows) do
+      local n = #replies
+      replies[n + 1], replies[n + 2], replies[n + 3] = row[1], row[2][1], row[2][2]
+      bytes = bytes - #row[2][2]
+      if bytes <= 0 then return replies end
+    end
+    if #rows < asked then break end
+    left = left - asked
+    start = '(' .. rows[asked][1]
   end
   return replies
 end

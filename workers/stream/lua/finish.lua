@@ -52,7 +52,7 @@ local function finish(keys, argv)
           redis.call('HSET', job_key, 'status', 'finished', 'queued', queued, 'finished', finished, 'result', body,
             'notes', notes)
         end
-        redis.call('HDEL', job_key, 'entry', 'seq')
+        redis.call('HDEL', job_key, 'entry', 'seq', 'progress')
         expire(job_key, keep_ms)
         local told = end_events(k, id, outcome, keep_ms, { r[7], attempt, r[8] })
         if most > 0 then count_result(k, now, id, #body + #notes + told, keep_ms, most) end

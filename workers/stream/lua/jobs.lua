@@ -70,7 +70,7 @@ local function cancel(keys, argv)
     remove_entries(k, { entry })
   end
   redis.call('HSET', job_key, 'status', 'cancelled', 'finished', end_ms(now_ms(), r[4] or entry_ms(entry)))
-  redis.call('HDEL', job_key, 'entry', 'seq', 'worker', 'function', 'args', 'kwargs')
+  redis.call('HDEL', job_key, 'entry', 'seq', 'worker', 'function', 'args', 'kwargs', 'progress')
   expire(job_key, tonumber(argv[2]))
   end_events(k, id, 'cancelled', tonumber(argv[2]), { r[5], r[6], r[7] })
   if worker then redis.call('PUBLISH', k.wake .. worker, 'cancel ' .. id) end

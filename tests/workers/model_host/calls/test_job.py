@@ -47,6 +47,7 @@ async def heard(host: ModelHost, *script: Any) -> tuple[Any, list[tuple[str, Any
 
 
 @ONE_LOOP
+@pytest.mark.usefixtures("is_forked")
 def test_a_model_knows_its_job_and_tells_of_it(run: Run) -> None:
     async def scenario() -> None:
         async with running(make(TELLER)) as host:
@@ -108,6 +109,7 @@ def test_threads_may_tell_and_forks_and_old_jobs_may_not(run: Run) -> None:
 
 
 @ONE_LOOP
+@pytest.mark.usefixtures("is_forked")
 @pytest.mark.parametrize("script", ["polls", "polls_async", "raises", "ignores_sigterm"])
 def test_a_model_that_looks_at_cancelled_keeps_its_process(run: Run, tmp_path: Path, script: str) -> None:
     async def scenario() -> None:

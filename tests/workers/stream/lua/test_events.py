@@ -209,3 +209,12 @@ async def test_results_that_are_given_up_take_their_events_with_them(stream: Str
     assert await stream.events(first.id) == []
     assert (await see(stream, first.id)).error is not None
     assert len(await stream.events(second.id)) == 3
+
+
+async def test_a_page_has_bounds(stream: Stream) -> None:
+    job = await running(stream)
+    await tell(stream, job, [("partial", b"%d" % n) for n in range(350)])
+    assert [event.number for event in await stream.events(job.id, count=250)] == list(range(250))
+    assert len(await stream.events(job.id)) == 351
+    assert len(await stream.events(job.id, most_bytes=5)) == 5
+    assert await stream.events(job.id, count=0) == []
