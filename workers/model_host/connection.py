@@ -58,7 +58,7 @@ class Connection:
         self._cancelled = 0
         self._lock = threading.RLock()
         self._is_cut = False  # while a frame is being sent, and if it was not sent as a whole
-        self._reader = FrameReader(MAX_BODY_BYTES, (CANCEL,), self._on_cancel)
+        self._reader = FrameReader(MAX_BODY_BYTES, (CANCEL,), self._on_cancel, takes_more=True)
         self._reader.expect(1, notices_of=0)
         self._out_of_memory = pack(0, self._pid, OUT_OF_MEMORY)  # made while there is memory
 

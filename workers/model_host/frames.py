@@ -27,7 +27,7 @@ A frame is a head and a body. The head's numbers are big-endian:
 | `M` | model | text | out of memory; the process then ends |
 | `N` | model | text | there is no such model: trying again won't help; the process then ends |
 | `P`, `G`, `Y` | model | JSON | the job at hand tells its progress, a log line, a partial result |
-| `W` | model | - | the job at hand looks at `cancelled` |
+| `W` | model | - | the job at hand looks at `cancelled`: this model may stop by itself |
 | `U` | template | text | the model is loaded, but this process can't be forked; the process then ends |
 """
 
@@ -90,7 +90,8 @@ class FrameReader:
     """Takes frames out of a stream of bytes: only those that are awaited, and each as a whole.
 
     A body may have `max_body_bytes`. The first frame tells the process id; each later one has to have the same.
-    `on_notice` gets the frames of the kinds `notices`, which may come before the awaited one.
+    `on_notice` gets the frames of the kinds `notices`, which may come before the awaited one; with `takes_more`, also
+    together with it, and then they are for what is expected next.
     """
 
     def __init__(
@@ -98,10 +99,12 @@ class FrameReader:
         max_body_bytes: int,
         notices: Collection[bytes] = (),
         on_notice: Callable[[Frame], None] = lambda _frame: None,
+        takes_more: bool = False,
     ) -> None:
         self._usual_max_bytes = self._max_body_bytes = max_body_bytes
         self._notices = notices
         self._on_notice = on_notice
+        self._takes_more = takes_more
         self._buffer = bytearray()
         self._job: int | None = None
         self._notices_of: int | None = None
@@ -115,12 +118,15 @@ class FrameReader:
     def expect(self, job: int, times: int = 1, notices_of: int | None = None) -> None:
         """The next frame must be of the job with this number. Until then, and after that frame, none may come.
 
-        Its body may have `times` as many bytes as usual. Before it, notices of one job may come.
+        Its body may have `times` as many bytes as usual. Before it, notices of one job may come. Raises FrameError.
         """
         self._job = job
         self._notices_of = notices_of
         self._max_body_bytes = min(MAX_BODY_BYTES, times * self._usual_max_bytes)
-        self._buffer = bytearray()
+        if not self._takes_more:
+            self._buffer = bytearray()
+        elif self._buffer and self.feed(b"") is not None:
+            raise FrameError("more than notices came together with the frame before")
 
     def feed(self, data: bytes) -> Frame | None:
         """Takes what has come; the result is the frame once it is complete.
@@ -143,14 +149,14 @@ class FrameReader:
             end = start + HEAD.size + size
             if length < end:
                 break
-            if length > end and not is_notice:
+            if length > end and not (is_notice or self._takes_more):
                 raise FrameError(f"{length - end} bytes too many")
             if zlib.crc32(memoryview(buffer)[start + _CHECKED_FROM : end]) != crc:
                 raise FrameError("a damaged frame")
             frame = Frame(job, pid, kind, bytes(memoryview(buffer)[start + HEAD.size : end]))
             self.pid = pid
             if not is_notice:
-                self._job, self._buffer = None, bytearray()
+                self._job, self._buffer = None, buffer[end:]
                 return frame
             self._on_notice(frame)
             start = end

@@ -18,7 +18,7 @@ import signal
 import socket
 from enum import IntEnum, auto
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from workers.model_host.abilities import Abilities
 from workers.model_host.answers import ProcessEnds, outcome_of, outcomes_of
@@ -113,8 +113,8 @@ class ModelProcess(asyncio.Protocol):
         self._reader.expect(0)
         self._job = 0
         self._answer: asyncio.Future[Frame] = self._loop.create_future()
-        self._late_answer: Frame | None = None  # to a job that was cancelled in the moment in which it came
-        self._is_watching = False  # whether the job at hand looks at `cancelled`
+        self._answered: Frame | None = None  # the answer to the job at hand, also if that was cancelled meanwhile
+        self._is_watching = False  # whether the model has looked at `cancelled`
         self._on_event: Callable[[str, bytes], None] | None = None
         self._transport: asyncio.Transport | None = None
         self._disconnected: asyncio.Future[None] = self._loop.create_future()
@@ -216,7 +216,7 @@ class ModelProcess(asyncio.Protocol):
         try:
             outcome = read(await self._ask(message, jobs))
         except BaseException as error:
-            if not (isinstance(error, asyncio.CancelledError) and await self._has_stopped_by_itself()):
+            if not (isinstance(error, asyncio.CancelledError) and await self._has_stopped_by_itself(read)):
                 await self.stop(CANCEL_GRACE_S)
             raise
         if self.is_no_good:  # for one job of several: the others have their outcomes
@@ -224,16 +224,20 @@ class ModelProcess(asyncio.Protocol):
         self._is_idle_again()
         return outcome
 
-    async def _has_stopped_by_itself(self) -> bool:
-        """Asks a model that looks at `cancelled` to end its job, and whether it has done so within the grace."""
-        if not self._is_watching or self.state is not ProcessState.BUSY or self._transport is None:
+    async def _has_stopped_by_itself(self, read: Callable[[Frame], Any]) -> bool:
+        """Whether a job that was cancelled is over: it was just answered, or the model has ended it within the grace.
+
+        Only a model that looks at `cancelled` is asked to do so.
+        """
+        transport = self._transport
+        if self.state is not ProcessState.BUSY or transport is None or not (self._answered or self._is_watching):
             return False
         try:
             async with asyncio.timeout(CANCEL_GRACE_S):
-                self._read(self._late_answer or await self._ask_to_stop(self._transport))
+                read(self._answered or await self._ask_to_stop(transport))
         except (ModelCrashed, TimeoutError, asyncio.CancelledError):
             return False
-        return self._is_idle_again()
+        return not self.is_no_good and self._is_idle_again()
 
     async def _ask_to_stop(self, transport: asyncio.Transport) -> Frame:
         self._answer = self._loop.create_future()
@@ -300,7 +304,7 @@ class ModelProcess(asyncio.Protocol):
     async def _ask(self, message: bytes, jobs: int = 1) -> Frame:
         assert self._transport is not None  # noqa: S101
         self._job += 1
-        self._late_answer, self._is_watching = None, False
+        self._answered = None
         self._reader.expect(self._job, jobs, self._job)
         self._answer = self._loop.create_future()
         self._transport.write(message)
@@ -462,12 +466,10 @@ class ModelProcess(asyncio.Protocol):
         except FrameError:
             self.end(BROKE_THE_PROTOCOL, 0)
         else:
-            if answer is not None:
-                # It is done if the job was cancelled in this very moment.
-                if self._answer.done():
-                    self._late_answer = answer
-                else:
-                    self._answer.set_result(answer)
+            self._answered = answer
+            # It is done if the job was cancelled in this very moment.
+            if answer is not None and not self._answer.done():
+                self._answer.set_result(answer)
 
     def _on_notice(self, notice: Frame) -> None:
         if notice.kind == WATCHES:

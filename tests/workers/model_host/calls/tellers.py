@@ -106,6 +106,11 @@ class Teller(Scripted):
             time.sleep(0.002)
         return "stopped"
 
+    def looks_and_tells(self) -> bool:
+        looked = current().cancelled
+        current().log("at the end")
+        return looked
+
     def raises(self, file: str) -> None:
         tell(file, os.getpid())
         while True:

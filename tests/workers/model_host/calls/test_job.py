@@ -148,6 +148,28 @@ def test_a_model_that_does_not_stop_by_itself_is_stopped(run: Run, tmp_path: Pat
 
 
 @ONE_LOOP
+def test_a_job_that_is_cancelled_while_its_answer_comes_does_not_cost_its_process(run: Run) -> None:
+    async def scenario() -> None:
+        async with running(make(TELLER)) as host:
+            pid = await do(host, "pid")
+            assert await do(host, "looks_and_tells") is False
+            for turns in range(40):
+                tasks: list[asyncio.Task[bytes]] = []
+                at_hand = JobAtHand("id", 1, lambda *_, tasks=tasks: tasks[0].cancel())
+                if turns % 2:
+                    at_hand = JobAtHand("id", 1, lambda *_: None)
+                tasks.append(asyncio.create_task(host.predict(b'["looks_and_tells"]', job=at_hand)))
+                if turns % 2:
+                    for _ in range(turns // 2):
+                        await asyncio.sleep(0.0002)
+                    tasks[0].cancel()
+                await asyncio.wait(tasks)
+            assert await do(host, "pid") == pid
+
+    run(scenario())
+
+
+@ONE_LOOP
 def test_a_second_cancel_does_not_wait_for_the_model(run: Run, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running(make(TELLER)) as host:
