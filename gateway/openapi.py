@@ -113,7 +113,7 @@ _SCHEMAS: Document = {
                 "items": _object(
                     {
                         "place": {"type": "string", "description": "RUN-NUMBER; a gap in the numbers was not kept"},
-                        "kind": {"enum": ["begin", "progress", "log", "partial", "end"]},
+                        "kind": {"type": "string", "enum": ["begin", "progress", "log", "partial", "end"]},
                         "value": {"description": "by its kind: the attempt, a progress, a text, a value, a status"},
                     }
                 ),
