@@ -235,7 +235,8 @@ def test_a_text_of_the_query_is_an_input_as_well(service: EchoService) -> None:
 def test_an_async_generator_of_several_parameters_answers_clients(server: Server, tmp_path: Path) -> None:
     file = tmp_path / "joins_words.py"
     file.write_text(
-        "from collections.abc import AsyncIterator\nfrom typing import Annotated\nfrom pydantic import AfterValidator\n\n"
+        "from collections.abc import AsyncIterator\nfrom typing import Annotated\n\n"
+        "from pydantic import AfterValidator\n\n"
         "def short(text):\n    assert len(text) < 3, 'too long'\n    return text\n\n"
         "class Model:\n"
         "    async def predict(self, words: list[str], between: Annotated[str, AfterValidator(short)] = ' ')"

@@ -141,7 +141,7 @@ async def test_events_of_many_jobs_share_round_trips(valkey: Server) -> None:
             assert outbox is not None
             await outbox.delivered()
         calls = (await stream.redis.info("commandstats"))["cmdstat_fcall"]["calls"] - before
-        assert calls <= 20, "for 2,000 events"
+        assert calls <= 50, "for 2,000 events: one at most for each turn of the loop, and what is left"
         for job_id in jobs:
             found = await stream.events(job_id)
             assert [event.number for event in found] == list(range(41))
