@@ -90,7 +90,7 @@ class Job:
     def cancelled(self) -> bool:
         """Whether the job is to stop: its client has cancelled it, it takes too long, or its worker ends.
 
-        Who asks has a second to end by itself, by returning or raising: its process then lives on. Costs about 1 µs.
+        Who asks has a second to end by itself, by returning or raising: its process then lives on. Costs a few µs.
         """
         return self._link.is_cancelled()
 
