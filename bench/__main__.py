@@ -14,6 +14,7 @@ COMMANDS = {
     "growth": "bench.growth",
     "batches": "bench.batches",
     "reload": "bench.reload",
+    "events": "bench.events",
     "simulate": "bench.simulation.command",
     "plan": "bench.simulation.plan",
     "predict": "bench.simulation.predict",

@@ -114,6 +114,7 @@ def create_app(context: Context, on_side_task_end: Callable[[asyncio.Task[None]]
             route("POST", "/push/{function}", jobs.push_function, "wait"),
             route("GET", "/status/{id}", jobs.status, "wait"),
             route("GET", "/data/{id}", jobs.data, "wait"),
+            route("GET", "/events/{id}", jobs.events, "after"),
             route("POST", "/cancel/{id}", jobs.cancel),
             route("POST", "/retry/{id}", jobs.retry),
             route("GET", "/healthz", health.healthz),

@@ -14,9 +14,9 @@ from workers.wire.encode import encode_exactly
 from workers.wire.limits import NotJson
 
 if TYPE_CHECKING:
-    from collections.abc import Set
+    from collections.abc import Sequence, Set
 
-    from workers.stream import JobView
+    from workers.stream import JobEvent, JobView
 
 # Where the service's members are if the model returned one of the same name; with more underscores if it has this too.
 JOB_MEMBER = "_job"
@@ -29,7 +29,14 @@ _UNREADABLE = b'{"warnings":[{"pointer":"/output","detail":"the stored result is
 
 
 def status_document(view: JobView) -> dict[str, Any]:
-    """Status, attempts, times (RFC 3339, null until they are known), error, and at most how many jobs are ahead."""
+    """Status, attempts, times (RFC 3339, null until they are known), error, and at most how many jobs are ahead.
+
+    Of a job that runs also its last progress.
+    """
+    return {**_status(view), "progress": view.progress}
+
+
+def _status(view: JobView) -> dict[str, Any]:
     return {
         "id": view.id,
         "status": view.status,
@@ -52,8 +59,22 @@ def data_document(view: JobView) -> bytes | None:
 
 def pushed_document(view: JobView) -> dict[str, Any] | bytes:
     """The answer to a push that waited: the status document, with the data document's members if there is a result."""
-    status = status_document(view)
-    return status if view.result is None else _beside_result(view, view.result, status)
+    return status_document(view) if view.result is None else _beside_result(view, view.result, _status(view))
+
+
+def events_document(job_id: str, after: str, events: Sequence[JobEvent]) -> dict[str, Any]:
+    """A page of events, and the place behind which the `next` page begins; null if there has been no event."""
+    shown = [{"place": event.entry, "kind": event.kind, "value": _value_of(event)} for event in events]
+    return {"id": job_id, "events": shown, "next": events[-1].entry if events else after or None}
+
+
+def _value_of(event: JobEvent) -> Any:
+    """Its own bytes: no number is written anew. Those that are no JSON, as this release writes none, as a text."""
+    try:
+        loads(event.value)
+    except NotJson:
+        return event.value.decode(errors="replace")
+    return orjson.Fragment(event.value)
 
 
 def _beside_result(view: JobView, result: bytes, service: dict[str, Any]) -> bytes:

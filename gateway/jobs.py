@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
-from gateway.documents import LARGE_RESULT_BYTES, data_document, pushed_document, status_document
+from gateway.documents import LARGE_RESULT_BYTES, data_document, events_document, pushed_document, status_document
 from gateway.http.body import read_args, read_call
 from gateway.http.errors import Problem, unavailable
 from gateway.http.idempotency import read_key
 from gateway.http.responses import JsonResponse
 from gateway.waiting import read_wait
-from workers.stream import DEFAULT_FUNCTION, JobView, NewJob, Pushed, Status, is_unavailable
+from workers.stream import DEFAULT_FUNCTION, JobView, NewJob, Pushed, Status, is_entry, is_unavailable
 from workers.wire.decode import loads
 
 if TYPE_CHECKING:
@@ -187,6 +187,15 @@ async def data(context: Context, request: HttpRequest) -> Response:
     if document is None:
         raise Problem(404, _NO_RESULT, headers, id=view.id, job_status=view.status, error=view.error)
     return JsonResponse(document, headers=headers)
+
+
+async def events(context: Context, request: HttpRequest) -> Response:
+    """GET /events/{id}: a page of what the job has told, behind the event that `?after=` names."""
+    view = await _own(context, request, context.api_keys.owner(request))
+    after = request.query.get("after", "")
+    if after and not is_entry(after):
+        raise Problem(400, "after must be the place of an event, as the page before has it in its member next")
+    return JsonResponse(events_document(view.id, after, await context.stream.events(view.id, after)))
 
 
 async def _made(make: Callable[[JobView], T], view: JobView) -> T:

@@ -47,6 +47,10 @@ _STATUS_PROPERTIES: Document = {
         "description": "if queued: at most this many jobs are claimed before it",
     },
 }
+_PROGRESS = {
+    "anyOf": [{"$ref": "#/components/schemas/JobProgress"}, {"type": "null"}],
+    "description": "of a job that runs: what its model has told last of its progress",
+}
 _DATA_PROPERTIES: Document = {
     "id": _ID,
     "latency": {"type": "number", "minimum": 0, "description": "seconds from push to finish"},
@@ -76,7 +80,13 @@ _SCHEMAS: Document = {
         }
     ),
     "Pushed": _object({"id": _ID}, additionalProperties=False, description="accepted"),
-    "Job": _object(_STATUS_PROPERTIES, additionalProperties=False),
+    "JobProgress": _object(
+        {
+            "fraction": {"type": "number", "minimum": 0, "maximum": 1, "description": "how much is done"},
+            "text": {"type": "string", "description": "what is being done, in the model's words"},
+        }
+    ),
+    "Job": _object({**_STATUS_PROPERTIES, "progress": _PROGRESS}, additionalProperties=False),
     "FinishedJob": _object(
         {**_STATUS_PROPERTIES, **_DATA_PROPERTIES, **_MORE_DATA_PROPERTIES},
         [*_STATUS_PROPERTIES, *_DATA_PROPERTIES],
@@ -94,6 +104,23 @@ _SCHEMAS: Document = {
         additionalProperties=True,
         description="a result with members that are named as the service's: they are the model's, and the service's "
         f"are in `{JOB_MEMBER}` (which gets more underscores in front if the model returned that, too)",
+    ),
+    "Events": _object(
+        {
+            "id": _ID,
+            "events": {
+                "type": "array",
+                "items": _object(
+                    {
+                        "place": {"type": "string", "description": "RUN-NUMBER; a gap in the numbers was not kept"},
+                        "kind": {"type": "string", "enum": ["begin", "progress", "log", "partial", "end"]},
+                        "value": {"description": "by its kind: the attempt, a progress, a text, a value, a status"},
+                    }
+                ),
+            },
+            "next": {"type": ["string", "null"], "description": "the `after` of the next page"},
+        },
+        additionalProperties=False,
     ),
     "Changed": _object({"id": _ID, "status": _STATUS}, additionalProperties=False),
     "Health": _object({"status": {"const": "ok"}}, additionalProperties=False),
@@ -278,6 +305,25 @@ def _job_paths() -> Document:
                 },
             }
         },
+        "/events/{id}": {
+            "get": {
+                "operationId": "events",
+                "summary": "What a job tells while it runs",
+                "parameters": [
+                    {
+                        "name": "after",
+                        "in": "query",
+                        "description": "the place of an event: those behind it are wanted",
+                        "schema": {"type": "string", "pattern": "^[0-9]{1,19}-[0-9]{1,19}$"},
+                    }
+                ],
+                "responses": {
+                    "200": _answer("a page of events, oldest first", _ref("Events")),
+                    "400": _problem(f"a bad `after`, or {_BAD_QUERY}"),
+                    **missing, **_AWAY,
+                },
+            }
+        },
         "/cancel/{id}": {
             "post": {
                 "operationId": "cancel",
@@ -340,7 +386,7 @@ def describe(settings: GatewaySettings) -> Document:
             operation.setdefault("parameters", [])
             if "{id}" in path:
                 operation["parameters"].append({"name": "id", "in": "path", "required": True, "schema": _ID})
-            if path not in ("/cancel/{id}", "/retry/{id}"):
+            if path not in ("/events/{id}", "/cancel/{id}", "/retry/{id}"):
                 operation["parameters"] += wait
     for item in machines.values():
         for operation in item.values():

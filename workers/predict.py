@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from arq.worker import Retry
@@ -13,6 +14,7 @@ from workers.model_host.backoff import LOAD_ATTEMPTS
 from workers.model_host.errors import ModelAskedAgain
 from workers.model_host.host import ModelHost
 from workers.model_host.options import ModelOptions
+from workers.model_host.protocol.job_at_hand import JobAtHand
 from workers.model_host.variables import devices_of
 from workers.wire.encode import encode_exactly
 from workers.wire.result import EncodedResult
@@ -40,14 +42,17 @@ async def predict(ctx: dict[Any, Any], input: Any) -> EncodedResult:  # noqa: A0
     """
     host: ModelHost = ctx["model"]
     worker: Worker = ctx["worker"]
+    job_id, attempt = ctx["job_id"], ctx["job_try"]
     started_s = time.monotonic()
-    logger.info("job %s: attempt %d starts", ctx["job_id"], ctx["job_try"])
+    logger.info("job %s: attempt %d starts", job_id, attempt)
     try:
-        alone = ctx["job_try"] > MOST_TRIES_TOGETHER
-        result = await host.predict(encode_exactly(input), worker.settings.job_timeout_s, alone=alone)
+        alone = attempt > MOST_TRIES_TOGETHER
+        events = worker.events
+        job = JobAtHand(job_id, attempt, partial(events.tell, job_id, attempt) if events.are_kept else None)
+        result = await host.predict(encode_exactly(input), worker.settings.job_timeout_s, alone=alone, job=job)
     except ModelAskedAgain as error:
         raise Retry(None if error.defer_ms is None else error.defer_ms / 1000) from error
-    logger.info("job %s: answered in %.3g s", ctx["job_id"], time.monotonic() - started_s)
+    logger.info("job %s: answered in %.3g s", job_id, time.monotonic() - started_s)
     return EncodedResult.unpacked(result)
 
 

@@ -60,6 +60,12 @@ class StreamSettings(BaseSettings):
     results_memory_bytes: Annotated[int, Field(ge=0)] = Field(
         0, description="memory that results may take before the oldest are given up; 0 gives up none"
     )
+    max_events: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        10_000, description="events kept of one job (progress, log lines, partial results), the last ones; 0 keeps none"
+    )
+    max_events_bytes: Annotated[int, Field(ge=1)] = Field(
+        4_194_304, description="bytes that these may take; of what is more the oldest go, but the last one stays"
+    )
     idempotency_s: Annotated[float, Field(ge=1, le=31_536_000)] = Field(
         86_400.0, description="how long an Idempotency-Key is remembered, at most as long as its job"
     )

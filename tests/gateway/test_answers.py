@@ -235,19 +235,20 @@ def test_a_text_of_the_query_is_an_input_as_well(service: EchoService) -> None:
 def test_an_async_generator_of_several_parameters_answers_clients(server: Server, tmp_path: Path) -> None:
     file = tmp_path / "joins_words.py"
     file.write_text(
-        "from collections.abc import AsyncIterator\n\n\nclass Model:\n"
-        "    async def predict(self, words: list[str], between: str = ' ') -> AsyncIterator[str]:\n"
+        "from collections.abc import AsyncIterator\nfrom typing import Annotated\n\n"
+        "from pydantic import AfterValidator\n\n"
+        "def short(text):\n    assert len(text) < 3, 'too long'\n    return text\n\n"
+        "class Model:\n"
+        "    async def predict(self, words: list[str], between: Annotated[str, AfterValidator(short)] = ' ')"
+        " -> AsyncIterator[str]:\n"
         "        for word in words:\n            yield word + between\n"
     )
     with serving(server, f"{file}:Model") as service:
         pushed, data = service.both(b'{"words": ["one", "two"], "between": "-"}')
-        _, failed = service.push(b'{"word": ["one"]}')
+        _, failed = service.push(b'{"words": [], "between": "long"}')  # what only the worker can find out
 
     assert pushed["output"] == data["output"] == "one-two-"
     assert data["input"] == {"words": ["one", "two"], "between": "-"}
     assert failed["status"] == "failed"
     assert failed["attempts"] == 1
-    assert failed["error"] == {
-        "type": "InvalidInput",
-        "message": "/words: this member is missing; /word: predict has no such parameter, only words, between",
-    }
+    assert failed["error"] == {"type": "InvalidInput", "message": "/between: Assertion failed, too long"}

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from tests.gateway.service import GatewayProcess, get, problem, push, status_of
-from workers.stream import Finish, Stream
+from workers.stream import Finish, Stream, Telling
 
 if TYPE_CHECKING:
     import aiohttp
@@ -40,6 +40,45 @@ async def test_a_jobs_way(http: aiohttp.ClientSession, stream: Stream) -> None:
     assert status["queued"] <= status["started"] <= status["finished"]
     assert (await problem(await http.post(f"/cancel/{job_id}")))[0] == 409
     assert (await problem(await http.post(f"/retry/{job_id}")))[0] == 409
+
+
+async def test_the_status_of_a_job_that_runs_has_its_last_progress(http: aiohttp.ClientSession, stream: Stream) -> None:
+    job_id = await push(http)
+    assert (await get(http, f"/status/{job_id}"))["progress"] is None
+    await stream.claim("w", 1)
+    value = b'{"fraction":0.5,"text":"half"}'
+    await stream.tell("w", [Telling(job_id, 1, 1, [("progress", value)])])
+    assert (await get(http, f"/status/{job_id}"))["progress"] == {"fraction": 0.5, "text": "half"}
+    await stream.finish("w", [Finish(job_id, 1, "finished", b'{"progress":1}', 60_000)])
+    assert (await get(http, f"/status/{job_id}"))["progress"] is None
+    assert (await get(http, f"/data/{job_id}"))["progress"] == 1
+
+
+async def test_events_come_in_pages(http: aiohttp.ClientSession, stream: Stream) -> None:
+    job_id = await push(http)
+    assert await get(http, f"/events/{job_id}") == {"id": job_id, "events": [], "next": None}
+    await stream.claim("w", 1)
+    values = [b"12345678901234567890123", b'{"a":1.50}', b"no JSON"]
+    await stream.tell("w", [Telling(job_id, 1, 1, [("partial", value) for value in values])])
+
+    text = await (await http.get(f"/events/{job_id}")).text()
+    assert '"value":12345678901234567890123}' in text
+    assert '"value":{"a":1.50}}' in text, "digit for digit"
+    page = await get(http, f"/events/{job_id}")
+    assert [event["kind"] for event in page["events"]] == ["begin", "partial", "partial", "partial"]
+    assert page["events"][0]["value"] == 1
+    assert page["events"][3]["value"] == "no JSON"
+    assert page["next"] == page["events"][3]["place"]
+    after = page["next"]
+    assert await get(http, f"/events/{job_id}?after={after}") == {"id": job_id, "events": [], "next": after}
+    await stream.finish("w", [Finish(job_id, 1, "finished", b"1", 60_000)])
+    (last,) = (await get(http, f"/events/{job_id}?after={after}"))["events"]
+    assert (last["kind"], last["value"]) == ("end", "finished")
+
+    assert (await problem(await http.get(f"/events/{job_id}?after=x")))[0] == 400
+    assert (await problem(await http.get(f"/events/{job_id}?after={'9' * 20}-0")))[0] == 400
+    assert (await http.get(f"/events/{job_id}?after={'9' * 19}-{'9' * 19}")).status == 200
+    assert (await problem(await http.get("/events/none")))[0] == 404
 
 
 async def test_ids_are_128_random_bits(http: aiohttp.ClientSession) -> None:

@@ -22,6 +22,7 @@ from workers.model_host.errors import ModelCrashed, ModelTimedOut, ModelUnavaila
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from workers.model_host.protocol.job_at_hand import JobAtHand
     from workers.model_host.slot import Slot
 
 logger = logging.getLogger(__name__)
@@ -46,13 +47,13 @@ class Batches:
         self._turns: list[asyncio.Handle] = []
         self.size = size
 
-    async def predict(self, input_json: bytes, timeout_s: float | None, alone: bool) -> bytes:
+    async def predict(self, input_json: bytes, timeout_s: float | None, alone: bool, at_hand: JobAtHand) -> bytes:
         """Runs one job's input (JSON), `alone` or with others; the result is JSON too. Raises as `ModelHost.predict`.
 
         Each call has `timeout_s` seconds, from its own start on. A cancel ends the call, and is raised once its process
         is gone, unless the call has other jobs: then it goes on for them, and the cancel is raised at once.
         """
-        job = _Job(input_json, timeout_s, alone, self._loop)
+        job = _Job(input_json, timeout_s, alone, at_hand, self._loop)
         self._waiting.append(job)
         self.turn_soon()
         try:
@@ -135,7 +136,7 @@ class Batches:
     async def _alone(self, slot: Slot, job: _Job) -> bytes | Exception:
         try:
             async with asyncio.timeout(job.timeout_s):
-                return await slot.predict(job.input_json)
+                return await slot.predict(job.input_json, job.at_hand.within(job.timeout_s))
         except TimeoutError:
             slot.count_failure()
             return _timed_out(job)
@@ -194,11 +195,17 @@ class _Job:
     """One job, from its arrival to its outcome."""
 
     def __init__(
-        self, input_json: bytes, timeout_s: float | None, alone: bool, loop: asyncio.AbstractEventLoop
+        self,
+        input_json: bytes,
+        timeout_s: float | None,
+        alone: bool,
+        at_hand: JobAtHand,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.input_json = input_json
         self.timeout_s = timeout_s
         self.alone = alone
+        self.at_hand = at_hand
         self.since_s = loop.time()
         self.outcome: asyncio.Future[bytes] = loop.create_future()
 
@@ -226,4 +233,4 @@ class _Batch:
 
 
 def _timed_out(job: _Job) -> ModelTimedOut:
-    return ModelTimedOut(f"the model took longer than {job.timeout_s:g} s, and its process was stopped")
+    return ModelTimedOut(f"the model took longer than {job.timeout_s:g} s, and was stopped")

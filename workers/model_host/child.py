@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import orjson
 
+from workers.job import Cancelled
 from workers.model_host.calls.event_loop import EventLoop
 from workers.model_host.calls.failures import NotLoadable, Refusal, answer_of, described
 from workers.model_host.calls.loading import load
@@ -75,7 +76,7 @@ def _work(
     try:
         _limit(options["memory_limit_bytes"])
         loaded.append(model := load(options["model"], loop if template is None else None))
-        calls = ModelCalls(model, loop, options["max_result_bytes"], connection.report)
+        calls = ModelCalls(model, loop, options["max_result_bytes"], connection)
         told = calls.told()  # once, also for the forks of a template
         if template is not None:
             template.run()  # returns in its forks
@@ -114,7 +115,7 @@ def _serve(connection: Connection, calls: ModelCalls) -> None:
         except (MemoryError, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001
-            if not isinstance(error, Refusal):
+            if not isinstance(error, Refusal | Cancelled):
                 connection.report(error)
             kind, body = answer_of(error)
         if not connection.is_ours:  # `predict` has forked, and this is the fork: the answer is the other one's

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
+import threading
 from typing import TYPE_CHECKING, TextIO
 
 from workers.model_host.guard.guardian import LAST_WORDS_BYTES
 from workers.model_host.protocol.frames import (
     BATCH,
+    CANCEL,
     HEALTH,
     JOB,
     MAX_BODY_BYTES,
     OUT_OF_MEMORY,
+    WATCHES,
     Frame,
     FrameError,
     FrameReader,
@@ -22,14 +26,13 @@ from workers.telemetry.tracebacks import traceback_of
 
 if TYPE_CHECKING:
     import mmap
-    import socket
 
 _FIRST_READ_BYTES = 65_536
 _NEXT_READ_BYTES = 1_048_576
 
 
 class Connection:
-    """Receives jobs and sends one answer to each.
+    """Receives jobs and sends one answer to each. Before that the job at hand may tell events, from any thread.
 
     `last_words` is memory shared with the guardian: a frame that can't be sent, because the model has closed the file
     descriptor, gets to the worker that way. `log` is what stderr was at the start, in case the model closes that.
@@ -50,7 +53,13 @@ class Connection:
         self._identity = self._identity_now()
         self._job = 0
         self._answered = False
-        self._reader = FrameReader(MAX_BODY_BYTES)
+        # Of these two the number of the job for which it was so last.
+        self._watched = 0
+        self._cancelled = 0
+        self._lock = threading.RLock()
+        self._is_cut = False  # while a frame is being sent, and if it was not sent as a whole
+        self._reader = FrameReader(MAX_BODY_BYTES, (CANCEL,), self._on_cancel, takes_more=True)
+        self._reader.expect(1, notices_of=0)
         self._out_of_memory = pack(0, self._pid, OUT_OF_MEMORY)  # made while there is memory
 
     @property
@@ -74,7 +83,6 @@ class Connection:
         """The next job, batch or call of `health`; None at the connection's end. Raises FrameError."""
         if not self._is_open:
             os._exit(1)
-        self._reader.expect(self._job + 1)
         most_bytes = _FIRST_READ_BYTES
         while True:
             try:
@@ -88,10 +96,50 @@ class Connection:
             most_bytes = _NEXT_READ_BYTES
         if frame.kind not in (JOB, BATCH, HEALTH):
             raise FrameError("not a job")
-        self._job += 1
-        self._answered = False
+        with self._lock:
+            self._job += 1
+            self._answered = False
+            self._reader.expect(self._job + 1, notices_of=self._job)
         self._out_of_memory = pack(self._job, self._pid, OUT_OF_MEMORY)
         return frame
+
+    def tell(self, job: int, kind: bytes, body: bytes) -> None:
+        """Sends an event of the job with this number, if that is at hand and this is no fork."""
+        if not self.is_ours:
+            return
+        with self._lock:
+            # It is cut if a signal handler of the model has interrupted another event.
+            if job == self._job and not self._answered and not self._is_cut and self._is_open:
+                self._write(pack(job, self._pid, kind, body))
+
+    def is_cancelled(self, job: int) -> bool:
+        """Whether the worker wants the job with this number to stop, if that is at hand and this is no fork."""
+        if not self.is_ours:
+            return False
+        with self._lock:
+            if job != self._job or self._answered or not self._is_open:
+                return job == self._cancelled
+            if self._watched != job and not self._is_cut:
+                self._watched = job
+                self._write(pack(job, self._pid, WATCHES))
+            self._look()
+            return job == self._cancelled
+
+    def _look(self) -> None:
+        """Takes in what the worker has sent while a job is at hand."""
+        try:
+            data = self._socket.recv(_FIRST_READ_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data = b""
+        if not data:  # the worker ends
+            self._cancelled = self._job
+        elif self._reader.feed(data) is not None:
+            os._exit(1)  # another job before this one has been answered
+
+    def _on_cancel(self, frame: Frame) -> None:
+        self._cancelled = frame.job
 
     def send(self, kind: bytes, body: bytes = b"") -> None:
         """Sends the answer to what was received last. Ends this process if it can't be sent as a whole, or was sent."""
@@ -126,15 +174,26 @@ class Connection:
         return self._identity_now() == self._identity
 
     def _send(self, frame: bytes) -> None:
-        if not self.is_ours or self._answered:
+        if not self.is_ours:
+            os._exit(1)
+        with self._lock:
+            self._send_answer(frame)
+
+    def _send_answer(self, frame: bytes) -> None:
+        if self._answered or self._is_cut:
             os._exit(1)
         self._answered = True
         if not self._is_open:
             if len(frame) <= LAST_WORDS_BYTES:
                 self._last_words[: len(frame)] = frame
             os._exit(1)
+        self._write(frame)
+
+    def _write(self, frame: bytes) -> None:
+        # If a signal handler of the model raises meanwhile, the frame may be cut: nothing is sent after it then.
+        self._is_cut = True
         try:
-            # If a signal handler of the model raises meanwhile, the frame may be cut: nothing is sent after it then.
             self._socket.sendall(frame)
         except OSError:  # the worker has died
             os._exit(1)
+        self._is_cut = False

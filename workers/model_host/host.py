@@ -14,6 +14,7 @@ from workers.model_host.batches import Batches
 from workers.model_host.errors import ModelCrashed, ModelTimedOut, ModelUnavailable
 from workers.model_host.forks.keeper import TemplateKeeper
 from workers.model_host.process import ProcessState
+from workers.model_host.protocol.job_at_hand import NO_JOB
 from workers.model_host.slot import Slot
 from workers.model_host.spares import Spares
 from workers.model_host.start import SlowStarts
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from workers.model_host.options import ModelOptions
+    from workers.model_host.protocol.job_at_hand import JobAtHand
 
 logger = logging.getLogger(__name__)
 
@@ -87,26 +89,30 @@ class ModelHost:
             if self._batches is not None:
                 self._batches.stop()
 
-    async def predict(self, input_json: bytes, timeout_s: float | None = None, *, alone: bool = False) -> bytes:
+    async def predict(
+        self, input_json: bytes, timeout_s: float | None = None, *, alone: bool = False, job: JobAtHand = NO_JOB
+    ) -> bytes:
         """Runs one job's input (JSON) on an idle process, waiting for one if need be; the result is JSON too.
 
-        If the model has `predict_batch`, it is run in one call with others, unless `alone`.
+        `job` is what the model is told of it. If the model has `predict_batch`, it is run in one call with others,
+        unless `alone`.
 
         Raises ModelRaised, ModelAskedAgain, ModelCrashed, ModelTimedOut after `timeout_s` seconds, and ModelUnavailable
         if no process is to be expected soon. A cancel or a time-out while the job runs is raised once its process is
-        gone; a cancel of one job of a batch at once.
+        gone, or idle again if the model has ended the job by itself; a cancel of one job of a batch at once.
         """
         if self._batches is not None:
-            return await self._batches.predict(input_json, timeout_s, alone)
+            return await self._batches.predict(input_json, timeout_s, alone, job)
+        job = job.within(timeout_s)
         slot: Slot | None = None
         try:
             async with asyncio.timeout(timeout_s):
                 slot = await self._idle_slot()
-                return await slot.predict(input_json)
+                return await slot.predict(input_json, job)
         except TimeoutError:
             if slot is not None:
                 slot.count_failure()
-            raise ModelTimedOut(f"the model took longer than {timeout_s:g} s, and its process was stopped") from None
+            raise ModelTimedOut(f"the model took longer than {timeout_s:g} s, and was stopped") from None
 
     async def _idle_slot(self) -> Slot:
         while True:

@@ -18,7 +18,7 @@ import signal
 import socket
 from enum import IntEnum, auto
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from workers.model_host.answers import ProcessEnds, outcome_of, outcomes_of
 from workers.model_host.calls.health import NOT_HEALTHY
@@ -40,6 +40,8 @@ from workers.model_host.protocol.frames import (
     AGAIN,
     BATCH,
     BROKEN,
+    CANCEL,
+    EVENTS,
     HEALTH,
     JOB,
     LOADED,
@@ -47,21 +49,25 @@ from workers.model_host.protocol.frames import (
     OUTCOMES,
     RESULT,
     UNFORKABLE,
+    WATCHES,
     Frame,
     FrameError,
     FrameReader,
     pack,
 )
+from workers.model_host.protocol.job_at_hand import NO_JOB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from workers.model_host.answers import BatchOutcome, Outcome
     from workers.model_host.options import ModelOptions
+    from workers.model_host.protocol.job_at_hand import JobAtHand
     from workers.model_host.start import Start, StartedProcess
 
 T = TypeVar("T")
 
+_NOTICES = frozenset((*EVENTS, WATCHES))
 LAST_WORDS_S = 1.0  # how long a connection may outlive its process, or a process its connection
 # The grace of a process whose job is stopped: the job's slot is taken until it is gone.
 CANCEL_GRACE_S = 1.0
@@ -103,10 +109,13 @@ class ModelProcess(asyncio.Protocol):
         self._options = options
         self._start = start
         self._on_change = on_change
-        self._reader = FrameReader(options.max_result_bytes + SLACK_BYTES)
+        self._reader = FrameReader(options.max_result_bytes + SLACK_BYTES, _NOTICES, self._on_notice)
         self._reader.expect(0)
         self._job = 0
         self._answer: asyncio.Future[Frame] = self._loop.create_future()
+        self._answered: Frame | None = None  # the answer to the job at hand, also if that was cancelled meanwhile
+        self._is_watching = False  # whether the model has looked at `cancelled`
+        self._on_event: Callable[[str, bytes], None] | None = None
         self._transport: asyncio.Transport | None = None
         self._disconnected: asyncio.Future[None] = self._loop.create_future()
         self._leash = Leash(self._kill_model)
@@ -140,7 +149,7 @@ class ModelProcess(asyncio.Protocol):
                 self._hear_of_model(answer)
                 if answer.kind == LOADED and check is not None:
                     failure = ModelBroken
-                    answer = await self._ask(pack(self._job + 1, os.getpid(), JOB, check))
+                    answer = await self._ask(pack(self._job + 1, os.getpid(), JOB, NO_JOB.packed() + check))
             if answer.kind in (LOADED, RESULT, AGAIN):
                 if self.state is ProcessState.LOADING:
                     self._change(ProcessState.IDLE)
@@ -171,13 +180,15 @@ class ModelProcess(asyncio.Protocol):
         if self.state is ProcessState.IDLE:
             on_change(ProcessState.LOADING, ProcessState.IDLE)
 
-    async def predict(self, input_json: bytes) -> bytes:
+    async def predict(self, input_json: bytes, job: JobAtHand = NO_JOB) -> bytes:
         """Runs one job's input (JSON); the result is JSON too. The process must be idle.
 
         Raises ModelRaised and ModelAskedAgain, after which it is idle again unless it has died, and ModelCrashed. A
-        crash or a cancel is raised once the process is gone.
+        crash is raised once the process is gone. So is a cancel, unless the model looks at `cancelled` and has ended
+        its job by itself: then the process is idle again.
         """
-        outcome = await self._run(JOB, input_json, self._read)
+        self._on_event = job.on_event
+        outcome = await self._run(JOB, job.packed() + input_json, self._read)
         if isinstance(outcome, Exception):
             raise outcome
         self.has_answered = True
@@ -189,6 +200,7 @@ class ModelProcess(asyncio.Protocol):
         Raises as `predict` does if the call failed as a whole.
         """
         count = len(inputs)
+        self._on_event = None
         outcomes = await self._run(BATCH, packed_inputs(inputs), partial(self._read_batch, count), count)
         if isinstance(outcomes, Exception):
             raise outcomes
@@ -203,15 +215,34 @@ class ModelProcess(asyncio.Protocol):
         self.used = True
         try:
             outcome = read(await self._ask(message, jobs))
-        except BaseException:
-            await self.stop(CANCEL_GRACE_S)
+        except BaseException as error:
+            if not (isinstance(error, asyncio.CancelledError) and await self._has_stopped_by_itself(read)):
+                await self.stop(CANCEL_GRACE_S)
             raise
         if self.is_no_good:  # for one job of several: the others have their outcomes
             await self.stop(CANCEL_GRACE_S)
-        # It may have died right after its answer, which is none the worse for that.
-        if self.state is ProcessState.BUSY:
-            self._change(ProcessState.IDLE)
+        self._is_idle_again()
         return outcome
+
+    async def _has_stopped_by_itself(self, read: Callable[[Frame], Any]) -> bool:
+        """Whether a job that was cancelled is over: it was just answered, or the model has ended it within the grace.
+
+        Only a model that looks at `cancelled` is asked to do so.
+        """
+        transport = self._transport
+        if self.state is not ProcessState.BUSY or transport is None or not (self._answered or self._is_watching):
+            return False
+        try:
+            async with asyncio.timeout(CANCEL_GRACE_S):
+                read(self._answered or await self._ask_to_stop(transport))
+        except (ModelCrashed, TimeoutError, asyncio.CancelledError):
+            return False
+        return not self.is_no_good and self._is_idle_again()
+
+    async def _ask_to_stop(self, transport: asyncio.Transport) -> Frame:
+        self._answer = self._loop.create_future()
+        transport.write(pack(self._job, os.getpid(), CANCEL))
+        return await self._answer
 
     async def check_health(self, limit_s: float) -> None:
         """Has the model say whether its process is still good, and ends it if not. The process must be idle.
@@ -238,8 +269,8 @@ class ModelProcess(asyncio.Protocol):
         if why:
             self.is_no_good = True
             self.end(why, self._options.stop_grace_s)
-        elif self.state is ProcessState.BUSY:
-            self._change(ProcessState.IDLE)
+        else:
+            self._is_idle_again()
 
     def end(self, why: str, grace_s: float) -> None:
         """Sends SIGTERM and, after `grace_s` seconds (0: at once), SIGKILL to the process and to those it started.
@@ -273,7 +304,8 @@ class ModelProcess(asyncio.Protocol):
     async def _ask(self, message: bytes, jobs: int = 1) -> Frame:
         assert self._transport is not None  # noqa: S101
         self._job += 1
-        self._reader.expect(self._job, jobs)
+        self._answered = None
+        self._reader.expect(self._job, jobs, self._job)
         self._answer = self._loop.create_future()
         self._transport.write(message)
         return await self._answer
@@ -325,6 +357,12 @@ class ModelProcess(asyncio.Protocol):
         raise ModelCrashed(f"the model's process {self.how}")
 
     # its states
+
+    def _is_idle_again(self) -> bool:
+        """Whether it can take a job. It may have died right after its answer, which is none the worse for that."""
+        if self.state is ProcessState.BUSY:
+            self._change(ProcessState.IDLE)
+        return self.state is ProcessState.IDLE
 
     def _must_be(self, state: ProcessState) -> None:
         assert self.state is state, f"a model's process must be {state.name}, and is {self.state.name}"  # noqa: S101
@@ -428,9 +466,16 @@ class ModelProcess(asyncio.Protocol):
         except FrameError:
             self.end(BROKE_THE_PROTOCOL, 0)
         else:
-            # It is done if the job was cancelled in this very moment: `predict` is about to end the process.
+            self._answered = answer
+            # It is done if the job was cancelled in this very moment.
             if answer is not None and not self._answer.done():
                 self._answer.set_result(answer)
+
+    def _on_notice(self, notice: Frame) -> None:
+        if notice.kind == WATCHES:
+            self._is_watching = True
+        elif self._on_event is not None:
+            self._on_event(EVENTS[notice.kind], notice.body)
 
 
 def how_it_ended(code: int) -> str:

@@ -34,12 +34,14 @@ from workers.model_host.errors import (
 )
 from workers.model_host.process import ModelProcess, ProcessState
 from workers.model_host.protocol.abilities import Abilities
+from workers.model_host.protocol.job_at_hand import NO_JOB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from workers.model_host.answers import BatchOutcome
     from workers.model_host.options import ModelOptions
+    from workers.model_host.protocol.job_at_hand import JobAtHand
     from workers.model_host.spares import Spares
     from workers.model_host.start import Starts
 
@@ -104,16 +106,16 @@ class Slot:
 
     # its jobs
 
-    async def predict(self, input_json: bytes) -> bytes:
+    async def predict(self, input_json: bytes, job: JobAtHand = NO_JOB) -> bytes:
         """Runs one job's input (JSON); the result is JSON too. The slot must be idle.
 
-        Raises ModelRaised, ModelAskedAgain and ModelCrashed. A cancel is raised once the process is gone.
+        Raises ModelRaised, ModelAskedAgain and ModelCrashed. A cancel is raised once the process is gone or idle.
         """
         process = self._process
         assert process is not None  # noqa: S101
         self._count_down(1)
         try:
-            result = await process.predict(input_json)
+            result = await process.predict(input_json, job)
         except InputInvalid:
             raise  # it tells nothing of the model
         except (ModelRaised, ModelCrashed) as error:

@@ -5,6 +5,7 @@ from workers.stream.batch import Batcher
 from workers.stream.connection import backoff_s, connect, until_available
 from workers.stream.ending import end
 from workers.stream.errors import ServerUnfit, bad_server, is_out_of_memory, is_unavailable, reason
+from workers.stream.events import JobEvent, Telling, is_entry
 from workers.stream.library import LIBRARY
 from workers.stream.memory import ServerMemory
 from workers.stream.outage import Outage
@@ -29,7 +30,7 @@ from workers.stream.subscription import Subscription
 
 __all__ = [
     "ANY_SCHEMA", "DEFAULT_FUNCTION", "LARGE_BYTES", "LIBRARY", "Batcher", "Claimed", "Counts", "DeadLetter", "Demand",
-    "Finish", "JobView", "NewJob", "Outage", "PipelinedRedis", "Pushed", "SchemaView", "ServerMemory", "ServerUnfit",
-    "Status", "Stream", "StreamSettings", "Subscription", "WorkerView", "backoff_s", "bad_server", "connect", "end",
-    "is_out_of_memory", "is_unavailable", "reason", "until_available",
+    "Finish", "JobEvent", "JobView", "NewJob", "Outage", "PipelinedRedis", "Pushed", "SchemaView", "ServerMemory",
+    "ServerUnfit", "Status", "Stream", "StreamSettings", "Subscription", "Telling", "WorkerView", "backoff_s",
+    "bad_server", "connect", "end", "is_entry", "is_out_of_memory", "is_unavailable", "reason", "until_available",
 ]  # fmt: skip

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from workers.stream.pipeline import PipelinedRedis
 
 # In this order, as Lua's local functions must be defined before they are used.
-_PARTS = ("keys", "group", "record", "push", "claim", "finish", "schemas", "workers", "sweep", "jobs", "figures")
+_PARTS = (
+    "keys", "group", "record", "events", "bury",
+    "push", "claim", "finish", "schemas", "workers", "sweep", "jobs", "figures",
+)  # fmt: skip
 _TEXT = "\n".join(files("workers.stream").joinpath(f"lua/{part}.lua").read_text(encoding="utf-8") for part in _PARTS)
 
 # The library's name. It contains a hash of the text, so that a server can hold the functions of several releases.

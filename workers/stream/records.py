@@ -151,7 +151,8 @@ class JobView:
     """A job's record. Times are the server's, in ms since the epoch. `ahead` is an upper bound, if queued.
 
     `notes` are the result's (see `Finish`); they come with the result, and are empty if there are none.
-    `unsent_bytes` is the size of both if that was too large to be sent.
+    `unsent_bytes` is the size of both if that was too large to be sent. `progress` is what a job that runs has told
+    last: {"fraction", "text"}.
     """
 
     id: str
@@ -166,13 +167,14 @@ class JobView:
     result: bytes | None
     notes: bytes = b""
     unsent_bytes: int = 0
+    progress: dict[str, Any] | None = None
 
     @classmethod
     def from_reply(cls, job_id: str, reply: Sequence[Any] | None) -> JobView | None:
         """Reads the reply of `view` for one job; None if there is no such job."""
         if not reply:
             return None
-        status, owner, attempts, queued, started, finished, error, ahead, result, notes = reply
+        status, owner, attempts, queued, started, finished, error, ahead, result, notes, progress = reply
         return cls(
             id=job_id,
             status=Status(status.decode()),
@@ -186,6 +188,7 @@ class JobView:
             result=(result or None) if isinstance(result, bytes) else None,
             notes=notes,
             unsent_bytes=result if isinstance(result, int) else 0,
+            progress=orjson.loads(progress) if progress else None,
         )
 
 

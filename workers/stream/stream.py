@@ -5,6 +5,7 @@ This folder is the only place that names Redis keys and commands.
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -12,6 +13,7 @@ from weakref import WeakSet
 from workers.stream.batch import Batcher
 from workers.stream.connection import connect
 from workers.stream.errors import ServerUnfit
+from workers.stream.events import JobEvent
 from workers.stream.library import Library
 from workers.stream.memory import MemoryWatch
 from workers.stream.pipeline import Lane, PipelinedRedis
@@ -29,10 +31,10 @@ from workers.stream.records import (
 from workers.stream.subscription import Subscription
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from workers.settings import StreamSettings
+    from workers.stream.events import Telling
     from workers.stream.records import EncodedJob, Finish, NewJob
 
 SCALER_MEMORY_S = 7 * 86_400.0
@@ -47,6 +49,9 @@ LARGE_BYTES = 256 * 1024
 # Results up to this size share round trips without a look at their size. A full batch of them has 8 MB.
 SMALL_RESULT_BYTES = 64 * 1024
 _SMALL_RESULTS = 128
+_MOST_NEXT = 100  # events that end a wait
+# Of the values of one page of events, unless a single one is larger.
+EVENTS_BYTES = 1024 * 1024
 _ANY_SIZE = 2**53
 # How much of the time that the server may be silent WAIT may take.
 _WAIT_SHARE = 0.7
@@ -172,6 +177,19 @@ class Stream:
         lane = Lane.UPLOADS if large else Lane.CALLS
         return [reply == b"done" for reply in await self._call("finish", *args, lane=lane)]
 
+    async def tell(self, worker: str, tellings: Sequence[Telling]) -> list[bool]:
+        """Appends events of jobs that the worker holds (XADD), each job's to a stream of its own; how far is bounded.
+
+        False: the lease was lost or the job has ended. A server that is out of memory refuses this call.
+        """
+        args: list[str | bytes | int] = [worker, self.settings.max_events, self.settings.max_events_bytes]
+        for telling in tellings:
+            args += (telling.id, telling.attempt, telling.first, len(telling.events))
+            for event in telling.events:
+                args += event
+        large = sum(telling.size_bytes for telling in tellings) > LARGE_BYTES
+        return [bool(reply) for reply in await self._call("tell", *args, lane=Lane.UPLOADS if large else Lane.CALLS)]
+
     async def defer(self, worker: str, job_id: str, attempt: int, defer_ms: int) -> bool:
         """Lets a held job be claimed again after `defer_ms` ms (0: at once, before others). False: not held."""
         keep_ms = _ms(self.settings.keep_result_s)
@@ -293,6 +311,36 @@ class Stream:
             # Large results fill a reply, and then it has fewer records than asked for.
             views += [JobView.from_reply(job_id, reply) for (job_id, _), reply in zip(rest, replies, strict=False)]
         return views
+
+    async def events(
+        self, job_id: str, after: str = "", count: int = 1000, wait_s: float = 0.0, most_bytes: int = EVENTS_BYTES
+    ) -> list[JobEvent]:
+        """Up to `count` of a job's events behind the entry `after`, oldest first (XRANGE).
+
+        The one that exceeds `most_bytes` is the last. If there is none yet, waits up to `wait_s` seconds for the next
+        ones (XREAD BLOCK), over a connection of its own.
+        A job that tells nothing has no events, not even of its end.
+        """
+        found = JobEvent.from_reply(await self._call("events", job_id, after, count, most_bytes, lane=Lane.RESULTS))
+        if found or wait_s <= 0:
+            return found
+        return await self._next_events(job_id, after or "0-0", min(count, _MOST_NEXT), wait_s)
+
+    async def _next_events(self, job_id: str, after: str, count: int, wait_s: float) -> list[JobEvent]:
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + wait_s
+        # A connection that is silent for longer counts as broken.
+        round_s = self.settings.redis_timeout_s * _WAIT_SHARE
+        key = f"{self.prefix}:events:{job_id}"
+        while (left_s := until_s - loop.time()) > 0:
+            block_ms = _ms(min(left_s, round_s))
+            rows = await self.redis.execute_command(
+                "XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", key, after
+            )  # fmt: skip
+            if rows:
+                flat = [item for entry, fields in rows[0][1] for item in (entry, *next(iter(fields.items())))]
+                return JobEvent.from_reply(flat)
+        return []
 
     async def is_deferred(self, job_id: str) -> bool:
         """Whether a job waits outside the stream until it is due (ZSCORE)."""

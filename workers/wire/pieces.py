@@ -20,8 +20,8 @@ class Pieces(Protocol):
     def size_bytes(self) -> int:
         """Of the JSON so far."""
 
-    def add(self, value: Any) -> None:
-        """Takes the next value. Raises NotJson."""
+    def add(self, value: Any) -> bytes:
+        """Takes the next value; the result is its JSON. Raises NotJson."""
 
     def result(self) -> EncodedResult:
         """All of them. Raises NotJson."""
@@ -39,7 +39,7 @@ class ArrayPieces:
     def size_bytes(self) -> int:
         return max(len(self._body), 2)  # the last comma becomes the bracket
 
-    def add(self, value: Any) -> None:
+    def add(self, value: Any) -> bytes:
         try:
             body, warnings = encode(value)
         except NotJson:
@@ -49,6 +49,7 @@ class ArrayPieces:
         self._body += body
         self._body += b","
         self._count += 1
+        return body
 
     def result(self) -> EncodedResult:
         body = bytes(self._body[:-1] if self._count else self._body) + b"]"
@@ -69,11 +70,13 @@ class TextPieces:
     def size_bytes(self) -> int:
         return self._size_bytes
 
-    def add(self, value: Any) -> None:
+    def add(self, value: Any) -> bytes:
         if not isinstance(value, str):
             raise NotJson("texts were announced by the annotation of what predict returns")
-        self._size_bytes += len(encode(value)[0]) - 2
+        body = encode(value)[0]
+        self._size_bytes += len(body) - 2
         self._text.write(value)
+        return body
 
     def result(self) -> EncodedResult:
         return encode_result(self._text.getvalue())

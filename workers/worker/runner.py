@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from workers.telemetry.metrics import JobOutcome
     from workers.worker.attempt import StopReason
+    from workers.worker.events import Events, Outbox
     from workers.worker.foreign import ForeignJobs
     from workers.worker.functions import Functions
     from workers.worker.session import Session
@@ -44,6 +45,7 @@ class Runner:
         session: Session,
         functions: Functions,
         foreign: ForeignJobs,
+        events: Events,
         tasks: dict[str, asyncio.Task[Any]],
         on_slot_free: Callable[[], None],
         on_empty: Callable[[], None],
@@ -52,6 +54,7 @@ class Runner:
         self._session = session
         self._functions = functions
         self.foreign = foreign
+        self.events = events
         self._tasks = tasks
         self._on_slot_free = on_slot_free
         self._on_empty = on_empty
@@ -124,6 +127,7 @@ class Runner:
             task.cancel()
         if self._concluding:
             await asyncio.wait(self._concluding)
+        await self.events.close()
         await self._finishes.abandon()
         await self._large_finishes.abandon()
 
@@ -166,12 +170,12 @@ class Runner:
             metrics.served.add(took_s)
             if metrics.served.count == 1:  # a scaler knows no service time yet
                 self._session.life.news.set()
-        hooked = functions.has_end_hook
-        if isinstance(outcome, Done) and not hooked:
+        hooked, told = functions.has_end_hook, self.events.take(job.id, job.attempt)
+        if isinstance(outcome, Done) and not hooked and told is None:
             # The usual way awaits nothing any more.
             self._finish(attempt, outcome, None)
         else:
-            await self._uncancelled(self._conclude(attempt, outcome, ctx if hooked else None))
+            await self._uncancelled(self._conclude(attempt, outcome, ctx if hooked else None, told))
 
     async def _uncancelled(self, coroutine: Coroutine[Any, Any, None]) -> None:
         # A cancel that comes once the function has returned must not lose the outcome.
@@ -183,9 +187,13 @@ class Runner:
         task.add_done_callback(self._concluding.discard)
         return task
 
-    async def _conclude(self, attempt: Attempt, outcome: Outcome, ctx: dict[Any, Any] | None) -> None:
+    async def _conclude(
+        self, attempt: Attempt, outcome: Outcome, ctx: dict[Any, Any] | None, told: Outbox | None
+    ) -> None:
         """Records the outcome between the hooks, which are only called with a `ctx`."""
         functions, job_id = self._functions, attempt.job.id
+        if told is not None:  # once the outcome is recorded, the server takes no events of the attempt
+            await told.delivered()
         if ctx is not None and functions.on_job_end:
             await self._call_hook(functions.on_job_end, ctx, f"job {job_id}: on_job_end")
         match outcome:

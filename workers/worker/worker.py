@@ -29,6 +29,7 @@ from workers.stream import LIBRARY, Outage, end
 from workers.telemetry.metrics import WorkerMetrics
 from workers.worker.attempt import Failed
 from workers.worker.claims import Claims, ClaimTerms
+from workers.worker.events import Events
 from workers.worker.foreign import ForeignJobs, not_found
 from workers.worker.functions import Functions
 from workers.worker.health import Health
@@ -99,8 +100,16 @@ class Worker(arq_worker.Worker):
         self._hand_back = asyncio.Event()
         self._functions = Functions.of(self)
         foreign = ForeignJobs(self.session)
+        self.events = Events(self.session)
         self.runner = Runner(
-            self.session, self._functions, foreign, self.tasks, self._on_slot_free, self._on_empty, self._on_outcome
+            self.session,
+            self._functions,
+            foreign,
+            self.events,
+            self.tasks,
+            self._on_slot_free,
+            self._on_empty,
+            self._on_outcome,
         )
         self.claims = Claims(self.session, self.runner, ClaimTerms(self.max_jobs, self._functions.attempts_of))
         self.claims.burst = foreign.burst = self.burst

@@ -101,7 +101,9 @@ def test_cancelled_in_the_moment_of_the_answer(run: Run) -> None:
         process.job = asyncio.create_task(process.predict(orjson.dumps(["echo", 1])))
         with pytest.raises(asyncio.CancelledError):
             await process.job
-        assert process.state is ProcessState.DEAD
+        process.job = None
+        assert await process.predict(b'["echo",2]') == b"2", "the job was over, so its process is fit for another"
+        await process.stop()
         assert complaints == []
 
     run(scenario())

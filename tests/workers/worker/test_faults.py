@@ -27,8 +27,8 @@ LIMIT_BYTES = 600_000_000
         (["leave", 3], "ModelCrashed", "the model's process exited with code 3"),
         (["segfault"], "ModelCrashed", "the model's process was killed by SIGSEGV"),
         (["eat"], "ModelCrashed", f"the model's process ran out of memory (limit {LIMIT_BYTES} bytes)"),
-        (["spin", 600], "ModelTimedOut", "the model took longer than 2 s, and its process was stopped"),
-        (["hang", "PID"], "ModelTimedOut", "the model took longer than 2 s, and its process was stopped"),
+        (["spin", 600], "ModelTimedOut", "the model took longer than 2 s, and was stopped"),
+        (["hang", "PID"], "ModelTimedOut", "the model took longer than 2 s, and was stopped"),
     ],
     ids=["exits", "sys.exit", "segfaults", "eats", "spins", "hangs"],
 )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from workers.model_host.calls.event_loop import EventLoop
     from workers.model_host.calls.inputs.annotations import Check
+    from workers.model_host.calls.job_link import ConnectionLink
     from workers.model_host.protocol.batch_body import Answer
     from workers.model_host.protocol.description import Description
     from workers.wire.result import EncodedResult
@@ -68,8 +69,10 @@ class BatchCall:
         """What each input may be. The annotation of what is returned says nothing of a single result."""
         return described(None, None if self._check is None else WholeInput(self._check))
 
-    def run(self, input_json: bytes) -> EncodedResult:
-        """A batch of one. Raises NotJson, InputRefused, what the model raises, and Refusal, as `Call.run` does."""
+    def run(self, input_json: bytes, _link: ConnectionLink) -> EncodedResult:
+        """A batch of one, which knows nothing of its job.
+
+        Raises NotJson, InputRefused, what the model raises, and Refusal, as `Call.run` does."""
         (result,) = self._results([self._checked(loads(input_json))])
         return self._encoded(result)
 

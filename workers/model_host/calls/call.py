@@ -5,14 +5,20 @@ from __future__ import annotations
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
+from workers.job import Job, reset_current, set_current
 from workers.model_host.calls.inputs.binding import binder_of
+from workers.model_host.calls.inputs.job_parameter import job_parameter_of
 from workers.model_host.calls.outputs.encoding import encoded
 from workers.model_host.calls.outputs.yielded import Collector, yields_text
 from workers.model_host.calls.schemas.describing import described
 from workers.wire.decode import loads
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workers.model_host.calls.event_loop import EventLoop
+    from workers.model_host.calls.inputs.binding import Arguments
+    from workers.model_host.calls.job_link import ConnectionLink
     from workers.model_host.protocol.description import Description
     from workers.wire.result import EncodedResult
 
@@ -26,6 +32,8 @@ class Call:
     def __init__(self, model: Any, loop: EventLoop, max_result_bytes: int) -> None:
         self._predict = model.predict
         self._bind = binder_of(self._predict)
+        self._job_parameter = job_parameter_of(self._predict)
+        self._is_plain = self._bind is None and self._job_parameter is None
         self._loop = loop
         self._collector = Collector(yields_text(self._predict), max_result_bytes)
         self._max_bytes = max_result_bytes
@@ -34,22 +42,33 @@ class Call:
         """What `predict` takes and returns."""
         return described(self._predict, self._bind)
 
-    def run(self, input_json: bytes) -> EncodedResult:
+    def run(self, input_json: bytes, link: ConnectionLink) -> EncodedResult:
         """Raises NotJson, InputRefused, what the model raises, and Refusal for a result that can't be handed on."""
         value = loads(input_json)
-        if self._bind is None:
-            result = self._predict(value)
-        else:
-            positional, named = self._bind(value)
-            result = self._predict(*positional, **named)
-        while type(result) in _UNFINISHED:
-            result = self._finish(result)
+        job = Job(link)
+        token = set_current(job)
+        try:
+            if self._is_plain:
+                result = self._predict(value)
+            else:
+                positional, named = self._arguments(value, job)
+                result = self._predict(*positional, **named)
+            while type(result) in _UNFINISHED:
+                result = self._finish(result, link.tell_partial)
+        finally:
+            reset_current(token)
         return encoded(result, self._max_bytes)
 
-    def _finish(self, result: Any) -> Any:
+    def _arguments(self, value: Any, job: Job) -> Arguments:
+        positional, named = ([value], {}) if self._bind is None else self._bind(value)
+        if self._job_parameter is None:
+            return positional, named
+        return self._job_parameter.added(positional, named, job)
+
+    def _finish(self, result: Any, tell: Callable[[bytes], None]) -> Any:
         """What comes of a coroutine or of a generator."""
         if type(result) is GeneratorType:
-            return self._collector.collect(result)
+            return self._collector.collect(result, tell)
         if type(result) is AsyncGeneratorType:
-            result = self._collector.collect_async(result)
+            result = self._collector.collect_async(result, tell)
         return self._loop.run(result)

@@ -9,13 +9,13 @@ from workers.model_host.calls.batch_terms import terms_of
 from workers.model_host.calls.call import Call
 from workers.model_host.calls.failures import Refusal
 from workers.model_host.calls.health import HealthCheck
+from workers.model_host.calls.job_link import ConnectionLink
 from workers.model_host.protocol.abilities import Abilities
 from workers.model_host.protocol.frames import BATCH, HEALTH, OUTCOMES, RESULT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from workers.model_host.calls.event_loop import EventLoop
+    from workers.model_host.connection import Connection
     from workers.model_host.protocol.frames import Frame
 
 
@@ -25,11 +25,10 @@ class ModelCalls:
     Raises NotLoadable if their parameters or the model's attributes can't be served.
     """
 
-    def __init__(
-        self, model: Any, loop: EventLoop, max_result_bytes: int, report: Callable[[BaseException], None]
-    ) -> None:
+    def __init__(self, model: Any, loop: EventLoop, max_result_bytes: int, connection: Connection) -> None:
         terms = terms_of(model)
-        self._batch = BatchCall(model.predict_batch, loop, max_result_bytes, report) if terms.size else None
+        self._connection = connection
+        self._batch = BatchCall(model.predict_batch, loop, max_result_bytes, connection.report) if terms.size else None
         is_single = self._batch is None or callable(getattr(model, "predict", None))
         self._single = Call(model, loop, max_result_bytes) if is_single else self._batch
         self._health = HealthCheck(model, loop)
@@ -49,4 +48,5 @@ class ModelCalls:
                 raise Refusal("TypeError", "the model has no method predict_batch")
             return OUTCOMES, self._batch.run_all(frame.body)
         assert self._single is not None  # noqa: S101
-        return RESULT, self._single.run(frame.body).packed()
+        line, _, input_json = frame.body.partition(b"\n")
+        return RESULT, self._single.run(input_json, ConnectionLink(self._connection, frame.job, line)).packed()

@@ -12,9 +12,10 @@ A frame is a head and a body. The head's numbers are big-endian:
 
 | kind | sender | body | meaning |
 | --- | --- | --- | --- |
-| `J` | worker | JSON | the input of a job |
+| `J` | worker | a line, as `JobAtHand.packed`, then JSON | the input of a job |
 | `S` | worker | JSON array | the inputs of several jobs, which are run in one call; counts as a job |
 | `H` | worker | - | the model's `health` is to be called; counts as a job |
+| `C` | worker | - | the job at hand is to stop: sent if the model looks for that |
 | `L` | model | a line of JSON, `Abilities`, then as `Description.packed` | the model is loaded (once, first) |
 | `R` | model | JSON, as `EncodedResult.packed` | what `predict` returned; of `health`, whether it is well |
 | `O` | model | `batch_body.packed_answers` | the outcomes of several jobs, in the order of their inputs |
@@ -25,6 +26,8 @@ A frame is a head and a body. The head's numbers are big-endian:
 | `X` | model | JSON, `[code, message]` | `sys.exit` was called; the process then ends |
 | `M` | model | text | out of memory; the process then ends |
 | `N` | model | text | there is no such model: trying again won't help; the process then ends |
+| `P`, `G`, `Y` | model | JSON | the job at hand tells its progress, a log line, a partial result |
+| `W` | model | - | the job at hand looks at `cancelled`: this model may stop by itself |
 | `U` | template | text | the model is loaded, but this process can't be forked; the process then ends |
 """
 
@@ -32,7 +35,10 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
 
 JOB = b"J"
 BATCH = b"S"
@@ -48,6 +54,10 @@ EXIT = b"X"
 OUT_OF_MEMORY = b"M"
 NOT_FOUND = b"N"
 UNFORKABLE = b"U"
+CANCEL = b"C"
+WATCHES = b"W"
+EVENTS = {b"P": "progress", b"G": "log", b"Y": "partial"}
+"""The kinds of events, as they are called outside the model's process."""
 
 HEAD = struct.Struct(">IIQIc")
 MAX_BODY_BYTES = 2**32 - 1
@@ -80,22 +90,43 @@ class FrameReader:
     """Takes frames out of a stream of bytes: only those that are awaited, and each as a whole.
 
     A body may have `max_body_bytes`. The first frame tells the process id; each later one has to have the same.
+    `on_notice` gets the frames of the kinds `notices`, which may come before the awaited one; with `takes_more`, also
+    together with it, and then they are for what is expected next.
     """
 
-    def __init__(self, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        max_body_bytes: int,
+        notices: Collection[bytes] = (),
+        on_notice: Callable[[Frame], None] = lambda _frame: None,
+        takes_more: bool = False,
+    ) -> None:
         self._usual_max_bytes = self._max_body_bytes = max_body_bytes
+        self._notices = notices
+        self._on_notice = on_notice
+        self._takes_more = takes_more
         self._buffer = bytearray()
         self._job: int | None = None
+        self._notices_of: int | None = None
         self.pid: int | None = None
 
-    def expect(self, job: int, times: int = 1) -> None:
+    @property
+    def is_awaiting(self) -> bool:
+        """Whether the frame that was awaited has not come yet."""
+        return self._job is not None
+
+    def expect(self, job: int, times: int = 1, notices_of: int | None = None) -> None:
         """The next frame must be of the job with this number. Until then, and after that frame, none may come.
 
-        Its body may have `times` as many bytes as usual.
+        Its body may have `times` as many bytes as usual. Before it, notices of one job may come. Raises FrameError.
         """
         self._job = job
+        self._notices_of = notices_of
         self._max_body_bytes = min(MAX_BODY_BYTES, times * self._usual_max_bytes)
-        self._buffer = bytearray()
+        if not self._takes_more:
+            self._buffer = bytearray()
+        elif self._buffer and self.feed(b"") is not None:
+            raise FrameError("more than notices came together with the frame before")
 
     def feed(self, data: bytes) -> Frame | None:
         """Takes what has come; the result is the frame once it is complete.
@@ -106,21 +137,29 @@ class FrameReader:
             raise FrameError("nothing was awaited")
         buffer = self._buffer
         buffer += data
-        if len(buffer) < HEAD.size:
-            return None
-        size, crc, job, pid, kind = HEAD.unpack_from(buffer)
-        if size > self._max_body_bytes:
-            raise FrameError(f"a body of {size} bytes, {self._max_body_bytes} are allowed")
-        if job != self._job or self.pid not in (None, pid):
-            raise FrameError(f"a frame of job {job} and process {pid}, not of {self._job} and {self.pid}")
-        end = HEAD.size + size
-        if len(buffer) < end:
-            return None
-        if len(buffer) > end:
-            raise FrameError(f"{len(buffer) - end} bytes too many")
-        view = memoryview(buffer)
-        if zlib.crc32(view[_CHECKED_FROM:]) != crc:
-            raise FrameError("a damaged frame")
-        frame = Frame(job, pid, kind, bytes(view[HEAD.size :]))
-        self._job, self.pid, self._buffer = None, pid, bytearray()
-        return frame
+        start, length = 0, len(buffer)
+        while length - start >= HEAD.size:
+            size, crc, job, pid, kind = HEAD.unpack_from(buffer, start)
+            is_notice = kind in self._notices
+            expected = self._notices_of if is_notice else self._job
+            if size > self._max_body_bytes:
+                raise FrameError(f"a body of {size} bytes, {self._max_body_bytes} are allowed")
+            if job != expected or self.pid not in (None, pid):
+                raise FrameError(f"a frame of job {job} and process {pid}, not of {expected} and {self.pid}")
+            end = start + HEAD.size + size
+            if length < end:
+                break
+            if length > end and not (is_notice or self._takes_more):
+                raise FrameError(f"{length - end} bytes too many")
+            if zlib.crc32(memoryview(buffer)[start + _CHECKED_FROM : end]) != crc:
+                raise FrameError("a damaged frame")
+            frame = Frame(job, pid, kind, bytes(memoryview(buffer)[start + HEAD.size : end]))
+            self.pid = pid
+            if not is_notice:
+                self._job, self._buffer = None, buffer[end:]
+                return frame
+            self._on_notice(frame)
+            start = end
+        if start:
+            del buffer[:start]
+        return None

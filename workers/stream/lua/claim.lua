@@ -7,7 +7,7 @@ local function start(k, worker, entry, fields, limits, limit, now, keep_ms, drop
   local payload = map_of(fields)
   local id = payload['id'] or ''
   local job_key = k.job .. id
-  local r = redis.call('HMGET', job_key, 'entry', 'status', 'attempts', 'queued', 'owner')
+  local r = redis.call('HMGET', job_key, 'entry', 'status', 'attempts', 'queued', 'owner', 'started')
   if r[1] ~= entry or (r[2] and r[2] ~= 'processing') then
     drop[#drop + 1] = entry
     return nil
@@ -24,8 +24,10 @@ local function start(k, worker, entry, fields, limits, limit, now, keep_ms, drop
     ended[#ended + 1] = id
     return nil
   end
+  -- No two runs of a job start at the same time, even if the clock was set back: it tells their events apart.
+  local started = math.max(now, (tonumber(r[6] or nil) or 0) + 1)
   redis.call('HSET', job_key, 'status', 'processing', 'worker', worker,
-    'attempts', attempts + 1, 'started', whole(now))
+    'attempts', attempts + 1, 'started', whole(started))
   return id, payload, attempts + 1, queued
 end
 

@@ -1,6 +1,6 @@
 -- How an attempt ends: finish, defer (a retry), put off (the worker lacks the function), release.
 
--- Gives up results, those first that expire first, until no more than `most` bytes are kept; among them those that
+-- Gives up results and events, those first that expire first, until no more than `most` bytes are kept; among them those that
 -- have expired meanwhile, whose records are gone. `kept` is how many bytes are kept now.
 local function give_up_results(k, kept, most)
   local error_json = cjson.encode({ type = 'ResultGivenUp',
@@ -11,12 +11,13 @@ local function give_up_results(k, kept, most)
     local size, id = string.match(oldest, '^(%d+) (.*)$')
     if redis.call('HDEL', k.job .. id, 'result', 'notes') > 0 then
       redis.call('HSET', k.job .. id, 'error', error_json)
+      redis.call('DEL', k.events .. id)
     end
     kept = redis.call('DECRBY', k.results_bytes, size)
   end
 end
 
--- Counts a result among those that may take at most `most` bytes. Costs ZADD and INCRBY.
+-- Counts a result with its events among those that may take at most `most` bytes. Costs ZADD and INCRBY.
 local function count_result(k, now, id, size, keep_ms, most)
   if keep_ms == 0 then return end
   redis.call('ZADD', k.results, keep_ms < 0 and '+inf' or whole(now + keep_ms), size .. ' ' .. id)
@@ -51,9 +52,10 @@ local function finish(keys, argv)
           redis.call('HSET', job_key, 'status', 'finished', 'queued', queued, 'finished', finished, 'result', body,
             'notes', notes)
         end
-        redis.call('HDEL', job_key, 'entry', 'seq')
+        redis.call('HDEL', job_key, 'entry', 'seq', 'progress')
         expire(job_key, keep_ms)
-        if most > 0 then count_result(k, now, id, #body + #notes, keep_ms, most) end
+        local told = end_events(k, id, outcome, keep_ms, { r[7], attempt, r[8] })
+        if most > 0 then count_result(k, now, id, #body + #notes + told, keep_ms, most) end
       else
         keep_queued(job_key, entry)
         bury(k, job_key, id, payload_of(k.stream, entry), attempt, r[5], body, finished, keep_ms, worker)

@@ -8,7 +8,7 @@ local function ahead_of(k, id, seq, queue)
 end
 
 -- view(then pairs id, bytes up to which its result is wanted, 0 for none): per job false, or
--- {status, owner, attempts, queued, started, finished, error, ahead, result, notes}.
+-- {status, owner, attempts, queued, started, finished, error, ahead, result, notes, progress}.
 -- Of a result that is larger with its notes, their size is replied as a number in place of the result.
 -- Replies with fewer than asked for, but at least one, when the results fill a reply.
 local function view(keys, argv)
@@ -19,7 +19,7 @@ local function view(keys, argv)
     if bytes >= REPLY_BYTES then break end
     local job_key = k.job .. argv[i]
     local r = redis.call('HMGET', job_key, 'status', 'owner', 'attempts', 'queued', 'started', 'finished',
-      'error', 'seq', 'entry')
+      'error', 'seq', 'entry', 'events', 'progress')
     local status, queued, seq, entry = r[1], r[4], r[8], r[9]
     if not (status or queued or entry) then
       replies[#replies + 1] = false
@@ -33,6 +33,8 @@ local function view(keys, argv)
         end
         ahead = ahead_of(k, argv[i], seq, queue)
       end
+      local is_told = r[11] and status == 'processing' and is_of_run(r[5], r[10])
+      local progress = is_told and r[11] or ''
       local result, notes = '', ''
       local most = tonumber(argv[i + 1])
       if most > 0 and status == 'finished' then
@@ -46,7 +48,7 @@ local function view(keys, argv)
         end
       end
       replies[#replies + 1] = { status or 'queued', r[2] or '', r[3] or '0',
-        queued or whole(entry_ms(entry)), r[5] or '', r[6] or '', r[7] or '', ahead, result, notes }
+        queued or whole(entry_ms(entry)), r[5] or '', r[6] or '', r[7] or '', ahead, result, notes, progress }
     end
   end
   return replies
@@ -57,7 +59,7 @@ end
 local function cancel(keys, argv)
   local k = keys_of(keys[1])
   local id, job_key = argv[1], k.job .. argv[1]
-  local r = redis.call('HMGET', job_key, 'status', 'entry', 'worker', 'queued')
+  local r = redis.call('HMGET', job_key, 'status', 'entry', 'worker', 'queued', 'started', 'attempts', 'events')
   local status, entry, worker = r[1], r[2], r[3]
   if not status and not entry and not r[4] then return 'missing' end
   if status and status ~= 'processing' then return status end
@@ -68,8 +70,9 @@ local function cancel(keys, argv)
     remove_entries(k, { entry })
   end
   redis.call('HSET', job_key, 'status', 'cancelled', 'finished', end_ms(now_ms(), r[4] or entry_ms(entry)))
-  redis.call('HDEL', job_key, 'entry', 'seq', 'worker', 'function', 'args', 'kwargs')
+  redis.call('HDEL', job_key, 'entry', 'seq', 'worker', 'function', 'args', 'kwargs', 'progress')
   expire(job_key, tonumber(argv[2]))
+  end_events(k, id, 'cancelled', tonumber(argv[2]), { r[5], r[6], r[7] })
   if worker then redis.call('PUBLISH', k.wake .. worker, 'cancel ' .. id) end
   publish_ended(k, { id })
   return 'cancelled'
@@ -81,7 +84,7 @@ local function revive(k, entry, payload)
   local job_key = k.job .. id
   local group = group_of(k)
   local new = append(k, id, payload['function'], payload['args'], payload['kwargs'])
-  redis.call('DEL', job_key)
+  redis.call('DEL', job_key, k.events .. id)
   redis.call('HSET', job_key, 'entry', new, 'seq', whole(group['entries-read'] + group['lag'] + 1))
   if entry_ms(new) > now + CLOCK_SLACK_MS then redis.call('HSET', job_key, 'queued', whole(now)) end
   if payload['owner'] ~= '' then redis.call('HSET', job_key, 'owner', payload['owner']) end

@@ -14,6 +14,8 @@
 --   consumer WORKER            holds what that worker runs; an entry's idle time is its lease
 --   consumer `released`        holds what was handed back or lost its lease: claimed before new entries
 -- {q}:job:ID           hash    the job's record (fields below)                       keep_result after its end
+-- {q}:events:ID        stream  what a job tells while it runs (events.lua); an       a day after the last one;
+--                              entry has one field, the event's kind                 with the record once it has ended
 -- {q}:deferred         zset    job ids by due time; the payload is in the record     a member when it is due
 -- {q}:dead             stream  dead letters: id, function, args, kwargs, owner,      trimmed by age and length
 --                              attempts, error
@@ -45,7 +47,7 @@
 -- means queued), worker, started, and at the end finished, and result or error (JSON). Beside a result there may be
 -- notes: a JSON object with the pushed input, if the result has none, and with warnings. A deferred job keeps its
 -- function, args and kwargs here. unserved: since when (behind the number of attempts) workers without its function
--- have put it off.
+-- have put it off. events: of its last run that told any: "started bytes"; progress: that run's last one.
 -- Fields of a registration that are read here: running, state, takes (the library whose pushes may hand it a job), and
 -- functions (their names, a JSON array), and schema (its digest; `any` if the model takes any JSON).
 
@@ -65,6 +67,7 @@ local function keys_of(stream)
   return {
     stream = stream,
     job = prefix .. ':job:',
+    events = prefix .. ':events:',
     deferred = prefix .. ':deferred',
     dead = prefix .. ':dead',
     idempotency = prefix .. ':idempotency:',

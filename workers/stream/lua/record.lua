@@ -1,9 +1,10 @@
 -- What several functions do with a job's record.
 
--- Whether the worker runs this attempt of the job; also the record's status, worker, attempts, entry, owner, queued.
--- One HMGET.
+-- Whether the worker runs this attempt of the job; also the record's status, worker, attempts, entry, owner, queued,
+-- started, events. One HMGET.
 local function owns(k, worker, id, attempt)
-  local r = redis.call('HMGET', k.job .. id, 'status', 'worker', 'attempts', 'entry', 'owner', 'queued')
+  local r = redis.call('HMGET', k.job .. id, 'status', 'worker', 'attempts', 'entry', 'owner', 'queued', 'started',
+    'events')
   return r[1] == 'processing' and r[2] == worker and r[3] == attempt, r
 end
 
@@ -25,17 +26,6 @@ end
 local function hand_back(k, job_key, entry)
   redis.call('XCLAIM', k.stream, GROUP, RELEASED, 0, entry, 'JUSTID')
   redis.call('HDEL', job_key, 'status', 'worker')
-end
-
--- Fails a job: its payload moves to the dead letters. A payload of nil, for an entry that somebody deleted, leaves
--- a failed job without a dead letter.
-local function bury(k, job_key, id, payload, attempts, owner, error_json, finished, keep_ms, worker)
-  local entry = payload and redis.call('XADD', k.dead, '*', 'id', id, 'function', payload['function'],
-    'args', payload['args'], 'kwargs', payload['kwargs'] or '', 'owner', owner or '',
-    'attempts', attempts, 'error', error_json)
-  redis.call('HSET', job_key, 'status', 'failed', 'entry', entry or '', 'finished', finished,
-    'attempts', attempts, 'error', error_json, 'worker', worker)
-  expire(job_key, keep_ms)
 end
 
 -- Tells waiters which jobs have ended. At most one PUBLISH.

@@ -118,7 +118,7 @@ def test_a_call_that_takes_too_long_is_run_again_one_by_one(run: Run, tmp_path: 
             first, error, last = await at_once(host, ["echo", "a"], slow, COUNT, timeout_s=0.5)
             assert (first, last) == ("a", 1)
             assert isinstance(error, ModelTimedOut)
-            assert str(error) == "the model took longer than 0.5 s, and its process was stopped"
+            assert str(error) == "the model took longer than 0.5 s, and was stopped"
             assert gone(await told(file))
             assert await at_once(host, COUNT, COUNT) == [2, 2]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from workers.model_host.protocol.frames import HEAD, RESULT, Frame, FrameError, FrameReader, pack
+from workers.model_host.protocol.frames import CANCEL, HEAD, RESULT, Frame, FrameError, FrameReader, pack
 
 MODEL, FORK = 4711, 4712
 JOBS = st.integers(0, 4)
@@ -112,3 +112,38 @@ def test_nothing_may_come_between_two_jobs() -> None:
 
     with pytest.raises(FrameError, match="nothing was awaited"):
         reader.feed(b"x")
+
+
+def test_notices_come_before_the_answer_or_with_the_job() -> None:
+    heard: list[Frame] = []
+    reader = FrameReader(MOST_BYTES, (CANCEL,), heard.append, takes_more=True)
+    reader.expect(1, notices_of=0)
+    stale, job, cancel = pack(0, MODEL, CANCEL), genuine(1), pack(1, MODEL, CANCEL)
+    assert reader.feed(stale + job + cancel[:5]) == Frame(1, MODEL, RESULT, answer_of(1))
+    assert [frame.job for frame in heard] == [0]
+    reader.expect(2, notices_of=1)
+    assert reader.feed(cancel[5:]) is None
+    assert [frame.job for frame in heard] == [0, 1]
+    assert reader.feed(genuine(2) + genuine(3)) is not None
+    with pytest.raises(FrameError, match="more than notices"):
+        reader.expect(3, notices_of=2)
+
+
+@pytest.mark.parametrize("job", [0, 2])
+def test_a_notice_of_another_job_is_refused(job: int) -> None:
+    reader = FrameReader(MOST_BYTES, (CANCEL,))
+    reader.expect(1, notices_of=1)
+    with pytest.raises(FrameError, match=f"a frame of job {job} "):
+        reader.feed(pack(job, MODEL, CANCEL))
+
+
+@given(st.lists(st.binary(max_size=30), max_size=6), st.integers(1, 40))
+def test_notices_are_heard_in_order_whatever_their_pieces(bodies: list[bytes], step: int) -> None:
+    heard: list[Frame] = []
+    reader = FrameReader(MOST_BYTES, (CANCEL,), heard.append)
+    reader.expect(1, notices_of=1)
+    data = b"".join(pack(1, MODEL, CANCEL, body) for body in bodies) + genuine(1)
+    found = [reader.feed(data[at : at + step]) for at in range(0, len(data), step)]
+    assert [frame.body for frame in heard] == bodies
+    assert found[-1] == Frame(1, MODEL, RESULT, answer_of(1))
+    assert found[:-1] == [None] * (len(found) - 1)

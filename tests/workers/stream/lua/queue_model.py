@@ -33,6 +33,9 @@ class ModelJob:
     result: bytes | None = None
     error: str = ""
     letter: ModelLetter | None = None
+    run: int = 0  # counts its claims
+    told: list[tuple[str, bytes]] = field(default_factory=list)
+    told_in: int = 0  # the run that told these
 
     @property
     def ended(self) -> bool:
@@ -150,6 +153,7 @@ class QueueModel:
         return outcomes, handed
 
     def _hand_over(self, job: ModelJob) -> ModelJob:
+        job.run += 1
         job.state, job.worker, job.attempts, job.is_old = "running", self.listening, 1, False
         self.busy = True
         return job
@@ -178,6 +182,7 @@ class QueueModel:
                 continue
             job.state, job.worker, job.is_old = "running", worker, False
             job.attempts += 1
+            job.run += 1
             taken.append((job.new.id, job.attempts))
         if len(taken) < count:
             self.idle.add(worker)
@@ -189,6 +194,9 @@ class QueueModel:
 
     def _end(self, job: ModelJob, state: ModelState) -> None:
         job.state = state
+        if job.told:
+            self._begin_events(job)
+            job.told.append(("end", b'"%s"' % state.encode()))
         self.ends.append(job.new.id)
 
     def _fail(self, job: ModelJob, worker: str, error: str) -> None:
@@ -218,6 +226,19 @@ class QueueModel:
         if not keep:
             del self.records[job_id]
         return True
+
+    def tell(self, worker: str, job_id: str, attempt: int, value: bytes) -> bool:
+        """Appends a log line to the events of a job that the worker holds."""
+        job = self.held(worker, job_id, attempt)
+        if job is None:
+            return False
+        self._begin_events(job)
+        job.told.append(("log", value))
+        return True
+
+    def _begin_events(self, job: ModelJob) -> None:
+        if job.told_in != job.run:
+            job.told, job.told_in = [("begin", b"%d" % job.attempts)], job.run
 
     def defer(self, worker: str, job_id: str, attempt: int, defer_ms: int) -> bool:
         """Lets a job be claimed again, at once or when it is due."""

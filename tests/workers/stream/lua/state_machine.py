@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.workers.stream.actions import OLD_MS, command, key, make_due, sweep
 from tests.workers.stream.lua.queue_model import STATUS, ModelJob, ModelLetter, ModelState, QueueModel
-from workers.stream import LIBRARY, Claimed, Finish, NewJob, Stream, StreamSettings
+from workers.stream import LIBRARY, Claimed, Finish, NewJob, Stream, StreamSettings, Telling
 
 if TYPE_CHECKING:
     import asyncio
@@ -194,6 +194,18 @@ class StreamMachine(RuleBasedStateMachine):
             assert self.run(self.stream.defer(*call)) == self.model.defer(*call)
 
     @has("running")
+    @rule(chosen=some_picks, by=st.one_of(st.none(), workers), added=st.sampled_from([0, 0, 0, 1]))
+    def tell(self, chosen: list[int], by: str | None, added: int) -> None:
+        for job in self.pick_running(chosen):
+            worker, attempt, value = by or job.worker, job.attempts + added, b"%d" % next(self.numbers)
+            first = len(job.told) if job.told_in == job.run else 1
+            telling = Telling(job.new.id, attempt, first, [("log", value)])
+            assert self.run(self.stream.tell(worker, [telling])) == [
+                self.model.tell(worker, job.new.id, attempt, value)
+            ]
+            self.events_agree(job.new.id)
+
+    @has("running")
     @rule(pick=picks, by=st.one_of(st.none(), workers), added=st.sampled_from([0, 0, 0, -1]))
     def put_off(self, pick: int, by: str | None, added: int) -> None:
         for job in self.pick_running([pick]):
@@ -269,6 +281,7 @@ class StreamMachine(RuleBasedStateMachine):
         if ended := [job_id for job_id, job in self.model.records.items() if job.ended]:
             job_id = ended[pick % len(ended)]
             self.raw("DEL", key(self.stream, f"job:{job_id}"))
+            self.raw("DEL", key(self.stream, f"events:{job_id}"))
             del self.model.records[job_id]
 
     @precondition(lambda self: self.model.idempotency)
@@ -322,6 +335,12 @@ class StreamMachine(RuleBasedStateMachine):
                 assert view.finished_ms is not None
                 assert view.finished_ms >= view.queued_ms
 
+    def events_agree(self, job_id: str) -> None:
+        job = self.model.records.get(job_id)
+        events = self.run(self.stream.events(job_id))
+        assert [(event.kind, event.value) for event in events] == (job.told if job else [])
+        assert [event.number for event in events] == list(range(len(events)))
+
     # what must be true in the end
 
     def teardown(self) -> None:
@@ -344,6 +363,7 @@ class StreamMachine(RuleBasedStateMachine):
         self.raw("PUBLISH", key(self.stream, f"wake:{LISTENING}"), "run that is all")
         assert self.heard(b"run ") == b"that is all", "it was handed no more than the model says"
         for job_id in self.ids:
+            self.events_agree(job_id)
             if job_id in self.model.records:
                 assert self.raw("PTTL", key(self.stream, f"job:{job_id}")) > 0
 

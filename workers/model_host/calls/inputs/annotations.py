@@ -30,7 +30,7 @@ def check_of(parameter: inspect.Parameter, names: dict[str, Any]) -> Check | Non
     if _is_anything(parameter.annotation):
         return None
     try:
-        annotation = _evaluated(parameter, names)
+        annotation = evaluated(parameter, names)
         return None if _is_anything(annotation) else Check(annotation)
     except MemoryError:
         raise
@@ -47,7 +47,7 @@ def item_check_of(parameter: inspect.Parameter, names: dict[str, Any]) -> Check 
     if _is_anything(annotation):
         return None
     try:
-        annotation = _items_of(_evaluated(parameter, names))
+        annotation = _items_of(evaluated(parameter, names))
         if annotation is None:
             raise NotLoadable(
                 f"the parameter {parameter.name} of predict_batch gets a list of inputs: annotate it with a list, such "
@@ -60,8 +60,8 @@ def item_check_of(parameter: inspect.Parameter, names: dict[str, Any]) -> Check 
         raise NotLoadable(_sentence(parameter, error, "predict_batch")) from None
 
 
-def _evaluated(parameter: inspect.Parameter, names: dict[str, Any]) -> Any:
-    """The annotation, which may be in quotes."""
+def evaluated(parameter: inspect.Parameter, names: dict[str, Any]) -> Any:
+    """A parameter's annotation, which may be in quotes. Raises what evaluating it raises."""
     hints = SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
     return typing.get_type_hints(hints, names, include_extras=True)[parameter.name]
 

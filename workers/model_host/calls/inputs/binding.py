@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from workers.model_host.calls.failures import NotLoadable
 from workers.model_host.calls.inputs.annotations import check_of
 from workers.model_host.calls.inputs.faults import Faults
+from workers.model_host.calls.inputs.job_parameter import without_job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from workers.model_host.calls.inputs.annotations import Check
 
@@ -31,7 +32,8 @@ def binder_of(predict: Callable[..., Any]) -> Binder | None:
     function = inspect.unwrap(getattr(function, "__func__", function))
     if not inspect.isfunction(function):
         return None  # an object that can be called, such as a module of torch: its parameters say little
-    parameters = list(inspect.signature(predict).parameters.values())
+    everything = list(inspect.signature(predict).parameters.values())
+    parameters = without_job(everything, function.__globals__)
     if any(parameter.kind is Parameter.VAR_POSITIONAL for parameter in parameters):
         raise NotLoadable(
             "predict has a parameter *args, but the members of an input have names: name its parameters "
@@ -44,7 +46,8 @@ def binder_of(predict: Callable[..., Any]) -> Binder | None:
         check = checks[parameters[0].name]
         return None if check is None else WholeInput(check)
     return Members(
-        [ParameterPlace(one.name, one.kind, one.default, checks[one.name]) for one in parameters], _self_of(predict)
+        [ParameterPlace(one.name, one.kind, one.default, checks[one.name]) for one in parameters],
+        {*_self_of(predict), *(one.name for one in everything if one not in parameters and _has_name(one))},
     )
 
 
@@ -57,12 +60,17 @@ def _check_default(parameter: Parameter) -> None:
         )
 
 
-def _self_of(predict: Callable[..., Any]) -> str:
-    """What a method calls its instance: no member may have this name. Empty if there is none."""
+def _self_of(predict: Callable[..., Any]) -> list[str]:
+    """What a method calls its instance: no member may have this name."""
     if not inspect.ismethod(predict):
-        return ""
+        return []
     first = next(iter(inspect.signature(predict.__func__).parameters.values()))
-    return first.name if first.kind is Parameter.POSITIONAL_OR_KEYWORD else ""
+    return [first.name] if _has_name(first) else []
+
+
+def _has_name(parameter: Parameter) -> bool:
+    """Whether an argument may be given by its name."""
+    return parameter.kind is not Parameter.POSITIONAL_ONLY
 
 
 class WholeInput:
@@ -94,14 +102,14 @@ class ParameterPlace(NamedTuple):
 class Members:
     """The input is an object, and its members are the arguments.
 
-    `rest` gets all members that `places` has no name for, unless it is None; never one that is named `self_name`.
+    `rest` gets all members that `places` has no name for, unless it is None; never one of the names `taken`.
     """
 
-    def __init__(self, places: list[ParameterPlace], self_name: str) -> None:
+    def __init__(self, places: list[ParameterPlace], taken: Collection[str]) -> None:
         self.rest = next((place for place in places if place.kind is Parameter.VAR_KEYWORD), None)
         self.places = {place.name: place for place in places if place is not self.rest}
         self._names = ", ".join(self.places)
-        self.self_name = self_name
+        self.taken = taken
 
     def __call__(self, value: Any) -> Arguments:
         faults = Faults()
@@ -132,7 +140,7 @@ class Members:
             else:
                 named[name] = argument
         for name in [name for name in members if name not in self.places]:
-            if self.rest is None or name == self.self_name:
+            if self.rest is None or name in self.taken:
                 faults.add([name], f"predict has no such parameter{f', only {self._names}' if self._names else ''}")
             else:
                 named[name] = self.rest.checked(members[name], name, faults)

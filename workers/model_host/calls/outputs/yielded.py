@@ -30,13 +30,16 @@ def yields_text(function: Callable[..., Any]) -> bool:
 
 
 class Collector:
-    """Collects what generators yield. Each is closed in every case."""
+    """Collects what generators yield, and hands each piece on as JSON (`tell`) at once.
+
+    Each generator is closed in every case.
+    """
 
     def __init__(self, as_text: bool, max_result_bytes: int) -> None:
         self._pieces: Callable[[], Pieces] = TextPieces if as_text else ArrayPieces
         self._max_bytes = max_result_bytes
 
-    def collect(self, generator: Generator[Any, None, Any]) -> Any:
+    def collect(self, generator: Generator[Any, None, Any], tell: Callable[[bytes], None]) -> Any:
         """What the generator returned, or else what it yielded. Raises Refusal if that is no JSON or too long."""
         pieces = self._pieces()
         try:
@@ -45,28 +48,28 @@ class Collector:
                     piece = next(generator)
                 except StopIteration as end:
                     return self._result(pieces) if end.value is None else end.value
-                self._add(pieces, piece)
+                tell(self._add(pieces, piece))
         except BaseException:
             # What is raised already tells more than a generator that can't be closed.
             with contextlib.suppress(Exception):
                 generator.close()
             raise
 
-    async def collect_async(self, generator: AsyncGenerator[Any, None]) -> Any:
+    async def collect_async(self, generator: AsyncGenerator[Any, None], tell: Callable[[bytes], None]) -> Any:
         """What it yielded. Raises Refusal if that is no JSON or too long."""
         pieces = self._pieces()
         try:
             async for piece in generator:
-                self._add(pieces, piece)
+                tell(self._add(pieces, piece))
         except BaseException:
             with contextlib.suppress(Exception):
                 await generator.aclose()
             raise
         return self._result(pieces)
 
-    def _add(self, pieces: Pieces, piece: Any) -> None:
+    def _add(self, pieces: Pieces, piece: Any) -> bytes:
         try:
-            pieces.add(piece)
+            added = pieces.add(piece)
         except NotJson as error:
             raise Refusal(
                 "TypeError", f"predict yielded a {type(piece).__name__} that can't be written as JSON: {error}"
@@ -74,6 +77,7 @@ class Collector:
         if pieces.size_bytes > self._max_bytes:
             message = f"what predict has yielded is {pieces.size_bytes} bytes of JSON, {self._max_bytes} are allowed"
             raise Refusal("ResultTooLarge", message)
+        return added
 
     def _result(self, pieces: Pieces) -> Any:
         try:

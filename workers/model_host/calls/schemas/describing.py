@@ -86,8 +86,7 @@ def _accepted_members(bind: Members) -> dict[str, Any]:
     others: Any = False
     if bind.rest is not None:
         others = accepted(bind.rest.check.type.core_schema) if bind.rest.check else {}
-        if bind.self_name:
-            properties[bind.self_name] = False
+        properties |= dict.fromkeys(sorted(bind.taken), False)
     return {
         "type": "object",
         "title": "an object",

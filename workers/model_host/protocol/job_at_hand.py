@@ -1,0 +1,35 @@
+"""The job for which an input is run: what the model is told of it, and who hears what it tells."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class JobAtHand(NamedTuple):
+    """`on_event` gets each event, a kind (see `frames.EVENTS`) and its value as JSON; without it, none is sent."""
+
+    id: str = ""
+    attempt: int = 0
+    on_event: Callable[[str, bytes], None] | None = None
+    deadline_s: float | None = None
+    """Seconds since the epoch at which the job will be stopped."""
+
+    def within(self, timeout_s: float | None) -> JobAtHand:
+        """The same, to be stopped so many seconds from now."""
+        if timeout_s is None:
+            return self
+        return JobAtHand(self.id, self.attempt, self.on_event, time.time() + timeout_s)
+
+    def packed(self) -> bytes:
+        """The first line of the frame with the job's input: JSON, `[id, attempt, deadline_s, whether it may tell]`."""
+        return orjson.dumps([self.id, self.attempt, self.deadline_s, self.on_event is not None]) + b"\n"
+
+
+# For an input that is run to find out whether the model works.
+NO_JOB = JobAtHand()

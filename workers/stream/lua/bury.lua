@@ -1,0 +1,13 @@
+-- How a job fails.
+
+-- Fails a job: its payload moves to the dead letters. A payload of nil, for an entry that somebody deleted, leaves
+-- a failed job without a dead letter.
+local function bury(k, job_key, id, payload, attempts, owner, error_json, finished, keep_ms, worker)
+  local entry = payload and redis.call('XADD', k.dead, '*', 'id', id, 'function', payload['function'],
+    'args', payload['args'], 'kwargs', payload['kwargs'] or '', 'owner', owner or '',
+    'attempts', attempts, 'error', error_json)
+  redis.call('HSET', job_key, 'status', 'failed', 'entry', entry or '', 'finished', finished,
+    'attempts', attempts, 'error', error_json, 'worker', worker)
+  end_events(k, id, 'failed', keep_ms, redis.call('HMGET', job_key, 'started', 'attempts', 'events'))
+  expire(job_key, keep_ms)
+end
