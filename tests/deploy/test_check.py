@@ -70,6 +70,7 @@ def test_it_says_what_a_model_takes_and_costs_and_runs_an_input(model: Path) -> 
     assert 'result:       ["a","a"]' in done.stdout
 
 
+@pytest.mark.slow
 def test_an_input_may_be_in_a_file(model: Path, tmp_path: Path) -> None:
     (tmp_path / "input.json").write_bytes(orjson.dumps({"text": "of a file"}))
 
@@ -92,9 +93,9 @@ def test_threads_and_warnings_are_told(model: Path) -> None:
         ("Broken", [], 1, "could not be loaded: KeyError: 'layer-7' ({file}, line 17)"),
         ("Repeats", ["--input", '{"text": "a", "times": 13}'], 1, "error: LookupError: thirteen ({file}, line 11)"),
         ("Repeats", ["--input", "{}"], 1, "error: InvalidInput: /text: this member is missing"),
-        ("Repeats", ["--input", "{"], 2, "bad argument --input: "),
-        ("Repeats", ["--input", "@/there/is/none"], 2, "bad argument --input: "),
-        ("Missing", [], 1, "has no attribute 'Missing'"),
+        pytest.param("Repeats", ["--input", "{"], 2, "bad argument --input: ", marks=pytest.mark.slow),
+        pytest.param("Repeats", ["--input", "@/there/is/none"], 2, "bad argument --input: ", marks=pytest.mark.slow),
+        pytest.param("Missing", [], 1, "has no attribute 'Missing'", marks=pytest.mark.slow),
         ("no class", [], 2, "bad setting MODEL="),
     ],
 )

@@ -44,7 +44,9 @@ class Generated:
         return module.asyncio_detailed(*arguments, **{"client": self.client, **more})  # type: ignore[no-any-return]
 
 
-@pytest.fixture(scope="module", params=["", KEY], ids=["open", "locked"])
+@pytest.fixture(
+    scope="module", params=[pytest.param("", id="open", marks=pytest.mark.slow), pytest.param(KEY, id="locked")]
+)
 def made(
     request: pytest.FixtureRequest, settings: StreamSettings, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, str, str]]:

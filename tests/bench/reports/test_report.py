@@ -241,7 +241,7 @@ def test_page_says_all_of_each_run() -> None:
         assert word in found.text
 
 
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("count", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_pictures(tmp_path: Path, count: int) -> None:
     runs = [run_of(f"größe {n} 日本 $x^{{$") for n in range(count)]
     runs[-1] = simulated()

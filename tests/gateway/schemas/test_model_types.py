@@ -73,7 +73,7 @@ def test_members_of_the_result_do_not_replace_the_services() -> None:
     assert schemas["Job"]["properties"]["status"] == {"$ref": "#/components/schemas/Status"}
 
 
-@pytest.mark.parametrize("name", ["TakesTyped", "our names"])
+@pytest.mark.parametrize("name", ["TakesTyped", pytest.param("our names", marks=pytest.mark.slow)])
 def test_a_client_can_be_generated(name: str, tmp_path: Path) -> None:
     document = types_of(PREDICTS[name]).added_to(describe(GatewaySettings()))
     (tmp_path / "openapi.json").write_bytes(orjson.dumps(document))

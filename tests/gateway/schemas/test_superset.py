@@ -40,7 +40,7 @@ from workers.wire.encode import encode_exactly
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PATIENT = settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
+PATIENT = settings(suppress_health_check=list(HealthCheck))
 
 
 class TypedColour(enum.StrEnum):

@@ -19,7 +19,7 @@ from tests.workers.scaler.cluster.keda_client import REFERENCE, KedaClient
 from tests.workers.scaler.fake_kubernetes import NAMESPACE, FakeApiServer
 from tests.workers.scaler.tasks import PATIENCE_S, until
 from tests.workers.stream.actions import accept, finish_all
-from workers.scaler.__main__ import LEASE_OBJECT, run
+from workers.scaler.__main__ import LEASE_OBJECT, main, run
 from workers.scaler.settings import ScalerSettings
 
 if TYPE_CHECKING:
@@ -252,7 +252,6 @@ async def test_process_scales_until_it_is_told_to_stop(
     assert await one_stream.remembered()
 
 
-@pytest.mark.fault
 @pytest.mark.parametrize(
     ("environment", "says"),
     [
@@ -264,13 +263,19 @@ async def test_process_scales_until_it_is_told_to_stop(
         ({"KUBERNETES_URL": "nowhere"}, "bad setting KUBERNETES_URL='nowhere': "),
     ],
 )
-async def test_bad_settings_end_the_process_with_one_line(
-    tmp_path: Path, environment: dict[str, str], says: str
+def test_bad_settings_end_the_process_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], environment: dict[str, str], says: str
 ) -> None:
-    process = scaler_process(tmp_path, **environment)
-    assert await process.code() == 2
-    assert process.text.startswith(says)
-    assert process.text.count("\n") == 1
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(SystemExit) as end:
+        main()
+
+    assert end.value.code == 2
+    said = capfd.readouterr().err
+    assert said.startswith(says)
+    assert said.count("\n") == 1
 
 
 @pytest.mark.fault

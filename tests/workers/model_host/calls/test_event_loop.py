@@ -91,7 +91,9 @@ def test_sys_exit_ends_the_process(run: Run, ending: Path, script: str, notes: l
         ("handle_and_wait", ["handler", "close"]),
     ],
 )
-@pytest.mark.parametrize("how", ["cancel", "time-out", "SIGTERM from elsewhere"])
+@pytest.mark.parametrize(
+    "how", ["cancel", *(pytest.param(how, marks=pytest.mark.slow) for how in ("time-out", "SIGTERM from elsewhere"))]
+)
 def test_a_call_that_is_stopped_is_cleaned_up(
     run: Run, ending: Path, tmp_path: Path, how: str, script: str, notes: list[str]
 ) -> None:
