@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, NoReturn
 import aiohttp
 
 from deploy.local.auto import Fleet
-from deploy.local.packages import PackagesError, install_for
+from deploy.local.packages import install_for
+from deploy.local.system_packages import PackagesError
 from deploy.local.processes import Child, Printer, wants_colour
 from deploy.local.server import DataDir, EmbeddedServer, StartError
 from deploy.local.settings import UpSettings
