@@ -10,9 +10,10 @@ import pytest
 
 from bench.common import placement, server
 from bench.common.processes import ROOT, BenchError, MeasuredProcess
-from bench.peers import command, measure
+from bench.peers import command, measure, serving
 from bench.peers.contenders import OURS, THROUGHPUT, WAITING, Contender
-from bench.peers.measure import KINDS, PeersSizes
+from bench.peers.kinds import KINDS
+from bench.peers.measure import PeersSizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,3 +137,15 @@ def test_other_checkout_is_measured_beside_this_one(
 def test_endpoint_that_does_nothing_is_measured_too(redis: server.BenchServer) -> None:
     [bare] = [one for one in KINDS["pushes"].contenders if one.library == "bare"]
     assert measure.pushes(bare, redis, SMALL)["pushes/s"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["noop-1", "20ms-16", "batched"])
+def test_a_served_model_is_measured(redis: server.BenchServer, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(serving, "_INPUTS", 20)
+    [ours] = [one for one in KINDS[name].contenders if one.library == OURS]
+
+    figures = KINDS[name].measure(ours, redis, SMALL)
+
+    assert figures["requests/s"] > 0
+    assert figures["p99 ms"] >= figures["p50 ms"] > (20 if name == "20ms-16" else 0)
