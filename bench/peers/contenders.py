@@ -120,6 +120,6 @@ NOOP, QUICK_MODEL = _sleeping(0), _sleeping(0.02)
 _IN_BATCHES = {"BATCH": "64", "BATCH_WAIT_S": "0.005"}
 BATCHED = _serving(
     "Network",
-    {"LitServe": _IN_BATCHES, "LitServe (fast queue)": {**_IN_BATCHES, "FAST": "1"}, "LitServe, one by one": {}},
+    {"LitServe": _IN_BATCHES, "LitServe (fast queue)": {**_IN_BATCHES, "FAST": "1"}},
     OPENBLAS_NUM_THREADS="1",
 )
