@@ -32,6 +32,7 @@ class HammerConnection(asyncio.Protocol):
         self._request = request
         self._buffer = b""
         self._sent_s = 0.0
+        self._waits = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Waits for the others."""
@@ -39,7 +40,7 @@ class HammerConnection(asyncio.Protocol):
 
     def send(self) -> None:
         """Sends a request."""
-        self._sent_s = time.perf_counter()
+        self._sent_s, self._waits = time.perf_counter(), True
         self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
@@ -48,7 +49,7 @@ class HammerConnection(asyncio.Protocol):
         if not self._buffer.startswith(self.begins[: len(self._buffer)]):
             fail(f"unexpected answer: {self._buffer[:300]!r}")
         if is_whole(self._buffer):
-            self._buffer = b""
+            self._buffer, self._waits = b"", False
             self.latencies_s.append(time.perf_counter() - self._sent_s)
             if self.goes_on:
                 self.send()
@@ -56,8 +57,9 @@ class HammerConnection(asyncio.Protocol):
             fail(f"unexpected answer: {self._buffer[:300]!r}")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """An error: the endpoint has closed it."""
-        fail(f"a connection was closed: {exc}")
+        """An error if the endpoint has closed it without an answer."""
+        if self._waits:
+            fail(f"a connection was closed: {exc}")
 
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
