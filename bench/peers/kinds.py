@@ -38,9 +38,13 @@ KINDS = {
     "latency": Kind("Enqueue to start on an idle worker", measure.latency, IDLE),
     "waiting": Kind("Server's memory for 100,000 waiting no-op jobs", measure.waiting, WAITING),
     "resident": Kind("Memory of an idle worker's processes", measure.resident, IDLE),
-    "noop-1": Kind("A model that does nothing, 1 client", serving.one_client, NOOP, False),
-    "noop-16": Kind("A model that does nothing, 16 clients", serving.sixteen_clients, NOOP, False),
-    "20ms-1": Kind("A model that takes 20 ms, 1 client", serving.one_client, QUICK_MODEL, False),
-    "20ms-16": Kind("A model that takes 20 ms, 16 clients", serving.sixteen_clients, QUICK_MODEL, False),
-    "batched": Kind("A network in numpy, 2,000 requests at once", serving.all_at_once, BATCHED, False),
+    "noop-1": Kind("A model that does nothing, 1 client, all on all cores", serving.one_client, NOOP, False),
+    "noop-16": Kind("A model that does nothing, 16 clients, all on all cores", serving.sixteen_clients, NOOP, False),
+    "20ms-1": Kind("A model that takes 20 ms, 1 client, all on all cores", serving.one_client, QUICK_MODEL, False),
+    "20ms-16": Kind(
+        "A model that takes 20 ms, 16 clients, all on all cores", serving.sixteen_clients, QUICK_MODEL, False
+    ),
+    "batched": Kind(
+        "A network in numpy, 2,000 requests at once, all on all cores", serving.all_at_once, BATCHED, False
+    ),
 }
