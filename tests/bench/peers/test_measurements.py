@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from bench.common import placement, server
@@ -85,6 +87,19 @@ def test_process_that_says_nothing_is_stopped() -> None:
             process.message(0.1)
         assert process.running
     assert not process.running
+
+
+def test_process_leaves_no_child_behind() -> None:
+    program = (
+        "import json, subprocess, sys; "
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True); "
+        "print(json.dumps({'child': child.pid}), flush=True); sys.stdin.read()"
+    )
+    with MeasuredProcess([sys.executable, "-c", program], {}) as process:
+        child = psutil.Process(process.message(60)["child"])
+    with contextlib.suppress(psutil.TimeoutExpired):
+        child.wait(60)
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
 def test_process_runs_where_it_is_placed() -> None:
