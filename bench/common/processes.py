@@ -60,7 +60,14 @@ class MeasuredProcess(TetheredProcess):
             )
 
     def __exit__(self, *_: object) -> None:
+        children: list[psutil.Process] = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children = psutil.Process(self.pid).children(recursive=True)
         super().__exit__()
+        # Some have a session of their own and outlive it.
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
             assert stream is not None
             with contextlib.suppress(OSError):

@@ -5,6 +5,8 @@
                by, beside FastAPI + Celery, and an endpoint that does nothing
     latency    time from enqueue to start on an idle worker
     memory     what the server holds of each waiting job, and what an idle worker takes
+    serving    requests/s and latency of push?wait with one model process, beside LitServe and BentoML: of a model that
+               does nothing or takes 20 ms, and of one in numpy that takes batches
 
 All programs run in every round, one after another, so that whatever else the machine does strikes all alike.
 Exit code: 0 if all was measured, whatever the figures; 1 if something could not be, with one sentence on stderr.
@@ -25,7 +27,8 @@ from bench.common import server
 from bench.common.arguments import whole
 from bench.common.processes import ROOT, BenchError
 from bench.peers import venvs
-from bench.peers.measure import KINDS, PeersSizes
+from bench.peers.kinds import KINDS
+from bench.peers.measure import PeersSizes
 from bench.peers.report import conditions, plain, table
 
 if TYPE_CHECKING:
@@ -34,7 +37,13 @@ if TYPE_CHECKING:
     from bench.peers.contenders import Contender
     from bench.peers.measure import Figures
 
-ONLY = {"jobs": ["jobs"], "pushes": ["pushes"], "latency": ["latency"], "memory": ["waiting", "resident"]}
+ONLY = {
+    "jobs": ["jobs"],
+    "pushes": ["pushes"],
+    "latency": ["latency"],
+    "memory": ["waiting", "resident"],
+    "serving": ["noop-1", "noop-16", "20ms-1", "20ms-16", "batched"],
+}
 FULL = PeersSizes(jobs=50_000, push_s=4.0, trickled=60, waiting=100_000)
 QUICK = PeersSizes(jobs=20_000, push_s=2.0, trickled=20, waiting=20_000)
 

@@ -27,6 +27,7 @@ class Contender:
 
     `share` of a run's jobs are enough for a library that is slow at filling its queue. What is pushed over HTTP is an
     object of so many `members`, or a text if there are none; if `is_checked`, a schema of that object is published.
+    A model is served at `path`.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Contender:
     folder: Path = ROOT
     members: int = 0
     is_checked: bool = False
+    path: str = ""
 
     def of_other_checkout(self, folder: Path) -> Self:
         """The same program of another checkout, whose `gateway` and `workers` are in `folder`."""
@@ -95,4 +97,29 @@ ENDPOINTS = (
     BARE,
     Contender("FastAPI + Celery", *_HTTP_PEER, {}),
     Contender("FastAPI + Celery (no subscriptions)", *_HTTP_PEER, {"SUBSCRIBES": "0"}),
+)
+
+
+def _serving(model: str, litserve: Mapping[str, Mapping[str, str]], **environment: str) -> tuple[Contender, ...]:
+    """Ours, and LitServe with several settings. All have one model process."""
+    told = {"MODEL": f"{_LIBRARIES}.served:{model}", **environment}
+    peers = (
+        Contender(name, "litserve", (f"{_LIBRARIES}.with_litserve",), {**told, **settings}, path="/predict")
+        for name, settings in litserve.items()
+    )
+    return Contender(OURS, OURS, ("gateway",), told, path="/push?wait=60"), *peers
+
+
+def _sleeping(call_s: float) -> tuple[Contender, ...]:
+    told = {"CALL_S": str(call_s), "BENTOML_DO_NOT_TRACK": "True"}
+    bentoml = Contender("BentoML", "bentoml", (f"{_LIBRARIES}.with_bentoml",), told, path="/predict")
+    return *_serving("Sleeper", {"LitServe": {}, "LitServe (fast queue)": {"FAST": "1"}}, **told), bentoml
+
+
+NOOP, QUICK_MODEL = _sleeping(0), _sleeping(0.02)
+_IN_BATCHES = {"BATCH": "64", "BATCH_WAIT_S": "0.005"}
+BATCHED = _serving(
+    "Network",
+    {"LitServe": _IN_BATCHES, "LitServe (fast queue)": {**_IN_BATCHES, "FAST": "1"}},
+    OPENBLAS_NUM_THREADS="1",
 )

@@ -14,20 +14,17 @@ from bench.common import placement
 from bench.common.figures import percentile
 from bench.common.processes import BenchError, MeasuredProcess
 from bench.common.server import free_port
-from bench.peers.contenders import BARE, ENDPOINTS, IDLE, OURS, THROUGHPUT, WAITING
+from bench.peers.contenders import BARE
 from bench.peers.inputs import input_json, publish_schema
 from bench.peers.venvs import python
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
     from bench.common.server import BenchServer
     from bench.peers.contenders import Contender
 
 Figures: TypeAlias = dict[str, float]  # by the heads of their columns
 
-_PATIENCE_S = 60.0
+PATIENCE_S = 60.0
 # A library that runs fewer jobs than this per second has stopped.
 _LEAST_RATE = 50
 _SETTLE_S = 2.0
@@ -61,7 +58,7 @@ def jobs(contender: Contender, server: BenchServer, sizes: PeersSizes) -> Figure
     """
     server.flush()
     count = max(100, round(sizes.jobs * contender.share))
-    patience_s = _PATIENCE_S + count / _LEAST_RATE
+    patience_s = PATIENCE_S + count / _LEAST_RATE
     with _start(contender, server, "fill", count) as filling:
         filling.finish(patience_s)
     with _start(contender, server, "work", count, placement.MEASURED) as worker:
@@ -70,7 +67,7 @@ def jobs(contender: Contender, server: BenchServer, sizes: PeersSizes) -> Figure
         told = worker.message(patience_s)
         after_s = worker.cpu_s(), server.process.cpu_s()
         # Each library keeps a result under a key of its own, and Celery's last may come late.
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + PATIENCE_S
         while (kept := server.client.dbsize()) < count:
             if time.monotonic() > deadline:
                 raise BenchError(f"{contender.name}: {count} jobs ran, but only {kept} results are kept")
@@ -91,16 +88,18 @@ def pushes(contender: Contender, server: BenchServer, sizes: PeersSizes) -> Figu
     environment = {**told, "LOG_LEVEL": "WARNING", **contender.environment}
     hammer = [sys.executable, "-m", "bench.peers.hammer", str(port), str(_CONNECTIONS), f"{sizes.push_s:g}"]
     body = input_json(contender.members) if contender.members else None
+    path = "/push" if body else "/push?input=x"
+    hammer += [path, "202"]
     if body:
         hammer.append(body.decode())
     if contender.is_checked:
         asyncio.run(publish_schema(server.url, contender.members))
     with MeasuredProcess(command, environment, placement.MEASURED, contender.folder) as endpoint:
-        _until_pushes(endpoint, port, body)
+        until_answered(endpoint, port, path, body)
         with MeasuredProcess(hammer, {}, placement.REST) as load:
-            load.message(_PATIENCE_S)  # the warm-up is over
+            load.message(PATIENCE_S)  # the warm-up is over
             before_s = time.perf_counter(), endpoint.cpu_s(), server.process.cpu_s()
-            measured = load.message(_PATIENCE_S + 2 * sizes.push_s)
+            measured = load.message(PATIENCE_S + 2 * sizes.push_s)
             after_s = time.perf_counter(), endpoint.cpu_s(), server.process.cpu_s()
     passed_s, *used_s = (after - before for after, before in zip(after_s, before_s, strict=True))
     # The gateway makes a key for each job, Celery an entry of one list.
@@ -115,16 +114,16 @@ def pushes(contender: Contender, server: BenchServer, sizes: PeersSizes) -> Figu
     }
 
 
-def _until_pushes(process: MeasuredProcess, port: int, body: bytes | None) -> None:
-    """Returns when a push of this JSON, or of a text, is answered with 2xx. Raises BenchError."""
-    url = f"http://127.0.0.1:{port}/push{'' if body else '?input=x'}"
-    push = urllib.request.Request(url, body, {"Content-Type": "application/json"} if body else {}, method="POST")
-    deadline = time.monotonic() + _PATIENCE_S
+def until_answered(process: MeasuredProcess, port: int, path: str, body: bytes | None) -> None:
+    """Returns when a POST of this JSON, or of nothing, is answered with 2xx. Raises BenchError."""
+    headers = {"Content-Type": "application/json"} if body else {}
+    post = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, headers, method="POST")
+    deadline = time.monotonic() + PATIENCE_S
     while process.running and time.monotonic() < deadline:
-        with contextlib.suppress(OSError), urllib.request.urlopen(push, timeout=5):  # noqa: S310
+        with contextlib.suppress(OSError), urllib.request.urlopen(post, timeout=PATIENCE_S):  # noqa: S310
             return
         time.sleep(0.05)
-    raise process.error("does not take pushes")
+    raise process.error("does not answer")
 
 
 def latency(contender: Contender, server: BenchServer, sizes: PeersSizes) -> Figures:
@@ -134,9 +133,9 @@ def latency(contender: Contender, server: BenchServer, sizes: PeersSizes) -> Fig
         _start(contender, server, "work", sizes.trickled) as worker,
         _start(contender, server, "trickle", sizes.trickled) as sender,
     ):
-        worker.message(_PATIENCE_S)  # one job has run
+        worker.message(PATIENCE_S)  # one job has run
         sender.go_on()
-        found_s = worker.message(_PATIENCE_S + 2 * sizes.trickled / _TRICKLE_RATE)["latencies"]
+        found_s = worker.message(PATIENCE_S + 2 * sizes.trickled / _TRICKLE_RATE)["latencies"]
     return {f"p{percent} ms": 1000 * percentile(found_s, percent) for percent in (50, 95)}
 
 
@@ -148,7 +147,7 @@ def waiting(contender: Contender, server: BenchServer, sizes: PeersSizes) -> Fig
     server.flush()
     before = server.used_bytes()
     with _start(contender, server, "fill", sizes.waiting) as filling:
-        filling.finish(_PATIENCE_S + sizes.waiting / _LEAST_RATE)
+        filling.finish(PATIENCE_S + sizes.waiting / _LEAST_RATE)
     return {"MB": (server.used_bytes() - before) / sizes.waiting / 10}
 
 
@@ -156,31 +155,7 @@ def resident(contender: Contender, server: BenchServer, _sizes: PeersSizes) -> F
     """Memory of all processes of a worker that has run one job and waits; what they share counts once."""
     server.flush()
     with _start(contender, server, "work", 1) as worker, _start(contender, server, "trickle", 1) as sender:
-        worker.message(_PATIENCE_S)  # one job has run
+        worker.message(PATIENCE_S)  # one job has run
         sender.kill()
         time.sleep(_SETTLE_S)
         return {"MB": worker.resident_bytes() / 1e6}
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """`measure` makes one round of one program; the first of its figures is what programs are compared by."""
-
-    title: str
-    measure: Callable[[Contender, BenchServer, PeersSizes], Figures]
-    contenders: Sequence[Contender]
-    less_is_better: bool = True
-
-    def beside(self, folder: Path) -> list[Contender]:
-        """Ours alone, beside the same of another checkout."""
-        ours = [one for one in self.contenders if one.library == OURS]
-        return [*ours, *(one.of_other_checkout(folder) for one in ours)]
-
-
-KINDS = {
-    "jobs": Kind("No-op jobs/s of one worker, and the shares of a core", jobs, THROUGHPUT, False),
-    "pushes": Kind("HTTP pushes/s of one process, and the shares of a core", pushes, ENDPOINTS, False),
-    "latency": Kind("Enqueue to start on an idle worker", latency, IDLE),
-    "waiting": Kind("Server's memory for 100,000 waiting no-op jobs", waiting, WAITING),
-    "resident": Kind("Memory of an idle worker's processes", resident, IDLE),
-}

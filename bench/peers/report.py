@@ -12,14 +12,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bench.peers.contenders import Contender
-    from bench.peers.measure import Figures, Kind
+    from bench.peers.kinds import Kind
+    from bench.peers.measure import Figures
 
 # By column head; what is not named is the share of a core.
-_FORMS = {"jobs/s": ",.0f", "pushes/s": ",.0f", "p50 ms": ".2f", "p95 ms": ".2f", "MB": ".1f"}
+_FORMS = {
+    "jobs/s": ",.0f",
+    "pushes/s": ",.0f",
+    "requests/s": ",.0f",
+    "p50 ms": ".2f",
+    "p95 ms": ".2f",
+    "p99 ms": ".2f",
+    "MB": ".1f",
+}
 # Of all packages beside a library, those that matter for its figures.
 _SHOWN = (
     "arq", "saq", "taskiq", "taskiq-redis", "streaq", "celery", "kombu", "fastapi", "starlette", "uvicorn", "httptools",
-    "redis", "coredis", "hiredis", "uvloop", "orjson",
+    "litserve", "bentoml", "redis", "coredis", "hiredis", "uvloop", "orjson",
 )  # fmt: skip
 
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import orjson
 
 from deploy.local.model_log import stderr_kept
-from deploy.local.packages import PackagesError, install_for
+from deploy.local.packages import install_for
+from deploy.local.system_packages import PackagesError
 from workers.model_host.errors import InputInvalid, ModelAskedAgain, ModelCrashed, ModelLoadFailed, ModelRaised
 from workers.model_host.process import ModelProcess
 from workers.model_host.start import start

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from deploy.local.__main__ import LISTS, say
 from deploy.local.lock import pins
+from deploy.local.system_packages import SYSTEM_PACKAGES, PackagesError, missing, packages_in
 from workers.process.secrets import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NAME = "requirements.txt"
+REQUIREMENTS = "requirements.txt"
 # What the service needs, and what the other lists add is for its developers.
 _OWN_LISTS = ("service", "up")
 _STAMP = Path(sys.prefix) / "leadtime-model-packages"
@@ -29,23 +30,31 @@ _NOT_FOUND = re.compile(r"No matching distribution found for (([\w.-]+)\S*)")
 _THEIRS = re.compile(r"^    (?:The user requested (?!\(constraint\))|(\S+ \S+) depends on )(.+)$", re.MULTILINE)
 
 
-class PackagesError(Exception):
-    """Why the packages can't be installed, in one sentence."""
+def folder_of(model: str) -> Path | None:
+    """The folder of a model's file. None if the model is a module's."""
+    file = Path(model.rpartition(":")[0])
+    return file.absolute().parent if file.suffix == ".py" else None
 
 
 def requirements_of(model: str) -> Path | None:
     """The list beside a model's file. None if there is none, or if the model is a module's."""
-    file = Path(model.rpartition(":")[0])
-    listed = file.absolute().parent / NAME
-    return listed if file.suffix == ".py" and listed.is_file() else None
+    folder = folder_of(model)
+    return folder / REQUIREMENTS if folder and (folder / REQUIREMENTS).is_file() else None
 
 
 def install_for(model: str) -> None:
-    """Installs what the model lists, unless that has been done. Raises PackagesError."""
+    """Installs what the model's requirements.txt lists, unless that has been done. Raises PackagesError.
+
+    What its packages.txt lists is not installed: it says which are missing.
+    """
+    if folder := folder_of(model):
+        listed_system = folder / SYSTEM_PACKAGES
+        if absent := missing(packages_in(listed_system)):
+            say(f"{listed_system} lists what is not installed here: apt-get install {' '.join(absent)}")
     listed = requirements_of(model)
     if listed is None:
         return
-    constraints = "\n".join(_constraints())
+    constraints = "\n".join(constraints_of(*_OWN_LISTS))
     wanted = hashlib.sha256("\n".join([str(listed), listed.read_text(encoding="utf-8"), constraints]).encode())
     if _STAMP.exists() and _STAMP.read_text(encoding="utf-8") == wanted.hexdigest():
         return
@@ -55,9 +64,9 @@ def install_for(model: str) -> None:
     _STAMP.write_text(wanted.hexdigest(), encoding="utf-8")
 
 
-def _constraints() -> Iterator[str]:
-    """The service's pins, without what pip takes in a list only: hashes and extras."""
-    for name in _OWN_LISTS:
+def constraints_of(*names: str) -> Iterator[str]:
+    """The pins of some of the service's lists, without what pip takes in a list only: hashes and extras."""
+    for name in names:
         for pin in pins(LISTS[name].read_text(encoding="utf-8")):
             yield _EXTRAS.sub("", pin.partition("\\")[0], count=1).strip()
 

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import TYPE_CHECKING, Any
+import operator
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 
 from deploy.local.packages import requirements_of
 from tests.deploy.test_check import check
-from tests.processes import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.processes import PATIENCE_S, ROOT
 
 pytestmark = pytest.mark.slow
 
 FOLDER = ROOT / "docs" / "models"
+LISTED = {"thumbnail": "pillow", "nearest": "numpy", "digits": "scikit-learn", "embedding": "onnxruntime"}
+EXAMPLES = {"babble.py", "quote.py"} | {f"{name}/{name}.py" for name in LISTED}
 
 
 def result_of(model: str, value: Any) -> Any:
     """What `check` prints as the result of an input."""
-    done = check(f"docs/models/{model}", "--input", orjson.dumps(value).decode())
+    done = check(str(FOLDER / model), "--input", orjson.dumps(value).decode())
     assert done.returncode == 0, done.stderr
     [line] = [line for line in done.stdout.splitlines() if line.startswith("result: ")]
     return orjson.loads(line.removeprefix("result: "))
@@ -31,14 +35,21 @@ def result_of(model: str, value: Any) -> Any:
 
 def error_of(model: str, value: Any) -> str:
     """The last line that `check` prints for an input that fails."""
-    done = check(f"docs/models/{model}", "--input", orjson.dumps(value).decode())
+    done = check(str(FOLDER / model), "--input", orjson.dumps(value).decode())
     assert done.returncode == 1
     return done.stderr.splitlines()[-1]
 
 
+def with_packages(folder: Path, monkeypatch: pytest.MonkeyPatch, example: str, *arguments: str) -> str:
+    """A copy of the example without its list, and what pip installs just for it: this environment stays as it is."""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(folder / "packages")]
+    subprocess.run([*command, *arguments], check=True, timeout=PATIENCE_S)
+    monkeypatch.setenv("PYTHONPATH", str(folder / "packages"))
+    return str(shutil.copy(FOLDER / example, folder / Path(example).name))
+
+
 def test_each_example_is_tested_here() -> None:
-    tested = {FOLDER / path for path in ("babble.py", "quote.py", "thumbnail/thumbnail.py", "nearest/nearest.py")}
-    assert set(FOLDER.rglob("*.py")) == tested
+    assert {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.py")} == EXAMPLES
 
 
 def test_the_text_generator_says_the_same_for_the_same_seed() -> None:
@@ -80,8 +91,39 @@ def test_many_rows_are_answered_in_one_job() -> None:
     assert len(set(result["indexes"])) == 1
 
 
-@pytest.mark.parametrize("model", ["thumbnail/thumbnail.py", "nearest/nearest.py"])
-def test_an_example_with_packages_lists_them(model: str) -> None:
-    listed: Path | None = requirements_of(f"{FOLDER / model}:Model")
+def test_a_digit_is_guessed_by_what_was_learnt_at_the_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numpy")
+    file = with_packages(tmp_path, monkeypatch, "digits/digits.py", "scikit-learn")
+    a_seven = [
+        [0, 0, 7, 8, 13, 16, 15, 1], [0, 0, 7, 7, 4, 11, 12, 0], [0, 0, 0, 0, 8, 13, 1, 0], [0, 4, 8, 8, 15, 15, 6, 0],
+        [0, 2, 11, 15, 15, 4, 0, 0], [0, 0, 0, 16, 5, 0, 0, 0], [0, 0, 9, 15, 1, 0, 0, 0], [0, 0, 13, 5, 0, 0, 0, 0],
+    ]  # fmt: skip
+
+    guess = result_of(f"{file}:Digits", [pixel for row in a_seven for pixel in row])
+
+    assert guess["digit"] == 7
+    assert 0.5 < guess["probability"] <= 1
+    assert "InvalidInput" in error_of(f"{file}:Digits", [17] * 64)
+
+
+def test_sentences_of_one_meaning_have_similar_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numpy")
+    packages = (FOLDER / "embedding/requirements.txt").read_text().split()
+    file = with_packages(tmp_path, monkeypatch, "embedding/embedding.py", "--no-deps", *packages, "flatbuffers")
+
+    texts = ["the cat sits on the mat", "die Katze sitzt auf der Matte", "stock prices fell"]
+    program = f"import embedding; print(embedding.Embedding().predict_batch({texts}))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, check=True)
+    cat, katze, prices = orjson.loads(done.stdout)
+
+    assert len(cat) == 512
+    assert sum(map(operator.mul, cat, katze)) > 0.7
+    assert sum(map(operator.mul, cat, prices)) < 0.4
+    assert "InvalidInput" in error_of(f"{file}:Embedding", "")
+
+
+@pytest.mark.parametrize(("example", "package"), LISTED.items())
+def test_an_example_with_packages_lists_them(example: str, package: str) -> None:
+    listed: Path | None = requirements_of(f"{FOLDER / example / example}.py:Model")
     assert listed
-    assert listed.read_text().strip() in ("pillow", "numpy")
+    assert package in listed.read_text().split()

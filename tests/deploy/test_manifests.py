@@ -17,7 +17,6 @@ from arq.worker import func
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.kubernetes import __main__ as commands
-from deploy.kubernetes import image
 from gateway.http.connection.budget import ByteBudget
 from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings
@@ -444,30 +443,6 @@ def test_settings_file_names_settings() -> None:
     lines = (ROOT / "deploy/base/settings.env").read_text(encoding="utf-8").splitlines()
     names = {line.partition("=")[0] for line in lines if line and not line.startswith("#")}
     assert names <= names_of(GatewaySettings) & names_of(WorkerSettings)
-
-
-def test_image_is_named_after_its_content(tmp_path: Path) -> None:
-    for source in image.sources():
-        (tmp_path / source).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / source, tmp_path / source)
-    assert image.tag(tmp_path) == image.tag()
-    with (tmp_path / "workers/model.py").open("a", encoding="utf-8") as model:
-        model.write("# changed\n")
-    assert image.tag(tmp_path) != image.tag()
-
-
-def test_dockerignore_lets_the_same_files_through() -> None:
-    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
-    assert {line.removeprefix("!") for line in lines if line.startswith("!")} == set(image.SOURCES)
-    assert "*" in lines
-
-
-def test_dockerfile_is_clean() -> None:
-    hadolint = Path(sys.executable).with_name("hadolint")
-    if not hadolint.exists():
-        pytest.skip("hadolint is not packaged for this kind of machine")
-    done = subprocess.run([hadolint, ROOT / "deploy/Dockerfile"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
 
 
 async def test_dashboard_asks_for_metrics_that_exist() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import functools
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import workers
-from deploy.kubernetes import image
+from deploy.kubernetes import context
 from deploy.local.__main__ import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,9 +33,7 @@ def project_files() -> list[Path]:
 
 def test_version_is_known_where_nothing_is_installed(tmp_path: Path) -> None:
     """In the image there are the packages, and no metadata of theirs: the API tells their version all the same."""
-    for source in image.sources():
-        (tmp_path / source).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / source, tmp_path / source)
+    context.write(context.context(), tmp_path)
     program = (
         "import gateway, gateway.openapi as o, gateway.settings as s; "
         "print(gateway.__path__[0]); print(o.describe(s.GatewaySettings())['info']['version'])"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from bench.common import placement, server
 from bench.common.processes import ROOT, BenchError, MeasuredProcess
-from bench.peers import command, measure
+from bench.peers import command, measure, serving
 from bench.peers.contenders import OURS, THROUGHPUT, WAITING, Contender
-from bench.peers.measure import KINDS, PeersSizes
+from bench.peers.kinds import KINDS
+from bench.peers.measure import PeersSizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,6 +89,19 @@ def test_process_that_says_nothing_is_stopped() -> None:
     assert not process.running
 
 
+def test_process_leaves_no_child_behind() -> None:
+    program = (
+        "import json, subprocess, sys; "
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True); "
+        "print(json.dumps({'child': child.pid}), flush=True); sys.stdin.read()"
+    )
+    with MeasuredProcess([sys.executable, "-c", program], {}) as process:
+        child = psutil.Process(process.message(60)["child"])
+    with contextlib.suppress(psutil.TimeoutExpired):
+        child.wait(60)
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
 def test_process_runs_where_it_is_placed() -> None:
     program = "import json, os; print(json.dumps({'cores': sorted(os.sched_getaffinity(0))}))"
     with MeasuredProcess([sys.executable, "-c", program], {}, placement.MEASURED) as process:
@@ -136,3 +152,15 @@ def test_other_checkout_is_measured_beside_this_one(
 def test_endpoint_that_does_nothing_is_measured_too(redis: server.BenchServer) -> None:
     [bare] = [one for one in KINDS["pushes"].contenders if one.library == "bare"]
     assert measure.pushes(bare, redis, SMALL)["pushes/s"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["noop-1", "20ms-16", "batched"])
+def test_a_served_model_is_measured(redis: server.BenchServer, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(serving, "_INPUTS", 20)
+    [ours] = [one for one in KINDS[name].contenders if one.library == OURS]
+
+    figures = KINDS[name].measure(ours, redis, SMALL)
+
+    assert figures["requests/s"] > 0
+    assert figures["p99 ms"] >= figures["p50 ms"] > (20 if name == "20ms-16" else 0)

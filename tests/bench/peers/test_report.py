@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from bench.peers.contenders import OTHER, OURS, Contender
-from bench.peers.measure import KINDS
+from bench.peers.kinds import KINDS
 from bench.peers.report import conditions, plain, spread, table
 from bench.peers.venvs import REQUIREMENTS
 
@@ -82,7 +82,18 @@ def test_another_checkout_is_measured_alone_beside_this_one() -> None:
 
 def test_every_peer_has_pinned_requirements() -> None:
     libraries = {one.library for kind in KINDS.values() for one in kind.contenders}
-    assert libraries == {OURS, "bare", "arq", "saq", "taskiq", "streaq", "celery", "fastapi-celery"}
+    assert libraries == {
+        OURS,
+        "bare",
+        "arq",
+        "saq",
+        "taskiq",
+        "streaq",
+        "celery",
+        "fastapi-celery",
+        "litserve",
+        "bentoml",
+    }
     for name in libraries - {OURS, "bare"}:
         lines = (REQUIREMENTS / f"{name}.txt").read_text(encoding="utf-8").splitlines()
         assert all("==" in line for line in lines if not line.startswith("#"))
