@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from gateway import health, jobs
+from gateway import events, health, jobs
 from gateway.context import Context
 from gateway.http.api_keys import ApiKeys
 from gateway.http.connection.budget import ByteBudget
@@ -86,7 +86,7 @@ def create_app(context: Context, on_side_task_end: Callable[[asyncio.Task[None]]
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         side = [
             asyncio.create_task(_keep_sweeping(context.stream), name="sweep"),
-            asyncio.create_task(context.waiters.subscription().run(), name="subscription"),
+            *(asyncio.create_task(one.run(), name="subscription") for one in context.waiters.subscriptions()),
             asyncio.create_task(context.schemas.follow(), name="schemas"),
         ]
         for task in side:
@@ -114,7 +114,7 @@ def create_app(context: Context, on_side_task_end: Callable[[asyncio.Task[None]]
             route("POST", "/push/{function}", jobs.push_function, "wait"),
             route("GET", "/status/{id}", jobs.status, "wait"),
             route("GET", "/data/{id}", jobs.data, "wait"),
-            route("GET", "/events/{id}", jobs.events, "after"),
+            route("GET", "/events/{id}", events.events, "after"),
             route("POST", "/cancel/{id}", jobs.cancel),
             route("POST", "/retry/{id}", jobs.retry),
             route("GET", "/healthz", health.healthz),

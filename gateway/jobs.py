@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
-from gateway.documents import LARGE_RESULT_BYTES, data_document, events_document, pushed_document, status_document
+from gateway.access import NO_JOB, made, own_job
+from gateway.documents import data_document, pushed_document, status_document
+from gateway.events import EventStream, wants_events
 from gateway.http.body import read_args, read_call
 from gateway.http.errors import Problem, unavailable
 from gateway.http.idempotency import read_key
 from gateway.http.responses import JsonResponse
 from gateway.waiting import read_wait
-from workers.stream import DEFAULT_FUNCTION, JobView, NewJob, Pushed, Status, is_entry, is_unavailable
+from workers.stream import DEFAULT_FUNCTION, JobView, NewJob, Pushed, Status, is_unavailable
 from workers.wire.decode import loads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from starlette.responses import Response
 
     from gateway.context import Context
@@ -31,9 +29,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_ID = re.compile("[A-Za-z0-9_.:-]{1,128}")
 _MOST_SHOWN_CHARS = 100
-_NO_JOB = "job not found"
 _NO_RESULT = "job result not found"
 
 
@@ -95,10 +91,12 @@ def _check_function(context: Context, function: str) -> None:
 async def _answer(
     context: Context, request: HttpRequest, job: NewJob, wait_s: float, headers: dict[str, str]
 ) -> Response:
+    if wants_events(request):
+        return await _answer_with_events(context, request, job, wait_s)
     if not wait_s:
         return _accepted(context, (await _accept(context, request, job)).id, headers)
     waiters = context.waiters
-    with waiters.place() as waiter, waiters.listening(waiter, job.id):
+    with waiters.place() as waiter, waiters.ended.listening(waiter, job.id):
         pushed = await _accept(context, request, job)
         job_id, is_new = pushed.id, pushed.outcome == "accepted"
         try:
@@ -112,7 +110,19 @@ async def _answer(
     if view is None:
         return _accepted(context, job_id, headers)
     headers = _with_location(context, job_id, headers)
-    return JsonResponse(await _made(pushed_document, view), 200 if view.status.ended else 202, headers)
+    return JsonResponse(await made(pushed_document, view), 200 if view.status.ended else 202, headers)
+
+
+async def _answer_with_events(context: Context, request: HttpRequest, job: NewJob, wait_s: float) -> Response:
+    if wait_s and "wait" in request.query:
+        raise Problem(400, "text/event-stream lasts until the job has ended: leave out wait")
+    answer = EventStream(context, request)
+    try:
+        pushed = await _accept(context, request, job)
+    except BaseException:
+        answer.close()
+        raise
+    return answer.of(pushed.id, headers=_with_location(context, pushed.id, {}))
 
 
 async def _accept(context: Context, request: HttpRequest, job: NewJob) -> Pushed:
@@ -141,21 +151,8 @@ def _with_location(context: Context, job_id: str, headers: dict[str, str]) -> di
     return {**headers, "Location": context.status_path + job_id}
 
 
-async def _own(
-    context: Context, request: HttpRequest, owner: str, missing: str = _NO_JOB, with_result: bool = False
-) -> JobView:
-    """The job that the path names. Raises Problem 404 if there is none, or if it is another owner's."""
-    job_id = request.job_id
-    view: JobView | None = None
-    if _ID.fullmatch(job_id):
-        view = await (context.stream.view_small(job_id) if with_result else context.stream.view(job_id))
-    if view is None or view.owner != owner:
-        raise Problem(404, missing)
-    return view
-
-
 async def _own_ended(
-    context: Context, request: HttpRequest, missing: str = _NO_JOB, with_result: bool = False
+    context: Context, request: HttpRequest, missing: str = NO_JOB, with_result: bool = False
 ) -> tuple[JobView, dict[str, str]]:
     """The job that the path names, once it has ended or the client's wait is over, and headers for the answer.
 
@@ -163,7 +160,7 @@ async def _own_ended(
     """
     owner = context.api_keys.owner(request)
     wait_s, headers = read_wait(request, context.settings.max_wait_s)
-    view: JobView | None = await _own(context, request, owner, missing, with_result)
+    view: JobView | None = await own_job(context, request, owner, missing, with_result)
     if view and wait_s and not view.status.ended:
         with context.waiters.place() as waiter:
             view = await context.waiters.view(waiter, request, view.id, wait_s, with_result)
@@ -183,34 +180,18 @@ async def status(context: Context, request: HttpRequest) -> Response:
 async def data(context: Context, request: HttpRequest) -> Response:
     """GET /data/{id}: the data document."""
     view, headers = await _own_ended(context, request, _NO_RESULT, with_result=True)
-    document = await _made(data_document, view)
+    document = await made(data_document, view)
     if document is None:
         raise Problem(404, _NO_RESULT, headers, id=view.id, job_status=view.status, error=view.error)
     return JsonResponse(document, headers=headers)
 
 
-async def events(context: Context, request: HttpRequest) -> Response:
-    """GET /events/{id}: a page of what the job has told, behind the event that `?after=` names."""
-    view = await _own(context, request, context.api_keys.owner(request))
-    after = request.query.get("after", "")
-    if after and not is_entry(after):
-        raise Problem(400, "after must be the place of an event, as the page before has it in its member next")
-    return JsonResponse(events_document(view.id, after, await context.stream.events(view.id, after)))
-
-
-async def _made(make: Callable[[JobView], T], view: JobView) -> T:
-    """The document of a job. One with a large result is made in a thread, as it may take a second."""
-    if view.result is None or len(view.result) <= LARGE_RESULT_BYTES:
-        return make(view)
-    return await asyncio.to_thread(make, view)
-
-
 async def cancel(context: Context, request: HttpRequest) -> Response:
     """POST /cancel/{id}: 200, or 409 if the job has ended."""
-    view = await _own(context, request, context.api_keys.owner(request))
+    view = await own_job(context, request, context.api_keys.owner(request))
     outcome = view.status.value if view.status.ended else await context.stream.cancel(view.id)
     if outcome == "missing":
-        raise Problem(404, _NO_JOB)
+        raise Problem(404, NO_JOB)
     if view.status.ended or outcome != Status.CANCELLED:
         raise Problem(409, f"the job has ended: it is {outcome}", id=view.id, job_status=outcome)
     _log(request, view.id, outcome)
@@ -219,14 +200,14 @@ async def cancel(context: Context, request: HttpRequest) -> Response:
 
 async def retry(context: Context, request: HttpRequest) -> Response:
     """POST /retry/{id}: 202, or 409 if the job has not failed."""
-    view = await _own(context, request, context.api_keys.owner(request))
+    view = await own_job(context, request, context.api_keys.owner(request))
     outcome = await context.stream.retry(view.id)
     match outcome:
         case "retried":
             _log(request, view.id, outcome)
             return JsonResponse({"id": view.id, "status": Status.QUEUED}, 202, _with_location(context, view.id, {}))
         case "missing":
-            raise Problem(404, _NO_JOB)
+            raise Problem(404, NO_JOB)
         case "gone":
             raise Problem(409, "the job's input is no longer kept", id=view.id, job_status=view.status)
         case _:

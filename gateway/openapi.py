@@ -162,6 +162,12 @@ def _answer(description: str, schema: Document, headers: Document | None = None)
     }
 
 
+def _with_events(answer: Document) -> Document:
+    """The same, or server-sent events if they are asked for."""
+    events = {"schema": {"type": "string", "description": "server-sent events, up to the job's end"}}
+    return answer | {"content": answer["content"] | {"text/event-stream": events}}
+
+
 def _links() -> Document:
     return {
         operation: {"operationId": operation, "parameters": {"id": "$response.body#/id"}}
@@ -231,10 +237,12 @@ def _push(settings: GatewaySettings) -> Document:
         },
         "responses": {
             # In this order, as in the result's: a generated client takes the first that has all that it needs.
-            "200": _answer(
-                "the job has ended within the wait",
-                {"anyOf": [_ref("ResultApart"), _ref("FinishedJob"), _ref("Job")]},
-                {**_LOCATION, **_APPLIED},
+            "200": _with_events(
+                _answer(
+                    "the job has ended within the wait",
+                    {"anyOf": [_ref("ResultApart"), _ref("FinishedJob"), _ref("Job")]},
+                    {**_LOCATION, **_APPLIED},
+                )
             ),
             "202": _answer(
                 "accepted: after a wait the job's status, otherwise its id",
@@ -318,8 +326,8 @@ def _job_paths() -> Document:
                     }
                 ],
                 "responses": {
-                    "200": _answer("a page of events, oldest first", _ref("Events")),
-                    "400": _problem(f"a bad `after`, or {_BAD_QUERY}"),
+                    "200": _with_events(_answer("a page of events, oldest first", _ref("Events"))),
+                    "400": _problem(f"a bad `after` or Last-Event-ID, or {_BAD_QUERY}"),
                     **missing, **_AWAY,
                 },
             }

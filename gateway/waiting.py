@@ -61,24 +61,62 @@ class Waiter:
             self.bell.set_result(None)
 
 
+class Bells:
+    """The waiters of one kind of news, by the job that it is about."""
+
+    def __init__(self) -> None:
+        self._by_job: dict[str, set[Waiter]] = {}
+
+    @contextlib.contextmanager
+    def listening(self, waiter: Waiter, job_id: str) -> Iterator[None]:
+        """Rings the waiter's bell when there is news of the job."""
+        self._by_job.setdefault(job_id, set()).add(waiter)
+        try:
+            yield
+        finally:
+            waiters = self._by_job.get(job_id, set())
+            waiters.discard(waiter)
+            if not waiters:
+                self._by_job.pop(job_id, None)
+
+    def ring(self, job_id: str) -> None:
+        """There is news of the job."""
+        for waiter in self._by_job.get(job_id, ()):
+            waiter.ring()
+
+    def ring_all(self) -> None:
+        """There may be news of any job."""
+        for waiters in self._by_job.values():
+            for waiter in waiters:
+                waiter.ring()
+
+
 class Waiters:
-    """The waiting requests of this process: at most `most` at a time, `count` now."""
+    """The waiting requests of this process: at most `most` at a time, `count` now.
+
+    `ended` rings when a job has ended, `told` when it has told something.
+    """
 
     def __init__(self, stream: Stream, most: int) -> None:
         self._stream = stream
         self._most = most
-        self._by_job: dict[str, set[Waiter]] = {}
-        self._closing = False
+        self.ended = Bells()
+        self.told = Bells()
+        self.closing = False
         self.count = 0
 
-    def subscription(self) -> Subscription:
-        """The subscription to ended jobs. It must run, or no waiter is woken."""
-        return self._stream.ended(self._ended, self._ring_all)
+    def subscriptions(self) -> list[Subscription]:
+        """The subscriptions to news of jobs. They must run, or no waiter is woken."""
+        stream = self._stream
+        return [
+            stream.ended(self.ended.ring, self.ended.ring_all),
+            stream.told(self.told.ring, self.told.ring_all),
+        ]
 
     def close(self) -> None:
         """Ends all waits, also those that begin later: each request is answered with its job as it is."""
-        self._closing = True
-        self._ring_all()
+        self.closing = True
+        self.ended.ring_all()
 
     @contextlib.contextmanager
     def place(self) -> Iterator[Waiter]:
@@ -90,15 +128,6 @@ class Waiters:
             yield Waiter(asyncio.get_running_loop())
         finally:
             self.count -= 1
-
-    @contextlib.contextmanager
-    def listening(self, waiter: Waiter, job_id: str) -> Iterator[None]:
-        """Rings the waiter's bell when the job ends."""
-        self._by_job.setdefault(job_id, set()).add(waiter)
-        try:
-            yield
-        finally:
-            self._forget(job_id, waiter)
 
     async def view(
         self, waiter: Waiter, request: HttpRequest, job_id: str, wait_s: float, with_result: bool, is_new: bool = False
@@ -113,13 +142,13 @@ class Waiters:
         disconnect = loop.create_task(request.disconnected())
         disconnect.add_done_callback(waiter.ring)
         try:
-            with self.listening(waiter, job_id):
+            with self.ended.listening(waiter, job_id):
                 while True:
-                    if not is_new or self._closing:
+                    if not is_new or self.closing:
                         # The bell comes first. If the job ends after the look, its message finds a bell to ring.
                         waiter.bell = loop.create_future()
                         view = await (self._stream.view_small(job_id) if with_result else self._stream.view(job_id))
-                        if view is None or view.status.ended or self._closing or waiter.is_late:
+                        if view is None or view.status.ended or self.closing or waiter.is_late:
                             return view
                     is_new = False
                     await waiter.bell
@@ -130,18 +159,3 @@ class Waiters:
         finally:
             timer.cancel()
             disconnect.cancel()
-
-    def _forget(self, job_id: str, waiter: Waiter) -> None:
-        waiters = self._by_job.get(job_id, set())
-        waiters.discard(waiter)
-        if not waiters:
-            self._by_job.pop(job_id, None)
-
-    def _ended(self, job_id: str) -> None:
-        for waiter in self._by_job.get(job_id, ()):
-            waiter.ring()
-
-    def _ring_all(self) -> None:
-        for waiters in self._by_job.values():
-            for waiter in waiters:
-                waiter.ring()

@@ -406,11 +406,18 @@ class Stream:
     def ended(self, on_ended: Callable[[str], None], on_subscribed: Callable[[], None]) -> Subscription:
         """A subscription to the ids of jobs that end. Ends may have been missed before each `on_subscribed`."""
 
+        return self._ids("ended", on_ended, on_subscribed)
+
+    def told(self, on_told: Callable[[str], None], on_subscribed: Callable[[], None]) -> Subscription:
+        """A subscription to the ids of jobs that have told something (`events`). Some may have been missed as well."""
+        return self._ids("told", on_told, on_subscribed)
+
+    def _ids(self, name: str, on_id: Callable[[str], None], on_subscribed: Callable[[], None]) -> Subscription:
         def on_message(payload: bytes) -> None:
             for job_id in payload.decode().split(" "):
-                on_ended(job_id)
+                on_id(job_id)
 
-        return self._subscription("ended", on_message, on_subscribed)
+        return self._subscription(name, on_message, on_subscribed)
 
     def unserved(self, on_jobs: Callable[[], None]) -> Subscription:
         """A scaler's subscription: a job waits, and no worker was free to be woken for it."""

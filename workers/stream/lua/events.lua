@@ -77,11 +77,12 @@ end
 --   each of these kind and value)
 -- Appends events of jobs that the worker still holds. Of each job's events the last ones are kept, up to so many
 -- entries and bytes. Replies per job: 1, or 0 if the worker does not hold it any more.
--- Costs a job: HMGET, XADD for each event, XLEN, HSET and PEXPIRE, and what `run_of` and `cut` cost.
+-- Costs a job: HMGET, XADD for each event, XLEN, HSET and PEXPIRE, and what `run_of` and `cut` cost. Costs a call:
+-- PUBLISH.
 local function tell(keys, argv)
   local k = keys_of(keys[1])
   local worker, most, most_bytes = argv[1], tonumber(argv[2]), tonumber(argv[3])
-  local replies, i = {}, 4
+  local replies, heard, i = {}, {}, 4
   while i <= #argv do
     local id, attempt, first, count = argv[i], argv[i + 1], tonumber(argv[i + 2]), tonumber(argv[i + 3])
     local own, r = owns(k, worker, id, attempt)
@@ -101,10 +102,12 @@ local function tell(keys, argv)
         redis.call('HSET', k.job .. id, 'events', told)
       end
       redis.call('PEXPIRE', events.key, EVENTS_MS)
+      heard[#heard + 1] = id
     end
     replies[#replies + 1] = own and 1 or 0
     i = i + 2 * count
   end
+  if #heard > 0 then redis.call('PUBLISH', k.told, table.concat(heard, ' ')) end
   return replies
 end
 

@@ -39,6 +39,7 @@
 --
 -- channel              message
 -- {q}:ended            ids of jobs that ended, with spaces between
+-- {q}:told             ids of jobs that have told something, with spaces between
 -- {q}:wake:WORKER      "" (there is work), "cancel ID" or "run JOB" (see hand_over)
 -- {q}:wake:            "": a job waits and no worker was free to be woken; the scaler listens
 --
@@ -83,6 +84,7 @@ local function keys_of(stream)
     scaler = prefix .. ':scaler',
     schemas = prefix .. ':schemas',
     ended = prefix .. ':ended',
+    told = prefix .. ':told',
     wake = prefix .. ':wake:',
   }
 end

@@ -203,9 +203,9 @@ async def test_a_reader_waits_for_the_next_event(stream: Stream) -> None:
 async def test_results_that_are_given_up_take_their_events_with_them(stream: Stream, settings: StreamSettings) -> None:
     few = Stream(settings.model_copy(update={"results_memory_bytes": 500}), stream.redis)
     first, second = await running(few), await running(few)
-    for job in (first, second):
+    for job, keep_ms in ((first, 60_000), (second, 61_000)):
         await tell(few, job, [("partial", b'"%s"' % (b"x" * 300))])
-        await few.finish("w", [Finish(job.id, 1, "finished", b"1", 60_000)])
+        await few.finish("w", [Finish(job.id, 1, "finished", b"1", keep_ms)])
     assert await stream.events(first.id) == []
     assert (await see(stream, first.id)).error is not None
     assert len(await stream.events(second.id)) == 3

@@ -1,0 +1,158 @@
+"""What a job tells while it runs: in pages, or as server-sent events (the HTML standard's text/event-stream)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import orjson
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from gateway.access import made, own_job
+from gateway.documents import events_document, pushed_document
+from gateway.http.errors import Problem
+from gateway.http.responses import JsonResponse
+from workers.stream import is_entry, is_unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+
+    from starlette.types import Receive, Scope, Send
+
+    from gateway.context import Context
+    from gateway.http.request import HttpRequest
+    from gateway.waiting import Waiter
+    from workers.stream import JobView
+
+# Proxies end connections that are silent for longer; nginx does after 60 s.
+QUIET_S = 15.0
+_PAGE = 100
+_QUIET = b": nothing new\n\n"
+_HEADERS = {"content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no"}
+
+
+async def events(context: Context, request: HttpRequest) -> Response:
+    """GET /events/{id}: what the job has told behind the event that `?after=` or Last-Event-ID names.
+
+    A page of it, or with `Accept: text/event-stream` all of it as it comes, up to the job's end.
+    """
+    view = await own_job(context, request, context.api_keys.owner(request))
+    after = request.query.get("after", "")
+    if after and not is_entry(after):
+        raise Problem(400, "after must be the place of an event, as the page before has it in its member next")
+    if not wants_events(request):
+        return JsonResponse(events_document(view.id, after, await context.stream.events(view.id, after)))
+    last = request.header(b"last-event-id") or after
+    if last and not is_entry(last):
+        raise Problem(400, "Last-Event-ID must be the id of an event")
+    return EventStream(context, request).of(view.id, last)
+
+
+def wants_events(request: HttpRequest) -> bool:
+    """Whether the client asks for server-sent events."""
+    return any("text/event-stream" in accepted.lower() for accepted in request.headers(b"accept"))
+
+
+class EventStream(Response):
+    """A job's events as they come, and at its end the status document with the result's members.
+
+    It takes the place of one waiter: the constructor raises Problem 503 if there is none. A client that reads slowly is
+    sent no more than it reads, and loses nothing. If the server is away or the gateway stops, the answer ends before
+    the job: the client asks again, with the id of the last event that it has.
+    """
+
+    def __init__(self, context: Context, request: HttpRequest) -> None:
+        self.status_code = 200
+        self.background = None
+        self._context = context
+        self._request = request
+        self._job_id = self._after = ""
+        self._place = contextlib.ExitStack()
+        self._waiter = self._place.enter_context(context.waiters.place())
+
+    def of(self, job_id: str, after: str = "", headers: Mapping[str, str] | None = None) -> EventStream:
+        """Itself, for the events of this job behind the event `after`."""
+        self._job_id, self._after = job_id, after
+        named = {**_HEADERS, **(headers or {})}
+        self.raw_headers = [(name.lower().encode(), value.encode()) for name, value in named.items()]
+        return self
+
+    def close(self) -> None:
+        """Gives its place back: it is not sent."""
+        self._place.close()
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Sends it."""
+        with self._place:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            async with contextlib.aclosing(self._chunks()) as chunks:
+                async for chunk in chunks:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+
+    async def _chunks(self) -> AsyncGenerator[bytes, None]:
+        """Server-sent events, or a comment after some time without any."""
+        waiters, waiter, job_id = self._context.waiters, self._waiter, self._job_id
+        disconnect = asyncio.get_running_loop().create_task(self._request.disconnected())
+        disconnect.add_done_callback(waiter.ring)
+        with waiters.ended.listening(waiter, job_id), waiters.told.listening(waiter, job_id):
+            try:
+                while not waiters.closing:
+                    waiter.bell = asyncio.get_running_loop().create_future()
+                    chunk, is_end = await self._news()
+                    if chunk:
+                        yield chunk
+                    if is_end:
+                        return
+                    if not chunk and not await _rung(waiter):
+                        yield _QUIET
+                    # Whoever has closed one side of the connection gets what there is: most are gone.
+                    if disconnect.done():
+                        return
+            except ClientDisconnect:
+                pass
+            except Exception as error:
+                if not (is_unavailable(error) or isinstance(error, Problem)):
+                    raise
+            finally:
+                disconnect.cancel()
+
+    async def _news(self) -> tuple[bytes, bool]:
+        """What the job has told since, and whether that is all. A job that has told nothing has an end, too."""
+        stream = self._context.stream
+        chunks: list[bytes] = []
+        for event in await stream.events(self._job_id, self._after, _PAGE):
+            self._after = event.entry
+            value = await self._end() or event.value if event.is_last else event.value
+            chunks.append(b"id: %b\nevent: %b\ndata: %b\n\n" % (event.entry.encode(), event.kind.encode(), value))
+            if event.is_last:
+                return b"".join(chunks), True
+        if chunks:
+            return b"".join(chunks), False
+        view = await stream.view(self._job_id)
+        if view is None:
+            return b"", True
+        if not view.status.ended:
+            return b"", False
+        # Its last events may have come between the two looks.
+        if await stream.events(self._job_id, self._after, 1):
+            return await self._news()
+        return b"event: end\ndata: %b\n\n" % await self._end(), True
+
+    async def _end(self) -> bytes:
+        """The job once it has ended, as JSON; empty if it is not there any more."""
+        context = self._context
+        view: JobView | None = await context.stream.view_small(self._job_id)
+        view = view and await context.results.completed(self._request, view)
+        if view is None:
+            return b""
+        document = await made(pushed_document, view)
+        return document if isinstance(document, bytes) else orjson.dumps(document)
+
+
+async def _rung(waiter: Waiter) -> bool:
+    """Waits for the bell. False if it was quiet for too long."""
+    await asyncio.wait([waiter.bell], timeout=QUIET_S)
+    return waiter.bell.done()
