@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from workers.scaler.forecast import dispersion, regimes
 from workers.scaler.forecast.atoms import UNHEARD, Atom, mean, merged
-from workers.scaler.forecast.curves import EXPERTS, Curves
+from workers.scaler.forecast.curves import EXPERTS, Curves, Fitted
 from workers.scaler.forecast.dispersion import Count
 from workers.scaler.forecast.recent import KEPT, recent
 from workers.scaler.forecast.regimes import Hypothesis  # noqa: TC001 - pydantic reads it
 from workers.scaler.forecast.succession import Succession
 from workers.scaler.forecast.track_record import QUARTERS, TrackRecord
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 # Length of a bin, as a share of the lead, but at least LEAST_BIN_S. Design: half of it is how late a change is seen.
 # Example: lead 31 s, one observation a second: each of them is a bin.
@@ -119,8 +116,8 @@ class Arrivals:
     def with_quarter(self, lead_s: float) -> Arrivals:
         """Returns it with the quarter-lead that is over, and the next one empty."""
         ahead_s = (1 - 0.5 / QUARTERS) * lead_s
-        advice, (atoms, _) = self.curves.advice(ahead_s, lead_s, self.dispersion), self._regimes(ahead_s, lead_s)
-        windows = [(one.atom,) for one in advice]
+        fitted, (atoms, _) = self.curves.fitted(lead_s, self.dispersion), self.regimes(ahead_s, lead_s)
+        windows = [(fitted.atom(expert, ahead_s),) for expert in range(EXPERTS)]
         # What was not observed for long is as many quarter-leads as it lasted, with its jobs spread evenly.
         times, counts, record = min(KEPT, max(1, round(self.quarter_s * QUARTERS / lead_s))), self.counts, self.record
         length_s, judged = self.quarter_s / times, min(self.dispersion, DISPERSION[1])
@@ -132,7 +129,7 @@ class Arrivals:
         index = dispersion.index(counts)
         return replace(self, counts=counts, again=again, record=record, dispersion=index, quarter_s=0.0, quarter_jobs=0)
 
-    def _regimes(self, ahead_s: float, lead_s: float) -> tuple[list[Atom], float]:
+    def regimes(self, ahead_s: float, lead_s: float) -> tuple[list[Atom], float]:
         """Returns what they foretell, and the probability of a change that is foreseen."""
         atoms = regimes.foretold(self.hypotheses, self.last_s, ahead_s, lead_s, self._bounded)
         lasts, following = self.succession.foretold(self.last_s, self.total, ahead_s, lead_s)
@@ -143,22 +140,40 @@ class Arrivals:
         """The rate of now, in jobs/s."""
         return regimes.level(self.hypotheses, self.last_s, self._bounded) if self.total else 0.0
 
+    def outlook(self, lead_s: float) -> Outlook:
+        """Returns what is known of the time to come."""
+        fitted = self.curves.fitted(lead_s, self.dispersion)
+        return Outlook(
+            self, lead_s, fitted, self.record.weights([*fitted.priors, REGIMES, RECENT if self.counts else -math.inf])
+        )
+
     def forecast(self, ahead_s: float, lead_s: float) -> Forecast:
         """Returns what is to be expected in `ahead_s` seconds."""
-        if not self.total:
-            return Forecast((Atom(1.0, 0.0, 0.0),), self.dispersion)
-        advice, (atoms, change) = self.curves.advice(ahead_s, lead_s, self.dispersion), self._regimes(ahead_s, lead_s)
-        said: list[Sequence[Atom]] = [[one.atom] for one in advice]
-        priors = [one.prior for one in advice]
-        said.append(atoms)
-        priors.append(REGIMES)
-        said.append(self.again)
-        priors.append(RECENT if self.counts else -math.inf)
-        shares = self.record.weights(priors)
+        return self.outlook(lead_s).at(ahead_s)
+
+
+class Outlook(NamedTuple):
+    """What all experts can say of any time, and the probability of each."""
+
+    arrivals: Arrivals
+    lead_s: float
+    fitted: Fitted
+    shares: list[float]
+
+    def at(self, ahead_s: float) -> Forecast:
+        """Returns what is to be expected in `ahead_s` seconds."""
+        arrivals, (*windows, regimes, recent) = self.arrivals, self.shares
+        if not arrivals.total:
+            return Forecast((Atom(1.0, 0.0, 0.0),), arrivals.dispersion)
         mixed = [
-            Atom(share * weight, rate, spread)
-            for share, atoms in zip(shares, said, strict=True)
+            self.fitted.atom(expert, ahead_s, share)
+            for expert, share in enumerate(windows)
             if share > UNHEARD
-            for weight, rate, spread in atoms
         ]
-        return Forecast(merged(mixed), self.dispersion, shares[EXPERTS] * change)
+        change = 0.0
+        if regimes > UNHEARD:
+            atoms, change = arrivals.regimes(ahead_s, self.lead_s)
+            mixed += [Atom(regimes * weight, rate, spread) for weight, rate, spread in atoms]
+        if recent > UNHEARD:
+            mixed += [Atom(recent * weight, rate, spread) for weight, rate, spread in arrivals.again]
+        return Forecast(merged(mixed), arrivals.dispersion, regimes * change)

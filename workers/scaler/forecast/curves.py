@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from workers.scaler.forecast.atoms import Atom
-from workers.scaler.forecast.windows import WINDOWS_S, WindowSums, fit_windows
+from workers.scaler.forecast.windows import WINDOWS_S, WindowFit, WindowSums, fit_windows
 
 # Share of itself by which a rate is thought to wander within a lead. The less it wanders the longer is the best window:
 # sqrt(lead * dispersion / rate / 2) / WANDER. Judged by simulation: `--load ramping constant:0.8`.
@@ -40,11 +40,28 @@ _LEAST_S = 1e-6
 EXPERTS = 2 * len(WINDOWS_S)
 
 
-class Advice(NamedTuple):
-    """What an expert says of one time, and the logarithm of how much it is believed at first; -inf: not at all."""
+class Fitted(NamedTuple):
+    """The experts at one time: a constant and a line for each window, or nothing at all.
 
-    prior: float
-    atom: Atom
+    `priors` are the logarithms of how much each is believed at first; -inf: not at all. `known` is the share of its
+    rate that is believed.
+    """
+
+    priors: tuple[float, ...]
+    fits: tuple[tuple[WindowFit, bool], ...] = ()  # one for each expert, and whether that draws out its line
+    dispersion: float = 1.0
+    known: float = 0.0
+
+    def atom(self, expert: int, ahead_s: float, weight: float = 1.0) -> Atom:
+        """Returns what that one says of the rate in `ahead_s` seconds."""
+        if not self.fits:
+            return Atom(weight, 0.0, 0.0)
+        fit, drawn = self.fits[expert]
+        rate, trend, scale = fit.line(ahead_s) if drawn else fit.constant
+        then = max(0.0, rate + trend * ahead_s)
+        variance = self.dispersion * max(fit.level, then, 0.0) * max(0.0, scale)
+        error = math.sqrt(variance + (_ROUNDING_JOBS / fit.window_s) ** 2)
+        return Atom(weight, self.known * then, self.known * error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +83,21 @@ class Curves:
         sums = [one.observe(window_s, passed_s, jobs) for window_s, one in zip(WINDOWS_S, self.sums, strict=True)]
         return Curves(self.since_s, now_s, self.jobs + jobs, self.busy + (jobs > 0), 0, tuple(sums))
 
-    def advice(self, ahead_s: float, lead_s: float, dispersion: float) -> list[Advice]:
-        """Returns what each expert says of the rate in `ahead_s` seconds: a constant and a line for each window."""
+    def fitted(self, lead_s: float, dispersion: float) -> Fitted:
+        """Returns the experts as they are now."""
         seen_s, dispersion = self.last_s - self.since_s, max(dispersion, _LEAST_DISPERSION)
         if seen_s < _LEAST_S or not self.jobs:
-            return [Advice(0.0, Atom(1.0, 0.0, 0.0))] * EXPERTS
+            return Fitted((0.0,) * EXPERTS)
         fits = fit_windows(seen_s, self.sums)
         rate = max(self.jobs / seen_s, *[fit.level for fit in fits if fit.window_s >= lead_s], 0.0)
         suited_s = max(math.sqrt(lead_s * dispersion / rate / 2) / WANDER, min(FEWEST_JOBS / rate, lead_s))
         best_s = math.sqrt(lead_s * suited_s)
-        # The first job, or batch, says nothing of a rate: only a second one shows how far they are apart.
-        known = 1 - 1 / self.busy
-        found = []
+        priors, experts = [], []
         for fit in fits:
             prior = -FAR_OFF * math.log2(fit.window_s / best_s) ** 2
             # A line is not extrapolated by more than its own length.
-            line = fit.line(ahead_s) if min(fit.window_s, seen_s) >= lead_s else None
-            drawn = line is not None and line.scale < math.inf
-            for believed, one in ((prior, fit.constant), (prior - LINE if drawn else -math.inf, line or fit.constant)):
-                then = max(0.0, one.rate + one.trend * ahead_s)
-                variance = dispersion * max(fit.level, then, 0.0) * one.scale if one.scale < math.inf else 0.0
-                error = math.sqrt(variance + (_ROUNDING_JOBS / fit.window_s) ** 2)
-                found.append(Advice(believed, Atom(1.0, known * then, known * error)))
-        return found
+            drawn = min(fit.window_s, seen_s) >= lead_s and fit.has_line
+            priors += [prior, prior - LINE if drawn else -math.inf]
+            experts += [(fit, False), (fit, drawn)]
+        # The first job, or batch, says nothing of a rate: only a second one shows how far they are apart.
+        return Fitted(tuple(priors), tuple(experts), dispersion, 1 - 1 / self.busy)

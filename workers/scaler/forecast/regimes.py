@@ -78,13 +78,14 @@ class Hypothesis(NamedTuple):
             likely += math.lgamma(shape + count) - math.lgamma(shape) - count * math.log(rate_s + time_s)
         return likely
 
-    def atom(self, now_s: float, ahead_s: float, lead_s: float, dispersion: float) -> Atom:
-        """The rate that it foretells, with a weight of 1."""
+    def atom(self, weight: float, now_s: float, wanders: float, dispersion: float) -> Atom:
+        """The rate that it foretells, if a rate wanders by that share of itself until then."""
+        jobs = self._jobs(dispersion)
+        rate = jobs / (self.prior_s + (now_s - self.began_s) / dispersion)
         # The first job, or batch, says nothing of a rate: only a second one shows how far they are apart.
-        unknown = self.prior_jobs == PRIOR_JOBS and self.busy
-        rate = (1 - 1 / self.busy if unknown else 1.0) * self.level(now_s, dispersion)
-        wanders = WANDER * math.sqrt(dispersion) * ahead_s / lead_s
-        return Atom(1.0, rate, rate * math.hypot(1 / math.sqrt(self._jobs(dispersion)), wanders))
+        if self.prior_jobs == PRIOR_JOBS and self.busy:
+            rate *= 1 - 1 / self.busy
+        return Atom(weight, rate, rate * math.sqrt(1 / jobs + wanders * wanders))
 
 
 class Remembered(NamedTuple):
@@ -115,29 +116,28 @@ def observe(
     from_s = now_s - passed_s
     lasting, ended, expected, total = [], 0.0, 0.0, 0.0
     for one in hypotheses:
-        weight, age_s = math.exp(one.log_weight), from_s - one.began_s
-        stays = ((age_s + lead_s) / (age_s + lead_s + passed_s)) ** HAZARD
+        weight, left_s = math.exp(one.log_weight), from_s - one.began_s + lead_s
+        log_stays = HAZARD * math.log(left_s / (left_s + passed_s))
         total += weight
-        ended += weight * (1 - stays)
+        ended -= weight * math.expm1(log_stays)
         expected += weight * one.level(from_s, dispersion)
-        lasting.append(one._replace(log_weight=one.log_weight + math.log(stays)))
+        lasting.append((one, one.log_weight + log_stays))
     prior_s = PRIOR_JOBS / max(expected / total, LEAST_JOBS / lead_s)
-    lasting.append(Hypothesis(from_s, PRIOR_JOBS, prior_s, log_weight=_log(ended * (1 - following.share))))
+    lasting.append((Hypothesis(from_s, PRIOR_JOBS, prior_s), _log(ended * (1 - following.share))))
     if following.share > UNHEARD:
         again_s = AGAIN_JOBS / max(following.level, _IDLE_JOBS / lead_s)
-        lasting.append(Hypothesis(from_s, AGAIN_JOBS, again_s, log_weight=_log(ended * following.share)))
-    after = [
-        one._replace(
-            jobs=one.jobs + jobs,
-            busy=one.busy + (jobs > 0),
-            log_weight=one.log_weight + one.log_likelihood(from_s, passed_s, jobs, dispersion),
-        )
-        for one in lasting
-    ]
-    while len(after) > KEPT:
-        after.remove(min(after[:-NEWEST], key=lambda one: one.log_weight))
-    best = max([one.log_weight for one in after])
-    return tuple([one._replace(log_weight=one.log_weight - best) for one in after])
+        lasting.append((Hypothesis(from_s, AGAIN_JOBS, again_s), _log(ended * following.share)))
+    logs = [prior + one.log_likelihood(from_s, passed_s, jobs, dispersion) for one, prior in lasting]
+    while len(logs) > KEPT:
+        least = logs.index(min(logs[:-NEWEST]))
+        del logs[least], lasting[least]
+    best, busy = max(logs), jobs > 0
+    return tuple(
+        [
+            Hypothesis(one.began_s, one.prior_jobs, one.prior_s, one.jobs + jobs, one.busy + busy, log_weight - best)
+            for (one, _), log_weight in zip(lasting, logs, strict=True)
+        ]
+    )
 
 
 def level(hypotheses: tuple[Hypothesis, ...], now_s: float, dispersion: float) -> float:
@@ -151,11 +151,12 @@ def foretold(
     hypotheses: tuple[Hypothesis, ...], now_s: float, ahead_s: float, lead_s: float, dispersion: float
 ) -> list[Atom]:
     """Returns the rates that are possible in `ahead_s` seconds, if no regime ends until then."""
-    total = math.fsum(math.exp(one.log_weight) for one in hypotheses)
+    weights = [math.exp(one.log_weight) for one in hypotheses]
+    total, wanders = math.fsum(weights), WANDER * math.sqrt(dispersion) * ahead_s / lead_s
     found = []
-    for one in hypotheses:
-        if (weight := math.exp(one.log_weight) / total) > UNHEARD:
-            found.append(one.atom(now_s, ahead_s, lead_s, dispersion)._replace(weight=weight))
+    for weight, one in zip(weights, hypotheses, strict=True):
+        if weight > UNHEARD * total:
+            found.append(one.atom(weight / total, now_s, wanders, dispersion))
     return found
 
 

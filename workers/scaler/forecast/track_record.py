@@ -38,9 +38,6 @@ _SLACK_JOBS = 0.25
 # Least variance that an expert has, as a share of its squared mean. Design: to avoid dividing by zero.
 # Example: an expert that is sure of 10 jobs is taken for a Poisson process of that mean.
 _LEAST_VARIANCE = 1e-6
-# Width of the classes of rates that a judgement needs, as a logarithm. Design: it keeps the memory small.
-# Example: 1.0 and 1.2 jobs/s may become one atom.
-_COARSE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +74,7 @@ class TrackRecord:
             scores = tuple(
                 [(1 - FADE) * score - SHARE * min(MOST, best - one) for score, one in zip(scores, said, strict=True)]
             )
-        return TrackRecord(scores, (*pending, tuple([merged(atoms, _COARSE) for atoms in foretold])))
+        return TrackRecord(scores, (*pending, tuple([merged(atoms) for atoms in foretold])))
 
 
 def _likelihood(atoms: Sequence[Atom], jobs: int, length_s: float, dispersion: float) -> float:

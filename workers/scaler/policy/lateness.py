@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from workers.scaler.policy.queueing import Delays, exceeds, normal
+from workers.scaler.policy.queueing import Delays, exceeds_by, normal
 
 if TYPE_CHECKING:
     from workers.scaler.forecast.atoms import Atom
@@ -45,6 +45,7 @@ class Lateness:
         "_delays",
         "_ended",
         "_fresh",
+        "_grows_by",
         "_left",
         "_outstanding",
         "_over",
@@ -53,7 +54,6 @@ class Lateness:
         "_service",
         "_spread",
         "_until_s",
-        "_variance",
         "_variance_here",
         "fewest",
     )  # fmt: skip
@@ -69,14 +69,16 @@ class Lateness:
         self._delays = Delays(atom.rate * service.mean_s / self._peakedness) if atom.rate > 0 else None
         # A job of a burst finds this many others of it before itself.
         self._burst = max(0.0, dispersion - 1) / 2
-        self._variance = atom.rate * (dispersion + service.variation)
+        # Standard deviation of the number by which the jobs in the system grow.
+        variance = atom.rate * (dispersion + service.variation) * self._until_s
+        self._grows_by = math.sqrt(variance + (atom.spread * self._until_s) ** 2)
         # Of the jobs of now and of those to come: how many are still there when the order is ready.
         self._outstanding, self._ended = outstanding, 1 - math.exp(-ahead_s / service.mean_s)
         begun = 1 - math.exp(-self._until_s / service.mean_s)
         self._fresh = atom.rate * service.mean_s * begun * math.exp(-service.wait_s / service.mean_s)
         self._variance_here = self._fresh * dispersion
         self._over = False
-        self.fewest = self._fewest()
+        self.fewest = self._fewest(math.sqrt(variance) + atom.spread * self._until_s)
 
     def share(self, replicas: int) -> float:
         """Returns the share of late jobs; the number never falls from call to call."""
@@ -88,16 +90,16 @@ class Lateness:
         late = self._delays.of(math.floor(servers / self._peakedness))
         if late > _NONE_LATE:
             able = max(0.0, servers * service.wait_s / service.mean_s - self._burst)
-            drift = self._rate - servers / service.mean_s
-            late *= exceeds(able, drift, self._variance, self._spread, self._until_s)
-        late = max(late, self._of_those_here(servers))
+            grown = (self._rate - servers / service.mean_s) * self._until_s
+            late *= exceeds_by(able, grown, self._grows_by)
+        if (here := self._of_those_here(servers)) > late:
+            late = here
         self._over = late < _NONE_LATE
         return late
 
-    def _fewest(self) -> int:
-        """Returns the number of replicas below which none can be enough."""
+    def _fewest(self, spread: float) -> int:
+        """Returns the number of replicas below which none can be enough; `spread` is that of the jobs to come."""
         service, until_s = self._service, self._until_s
-        spread = math.sqrt(self._variance * until_s) + self._spread * until_s
         expected = max(0.0, self._rate * until_s - _UNLIKELY_DEVIATIONS * spread)
         servers = expected / (until_s + service.wait_s) * service.mean_s if until_s else 0.0
         # In the long run all of the load needs a server. Of jobs that last longer than `ahead_s` only a part is here.

@@ -52,22 +52,22 @@ def _expected(
 ) -> Expected:
     """Returns what is expected of the arrivals, or what the caller knows of them."""
     lead_s, paid_in_s = situation.lead_s, KEEP_STARTUPS * situation.startup_s + options.actuation_s
+    if rate_in is None:
+        outlook = learnt.arrivals.outlook(lead_s)
+        return Expected(learnt.arrivals.rate, outlook.at(lead_s), lambda: outlook.at(paid_in_s), paid_in_s)
 
-    def forecast(ahead_s: float) -> Forecast:
-        if rate_in is None:
-            return learnt.arrivals.forecast(ahead_s, lead_s)
+    def known(ahead_s: float) -> Forecast:
         return Forecast((Atom(1.0, rate_in(ahead_s), 0.0),), learnt.arrivals.dispersion)
 
-    rate = learnt.arrivals.rate if rate_in is None else rate_in(0.0)
-    return Expected(rate, forecast(lead_s), forecast(paid_in_s), paid_in_s)
+    return Expected(rate_in(0.0), known(lead_s), lambda: known(paid_in_s), paid_in_s)
 
 
 def _keep(order: int, strategy: Strategy, situation: Situation, learnt: State) -> tuple[int, SlidingMaximum]:
     """Returns how many of the pods at hand are kept although the order may be smaller, and what to remember."""
     at_hand = max(learnt.replicas, situation.pods)
-    # While more pods are ordered than there are, the order alone counts as needed. What `keep` adds for caution would
-    # otherwise be remembered as a need, although nobody ordered it.
-    needed_now = order if order > at_hand else max(strategy.keep(), order)
+    # If no less is ordered than there is, the order alone counts as needed. What `keep` adds for caution would otherwise
+    # be remembered as a need, although nobody ordered it.
+    needed_now = order if order >= at_hand else max(strategy.keep(order, at_hand), order)
     needed = learnt.needed.observe(situation.now_s, needed_now, strategy.keep_alive_s())
     return min(needed.value, at_hand), needed
 

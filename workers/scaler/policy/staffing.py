@@ -50,25 +50,40 @@ class Staffing:
     late_cost_s: float  # price of a late job, in pod-seconds
     most: int  # replicas
 
-    def cheapest(self, forecast: Forecast, ahead_s: float, outstanding: float, start_s: float = 0.0) -> int:
+    def cheapest(
+        self,
+        forecast: Forecast,
+        ahead_s: float,
+        outstanding: float,
+        start_s: float = 0.0,
+        least: int = 0,
+        enough: int | None = None,
+    ) -> int:
         """Returns the number of replicas that costs least in `ahead_s` seconds; `outstanding` jobs are there now.
 
-        `start_s` is what each job costs, beside being late, if there is no replica; 0 leaves it out.
+        `start_s` is what each job costs, beside being late, if there is no replica; 0 leaves it out. Less than `least`
+        is not thought of, and the search ends as soon as `enough` or more are the best so far.
         """
         if forecast.rate <= 0:
-            return 0
+            return least
         dispersion = min(forecast.dispersion, MOST_DISPERSION)
-        late = [Lateness(self.service, atom, dispersion, ahead_s, outstanding) for atom in forecast.atoms]
-        worth = [self.late_cost_s * atom.weight * atom.rate for atom in forecast.atoms]
-        best, least = 0, math.fsum(worth) + start_s * forecast.rate
-        for n in numbers(max(1, min(one.fewest for one in late)), self.most):
-            if n >= least:
+        late = [
+            (self.late_cost_s * atom.weight * atom.rate, Lateness(self.service, atom, dispersion, ahead_s, outstanding))
+            for atom in forecast.atoms
+        ]
+        fewest, best = max(1, min([one.fewest for _, one in late])), least
+        cost = math.inf if least >= fewest else least + sum([price for price, _ in late])
+        if not least:
+            cost += start_s * forecast.rate
+        for n in numbers(max(least, fewest), self.most):
+            if n >= cost:
                 return best
-            cost = n + math.fsum(price * one.share(n) for price, one in zip(worth, late, strict=True))
-            if cost < least:
-                best, least = n, cost
+            if (found := n + sum([price * one.share(n) for price, one in late])) < cost:
+                best, cost = n, found
+                if enough is not None and best >= enough:
+                    return best
         # If the limit ends the search before any number has paid, all that are allowed do what they can.
-        return best or self.most
+        return best if best > least or least >= fewest else self.most
 
 
 def numbers(first: int, last: int) -> Iterator[int]:

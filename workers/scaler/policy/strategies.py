@@ -15,6 +15,8 @@ from workers.scaler.policy.patience import Patience
 from workers.scaler.policy.staffing import Staffing, hold_s
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workers.scaler.forecast.arrivals import Forecast
     from workers.scaler.policy.interface import Options
     from workers.scaler.policy.situation import Situation
@@ -31,12 +33,12 @@ _TOLD_CHANGE = 0.1
 class Expected(NamedTuple):
     """What is expected of the arrivals: `rate` jobs/s now, `ready` when an order of now is ready.
 
-    `paid` is what is expected when another start would have paid, in `paid_in_s` seconds.
+    `paid` returns what is expected when another start would have paid, in `paid_in_s` seconds.
     """
 
     rate: float
     ready: Forecast
-    paid: Forecast
+    paid: Callable[[], Forecast]
     paid_in_s: float
 
 
@@ -46,8 +48,11 @@ class Strategy(Protocol):
     def order(self) -> int:
         """Returns how many pods there must be when one that is ordered now is ready."""
 
-    def keep(self) -> int:
-        """Returns how many of the pods that there are may not go, as they would be missed before others were ready."""
+    def keep(self, order: int, at_hand: int) -> int:
+        """Returns how many of the pods `at_hand` may not go, as they would be missed before others were ready.
+
+        `order` is the number that was ordered, which is smaller.
+        """
 
     def keep_alive_s(self) -> float:
         """Returns how long pods are kept after they were last needed, whether that has paid or not."""
@@ -68,7 +73,7 @@ class Reactive:
         now = self._now
         return self._patience.needed(now.waiting, now.running, now.ready, now.coming_s, now.lead_s)
 
-    def keep(self) -> int:
+    def keep(self, order: int, at_hand: int) -> int:  # noqa: ARG002 - another strategy needs them
         """All, while any of them starts."""
         return _not_called_off(self._now)
 
@@ -106,10 +111,12 @@ class Predictive:
         order = base + extra if extra else steady
         return max(order, 1) if now.outstanding else order
 
-    def keep(self) -> int:
+    def keep(self, order: int, at_hand: int) -> int:
         """The cheapest number when another start would have paid, and at least those that run something."""
-        now = self._now
-        worth = self._staffing.cheapest(self._expected.paid, self._expected.paid_in_s, now.outstanding, now.startup_s)
+        now, ahead_s = self._now, self._expected.paid_in_s
+        worth = self._staffing.cheapest(
+            self._expected.paid(), ahead_s, now.outstanding, now.startup_s, order, at_hand
+        )
         # The jobs that are there now have to be begun in time, too.
         present = now.outstanding / (self._service.slots * (1 + BACKLOG_SHARE * now.wait_s / now.service_s))
         return max(worth, math.ceil(present - 1e-9))
