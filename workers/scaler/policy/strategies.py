@@ -15,7 +15,7 @@ from workers.scaler.policy.patience import Patience
 from workers.scaler.policy.staffing import Staffing, hold_s
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from workers.scaler.forecast.arrivals import Forecast
     from workers.scaler.policy.interface import Options
@@ -99,27 +99,31 @@ class Predictive:
 
     def order(self) -> int:
         """The cheapest number when an order is ready, and those that are worth their start for the backlog."""
-        now, staffing, expected = self._now, self._staffing, self._expected
-        rate = expected.ready.rate
-        steady = staffing.cheapest(expected.ready, now.lead_s, now.outstanding)
-        if not now.outstanding and not steady:
-            return 0
-        backlog = Backlog(self._service, expected.rate, (rate - expected.rate) / now.lead_s)
-        waiting = backlog.waiting_at(now.outstanding, now.ready, now.coming_s, now.lead_s)
-        base = max(now.pods, steady)
-        extra = backlog.drainers(waiting, base, staffing.most, now.startup_s, staffing.late_cost_s, rate)
-        order = base + extra if extra else steady
-        return max(order, 1) if now.outstanding else order
+        now, ready = self._now, self._expected.ready
+        steady = self._staffing.cheapest(ready, now.lead_s, now.outstanding)
+        if not now.outstanding:
+            return steady
+        return max(1, self._with_backlog(steady, now.coming_s))
 
     def keep(self, order: int, at_hand: int) -> int:
         """The cheapest number when another start would have paid, and at least those that run something."""
         now, ahead_s = self._now, self._expected.paid_in_s
-        worth = self._staffing.cheapest(
-            self._expected.paid(), ahead_s, now.outstanding, now.startup_s, order, at_hand
-        )
+        worth = self._staffing.cheapest(self._expected.paid(), ahead_s, now.outstanding, now.startup_s, order, at_hand)
         # The jobs that are there now have to be begun in time, too.
         present = now.outstanding / (self._service.slots * (1 + BACKLOG_SHARE * now.wait_s / now.service_s))
-        return max(worth, math.ceil(present - 1e-9))
+        # A start is not called off if it would be ordered again, as the backlog is only gone because it is counted.
+        again = self._with_backlog(order, ()) if now.outstanding and now.coming_s and worth < at_hand else 0
+        return max(worth, math.ceil(present - 1e-9), again)
+
+    def _with_backlog(self, steady: int, coming_s: Sequence[float]) -> int:
+        """Returns `steady`, or more if more are worth their start for the backlog that is left with those to come."""
+        now, staffing, expected = self._now, self._staffing, self._expected
+        rate = expected.ready.rate
+        backlog = Backlog(self._service, expected.rate, (rate - expected.rate) / now.lead_s)
+        waiting = backlog.waiting_at(now.outstanding, now.ready, coming_s, now.lead_s)
+        base = max(now.ready + len(coming_s), steady)
+        extra = backlog.drainers(waiting, base, staffing.most, now.startup_s, staffing.late_cost_s, rate)
+        return base + extra if extra else steady
 
     def keep_alive_s(self) -> float:
         """Less than half a start-up; next to nothing for a clock."""
