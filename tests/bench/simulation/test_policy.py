@@ -231,16 +231,25 @@ def test_the_third_burst_and_all_after_it_find_their_pods_there() -> None:
     ]
     assert len(late) > 1000
     assert sum(late) < 0.02 * len(late)
-    assert any("as such have been within" in why for _, why in result.reasons)
+    assert any("a change by then" in why for _, why in result.reasons)
 
 
 @pytest.mark.parametrize("process", ["deterministic", "poisson"])
 @pytest.mark.parametrize(("text", "service_s"), [("constant:0.1", 0.5), ("constant:5", 0.01)])
 def test_short_jobs_that_keep_coming_find_a_pod(text: str, service_s: float, process: Process) -> None:
-    """One pod does them all: to stop it between them costs a start each time, and jobs that wait for it."""
+    """One pod does them all: to stop it between them costs a start each time, and jobs that wait for it.
+
+    In the first minutes nobody knows that they keep coming: with two jobs in 14 s and then none for 54 s it is let go.
+    """
     load = load_of(text, process, 1, duration_s=900.0, service_s=service_s)
     result = ours(load, most=10, seed=1)
-    assert result.within(SERVICE_S) > 0.95
+    late = [
+        finished_s - arrived_s > service_s + SERVICE_S
+        for arrived_s, finished_s in zip(load.arrivals_s, result.finished_s, strict=True)
+        if arrived_s > 120
+    ]
+    assert sum(late) < 0.01 * len(late)
+    assert result.within(SERVICE_S) > 0.92
     assert result.starts <= 15
     assert result.pod_s < 1.7 * 900
 
@@ -251,9 +260,8 @@ def test_a_clockwork_of_many_jobs_is_served_by_as_many_pods_as_it_needs() -> Non
     result = ours(load, sample_s=5.0)
     wanted = [count for time_s, count in zip(result.samples.t_s, result.samples.wanted, strict=True) if time_s > 400]
     assert result.within(SERVICE_S) > 0.9
-    assert result.starts <= 1.3 * result.peak
-    # The forecast's spread is worth a tenth more: there were 57.
-    assert 49 <= statistics.median(count or 0 for count in wanted[: len(wanted) // 2]) <= 59
+    assert result.starts <= 1.1 * result.peak
+    assert 49 <= statistics.median(count or 0 for count in wanted[: len(wanted) // 2]) <= 53
 
 
 @pytest.mark.parametrize("text", ["step:30,0@30", "step:0.2,30@300,0@330"])

@@ -62,7 +62,7 @@ def test_a_trend_is_followed_to_the_time_when_an_order_is_ready(service_s: float
     times_s = (-0.5 + np.sqrt(0.25 + 2 * slope * count)) / slope
     decision = watch.follow(times_s.tolist(), 1800, 200, service_s)
     now, then = 0.5 + slope * 1800, 0.5 + slope * (1800 + 301)
-    assert decision.rate == pytest.approx(then, rel=0.3)
+    assert decision.rate == pytest.approx(then, rel=0.15)
     assert decision.replicas >= math.floor(then * service_s * 0.97) >= now * service_s
 
 
