@@ -30,6 +30,11 @@ MOST_DISPERSION = 1.5
 # again. Judged by simulation: `--load sine:1,0.8,1200`.
 # Example: start-up 30 s, actuation 1 s: an idle pod stays if it is worth its cost in 61 s.
 KEEP_STARTUPS = 2.0
+# Dispersion from which on keeping reckons with jobs that become late in all of that time; with less of it, in less: for
+# a perfect clock within a lead, as what is let go can be ordered again as soon as it is missed. Judged by simulation:
+# `--load spike --process deterministic`.
+# Example: start-up 30 s, lead 31 s, dispersion 0.1: jobs are reckoned with that become late within 31 + 0.2 * 30 = 37 s.
+EVEN = 0.5
 # How long what was needed is held, in start-up times: HOLD times the dispersion, which counts within HOLD_DISPERSION;
 # but GAPS times the mean time between two jobs if that is longer, and HOLD at most. Judged by simulation:
 # `--load constant:0.8`, `--load spike`.
@@ -92,6 +97,11 @@ def numbers(first: int, last: int) -> Iterator[int]:
         yield first
         first += max(1, first // STEPS)
     yield last
+
+
+def keep_ahead_s(lead_s: float, paid_in_s: float, dispersion: float) -> float:
+    """Returns the time in which jobs may become late for want of a pod that is not kept."""
+    return lead_s + min(1.0, dispersion / EVEN) * (paid_in_s - lead_s)
 
 
 def hold_s(startup_s: float, dispersion: float, rate: float) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from workers.scaler.policy.backlog import BACKLOG_SHARE, Backlog
 from workers.scaler.policy.lateness import ServiceTerms
 from workers.scaler.policy.patience import Patience
-from workers.scaler.policy.staffing import Staffing, hold_s
+from workers.scaler.policy.staffing import Staffing, hold_s, keep_ahead_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -107,8 +107,9 @@ class Predictive:
 
     def keep(self, order: int, at_hand: int) -> int:
         """The cheapest number when another start would have paid, and at least those that run something."""
-        now, ahead_s = self._now, self._expected.paid_in_s
-        worth = self._staffing.cheapest(self._expected.paid(), ahead_s, now.outstanding, now.startup_s, order, at_hand)
+        now, paid = self._now, self._expected.paid()
+        ahead_s = keep_ahead_s(now.lead_s, self._expected.paid_in_s, paid.dispersion)
+        worth = self._staffing.cheapest(paid, ahead_s, now.outstanding, now.startup_s, order, at_hand)
         # The jobs that are there now have to be begun in time, too.
         present = now.outstanding / (self._service.slots * (1 + BACKLOG_SHARE * now.wait_s / now.service_s))
         # A start is not called off if it would be ordered again, as the backlog is only gone because it is counted.

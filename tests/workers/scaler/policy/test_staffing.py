@@ -15,7 +15,7 @@ from workers.scaler.forecast.arrivals import Forecast
 from workers.scaler.forecast.atoms import Atom
 from workers.scaler.policy.backlog import Backlog
 from workers.scaler.policy.lateness import ServiceTerms
-from workers.scaler.policy.staffing import Staffing, hold_s, numbers
+from workers.scaler.policy.staffing import Staffing, hold_s, keep_ahead_s, numbers
 
 LEAD_S = 31.0
 CLOCK, POISSON = 0.005, 1.0
@@ -243,6 +243,18 @@ def test_numbers_rise_by_one_and_later_by_a_fiftieth() -> None:
     assert tried[-1] == 10_000
     assert len(tried) < 350
     assert all(later - before <= before / 50 + 1 for before, later in pairwise(tried))
+
+
+def test_chance_is_kept_against_for_longer_than_a_clock() -> None:
+    assert [keep_ahead_s(31.0, 61.0, dispersion) for dispersion in (0.0, 0.25, 0.5, 9.0)] == [31.0, 46.0, 61.0, 61.0]
+
+
+def test_less_than_what_was_ordered_is_not_kept_nor_more_than_there_is_looked_for() -> None:
+    one = staffing(1.0)
+    best = steady(one)
+    assert one.staffing.cheapest(one.forecast, LEAD_S, 5, 30.0, best + 3, best + 5) == best + 3
+    assert one.staffing.cheapest(one.forecast, LEAD_S, 5, 30.0, 1, best) == best
+    assert staffing(0.0).staffing.cheapest(staffing(0.0).forecast, LEAD_S, 0, 30.0, 2, 5) == 2
 
 
 def test_what_was_needed_is_held_for_longer_if_jobs_come_by_chance() -> None:
