@@ -246,7 +246,7 @@ def test_numbers_rise_by_one_and_later_by_a_fiftieth() -> None:
 
 
 def test_chance_is_kept_against_for_longer_than_a_clock() -> None:
-    assert [keep_ahead_s(31.0, 61.0, dispersion) for dispersion in (0.0, 0.25, 0.5, 9.0)] == [31.0, 46.0, 61.0, 61.0]
+    assert [keep_ahead_s(31.0, 61.0, dispersion) for dispersion in (0.0, 0.125, 0.25, 9.0)] == [31.0, 46.0, 61.0, 61.0]
 
 
 def test_less_than_what_was_ordered_is_not_kept_nor_more_than_there_is_looked_for() -> None:
