@@ -165,11 +165,7 @@ class Outlook(NamedTuple):
         arrivals, (*windows, regimes, recent) = self.arrivals, self.shares
         if not arrivals.total:
             return Forecast((Atom(1.0, 0.0, 0.0),), arrivals.dispersion)
-        mixed = [
-            self.fitted.atom(expert, ahead_s, share)
-            for expert, share in enumerate(windows)
-            if share > UNHEARD
-        ]
+        mixed = [self.fitted.atom(expert, ahead_s, share) for expert, share in enumerate(windows) if share > UNHEARD]
         change = 0.0
         if regimes > UNHEARD:
             atoms, change = arrivals.regimes(ahead_s, self.lead_s)

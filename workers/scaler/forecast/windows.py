@@ -73,9 +73,7 @@ class WindowFit(NamedTuple):
         return cls.from_integrals(window_s, integrals_of(window_s, seen_s), integrals_of(window_s / 2, seen_s), sums)
 
     @classmethod
-    def from_integrals(
-        cls, window_s: float, integrals: Integrals, squares: Integrals, sums: WindowSums
-    ) -> WindowFit:
+    def from_integrals(cls, window_s: float, integrals: Integrals, squares: Integrals, sums: WindowSums) -> WindowFit:
         """Fits the jobs whose weights have these integrals, and whose squared weights have `squares`."""
         i0, i1, i2 = integrals
         weight, age_s = sums

@@ -65,8 +65,8 @@ def _expected(
 def _keep(order: int, strategy: Strategy, situation: Situation, learnt: State) -> tuple[int, SlidingMaximum]:
     """Returns how many of the pods at hand are kept although the order may be smaller, and what to remember."""
     at_hand = max(learnt.replicas, situation.pods)
-    # If no less is ordered than there is, the order alone counts as needed. What `keep` adds for caution would otherwise
-    # be remembered as a need, although nobody ordered it.
+    # If no less is ordered than there is, the order alone counts as needed. What `keep` adds for caution would be
+    # remembered as a need otherwise, although nobody ordered it.
     needed_now = order if order >= at_hand else max(strategy.keep(order, at_hand), order)
     needed = learnt.needed.observe(situation.now_s, needed_now, strategy.keep_alive_s())
     return min(needed.value, at_hand), needed

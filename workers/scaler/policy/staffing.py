@@ -33,7 +33,7 @@ KEEP_STARTUPS = 2.0
 # Dispersion from which on keeping reckons with jobs that become late in all of that time; with less of it, in less: for
 # a perfect clock within a lead, as what is let go can be ordered again as soon as it is missed. Judged by simulation:
 # `--load spike --process deterministic`.
-# Example: start-up 30 s, lead 31 s, dispersion 0.1: jobs are reckoned with that become late within 31 + 0.4 * 30 = 43 s.
+# Example: start-up 30 s, lead 31 s, dispersion 0.1: jobs that become late within 31 + 0.4 * 30 = 43 s count.
 EVEN = 0.25
 # How long what was needed is held, in start-up times: HOLD times the dispersion, which counts within HOLD_DISPERSION;
 # but GAPS times the mean time between two jobs if that is longer, and HOLD at most. Judged by simulation:

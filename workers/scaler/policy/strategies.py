@@ -73,7 +73,7 @@ class Reactive:
         now = self._now
         return self._patience.needed(now.waiting, now.running, now.ready, now.coming_s, now.lead_s)
 
-    def keep(self, order: int, at_hand: int) -> int:  # noqa: ARG002 - another strategy needs them
+    def keep(self, order: int, at_hand: int) -> int:
         """All, while any of them starts."""
         return _not_called_off(self._now)
 
