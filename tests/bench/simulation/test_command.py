@@ -90,8 +90,7 @@ def test_a_trace_is_taken_whole_with_its_service_times(call: Callable[..., str],
 def test_who_is_told_the_rate_orders_for_it_from_the_first_second(call: Callable[..., str], tmp_path: Path) -> None:
     arguments = (*QUICK, "--load", "constant:1", "--process", "poisson", "--rule", "leadtime", "leadtime-told")
     guessed, told = orjson.loads(call("simulate", *arguments, "--json", "-"))
-    assert told["median"]["within"] > 0.8
-    assert told["median"]["pod_s"] < guessed["median"]["pod_s"]
+    assert told["median"]["within"] > guessed["median"]["within"]
     trace = tmp_path / "trace.csv"
     trace.write_text("arrival_s\n1\n")
     with pytest.raises(SystemExit):

@@ -122,7 +122,7 @@ def test_their_poisson_versions_too_with_some_safety(text: str, p95_s: float, wi
 @pytest.mark.parametrize("process", ["deterministic", "poisson"])
 def test_with_start_ups_of_five_minutes_a_ramp_is_still_served_in_time(process: Process) -> None:
     """The first guess of a start-up is a tenth of it; the trend decides. The bar is 90 %; there were 98 to 99 %."""
-    load = load_of("ramping", process, 1, duration_s=7200.0)
+    load = load_of("ramping", process, 1, duration_s=5400.0)
     result = ours(load, pods=PodSpec(constant(300.0)), seed=1)
     assert result.within(SERVICE_S) > 0.9
     assert result.pod_s < 3 * sum(load.services_s)
@@ -211,7 +211,7 @@ def test_where_jobs_last_for_longer_than_a_start_nothing_is_ordered_for_those_to
     process: Process, startup_s: float, service_s: float
 ) -> None:
     """Four jobs at the same time, on average: it is early enough to order when one comes; no crowd is there before."""
-    load = load_of(f"constant:{4 / service_s}", process, 3, duration_s=20 * service_s, service_s=service_s)
+    load = load_of(f"constant:{4 / service_s}", process, 3, duration_s=14 * service_s, service_s=service_s)
     pods = PodSpec(constant(startup_s), grace_s=1000.0)
     result = ours(load, pods=pods)
     best = carried_out(load, plan(load, pods, service_s), pods=pods)
