@@ -59,6 +59,7 @@ class Samples:
     ready: list[int | None] = field(default_factory=list)
     stopping: list[int | None] = field(default_factory=list)  # pods that were told to go and still run
     forecast: list[float | None] = field(default_factory=list)  # jobs/s that the scaler expects
+    spread: list[float | None] = field(default_factory=list)  # standard deviation of that; older files have none
 
 
 class Event(TypedDict):
@@ -118,6 +119,7 @@ def read(path: Path) -> Run:
         raise RunError(f"{path} is not the file of a run ({what}: {wrong['msg']})") from error
     except (gzip.BadGzipFile, EOFError) as error:
         raise RunError(f"{path} is not the file of a run ({error})") from error
+    run.samples.spread = run.samples.spread or [None] * len(run.samples.t_s)
     if any(len({len(column) for column in asdict(part).values()}) > 1 for part in (run.jobs, run.samples)):
         raise RunError(f"{path}: its columns differ in length")
     return run

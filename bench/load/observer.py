@@ -152,5 +152,6 @@ class LoadObserver:
         self.latest = {name: round(value) for seen in looks for name, value in seen.items()}
         self.samples.t_s.append(round(at_s, 3))
         self.samples.forecast.append(None)  # only a simulation knows it
+        self.samples.spread.append(None)
         for column in COLUMNS:
             getattr(self.samples, column).append(self.latest.get(column))

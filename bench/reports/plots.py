@@ -64,6 +64,24 @@ def plots(runs: Sequence[Run], objective_s: float | None = None) -> list[Plot]:
     return found
 
 
+def picture(runs: Sequence[Run]) -> bytes:
+    """What a scaler foresaw and did: a column for each run, arrivals above replicas above backlog. PNG."""
+    draws = (_arrivals, _replicas, _backlog)
+    figure = Figure(figsize=(7.5 * len(runs), 2.6 * len(draws)), layout="constrained")
+    grid = figure.subplots(len(draws), len(runs), sharex="col", sharey="row", squeeze=False)
+    for panels, run in zip(grid.T, runs, strict=True):
+        for axes, draw in zip(panels, draws, strict=True):
+            draw(axes, run)
+            axes.grid(color=_LIGHT, linewidth=0.4)
+            axes.legend(loc="upper right", fontsize=7, frameon=False)
+        panels[0].set_title(_plain(run.name), fontsize=10)
+        panels[-1].set_xlim(0, series.end_s(run) or 1.0)
+        panels[-1].set_xlabel("time (s)")
+    for axes in grid.flat:
+        axes.set_ylim(bottom=0)
+    return _png(figure)
+
+
 def _any(values: Sequence[float | None]) -> bool:
     return any(value is not None for value in values)
 
@@ -80,8 +98,7 @@ def _panels(
     ends_s = [series.end_s(run) or 1.0 for run in runs]
     for axes, run, own_s in zip(grid, runs, ends_s, strict=False):
         draw(axes, run)
-        # `$` would begin a formula, and a control character a warning.
-        axes.set_title(printable(run.name).replace("$", r"\$"), fontsize=10)
+        axes.set_title(_plain(run.name), fontsize=10)
         axes.grid(color=_LIGHT, linewidth=0.4)
         axes.tick_params(labelbottom=True, labelleft=True)
         if over_time:
@@ -96,12 +113,21 @@ def _panels(
         more: dict[str, Any] = {"loc": "outside upper right", "ncols": len(shown), "fontsize": 8, "frameon": False}
         figure.legend(shown.values(), shown.keys(), **more)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    return Plot(name, title, _png(figure))
+
+
+def _plain(name: str) -> str:
+    # `$` would begin a formula, and a control character a warning.
+    return printable(name).replace("$", r"\$")
+
+
+def _png(figure: Figure) -> bytes:
     file = io.BytesIO()
     with warnings.catch_warnings():
         # A name's letters need not be in the font: they are boxes then.
         warnings.filterwarnings("ignore", message=".*[Gg]lyph.*")
         figure.savefig(file, format="png", dpi=_DPI, metadata={"Software": None})
-    return Plot(name, title, file.getvalue())
+    return file.getvalue()
 
 
 def _bins(latency: Floats) -> Floats:
@@ -180,5 +206,10 @@ def _arrivals(axes: Axes, run: Run) -> None:
     bounds, rate = series.arrival_rate(run)
     axes.stairs(rate, bounds, color=_BLUE, linewidth=1.2, label="arrivals")
     if _any(run.samples.forecast):
-        axes.plot(column(run.samples.t_s), column(run.samples.forecast), color=_ORANGE, linewidth=1.2, label="forecast")
+        seen = run.samples
+        times_s, forecast, spread = column(seen.t_s), column(seen.forecast), column(seen.spread)
+        axes.plot(times_s, forecast, color=_ORANGE, linewidth=1.2, label="forecast")
+        if _any(run.samples.spread):
+            band = (np.maximum(0, forecast - spread), forecast + spread)
+            axes.fill_between(times_s, *band, color=_ORANGE, alpha=0.25, linewidth=0, label="its spread")
     _finish(axes, run, "jobs/s")

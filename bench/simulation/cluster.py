@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from bench.simulation.rules import View
+from bench.simulation.rules import RuleDecision, View
 from bench.simulation.work import DRAIN_S, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from bench.simulation.rules import Rule, RuleDecision
+    from bench.simulation.rules import Rule
     from bench.simulation.times import Times
     from bench.simulation.work import Work
 
@@ -81,7 +81,7 @@ class SimulatedCluster:
         self._leaving: list[SimulatedPod] = []
         self._seen = View()
         self._changed = False
-        self._forecast: float | None = None
+        self._decision = RuleDecision()
 
     def at(self, time_s: float, call: Callable[[], None], order: int | None = None) -> None:
         """Calls it at that time. Calls of the same time are made in the order they were asked for, or by `order`."""
@@ -103,7 +103,7 @@ class SimulatedCluster:
         view.now_s, view.waiting, view.replicas = self.now_s, len(self._queue), self.replicas
         view.ready, view.starting_ages_s = len(self._active) - len(ages_s), tuple(ages_s)
         decision = rule.decide(view)
-        self._forecast = decision.forecast
+        self._decision = decision
         if self._sample_s is not None and decision.reason:
             self.result.reasons.append((self.now_s, decision.reason))
         return decision
@@ -246,7 +246,8 @@ class SimulatedCluster:
         samples.starting.append(len(self._active) - ready)
         samples.ready.append(ready)
         samples.stopping.append(len(self._leaving))
-        samples.forecast.append(self._forecast)
+        samples.forecast.append(self._decision.forecast)
+        samples.spread.append(self._decision.spread)
 
 
 def _drawn(times: Times, generator: np.random.Generator) -> Iterator[float]:

@@ -25,6 +25,8 @@ from workers.scaler.policy import Options
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from bench.common.runs import Run
+
 _EPILOG = f"""loads, each perhaps with a factor (ramping*3):
   {(chr(10) + "  ").join(SHAPES.values())}
 start-up and service times:
@@ -72,6 +74,10 @@ def _run(options: argparse.Namespace) -> None:
         options.runs.mkdir(parents=True, exist_ok=True)
         for case, rule in found:
             _write(case, rule, options.seed, options.runs)
+    if options.plot:
+        from bench.reports.plots import picture
+
+        options.plot.write_bytes(picture([_sampled(case, rule, options.seed) for case, rule in found]))
 
 
 def _table(case: Case, found: Mapping[str, Sequence[Figures]]) -> Table:
@@ -83,11 +89,15 @@ def _table(case: Case, found: Mapping[str, Sequence[Figures]]) -> Table:
 
 
 def _write(case: Case, rule: str, seed: int, folder: Path) -> None:
-    result = one(case, rule, seed, sample_s=1.0)
-    name = f"{case.load} {case.process} {rule}".replace(" deterministic", "")
-    path = folder / f"{re.sub(r'[^a-zA-Z0-9.-]+', '-', name)}.run.gz"
-    write(result.run(name, {**asdict(case), "rule": rule, "seed": seed}), path)
+    run = _sampled(case, rule, seed)
+    path = folder / f"{re.sub(r'[^a-zA-Z0-9.-]+', '-', run.name)}.run.gz"
+    write(run, path)
     print(path, file=sys.stderr)
+
+
+def _sampled(case: Case, rule: str, seed: int) -> Run:
+    name = f"{case.load} {case.process} {rule}".replace(" deterministic", "")
+    return one(case, rule, seed, sample_s=1.0).run(name, {**asdict(case), "rule": rule, "seed": seed})
 
 
 def add_case(parser: argparse.ArgumentParser, process: str, replications: int) -> None:
@@ -133,5 +143,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--grace", dest="grace_s", type=positive, default=30.0, metavar="S", help="for a pod's last jobs (default: 30)")
     add("--processes", type=whole(1), default=cores, metavar="N", help="that simulate (default: one a core)")
     add("--json", metavar="FILE", help="writes all figures; - is the standard output, in place of the table")
+    add("--plot", type=Path, metavar="FILE", help="draws the first run of each: forecast, replicas, backlog; PNG")
     add("--runs", type=Path, metavar="FOLDER", help="writes the first run of each, for `python -m bench report`")
     return parser

@@ -46,6 +46,7 @@ class RuleDecision:
     metric: float | None = None
     reason: str = ""
     forecast: float | None = None  # jobs/s that are expected
+    spread: float | None = None  # standard deviation of the forecast
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class StartupAware:
         state = start(snapshot, self._options) if self._state is None else self._state
         decision, self._state = decide(snapshot, state, self._options, rate_in)
         metric = metric_for(decision.replicas, view.replicas)
-        return RuleDecision(decision.replicas, metric, decision.reason, decision.rate)
+        return RuleDecision(decision.replicas, metric, decision.reason, decision.rate, decision.spread)
 
 
 class JobCount:

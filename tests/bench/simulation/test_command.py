@@ -74,6 +74,12 @@ def test_the_files_of_runs_are_for_the_reports(call: Callable[..., str], tmp_pat
     assert len(latencies(read(tmp_path / "runs" / "spike-clairvoyant.run.gz"))[1]) > 0
 
 
+def test_a_picture_shows_the_forecast_beside_what_came(call: Callable[..., str], tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    call("simulate", *QUICK, "--load", "spike", "--rule", "leadtime", "streams", "--plot", str(path))
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_trace_is_taken_whole_with_its_service_times(call: Callable[..., str], tmp_path: Path) -> None:
     path = tmp_path / "trace.csv"
     path.write_text("arrival_s,service_s\n1,3\n2.5,5\n1000,7\n")

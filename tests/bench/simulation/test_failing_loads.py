@@ -1,6 +1,6 @@
 """Loads that an earlier policy failed on, made smaller: the bounds leave room for chance.
 
-Pods start in 30 s and jobs take 5 s.
+Pods start in 30 s and jobs take 5 s. Each bound says beside it what there was when it was written.
 """
 
 from __future__ import annotations
@@ -45,12 +45,26 @@ def test_a_flood_out_of_nothing_does_not_stay_at_the_limit(rule: str) -> None:
 
 
 @pytest.mark.slow
-def test_one_job_a_minute_keeps_its_pod(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rule", RULES)
+def test_bursts_each_quarter_of_an_hour_are_foreseen(rule: str) -> None:
+    """A minute of 2 jobs/s each 15 minutes; a pod for each job that is there comes when the burst is over."""
+    case = Case("burst:0,2,900,60", process="poisson", duration_s=9000.0, maximum=20)
+
+    result, reacting = one(case, rule, 5), one(case, "delayed-off", 5)
+
+    assert result.within(5.0) > 0.65
+    assert reacting.within(5.0) < 0.1
+    assert result.pod_s < 1.7 * reacting.pod_s
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", RULES)
+def test_one_job_a_minute_keeps_its_pod(rule: str, tmp_path: Path) -> None:
     """A pod for ever costs as much as the time lasts."""
     trace = tmp_path / "minutely.csv"
     trace.write_text("arrival_s,service_s\n" + "".join(f"{5 + 60 * n},5\n" for n in range(60)))
 
-    result = one(Case(f"trace:{trace}", duration_s=3600.0, maximum=10), "leadtime", 5)
+    result = one(Case(f"trace:{trace}", duration_s=3600.0, maximum=10), rule, 5)
 
     assert result.within(5.0) > 0.85
     assert result.pod_s < 1.2 * 3600

@@ -46,11 +46,11 @@ def state_of(scaler: Scaler) -> State | None:
     return scaler.decider.state if scaler.decider is not None else None
 
 
-def since_s(scaler: Scaler) -> float:
-    """When the policy's memory begins."""
+def began_s(scaler: Scaler) -> float:
+    """When the policy's oldest hypothesis begins."""
     state = state_of(scaler)
     assert state is not None
-    return state.arrivals.since_s
+    return state.arrivals.hypotheses[0].began_s
 
 
 async def test_a_job_is_a_decision_at_once_and_its_end_another(one_stream: Stream) -> None:
@@ -104,7 +104,7 @@ async def test_others_say_what_the_leader_says(one_stream: Stream, one_settings:
         first.leads, second.leads = False, True
         await until(lambda: state_of(follower) is not None)
         await until(lambda: state_of(leader) is None)
-        assert since_s(follower) == state.arrivals.since_s
+        assert began_s(follower) == state.arrivals.hypotheses[0].began_s
         await accept(one_stream, 10)
         await until(wants(leader, 2))
     await other_stream.close()

@@ -1,171 +1,175 @@
-"""How fast jobs come, how that changes and how unevenly, learnt from nothing but their number.
+"""How fast jobs will come, learnt from nothing but their number: a mixture of experts.
 
-The rate is fitted over windows of several lengths (`windows.py`), and the forecast is a weighted mean of those fits. At
-first the weights follow from how unevenly jobs come (`dispersion.py`): a long window is out of date, a short one shows
-chance. From then on each fit gains or loses by how well it has foretold (`track_record.py`).
+The experts are the fits of several windows (`curves.py`), the regimes and what followed on them (`regimes.py`,
+`succession.py`), and the recent past (`recent.py`). Each counts as much as it has been right (`track_record.py`).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from workers.scaler.forecast.dispersion import Dispersion
-from workers.scaler.forecast.track_record import TrackRecord
-from workers.scaler.forecast.windows import WINDOWS_S, WindowSums, fit_windows
+from workers.scaler.forecast import dispersion, regimes
+from workers.scaler.forecast.atoms import UNHEARD, Atom, mean, merged
+from workers.scaler.forecast.curves import EXPERTS, Curves, Fitted
+from workers.scaler.forecast.dispersion import Count
+from workers.scaler.forecast.recent import KEPT, recent
+from workers.scaler.forecast.regimes import Hypothesis  # noqa: TC001 - pydantic reads it
+from workers.scaler.forecast.succession import Succession
+from workers.scaler.forecast.track_record import QUARTERS, TrackRecord
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from workers.scaler.forecast.windows import RateLine, WindowFit
-
-# Length of time whose unevenness matters, as a share of the lead: the blocks of the Allan factor are as long. Judged by
-# simulation: `--load burst:0.1,2,300,60`.
-# Example: with a lead of 31 s, counts of 15.5 s are compared.
-SCALE = 0.5
-# Share of itself by which a rate is thought to wander within a lead. The less it wanders the longer is the best window:
-# sqrt(lead * dispersion / rate / 2) / WANDER. Judged by simulation: `--load ramping constant:0.8`.
-# Example: 1 job/s of a Poisson process, lead 31 s: sqrt(31 * 1 / 1 / 2) / 0.13 = 30 s.
-WANDER = 0.13
-# Jobs that the best window should have, as long as it need not be longer than the lead for it. Judged by simulation:
-# `--load step:0.2,2@600,0.2@1200 --process deterministic`.
-# Example: at 1 job/s it is at least 15 s; at 0.1 jobs/s with a lead of 31 s it is 31 s, not 150 s.
-FEWEST_JOBS = 15.0
-# Logarithm of how much less a window is believed at first for being half or twice the best length; it grows with the
-# square of the number of doublings. Judged by simulation: `--load ramping`.
-# Example: if 32 s are the best, 64 s weigh exp(-2) = 0.14 of it, and 128 s exp(-8) = 0.0003.
-FAR_OFF = 2.0
-# Logarithm of how much less a line is believed at first than a constant. Judged by simulation: `--load ramping`.
-# Example: a line weighs exp(-2) = 0.14 of the constant of its window.
-LINE = 2.0
-# Share of a fit's score in the track record that counts: less than 1, as its judgements are not independent of each
-# other. Judged by simulation: `--load ramping`.
-# Example: a score of -6 makes a weight of exp(-3) = 0.05.
-RECORD = 0.5
-# Jobs by which a count may be wrong because it is a whole number; over the window it is an error of the rate. Design.
-# Example: a window of 10 s adds a standard error of 0.025 jobs/s.
-_ROUNDING_JOBS = 0.25
-# Seconds. Observations less than this apart are merged, to avoid dividing by zero. Design.
-# Example: two observations at the same time are one, and jobs of the second count with the next.
-_LEAST_S = 1e-6
+# Length of a bin, as a share of the lead, but at least LEAST_BIN_S. Design: half of it is how late a change is seen.
+# Example: lead 31 s, one observation a second: each of them is a bin.
+BINS, LEAST_BIN_S = 40.0, 0.5
+# Least and greatest dispersion that the regimes reckon with. A clock's would make them sure of a change after one job,
+# and that of large batches would hide it for long.
+# Judged by simulation: `--load ramping` and `--load burst:0.1,2,300,60`.
+# Example: a job of a clock counts for 1 / 0.3 = 3 of a Poisson process.
+DISPERSION = (0.3, 3.0)
+# Logarithms of the weights of the regimes and of the recent past at first. Judged by simulation:
+# `--load burst:0,2,300,60` and the trace of code completions.
+# Example: the recent past weighs exp(-2) = 0.14 of the regimes, which weigh as much as the best window.
+REGIMES, RECENT = 0.0, -2.0
 
 
 class Forecast(NamedTuple):
-    """The rate in jobs/s now, its change in jobs/s per second, and the standard error of the rate at the lead.
+    """What is expected at one time: possible rates, the index of dispersion, and the probability of a known change."""
 
-    `window_s` is the mean length of the windows that it rests on, `dispersion` the index of dispersion.
-    """
-
-    rate: float
-    trend: float
-    error: float
-    window_s: float
+    atoms: tuple[Atom, ...]
     dispersion: float
+    change: float = 0.0
 
-    def at(self, after_s: float) -> float:
-        """The rate in that many seconds, at least 0."""
-        return max(0.0, self.rate + self.trend * after_s)
+    @property
+    def rate(self) -> float:
+        """The expected rate in jobs/s."""
+        return mean(self.atoms)
 
-    def jobs(self, from_s: float, to_s: float) -> float:
-        """The number of jobs that come between two times, in seconds from now."""
-        return max(0.0, (to_s - from_s) * (self.rate + self.trend * (from_s + to_s) / 2))
+    @property
+    def spread(self) -> float:
+        """The standard deviation of that rate."""
+        squares = math.fsum(weight * (rate * rate + spread * spread) for weight, rate, spread in self.atoms)
+        return math.sqrt(max(0.0, squares - self.rate**2))
 
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """What has been learnt of arrivals since `since_s`; times in seconds of any clock that does not go back."""
+    """What has been learnt of arrivals; times in seconds of any clock that does not go back."""
 
-    since_s: float
     last_s: float  # the last observation
-    base: int  # jobs that had come before
+    base: int  # jobs that had come before the first
+    curves: Curves
+    hypotheses: tuple[Hypothesis, ...]
+    succession: Succession
     total: int = 0  # jobs that have come since
-    busy_observations: int = 0  # observations that found new jobs
-    sums: tuple[WindowSums, ...] = (WindowSums(),) * len(WINDOWS_S)
-    dispersion: Dispersion = field(default_factory=Dispersion)
-    record: TrackRecord = field(default_factory=TrackRecord)
+    bin_s: float = 0.0  # length so far of the bin that is being counted
+    bin_jobs: int = 0
+    quarter_s: float = 0.0  # as long is the quarter-lead so far
+    quarter_jobs: int = 0
+    counts: tuple[Count, ...] = ()  # of the last quarter-leads, oldest first
+    again: tuple[Atom, ...] = (Atom(1.0, 0.0, 0.0),)  # their rates, as the recent past expects them
+    record: TrackRecord = field(default_factory=lambda: TrackRecord.of(EXPERTS + 2))
+    dispersion: float = 1.0  # the index
 
     @classmethod
-    def begin(cls, now_s: float, arrived: int, quiet_s: float) -> Arrivals:
+    def begin(cls, now_s: float, arrived: int, quiet_s: float, lead_s: float) -> Arrivals:
         """Returns the state before the first observation. No job is taken to have come in the `quiet_s` before.
 
         Without that, one job in the first second would be a rate of 1 job/s.
         """
-        return cls(now_s - quiet_s, now_s, arrived)
+        since_s = now_s - quiet_s
+        return cls(now_s, arrived, Curves(since_s, since_s), regimes.begin(since_s, lead_s), Succession(since_s))
 
     @property
-    def seen_s(self) -> float:
-        """The time of observation."""
-        return self.last_s - self.since_s
+    def _bounded(self) -> float:
+        least, most = DISPERSION
+        return min(max(self.dispersion, least), most)
 
     def observe(self, now_s: float, arrived: int, lead_s: float) -> Arrivals:
         """Returns it with what came since the last observation: `arrived` is the number of all jobs ever."""
         passed_s, jobs = now_s - self.last_s, arrived - self.base - self.total
-        if passed_s < _LEAST_S:
-            return self
-        sums = tuple(
-            [one.observe(window_s, passed_s, jobs) for window_s, one in zip(WINDOWS_S, self.sums, strict=True)]
-        )
-        seen_s, total = now_s - self.since_s, self.total + jobs
-        dispersion = self.dispersion.observe(now_s, passed_s, jobs, total / seen_s, seen_s, SCALE * lead_s)
-        record = self.record
-        if total:
-            record = record.observe(now_s, total, lead_s, dispersion.index, fit_windows(seen_s, sums))
-        return replace(
+        after = replace(
             self,
             last_s=now_s,
-            total=total,
-            busy_observations=self.busy_observations + (jobs > 0),
-            sums=sums,
-            dispersion=dispersion,
-            record=record,
+            curves=self.curves.observe(now_s, jobs),
+            total=self.total + jobs,
+            bin_s=self.bin_s + passed_s,
+            bin_jobs=self.bin_jobs + jobs,
+            quarter_s=self.quarter_s + passed_s,
+            quarter_jobs=self.quarter_jobs + jobs,
+        )
+        if after.bin_s >= max(LEAST_BIN_S, lead_s / BINS):
+            after = after.with_bin(lead_s)
+            if after.quarter_s >= lead_s / QUARTERS - after.bin_s / 2:
+                after = after.with_quarter(lead_s)
+        return after
+
+    def with_bin(self, lead_s: float) -> Arrivals:
+        """Returns it with the bin that is over, and the next one empty."""
+        bounded, following = self._bounded, self.succession.following(self.last_s, self.total, lead_s)
+        hypotheses = regimes.observe(
+            self.hypotheses, self.last_s, self.bin_s, self.bin_jobs, lead_s, bounded, following
+        )  # fmt: skip
+        succession = self.succession.observe(hypotheses, self.last_s, self.total, lead_s, bounded)
+        return replace(self, hypotheses=hypotheses, succession=succession, bin_s=0.0, bin_jobs=0)
+
+    def with_quarter(self, lead_s: float) -> Arrivals:
+        """Returns it with the quarter-lead that is over, and the next one empty."""
+        ahead_s = (1 - 0.5 / QUARTERS) * lead_s
+        fitted, (atoms, _) = self.curves.fitted(lead_s, self.dispersion), self.regimes(ahead_s, lead_s)
+        windows = [(fitted.atom(expert, ahead_s),) for expert in range(EXPERTS)]
+        # What was not observed for long is as many quarter-leads as it lasted, with its jobs spread evenly.
+        times, counts, record = min(KEPT, max(1, round(self.quarter_s * QUARTERS / lead_s))), self.counts, self.record
+        length_s, judged = self.quarter_s / times, min(self.dispersion, DISPERSION[1])
+        for n in range(times):
+            jobs = self.quarter_jobs * (n + 1) // times - self.quarter_jobs * n // times
+            counts = (*counts, Count(jobs, length_s))[-KEPT:]
+            again = recent(counts)
+            record = record.observe(jobs, length_s, (*windows, atoms, again), judged)
+        index = dispersion.index(counts)
+        return replace(self, counts=counts, again=again, record=record, dispersion=index, quarter_s=0.0, quarter_jobs=0)
+
+    def regimes(self, ahead_s: float, lead_s: float) -> tuple[list[Atom], float]:
+        """Returns what they foretell, and the probability of a change that is foreseen."""
+        atoms = regimes.foretold(self.hypotheses, self.last_s, ahead_s, lead_s, self._bounded)
+        lasts, following = self.succession.foretold(self.last_s, self.total, ahead_s, lead_s)
+        return [Atom(lasts * weight, rate, spread) for weight, rate, spread in atoms] + following, 1 - lasts
+
+    @property
+    def rate(self) -> float:
+        """The rate of now, in jobs/s."""
+        return regimes.level(self.hypotheses, self.last_s, self._bounded) if self.total else 0.0
+
+    def outlook(self, lead_s: float) -> Outlook:
+        """Returns what is known of the time to come."""
+        fitted = self.curves.fitted(lead_s, self.dispersion)
+        return Outlook(
+            self, lead_s, fitted, self.record.weights([*fitted.priors, REGIMES, RECENT if self.counts else -math.inf])
         )
 
-    def forecast(self, lead_s: float) -> Forecast:
-        """Returns what is to be expected, above all of the time in `lead_s` seconds."""
-        dispersion = self.dispersion.index
-        if self.seen_s <= 0 or not self.total:
-            return Forecast(0.0, 0.0, 0.0, 0.0, dispersion)
-        believed: list[tuple[float, float, RateLine]] = []
-        fits = fit_windows(self.seen_s, self.sums)
-        best_s = self._best_window_s(fits, lead_s, dispersion)
-        for n, fit in enumerate(fits):
-            prior = -FAR_OFF * math.log2(fit.window_s / best_s) ** 2
-            constant, line = self.record.scores[2 * n : 2 * n + 2]
-            believed.append((RECORD * constant + prior, fit.window_s, fit.constant))
-            # A line is not extrapolated by more than its own length.
-            if min(fit.window_s, self.seen_s) >= lead_s and (drawn := fit.line(lead_s)).scale < math.inf:
-                believed.append((RECORD * line + prior - LINE, fit.window_s, drawn))
-        # The first job, or batch, says nothing of a rate: only a second one shows how far they are apart.
-        return _mean(believed, lead_s, dispersion, 1 - 1 / self.busy_observations)
-
-    def _best_window_s(self, fits: Sequence[WindowFit], lead_s: float, dispersion: float) -> float:
-        """The length that is believed most at first: the geometric mean of the lead and of what suits the load."""
-        rate = max(self.total / self.seen_s, *[fit.level for fit in fits if fit.window_s >= lead_s], 0.0)
-        suited_s = max(math.sqrt(lead_s * dispersion / rate / 2) / WANDER, min(FEWEST_JOBS / rate, lead_s))
-        return math.sqrt(lead_s * suited_s)
+    def forecast(self, ahead_s: float, lead_s: float) -> Forecast:
+        """Returns what is to be expected in `ahead_s` seconds."""
+        return self.outlook(lead_s).at(ahead_s)
 
 
-def _mean(believed: list[tuple[float, float, RateLine]], lead_s: float, dispersion: float, known: float) -> Forecast:
-    """Returns the weighted mean of lines, given as (logarithm of the weight, window in seconds, line).
+class Outlook(NamedTuple):
+    """What all experts can say of any time, and the probability of each."""
 
-    `known` is the share of the rate that has been confirmed.
-    """
-    best = max(log_weight for log_weight, _, _ in believed)
-    weights = [math.exp(log_weight - best) for log_weight, _, _ in believed]
-    total = math.fsum(weights)
-    rate = trend = window_s = foretold = square = 0.0
-    for weight, (_, length_s, line) in zip(weights, believed, strict=True):
-        share = weight / total
-        rate += share * line.rate
-        trend += share * line.trend
-        window_s += share * length_s
-        # Rates below 0 count as 0, so that two lines that both foretell no jobs are no disagreement.
-        then = max(0.0, line.rate + line.trend * lead_s)
-        foretold += share * then
-        square += share * then**2
-    # Three variances: of the fits themselves, of the fits from each other, and of counts that are whole numbers.
-    certain = math.fsum(weight / total * line.scale for weight, (_, _, line) in zip(weights, believed, strict=True))
-    apart = max(0.0, square - foretold**2)
-    error = math.sqrt(dispersion * max(rate, 0.0) * certain + apart + (_ROUNDING_JOBS / window_s) ** 2)
-    return Forecast(known * rate, known * trend, known * error, window_s, dispersion)
+    arrivals: Arrivals
+    lead_s: float
+    fitted: Fitted
+    shares: list[float]
+
+    def at(self, ahead_s: float) -> Forecast:
+        """Returns what is to be expected in `ahead_s` seconds."""
+        arrivals, (*windows, regimes, recent) = self.arrivals, self.shares
+        if not arrivals.total:
+            return Forecast((Atom(1.0, 0.0, 0.0),), arrivals.dispersion)
+        mixed = [self.fitted.atom(expert, ahead_s, share) for expert, share in enumerate(windows) if share > UNHEARD]
+        change = 0.0
+        if regimes > UNHEARD:
+            atoms, change = arrivals.regimes(ahead_s, self.lead_s)
+            mixed += [Atom(regimes * weight, rate, spread) for weight, rate, spread in atoms]
+        if recent > UNHEARD:
+            mixed += [Atom(recent * weight, rate, spread) for weight, rate, spread in arrivals.again]
+        return Forecast(merged(mixed), arrivals.dispersion, regimes * change)

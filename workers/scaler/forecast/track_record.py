@@ -1,101 +1,98 @@
-"""Which fits have foretold well: each says what it expects when an order of now is ready, and is judged by what came.
+"""Which experts have foretold well: each says what it expects when an order of now is ready, and is held to what came.
 
-The judgement is a quasi-likelihood: the likelihood of the number of jobs that came, as of a Poisson process, whose
-logarithm is divided by the dispersion. Older judgements fade. Experts' advice is weighed in this way (Herbster and
+The judgement is the logarithm of the probability that an expert gave to the number of jobs in a quarter of a lead,
+which it foretold a lead before. Older judgements fade, so that an expert that was wrong is heard again (Herbster and
 Warmuth, "Tracking the best expert", 1998).
 
-Example: 18 jobs came; one fit foretold 18 and another 9. The logarithms of their likelihoods (without what both have in
-common) are 18 ln(18.25) - 18.25 = 34.0 and 18 ln(9.25) - 9.25 = 30.8. The first, the best, gets a score of 0 and the
-second one of -3.2.
+Example: 10 jobs came within a quarter-lead. One expert gave that a probability of 0.1, another one of 0.01: the second
+one's weight falls by a factor of exp(0.25 * ln(0.1)) = 0.56.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from workers.scaler.forecast.windows import WINDOWS_S
+from workers.scaler.forecast.atoms import Atom, merged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from workers.scaler.forecast.windows import WindowFit
-
-# Length of the time that is foretold, as a share of the lead; the lead's end is its middle. Judged by simulation:
-# `--load ramping`.
-# Example: with a lead of 30 s the fits foretell the 18 s from 21 s to 39 s ahead.
-SPAN = 0.6
-# Its least length in seconds: shorter spans hold next to no jobs. Judged by simulation: `--load ramping --startup 5`.
-# Example: with a lead of 6 s it is 6 s, not 3.6 s.
-_LEAST_SPAN_S = 6.0
-# Share of a score that is left after each new judgement. Judged by simulation: `--load step:0.2,2@600,0.2@1200`.
-# Example: after 14 judgements an old one counts half (0.95^14 = 0.49).
-MEMORY = 0.95
-# Least index of dispersion that a judgement is divided by: no single one may decide everything. Design.
-# Example: for a clock, whose index is 0.005, errors count 20-fold and not 200-fold.
-_LEAST_DISPERSION = 0.05
-# Jobs that are added to what was foretold: a fit of no jobs at all must not be ruled out for ever by one. Design.
-# Example: nothing was foretold and one job came: ln(0.25) - 0.25 = -1.6, not minus infinity.
+# How many quarters a lead has. Design.
+# Example: with a lead of 32 s jobs are counted for 8 s each.
+QUARTERS = 4
+# Share of a score that is lost with each judgement. Judged by simulation: `--load step:0.2,2@600,0.2@1200`.
+# Example: after 70 judgements, which are 17 leads, an old one counts half (0.99^70 = 0.49).
+FADE = 0.01
+# Share of a judgement that counts, as judgements are not independent of each other, and the most that one may say.
+# Judged by simulation: the trace of code completions (docs/scaling.md).
+# Example: a count that the best expert thinks 10,000 times as likely (9.2) takes 6 / 4 off, a weight of 0.22.
+SHARE, MOST = 0.25, 6.0
+# Least index of dispersion of a judgement: no single one may decide everything. Design.
+# Example: for a clock, whose index is 0.01, a job counts for 20 of a Poisson process, and not for 100.
+LEAST_DISPERSION = 0.05
+# Jobs that are added to what was foretold: an expert of no jobs at all must not be ruled out for ever by one. Design.
+# Example: nothing was foretold and one job came: it had a probability of 0.2, not of 0.
 _SLACK_JOBS = 0.25
-# Least score: however wrong a fit was, it is heard again soon once it is right. Design.
-# Example: 45 judgements later a score of -100 has faded to -10.
-_WORST = -100.0
-
-
-class Foretold(NamedTuple):
-    """What every fit said at `at_s` of the time from `from_s` to `to_s`: pairs of rate and trend.
-
-    `before` is the number of all jobs at `from_s`; None until then.
-    """
-
-    at_s: float
-    from_s: float
-    to_s: float
-    before: int | None
-    lines: tuple[tuple[float, float], ...]
+# Least variance that an expert has, as a share of its squared mean. Design: to avoid dividing by zero.
+# Example: an expert that is sure of 10 jobs is taken for a Poisson process of that mean.
+_LEAST_VARIANCE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class TrackRecord:
-    """How well each fit has foretold.
+    """The logarithms of the experts' weights, and what they foretold that can't be judged yet, the oldest first."""
 
-    `scores` are logarithms of weights, the best is 0: for each window, the shortest first, its constant's and its
-    line's. `foretold` is what can't be judged yet.
-    """
+    scores: tuple[float, ...]
+    pending: tuple[tuple[tuple[Atom, ...], ...], ...] = ()
 
-    scores: tuple[float, ...] = (0.0,) * (2 * len(WINDOWS_S))
-    foretold: tuple[Foretold, ...] = ()
+    @classmethod
+    def of(cls, experts: int) -> TrackRecord:
+        """Returns that of experts who have not been judged yet."""
+        return cls((0.0,) * experts)
 
-    def observe(
-        self, now_s: float, total: int, lead_s: float, dispersion: float, fits: Sequence[WindowFit]
-    ) -> TrackRecord:
-        """Judges what is over, and asks all fits anew if it is time. `total` is the number of all jobs so far."""
-        scores, left = self.scores, []
-        for one in self.foretold:
-            if one.from_s <= now_s and one.before is None:
-                left.append(one._replace(from_s=now_s, before=total))
-            elif one.before is not None and one.to_s <= now_s:
-                scores = _judge(scores, one, now_s, total - one.before, dispersion)
-            else:
-                left.append(one)
-        span_s = max(_LEAST_SPAN_S, SPAN * lead_s)
-        if not left or now_s - left[-1].at_s >= span_s:
-            lines = tuple([line for fit in fits for line in ((fit.level, 0.0), (fit.rate, fit.trend))])
-            from_s = now_s + max(0.0, lead_s - span_s / 2)
-            left.append(Foretold(now_s, from_s, from_s + span_s, None, lines))
-        return TrackRecord(scores, tuple(left))
+    def weights(self, priors: Sequence[float]) -> list[float]:
+        """Returns the probability of each expert, whose weights had these logarithms at first."""
+        found = [score + prior for score, prior in zip(self.scores, priors, strict=True)]
+        best = max(found)
+        weights = [math.exp(one - best) for one in found]
+        total = math.fsum(weights)
+        return [weight / total for weight in weights]
+
+    def observe(self, jobs: int, length_s: float, foretold: Sequence[Sequence[Atom]], dispersion: float) -> TrackRecord:
+        """Returns it after another quarter-lead.
+
+        `foretold` is what each expert says of the quarter-lead that ends a lead later.
+        """
+        scores, pending = self.scores, self.pending
+        if len(pending) == QUARTERS:
+            first, *rest = pending
+            pending = tuple(rest)
+            said = [_likelihood(atoms, jobs, length_s, dispersion) for atoms in first]
+            best = max(said)
+            scores = tuple(
+                [(1 - FADE) * score - SHARE * min(MOST, best - one) for score, one in zip(scores, said, strict=True)]
+            )
+        return TrackRecord(scores, (*pending, tuple([merged(atoms) for atoms in foretold])))
 
 
-def _judge(
-    scores: tuple[float, ...], foretold: Foretold, now_s: float, jobs: int, dispersion: float
-) -> tuple[float, ...]:
-    """Returns the scores after `jobs` came from `foretold.from_s` until now."""
-    passed_s, middle_s = now_s - foretold.from_s, (foretold.from_s + now_s) / 2 - foretold.at_s
-    spread = max(dispersion, _LEAST_DISPERSION)
-    new = []
-    for score, (rate, trend) in zip(scores, foretold.lines, strict=True):
-        mean = max(0.0, passed_s * (rate + trend * middle_s)) + _SLACK_JOBS
-        new.append(MEMORY * score + (jobs * math.log(mean) - mean) / spread)
-    best = max(new)
-    return tuple([max(score - best, _WORST) for score in new])
+def _likelihood(atoms: Sequence[Atom], jobs: int, length_s: float, dispersion: float) -> float:
+    """Returns the logarithm of the probability of so many jobs, up to a summand: a Gamma-Poisson mixture's."""
+    # More evenly than by chance: as if each job were several, which come by chance.
+    unit = min(1.0, max(dispersion, LEAST_DISPERSION))
+    count, found = jobs / unit, []
+    for weight, rate, spread in atoms:
+        mean = (rate * length_s + _SLACK_JOBS) / unit
+        variance = (spread * length_s / unit) ** 2 + max(dispersion - 1, 0.0) * mean
+        variance = max(variance, _LEAST_VARIANCE * mean * mean)
+        shape, over = mean * mean / variance, variance / mean
+        found.append(
+            math.log(weight)
+            + math.lgamma(shape + count)
+            - math.lgamma(shape)
+            + count * math.log(over / (1 + over))
+            - shape * math.log1p(over)
+        )
+    best = max(found)
+    return best + math.log(math.fsum(math.exp(one - best) for one in found))

@@ -11,7 +11,7 @@ Example: a window of 10 s, observed for long, in which one job came now and one 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,7 @@ WINDOWS_S = (4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
 # it there are only rounding errors, as doubles have 16 digits and long windows lose most of them over a short time.
 # Example: the window of 1024 s has a share of 0.25 after 1 s. After 1 ms an integral is negative: no line is fitted.
 _SINGULAR = 1e-9
+Integrals: TypeAlias = tuple[float, float, float]
 
 
 class WindowSums(NamedTuple):
@@ -61,15 +62,19 @@ class WindowFit(NamedTuple):
 
     window_s: float
     level: float
-    integrals: tuple[float, float, float]
-    squares: tuple[float, float, float]
+    integrals: Integrals
+    squares: Integrals
     rate: float
     trend: float
 
     @classmethod
     def of(cls, window_s: float, seen_s: float, sums: WindowSums) -> WindowFit:
         """Fits the jobs of `seen_s` seconds."""
-        integrals, squares = _integrals(window_s, seen_s), _integrals(window_s / 2, seen_s)
+        return cls.from_integrals(window_s, integrals_of(window_s, seen_s), integrals_of(window_s / 2, seen_s), sums)
+
+    @classmethod
+    def from_integrals(cls, window_s: float, integrals: Integrals, squares: Integrals, sums: WindowSums) -> WindowFit:
+        """Fits the jobs whose weights have these integrals, and whose squared weights have `squares`."""
         i0, i1, i2 = integrals
         weight, age_s = sums
         level, determinant = weight / i0, i0 * i2 - i1 * i1
@@ -77,6 +82,12 @@ class WindowFit(NamedTuple):
             return cls(window_s, level, integrals, squares, level, 0.0)
         rate, trend = (weight * i2 - age_s * i1) / determinant, (weight * i1 - age_s * i0) / determinant
         return cls(window_s, level, integrals, squares, rate, trend)
+
+    @property
+    def has_line(self) -> bool:
+        """Whether there is more in a line than rounding errors."""
+        i0, i1, i2 = self.integrals
+        return i0 * i2 - i1 * i1 > _SINGULAR * i0 * i2
 
     @property
     def constant(self) -> RateLine:
@@ -96,11 +107,17 @@ class WindowFit(NamedTuple):
 
 def fit_windows(seen_s: float, sums: Sequence[WindowSums]) -> list[WindowFit]:
     """Fits every window of `WINDOWS_S` to the jobs of `seen_s` seconds; the shortest window is first."""
-    return [WindowFit.of(window_s, seen_s, one) for window_s, one in zip(WINDOWS_S, sums, strict=True)]
+    # The squared weights of a window are the weights of one half as long, which is the one before.
+    squares, fits = integrals_of(WINDOWS_S[0] / 2, seen_s), []
+    for window_s, one in zip(WINDOWS_S, sums, strict=True):
+        integrals = integrals_of(window_s, seen_s)
+        fits.append(WindowFit.from_integrals(window_s, integrals, squares, one))
+        squares = integrals
+    return fits
 
 
-def _integrals(window_s: float, seen_s: float) -> tuple[float, float, float]:
-    """Integrals from 0 to `seen_s` of exp(-s / window_s) times 1, s and s^2."""
+def integrals_of(window_s: float, seen_s: float) -> Integrals:
+    """Returns the integrals from 0 to `seen_s` of exp(-s / window_s) times 1, s and s^2."""
     q, w, x = math.exp(-seen_s / window_s), window_s, seen_s
     return (
         w * (1 - q),

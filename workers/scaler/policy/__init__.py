@@ -5,8 +5,8 @@ paper and no law gives it; change it, run `python -m bench simulate --load LOAD 
 the load that is named beside it, and compare the jobs in time with the cost. *Design* means: it keeps the arithmetic
 finite, the memory small or the time short.
 
-Halved or doubled, most of them change little. In bursts (`burst:0.1,2,300,60`) CANDIDATES, MARGIN, PRIOR_STARTUPS and
-the forecast's SCALE change the share of jobs in time by several percent.
+Halved or doubled, most of them change little. LEAST_JOBS of the forecast, KEEP_STARTUPS and HOLD change the share of
+jobs in time, or the cost, by several percent.
 """
 
 from workers.scaler.policy.interface import Decision, Options, Snapshot

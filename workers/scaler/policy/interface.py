@@ -51,3 +51,4 @@ class Decision:
     lead_s: float = 0.0
     at_ms: int = 0  # when its snapshot was seen, by the clock of the stream's server; the policy has no clock
     held: bool = False  # the last decision again, as nothing could be seen since
+    spread: float = 0.0  # standard deviation of `rate`, in jobs/s

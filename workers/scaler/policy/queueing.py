@@ -12,11 +12,12 @@ _BURN_IN_DEVIATIONS = 10.0
 # Standard deviation, in jobs, below which a queue is taken for certain. Design: to avoid dividing by zero.
 # Example: a queue that grows by exactly 4 jobs exceeds 3 with a probability of 1, and 5 with 0.
 _CERTAIN_JOBS = 1e-9
+_ROOT_OF_TWO = math.sqrt(2)
 
 
 def normal(x: float) -> float:
     """Returns the standard normal distribution function at x."""
-    return 0.5 * math.erfc(-x / math.sqrt(2))
+    return 0.5 * math.erfc(-x / _ROOT_OF_TWO)
 
 
 @dataclass(slots=True)
@@ -54,14 +55,18 @@ def exceeds(level: float, drift: float, variance: float, error: float, after_s: 
     Brownian motion reflected at 0 with `drift` jobs/s (negative: it drains) and `variance` jobs^2/s (Harrison,
     "Brownian motion and stochastic flow systems", 1985); `error` is the standard error of the drift, in jobs/s.
     """
-    mean = drift * after_s
-    spread = math.sqrt(variance * after_s + (error * after_s) ** 2)
+    return exceeds_by(level, drift * after_s, math.sqrt(variance * after_s + (error * after_s) ** 2))
+
+
+def exceeds_by(level: float, mean: float, spread: float) -> float:
+    """Returns the same, if the queue would grow by `mean` jobs with a standard deviation of `spread` without the 0."""
     if spread < _CERTAIN_JOBS:
         return float(mean > level)
-    over = 1 - normal((level - mean) / spread)
+    scale = _ROOT_OF_TWO * spread
+    over = 0.5 * math.erfc((level - mean) / scale)
     # The reflection adds exp(2 drift level / variance) times the probability of the mirrored path. As logarithms: the
     # first factor may be huge while the second is tiny.
-    mirrored = normal((-level - mean) / spread)
+    mirrored = 0.5 * math.erfc((level + mean) / scale)
     if mirrored <= 0:
         return over
-    return min(1.0, over + math.exp(min(0.0, 2 * mean * level / spread**2 + math.log(mirrored))))
+    return min(1.0, over + math.exp(min(0.0, 2 * mean * level / (spread * spread) + math.log(mirrored))))

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from workers.scaler.forecast.arrivals import Arrivals
-from workers.scaler.policy.arrival_history import ArrivalHistory
 from workers.scaler.policy.durations import Durations
-from workers.scaler.policy.keep_alive import KeepAlive, SlidingMaximum
+from workers.scaler.policy.sliding_maximum import SlidingMaximum
 
 if TYPE_CHECKING:
     from workers.scaler.policy.interface import Options, Snapshot
@@ -36,9 +35,7 @@ class State:
     services: Durations
     startups: Durations
     replicas: int = 0  # the last decision
-    needed: SlidingMaximum = field(default_factory=SlidingMaximum)  # pods, within the usual keep-alive time
-    history: ArrivalHistory = field(default_factory=ArrivalHistory)  # of the time of a service and an objective
-    keep_alive: KeepAlive = field(default_factory=KeepAlive)  # which longer keep-alive time pays
+    needed: SlidingMaximum = field(default_factory=SlidingMaximum)  # pods, within the time that they are held
 
     @property
     def startup_s(self) -> float:
@@ -50,16 +47,19 @@ class State:
         services, startups = self.services.add(snapshot.services_s), self.startups.add(snapshot.startups_s)
         lead_s = startups.quantile_s(STARTUP_SHARE) + options.actuation_s
         arrivals = self.arrivals.observe(snapshot.now_s, snapshot.arrived, lead_s)
-        span_s = services.mean_s + options.wait_s(services.mean_s)
-        history = self.history.observe(snapshot.now_s, arrivals.total, span_s)
-        return replace(self, arrivals=arrivals, services=services, startups=startups, history=history)
+        return replace(self, arrivals=arrivals, services=services, startups=startups)
 
 
 def start(snapshot: Snapshot, options: Options) -> State:
     """Returns the state before the first decision: nothing has been learnt."""
     ready = snapshot.ready if 0 <= snapshot.ready <= LARGEST else 0
     return State(
-        Arrivals.begin(snapshot.now_s, snapshot.arrived, QUIET_SERVICES * options.service_guess_s),
+        Arrivals.begin(
+            snapshot.now_s,
+            snapshot.arrived,
+            QUIET_SERVICES * options.service_guess_s,
+            options.startup_guess_s + options.actuation_s,
+        ),
         Durations(options.service_guess_s),
         Durations(options.startup_guess_s),
         ready + len(snapshot.starting_ages_s),

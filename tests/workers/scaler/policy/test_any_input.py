@@ -102,8 +102,8 @@ def check(decision: Decision, state: State, options: Options) -> None:
     assert decision.rate >= 0
     members = list(parts(state))
     assert all(one is None or type(one) in (int, float) for one in members)
-    # Durations have the most: two times 256, and once more sorted.
-    assert len(members) < 2000
+    # Durations have the most: two times 256, and once more sorted; the forecast has up to about 1500.
+    assert len(members) < 3000
 
 
 @settings(deadline=None, max_examples=200)
@@ -121,7 +121,7 @@ def test_whatever_is_seen_there_is_a_decision_within_the_limits(
         check(decision, state, options)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(snapshots=consistent(), options=any_options)
 def test_the_policy_is_a_pure_function(snapshots: list[Snapshot], options: Options) -> None:
     state = start(snapshots[0], options)
@@ -149,11 +149,32 @@ def test_the_minimum_is_wanted_as_long_as_no_job_comes(count: int, gap_s: float,
         assert watch.see(seconds=gap_s, ready=options.min_replicas).replicas == options.min_replicas
 
 
+@settings(deadline=None, max_examples=8)
+@given(
+    history=st.lists(st.tuples(st.integers(1, 90), st.integers(0, 60)), min_size=1, max_size=8),
+    minimum=st.integers(0, 2),
+)
+def test_after_any_history_an_hour_without_a_job_ends_at_the_minimum(
+    history: list[tuple[int, int]], minimum: int
+) -> None:
+    """The history is of seconds, each with so many jobs; start-ups take 30 s."""
+    watch, ready = PolicyWatch(Options(min_replicas=minimum, max_replicas=50)), 0
+    watch.learn()
+    for seconds, jobs in history:
+        for _ in range(seconds):
+            ready = watch.see(jobs, waiting=jobs, running=min(ready, jobs), ready=ready).replicas
+
+    for _ in range(900):
+        ready = watch.see(seconds=4.0, ready=ready).replicas
+
+    assert ready == minimum
+
+
 def test_the_memory_stays_small_however_long_it_runs() -> None:
-    """Ten thousand snapshots of jobs that come in bursts, of services and start-ups that vary."""
+    """Six thousand snapshots of jobs that come in bursts, of services and start-ups that vary."""
     watch, generator = PolicyWatch(Options(max_replicas=50)), np.random.default_rng(1)
     backlog, sizes = 0, []
-    for second in range(10_000):
+    for second in range(6_000):
         jobs = int(generator.poisson(3.0 if second // 500 % 2 else 0.1))
         backlog = max(0, backlog + jobs - 2)
         services_s, startups_s = (
@@ -174,4 +195,4 @@ def test_the_memory_stays_small_however_long_it_runs() -> None:
             assert watch.state is not None
             sizes.append(len(list(parts(watch.state))))
             check(watch.decisions[-1], watch.state, watch.options)
-    assert max(sizes[10:]) < 1.2 * max(sizes[:10])
+    assert max(sizes[6:]) < 1.2 * max(sizes[:6])

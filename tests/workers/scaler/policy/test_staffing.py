@@ -3,39 +3,66 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.scaler.forecast.arrivals import Forecast
-from workers.scaler.policy.staffing import Staffing
+from workers.scaler.forecast.atoms import Atom
+from workers.scaler.policy.backlog import Backlog
+from workers.scaler.policy.lateness import ServiceTerms
+from workers.scaler.policy.staffing import Staffing, hold_s, keep_ahead_s, numbers
 
 LEAD_S = 31.0
 CLOCK, POISSON = 0.005, 1.0
 
 
-def staffing(
-    rate: float,
-    dispersion: float = POISSON,
-    *,
-    service_s: float = 5.0,
-    slots: int = 1,
-    late_cost: float = 10.0,
-    most: int = 1000,
-    error: float = 0.0,
-) -> Staffing:
-    """For jobs of always the same length, with an objective of one of them."""
-    forecast = Forecast(rate, 0.0, error, 100.0, dispersion)
-    return Staffing(forecast, service_s, 0.0, service_s, slots, late_cost * service_s, most)
+@dataclass(frozen=True)
+class StaffingCase:
+    """Jobs of always the same length, at one rate, with an objective of one of them unless it is said."""
+
+    rate: float
+    dispersion: float = POISSON
+    service_s: float = 5.0
+    slots: int = 1
+    late_cost: float = 10.0
+    most: int = 1000
+    error: float = 0.0
+    wait_s: float = 5.0
+
+    @property
+    def service(self) -> ServiceTerms:
+        return ServiceTerms(self.service_s, 0.0, self.wait_s, self.slots)
+
+    @property
+    def staffing(self) -> Staffing:
+        return Staffing(self.service, self.late_cost * self.service_s, self.most)
+
+    @property
+    def forecast(self) -> Forecast:
+        return Forecast((Atom(1.0, self.rate, self.error),), self.dispersion)
+
+    @property
+    def backlog(self) -> Backlog:
+        return Backlog(self.service, self.rate, 0.0)
+
+    def drainers(self, backlog: float, startup_s: float = 30.0) -> int:
+        """Beside six pods."""
+        return self.backlog.drainers(backlog, 6, self.most, startup_s, self.late_cost * self.service_s, self.rate)
 
 
-def steady(one: Staffing, ahead_s: float = LEAD_S, outstanding: int | None = None) -> int:
+def staffing(rate: float, dispersion: float = POISSON, **what: Any) -> StaffingCase:
+    return replace(StaffingCase(rate, dispersion, wait_s=what.get("service_s", 5.0)), **what)
+
+
+def steady(one: StaffingCase, ahead_s: float = LEAD_S, outstanding: int | None = None) -> int:
     """With as many jobs in the system as are usual."""
-    rate = one.forecast.rate
-    return one.steady(round(rate * one.service_s) if outstanding is None else outstanding, rate, ahead_s, 0.0)
+    there = round(one.rate * one.service_s) if outstanding is None else outstanding
+    return one.staffing.cheapest(one.forecast, ahead_s, there)
 
 
 def test_no_replica_is_needed_if_no_job_is_expected() -> None:
@@ -58,9 +85,11 @@ def test_chance_needs_a_safety_of_about_the_load_s_square_root(load: int) -> Non
 
 
 def test_the_more_unevenly_jobs_come_the_more_replicas_are_needed() -> None:
-    needed = [steady(staffing(1.0, dispersion)) for dispersion in (CLOCK, 0.3, 1.0, 3.0, 10.0)]
+    needed = [steady(staffing(1.0, dispersion)) for dispersion in (CLOCK, 0.3, 1.0, 1.5)]
     assert all(one <= other for one, other in pairwise(needed))
-    assert needed[0] + 1 < needed[2] + 1 < needed[4]
+    assert needed[0] < needed[2] <= needed[3]
+    # Bursts beyond that are in the spread of the forecast.
+    assert steady(staffing(1.0, 10.0)) == needed[3]
 
 
 def test_uncertainty_and_dear_late_jobs_need_more_replicas() -> None:
@@ -92,14 +121,14 @@ def test_a_limit_changes_nothing_below_it() -> None:
         assert steady(staffing(rate, most=free)) == free
 
 
-def fluid(one: Staffing, outstanding: int, ready: int, coming_s: list[float], lead_s: float) -> float:
+def fluid(one: StaffingCase, outstanding: int, ready: int, coming_s: list[float], lead_s: float) -> float:
     """The same as waiting_at, in steps of a thousandth of a service."""
     jobs, step_s = float(outstanding), one.service_s / 1000
     for step in range(round(lead_s / step_s)):
         now_s = step * step_s
         pods = ready + sum(at_s <= now_s for at_s in coming_s)
         if now_s < lead_s - 0.5 * one.wait_s:
-            jobs += one.forecast.jobs(now_s, now_s + step_s)
+            jobs += one.rate * step_s
         jobs = max(0.0, jobs - step_s * min(jobs, pods * one.slots) / one.service_s)
     return jobs
 
@@ -115,7 +144,7 @@ def test_the_jobs_that_will_wait_are_those_of_a_fluid(
     for rate in (0.0, 0.5, 3.0):
         one = staffing(rate, slots=slots)
         expected = fluid(one, outstanding, ready, coming_s, LEAD_S)
-        found = one.waiting_at(outstanding, ready, coming_s, LEAD_S)
+        found = one.backlog.waiting_at(outstanding, ready, coming_s, LEAD_S)
         # Its steps are half a service long: near an empty queue it is a job off.
         assert found == pytest.approx(expected, rel=0.05, abs=1.0)
 
@@ -124,30 +153,30 @@ def test_jobs_far_shorter_than_a_start_up_take_no_longer_to_think_about() -> Non
     """The result is that of a queue in balance: it has the jobs that are running."""
     for service_s in (1.0, 0.1, 0.01, 1e-4):
         one = staffing(0.5 / service_s, service_s=service_s)
-        assert one.waiting_at(0, 1, [], 300.0) <= 1.0
-        assert one.waiting_at(round(1000 / service_s), 1, [], 300.0) == pytest.approx(850 / service_s, rel=0.02)
+        assert one.backlog.waiting_at(0, 1, [], 300.0) <= 1.0
+        assert one.backlog.waiting_at(round(1000 / service_s), 1, [], 300.0) == pytest.approx(850 / service_s, rel=0.02)
 
 
 def test_pods_that_will_be_ready_in_time_count() -> None:
     one = staffing(0.0)
-    waiting = [one.waiting_at(60, 1, coming_s, LEAD_S) for coming_s in ([], [20.0], [5.0], [5.0, 5.0], [50.0])]
+    waiting = [one.backlog.waiting_at(60, 1, coming_s, LEAD_S) for coming_s in ([], [20.0], [5.0], [5.0, 5.0], [50.0])]
     assert waiting[0] > waiting[1] > waiting[2] > waiting[3]
     # Later than what is ordered now it helps nobody.
     assert waiting[4] == waiting[0]
 
 
 def test_jobs_that_can_begin_at_once_need_no_more_replicas() -> None:
-    assert staffing(1.0).drainers(6.0, 6, 1.0, 30.0) == 0
-    assert staffing(1.0, slots=3).drainers(18.0, 6, 1.0, 30.0) == 0
+    assert staffing(1.0).drainers(6.0) == 0
+    assert staffing(1.0, slots=3).drainers(18.0) == 0
 
 
 def test_a_backlog_is_worth_some_more_but_not_a_pod_for_each_job() -> None:
-    extra = staffing(1.0).drainers(100.0, 6, 1.0, 30.0)
+    extra = staffing(1.0).drainers(100.0)
     assert 0 < extra < 94
     # The longer a start takes, the fewer; the more a late job costs, the more.
-    assert staffing(1.0).drainers(100.0, 6, 1.0, 300.0) < extra
-    assert staffing(1.0, late_cost=100.0).drainers(100.0, 6, 1.0, 30.0) > extra
-    assert staffing(1.0, late_cost=0.01).drainers(100.0, 6, 1.0, 30.0) == 0
+    assert staffing(1.0).drainers(100.0, 300.0) < extra
+    assert staffing(1.0, late_cost=100.0).drainers(100.0) > extra
+    assert staffing(1.0, late_cost=0.01).drainers(100.0) == 0
 
 
 @given(
@@ -180,9 +209,60 @@ def test_the_number_is_always_within_the_limit(
     coming_s: list[float],
     lead_s: float,
 ) -> None:
-    one = replace(staffing(rate), forecast=Forecast(rate, trend, error, 10.0, dispersion), service_s=service_s)
-    one = replace(one, wait_s=wait_s, slots=slots, late_cost_s=late_cost * service_s, most=most)
-    assert 0 <= one.steady(outstanding, one.forecast.at(lead_s), lead_s, 1.0) <= most
-    backlog = one.waiting_at(outstanding, ready, coming_s, lead_s)
-    assert 0 <= backlog <= outstanding + one.forecast.jobs(0.0, lead_s) + abs(trend) * lead_s**2 + 1
-    assert 0 <= one.drainers(backlog, ready, rate, lead_s) <= max(0, most - ready)
+    service = ServiceTerms(service_s, 0.0, wait_s, slots)
+    forecast = Forecast((Atom(0.3, rate / 2, 0.0), Atom(0.7, rate, error)), dispersion)
+    staffed = Staffing(service, late_cost * service_s, most).cheapest(forecast, lead_s, outstanding, lead_s)
+    assert 0 <= staffed <= most
+    line = Backlog(service, rate, trend)
+    backlog = line.waiting_at(outstanding, ready, coming_s, lead_s)
+    assert 0 <= backlog <= outstanding + line.jobs(0.0, lead_s) + abs(trend) * lead_s**2 + 1
+    assert 0 <= line.drainers(backlog, ready, most, lead_s, late_cost * service_s, rate) <= max(0, most - ready)
+
+
+def test_a_rate_that_is_only_possible_counts_by_its_probability() -> None:
+    """1 job/s for sure, and 4 jobs/s with a growing probability."""
+    needed = [
+        staffing(1.0).staffing.cheapest(Forecast((Atom(1 - p, 1.0, 0.1), Atom(p, 4.0, 0.1)), POISSON), LEAD_S, 5)
+        for p in (0.0, 0.01, 0.1, 0.5, 1.0)
+    ]
+    assert needed == sorted(needed)
+    assert needed[1] < 10
+    assert needed[3] > 19
+
+
+def test_a_pod_for_rare_jobs_is_kept_if_starts_cost_more_than_it_does() -> None:
+    """One job of 5 s a minute: a late job is 60 pod-seconds, a start 30; one in ten minutes is not worth a pod."""
+    minutely, rare = (staffing(rate, late_cost=10.0) for rate in (1 / 60, 1 / 600))
+    assert minutely.staffing.cheapest(minutely.forecast, 46.0, 0, 30.0) == 1
+    assert rare.staffing.cheapest(rare.forecast, 46.0, 0, 30.0) == 0
+
+
+def test_numbers_rise_by_one_and_later_by_a_fiftieth() -> None:
+    tried = list(numbers(1, 10_000))
+    assert tried[:99] == list(range(1, 100))
+    assert tried[-1] == 10_000
+    assert len(tried) < 350
+    assert all(later - before <= before / 50 + 1 for before, later in pairwise(tried))
+
+
+def test_chance_is_kept_against_for_longer_than_a_clock() -> None:
+    assert [keep_ahead_s(31.0, 61.0, dispersion) for dispersion in (0.0, 0.125, 0.25, 9.0)] == [31.0, 46.0, 61.0, 61.0]
+
+
+def test_less_than_what_was_ordered_is_not_kept_nor_more_than_there_is_looked_for() -> None:
+    one = staffing(1.0)
+    best = steady(one)
+    assert one.staffing.cheapest(one.forecast, LEAD_S, 5, 30.0, best + 3, best + 5) == best + 3
+    assert one.staffing.cheapest(one.forecast, LEAD_S, 5, 30.0, 1, best) == best
+    assert staffing(0.0).staffing.cheapest(staffing(0.0).forecast, LEAD_S, 0, 30.0, 2, 5) == 2
+
+
+def test_what_was_needed_is_held_for_longer_if_jobs_come_by_chance() -> None:
+    assert hold_s(30.0, 0.005, 10.0) == pytest.approx(1.44)
+    assert hold_s(30.0, 1.0, 10.0) == hold_s(30.0, 50.0, 10.0) == pytest.approx(12.0)
+
+
+def test_what_was_needed_is_held_until_the_next_job_of_a_clock_is_late() -> None:
+    """Otherwise a pod that is just worth it would be ordered and called off with every job."""
+    assert 1 / 0.19 < hold_s(30.0, 0.005, 0.19) < 2 / 0.19
+    assert hold_s(30.0, 0.005, 0.01) == hold_s(30.0, 0.005, 0.0) == pytest.approx(12.0)

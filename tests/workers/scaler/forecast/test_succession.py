@@ -1,0 +1,39 @@
+"""What followed on what is expected to follow again."""
+
+from __future__ import annotations
+
+import pytest
+
+from workers.scaler.forecast.succession import BORN, EndedRegime, Succession
+
+LEAD_S = 31.0
+IDLE, BURST = EndedRegime(0.0, 840.0, 2.0), EndedRegime(2.0, 60.0, 0.0)
+BURSTS = Succession(10_000.0, 1000, (IDLE, BURST) * 4)
+
+
+def test_nothing_is_foreseen_before_a_regime_has_ended() -> None:
+    nothing = Succession(0.0)
+    assert nothing.foretold(900.0, 50, LEAD_S, LEAD_S) == (1.0, [])
+    assert nothing.following(900.0, 50, LEAD_S).share == 0.0
+
+
+@pytest.mark.parametrize(("age_s", "least", "most"), [(300.0, 0.0, 0.01), (820.0, 0.2, 0.6), (835.0, 0.25, 0.6)])
+def test_an_idle_time_is_expected_to_end_when_others_did(age_s: float, least: float, most: float) -> None:
+    """Four idle times lasted for 840 s each."""
+    lasts, after = BURSTS.foretold(10_000.0 + age_s, 1000, LEAD_S, LEAD_S)
+    assert least <= 1 - lasts <= most
+    assert sum(atom.weight for atom in after) == pytest.approx(1 - lasts)
+    assert all(atom.rate == 2.0 for atom in after)
+
+
+def test_a_level_that_was_never_seen_is_like_none_of_them() -> None:
+    """20 jobs/s, for as long as a burst lasted."""
+    lasts, _ = BURSTS.foretold(10_050.0, 2000, LEAD_S, LEAD_S)
+    assert lasts > 0.99
+    assert BURSTS.following(10_050.0, 2000, LEAD_S).share < 0.01
+
+
+def test_what_comes_next_is_what_came_next_before() -> None:
+    share, level = BURSTS.following(10_820.0, 1000, LEAD_S)
+    assert 0.5 * BORN < share <= BORN
+    assert level == pytest.approx(2.0)

@@ -1,0 +1,16 @@
+"""The largest number within a window of time."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.scaler.policy.sliding_maximum import SlidingMaximum
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=200), st.integers(1, 100))
+def test_a_sliding_maximum_is_the_largest_number_of_the_window(numbers: list[int], window_s: int) -> None:
+    largest = SlidingMaximum()
+    for second, n in enumerate(numbers):
+        largest = largest.observe(float(second), n, float(window_s))
+        assert largest.value == max(numbers[max(0, second - window_s + 1) : second + 1])

@@ -1,0 +1,55 @@
+"""What is expected of the arrivals at one time: a mixture of atoms, each a possible rate with its weight and spread."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Width of the classes of rates that are merged, as a logarithm. Design: it saves time, and mean and variance stay. With
+# 0.1 a decision takes a half longer, and nothing is better for it.
+# Example: 1.00 and 1.30 jobs/s may become one atom, 1.00 and 1.40 jobs/s stay two.
+CLASS = 0.3
+# Probability below which something is not heard. Design: it saves time.
+# Example: a hypothesis of 0.0005 is kept, but makes no atom.
+UNHEARD = 1e-3
+
+
+class Atom(NamedTuple):
+    """A possible rate in jobs/s, its probability, and the standard error of the rate in jobs/s."""
+
+    weight: float
+    rate: float
+    spread: float
+
+
+def merged(atoms: Iterable[Atom]) -> tuple[Atom, ...]:
+    """Returns atoms whose weights sum up to 1, slowest first; those of one class are one, of their mean and variance.
+
+    Classes that are hardly heard are left out.
+    Example: the atoms (0.3, 1.00/s, 0.1/s) and (0.1, 1.02/s, 0.1/s) become (1, 1.005/s, 0.1/s).
+    """
+    classes: dict[int, list[float]] = {}
+    for weight, rate, spread in atoms:
+        number = math.floor(math.log(rate) / CLASS) if rate > 0 else -(10**9)
+        if number not in classes:
+            classes[number] = [0.0, 0.0, 0.0]
+        sums = classes[number]
+        sums[0] += weight
+        sums[1] += weight * rate
+        sums[2] += weight * (rate * rate + spread * spread)
+    least = UNHEARD * sum([weight for weight, _, _ in classes.values()])
+    heard = [sums for _, sums in sorted(classes.items()) if sums[0] > least]
+    total = sum([weight for weight, _, _ in heard])
+    found = []
+    for weight, first, second in heard:
+        rate = first / weight
+        found.append(Atom(weight / total, rate, math.sqrt(max(0.0, second / weight - rate * rate))))
+    return tuple(found)
+
+
+def mean(atoms: Iterable[Atom]) -> float:
+    """Returns the expected rate in jobs/s."""
+    return math.fsum(weight * rate for weight, rate, _ in atoms)

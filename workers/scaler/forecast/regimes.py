@@ -1,0 +1,164 @@
+"""When the present regime began: a probability for each possible beginning (the run-length posterior).
+
+In a regime the rate is constant. Every hypothesis says that the present one began at a certain time, and foretells the
+number of jobs in the next bin from those that came since then. What comes makes some hypotheses more likely than others
+(Adams and MacKay, "Bayesian online changepoint detection", 2007; Fearnhead and Liu, "On-line inference for multiple
+changepoint problems", 2007).
+
+Example: 1 job each 10 s for an hour, then 1 job a second. To "nothing has changed" each of the new jobs is unlikely by
+about a factor of 10, to "it has changed a moment ago" it is not: after some 4 jobs the change is believed.
+"""
+
+from __future__ import annotations
+
+import math
+from operator import mul
+from typing import NamedTuple
+
+from workers.scaler.forecast.atoms import UNHEARD, Atom
+
+# How readily regimes end: one of age r ends within the next t seconds with a probability of about
+# HAZARD * t / (r + lead). No duration is preferred. Judged by simulation: `--load step:0.2,0.5@600,0.2@1200`.
+# Example: lead 31 s: a regime of 269 s ends within the next second with a probability of 0.1 / 300 = 0.0003.
+HAZARD = 0.1
+# Hypotheses that are kept: the most likely, and always the newest, which had no time to be right. Design: with 16 the
+# past is judged too coarsely.
+# Example: 16 beginnings of the last hour that are likely, and those of the last 4 bins, two for each.
+KEPT, NEWEST = 24, 8
+# What a new regime is thought to have seen: half a job, in the time that half a job takes at the expected rate, or at
+# LEAST_JOBS in a lead if that is more. A rate that is thought too high is soon corrected, one too low is not. Judged by
+# simulation: `--load burst:0,2,300,60` and `--load constant:0.005`.
+# Example: an idle hour, lead 31 s: a new regime begins with half a job in 0.5 * 31 / 2 = 8 s.
+PRIOR_JOBS = 0.5
+LEAST_JOBS = 2.0
+# What a new regime is thought to have seen if it is one that is remembered: so many jobs at that regime's level. Judged
+# by simulation: `--load burst:0,2,300,60`.
+# Example: bursts of 2 jobs/s came before, and an idle time ends: one hypothesis begins with 10 jobs in 5 s. Three jobs
+# within 2 s are enough for it to expect 2 jobs/s, where one that remembers nothing expects less than 1.
+AGAIN_JOBS = 10.0
+# Share of itself by which a rate wanders within a lead, times the root of the dispersion. Judged by simulation:
+# `--load sine:1,0.8,1200`.
+# Example: 1 job/s for an hour, lead 31 s: in 31 s it may be 0.92 or 1.08 jobs/s.
+WANDER = 0.08
+# Levels below this many jobs in a lead count as it, as a regime of no jobs at all could never see one. Design.
+# Example: lead 30 s: a regime that is remembered as idle begins again with 10 jobs in 6000 s.
+_IDLE_JOBS = 0.05
+
+
+class Hypothesis(NamedTuple):
+    """The present regime began at `began_s`; since then `jobs` came, in `busy` bins.
+
+    Before, `prior_jobs` are thought to have come in `prior_s`.
+    """
+
+    began_s: float
+    prior_jobs: float
+    prior_s: float
+    jobs: int = 0
+    busy: int = 0
+    log_weight: float = 0.0
+
+    def level(self, now_s: float, dispersion: float) -> float:
+        """The mean rate since it began, in jobs/s."""
+        return self._jobs(dispersion) / (self.prior_s + (now_s - self.began_s) / dispersion)
+
+    def _jobs(self, dispersion: float) -> float:
+        return self.prior_jobs + self.jobs / dispersion
+
+    def log_likelihood(self, from_s: float, passed_s: float, jobs: int, dispersion: float) -> float:
+        """The logarithm of the probability of the jobs of a bin, up to what is the same for all hypotheses.
+
+        It is that of a Poisson process whose rate has a Gamma distribution, with jobs and time divided by the
+        dispersion.
+        """
+        shape, rate_s = self._jobs(dispersion), self.prior_s + (from_s - self.began_s) / dispersion
+        time_s, count = passed_s / dispersion, jobs / dispersion
+        likely = shape * math.log(rate_s / (rate_s + time_s))
+        if jobs:
+            likely += math.lgamma(shape + count) - math.lgamma(shape) - count * math.log(rate_s + time_s)
+        return likely
+
+    def atom(self, weight: float, now_s: float, wanders: float, dispersion: float) -> Atom:
+        """The rate that it foretells, if a rate wanders by that share of itself until then."""
+        jobs = self._jobs(dispersion)
+        rate = jobs / (self.prior_s + (now_s - self.began_s) / dispersion)
+        # The first job, or batch, says nothing of a rate: only a second one shows how far they are apart.
+        if self.prior_jobs == PRIOR_JOBS and self.busy:
+            rate *= 1 - 1 / self.busy
+        return Atom(weight, rate, rate * math.sqrt(1 / jobs + wanders * wanders))
+
+
+class Remembered(NamedTuple):
+    """How probable it is that the next regime is one that is remembered, and that one's level in jobs/s."""
+
+    share: float
+    level: float
+
+
+def begin(now_s: float, lead_s: float) -> tuple[Hypothesis, ...]:
+    """Returns what there is before the first observation."""
+    return (Hypothesis(now_s, PRIOR_JOBS, PRIOR_JOBS * lead_s / LEAST_JOBS),)
+
+
+def observe(
+    hypotheses: tuple[Hypothesis, ...],
+    now_s: float,
+    passed_s: float,
+    jobs: int,
+    lead_s: float,
+    dispersion: float,
+    following: Remembered,
+) -> tuple[Hypothesis, ...]:
+    """Returns them after a bin of `passed_s` seconds with that many jobs, oldest first.
+
+    Their weights are multiplied by the probability that they gave to those jobs.
+    """
+    from_s = now_s - passed_s
+    lasting, ended, expected, total = [], 0.0, 0.0, 0.0
+    for one in hypotheses:
+        weight, left_s = math.exp(one.log_weight), from_s - one.began_s + lead_s
+        log_stays = HAZARD * math.log(left_s / (left_s + passed_s))
+        total += weight
+        ended -= weight * math.expm1(log_stays)
+        expected += weight * one.level(from_s, dispersion)
+        lasting.append((one, one.log_weight + log_stays))
+    prior_s = PRIOR_JOBS / max(expected / total, LEAST_JOBS / lead_s)
+    lasting.append((Hypothesis(from_s, PRIOR_JOBS, prior_s), _log(ended * (1 - following.share))))
+    if following.share > UNHEARD:
+        again_s = AGAIN_JOBS / max(following.level, _IDLE_JOBS / lead_s)
+        lasting.append((Hypothesis(from_s, AGAIN_JOBS, again_s), _log(ended * following.share)))
+    logs = [prior + one.log_likelihood(from_s, passed_s, jobs, dispersion) for one, prior in lasting]
+    while len(logs) > KEPT:
+        least = logs.index(min(logs[:-NEWEST]))
+        del logs[least], lasting[least]
+    best, busy = max(logs), jobs > 0
+    return tuple(
+        [
+            Hypothesis(one.began_s, one.prior_jobs, one.prior_s, one.jobs + jobs, one.busy + busy, log_weight - best)
+            for (one, _), log_weight in zip(lasting, logs, strict=True)
+        ]
+    )
+
+
+def level(hypotheses: tuple[Hypothesis, ...], now_s: float, dispersion: float) -> float:
+    """Returns the expected rate of now, in jobs/s."""
+    weights = [math.exp(one.log_weight) for one in hypotheses]
+    levels = [one.level(now_s, dispersion) for one in hypotheses]
+    return math.fsum(map(mul, weights, levels)) / math.fsum(weights)
+
+
+def foretold(
+    hypotheses: tuple[Hypothesis, ...], now_s: float, ahead_s: float, lead_s: float, dispersion: float
+) -> list[Atom]:
+    """Returns the rates that are possible in `ahead_s` seconds, if no regime ends until then."""
+    weights = [math.exp(one.log_weight) for one in hypotheses]
+    total, wanders = math.fsum(weights), WANDER * math.sqrt(dispersion) * ahead_s / lead_s
+    found = []
+    for weight, one in zip(weights, hypotheses, strict=True):
+        if weight > UNHEARD * total:
+            found.append(one.atom(weight / total, now_s, wanders, dispersion))
+    return found
+
+
+def _log(weight: float) -> float:
+    return math.log(max(weight, 1e-300))

@@ -1,0 +1,142 @@
+"""What followed on what: the regimes that have ended, how long they lasted, and what came next.
+
+If the present regime is like one that is remembered, it may end as that did. So bursts that repeat are foreseen, and
+nobody has to name their period.
+
+Example: bursts of 2 jobs/s for 60 s came each 900 s. It has been idle for 820 s; idle times lasted for 840 s before,
+with a standard deviation of 8 % + 2 s = 69 s. That this one is over in 31 s has a probability of 0.33: so 2 jobs/s are
+expected then with that probability.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from workers.scaler.forecast.atoms import UNHEARD, Atom
+from workers.scaler.forecast.regimes import Remembered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from workers.scaler.forecast.regimes import Hypothesis
+
+# Number of regimes that are remembered, the last ones. Judged by simulation: `--load burst:0,2,300,60`.
+# Example: the last 20 bursts and the idle times between them.
+KEPT = 40
+# A regime has ended if SURE of the weight is on later beginnings, and its level is another by a factor of DIFFERENT.
+# Judged by simulation: `--load burst:0,2,300,60 --process poisson`.
+# Example: 1 job/s, then 1.5 jobs/s: one regime; 1 job/s, then 2 jobs/s: two.
+SURE, DIFFERENT = 0.9, 1.6
+# Standard deviation of the logarithm of levels that are alike. Judged by simulation, as before.
+# Example: levels of 1 and 1.42 jobs/s differ by one: a regime counts exp(-0.5) = 0.6 for the other.
+ALIKE = 0.35
+# Jobs in a lead that are added to levels before they are compared, as the logarithm of 0 is none. Design.
+# Example: with a lead of 31 s, no job and one in 10 minutes are nearly the same level.
+SLACK_JOBS = 0.1
+# Standard deviation of how long a regime lasts the next time: a share of its length, and one of the lead.
+# Judged by simulation: `--load burst:0,2,300,60`.
+# Example: lead 31 s: 300 s are repeated to 300 * 0.08 + 31 * 0.06 = 26 s.
+LENGTH_SHARE, LENGTH_LEADS = 0.08, 0.06
+# What a remembered regime counts for fades by this share, with the root of how many ended after it. Judged by
+# simulation, as before.
+# Example: the last one counts 1, the tenth before it 0.9^sqrt(10) = 0.72.
+FADES = 0.9
+# What all that was never seen counts for, against a remembered regime that is quite alike: UNKNOWN at first, and less
+# the longer the present regime has lasted. Judged by simulation, as before.
+# Example: after 9 leads it is 0.7 * 10^-0.3 = 0.35.
+UNKNOWN, UNKNOWN_FADES = 0.7, 0.3
+# How probable it is at most that the next regime is one that is remembered. Judged by simulation, as before.
+# Example: 5 regimes like the present one are remembered: 0.5 * 5 / (5 + 1) = 0.42.
+BORN = 0.5
+
+# Seconds. A regime is taken to be at least this old, to avoid dividing by zero. Design.
+# Example: one that has just begun has a rate of so many jobs in a second.
+_LEAST_AGE_S = 1.0
+# Probability below which an end is not thought of. Design: it saves time.
+# Example: an idle time that is 5 deviations too short for the next burst does not mention it.
+_UNLIKELY = 1e-6
+
+
+class EndedRegime(NamedTuple):
+    """A regime of the past: its level in jobs/s, its length, and the level of the one that followed."""
+
+    level: float
+    length_s: float
+    next_level: float
+
+
+@dataclass(frozen=True, slots=True)
+class Succession:
+    """The present regime's beginning, as far as it is sure, how many jobs had come by then, and what ended before."""
+
+    began_s: float
+    before: int = 0
+    ended: tuple[EndedRegime, ...] = ()  # oldest first
+
+    def observe(
+        self, hypotheses: tuple[Hypothesis, ...], now_s: float, total: int, lead_s: float, dispersion: float
+    ) -> Succession:
+        """Returns it with the present regime's end, if that is sure. `total` is the number of all jobs so far."""
+        later = [one for one in hypotheses if one.began_s > self.began_s]
+        weights = [math.exp(one.log_weight) for one in later]
+        if math.fsum(weights) < SURE * math.fsum(math.exp(one.log_weight) for one in hypotheses):
+            return self
+        _, new = max(zip(weights, later, strict=True))
+        slack, length_s, before = SLACK_JOBS / lead_s, new.began_s - self.began_s, total - new.jobs
+        level, next_level = (before - self.before) / length_s, new.level(now_s, dispersion)
+        if not _differ(level, next_level, slack):
+            return self
+        ended = list(self.ended)
+        if ended and not _differ(ended[-1].level, level, slack):
+            last = ended.pop()
+            level = (last.level * last.length_s + level * length_s) / (last.length_s + length_s)
+            length_s += last.length_s
+        elif ended:
+            ended[-1] = ended[-1]._replace(next_level=level)
+        ended.append(EndedRegime(level, length_s, next_level))
+        return Succession(new.began_s, before, tuple(ended[-KEPT:]))
+
+    def following(self, now_s: float, total: int, lead_s: float) -> Remembered:
+        """Returns what came next after regimes like the present one."""
+        known = levels = 0.0
+        for weight, one in self._alike(self._level(now_s, total), lead_s):
+            known += weight
+            levels += weight * one.next_level
+        if known < UNHEARD:
+            return Remembered(0.0, 0.0)
+        return Remembered(BORN * known / (known + 1), levels / known)
+
+    def foretold(self, now_s: float, total: int, ahead_s: float, lead_s: float) -> tuple[float, list[Atom]]:
+        """Returns the probability that the present regime lasts, and what comes in `ahead_s` if it does not."""
+        age_s = max(now_s - self.began_s, _LEAST_AGE_S)
+        lasting = UNKNOWN * (1 + age_s / lead_s) ** -UNKNOWN_FADES
+        over: list[Atom] = []
+        for weight, one in self._alike(self._level(now_s, total), lead_s):
+            deviation_s = LENGTH_SHARE * one.length_s + LENGTH_LEADS * lead_s
+            now, then = ((after_s - one.length_s) / deviation_s for after_s in (age_s, age_s + ahead_s))
+            lasting += weight * _longer(then)
+            if (ends := weight * (_longer(now) - _longer(then))) > _UNLIKELY:
+                over.append(Atom(ends, one.next_level, LENGTH_SHARE * one.next_level))
+        total_weight = lasting + math.fsum(atom.weight for atom in over)
+        return lasting / total_weight, [Atom(weight / total_weight, rate, spread) for weight, rate, spread in over]
+
+    def _level(self, now_s: float, total: int) -> float:
+        return (total - self.before) / max(now_s - self.began_s, _LEAST_AGE_S)
+
+    def _alike(self, level: float, lead_s: float) -> Iterator[tuple[float, EndedRegime]]:
+        """Yields what is remembered, the last first, each with how much it counts for a regime of that level."""
+        slack = SLACK_JOBS / lead_s
+        for back, one in enumerate(reversed(self.ended)):
+            apart = math.log((one.level + slack) / (level + slack)) / ALIKE
+            yield math.exp(-apart * apart / 2) * FADES ** math.sqrt(back), one
+
+
+def _differ(level: float, other: float, slack: float) -> bool:
+    return abs(math.log((level + slack) / (other + slack))) > math.log(DIFFERENT)
+
+
+def _longer(deviations: float) -> float:
+    """Returns the probability of a normal variate to be larger by that many standard deviations than its mean."""
+    return 0.5 * math.erfc(deviations / math.sqrt(2))

@@ -1,0 +1,94 @@
+"""What is ordered beyond what the arrivals need: the pods that are worth their start to work off jobs that wait."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from workers.scaler.policy.staffing import numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from workers.scaler.policy.lateness import ServiceTerms
+
+# Share of the objective (of a service, if that is shorter) that is kept back for what was not foreseen. Judged by
+# simulation: `--load spike --service lognormal:5,1`.
+# Example: jobs of 5 s that may wait for 20 s are counted as a backlog once they have waited for 20 - 0.5 * 5 = 17.5 s.
+BACKLOG_SHARE = 0.5
+# How much more a late job costs for each objective that it waits beyond the first, as a share of its price. Judged by
+# simulation: `--load spike`.
+# Example: price 60 pod-seconds, objective 5 s: a job that is late by 20 s costs 60 * (1 + 0.1 * 4) = 84.
+LATER = 0.1
+# Longest time in start-up times that a backlog is taken to last. Design: a backlog that grows would have no cost to
+# compare otherwise.
+# Example: start-up 30 s: whatever takes longer than 600 s to work off counts as 600 s.
+_DRAIN_STARTUPS = 20.0
+# Least and greatest number of steps in which the lead is simulated as a fluid. Design: a step is half a service long if
+# that is between the two.
+# Example: a lead of 31 s takes 13 steps with jobs of 5 s, 4 with jobs of 60 s, and 400 with jobs of 10 ms.
+_FEWEST_STEPS = 4
+_MOST_STEPS = 400
+
+
+class Backlog(NamedTuple):
+    """Jobs that will come, as a line: `rate` jobs/s now, changing by `trend` each second."""
+
+    service: ServiceTerms
+    rate: float
+    trend: float
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds after which a job that waits counts as a backlog."""
+        return self.service.wait_s - BACKLOG_SHARE * min(self.service.wait_s, self.service.mean_s)
+
+    def jobs(self, from_s: float, to_s: float) -> float:
+        """Returns the number of jobs that come between two times, in seconds from now."""
+        return max(0.0, (to_s - from_s) * (self.rate + self.trend * (from_s + to_s) / 2))
+
+    def waiting_at(self, outstanding: float, ready: int, coming_s: Sequence[float], lead_s: float) -> float:
+        """Returns the jobs in the system in `lead_s` seconds, as a fluid, of those that will count as a backlog then.
+
+        `coming_s` are the seconds until each starting pod is ready, in order.
+        """
+        service_s, slots = self.service.mean_s, self.service.slots
+        until_s = max(0.0, lead_s - self.patience_s)
+        jobs, now_s, pods = float(outstanding), 0.0, ready
+        for next_s in (*[at_s for at_s in coming_s if at_s < lead_s], lead_s):
+            longest_s = max(min(service_s / 2, lead_s / _FEWEST_STEPS), lead_s / _MOST_STEPS) if pods else lead_s
+            while now_s < next_s - 1e-9:
+                step_s = min(longest_s, next_s - now_s)
+                fresh = self.jobs(now_s, min(now_s + step_s, until_s)) if now_s < until_s else 0.0
+                able = step_s * pods * slots / service_s
+                # Of jobs that are much shorter than a step, most of those that come in it also end in it.
+                ended = min(1.0, step_s / service_s) * jobs + max(0.0, 1 - service_s / step_s) * fresh
+                jobs = max(0.0, jobs + fresh - min(able, ended))
+                now_s += step_s
+            pods += 1
+        return jobs
+
+    def drainers(self, backlog: float, base: int, most: int, startup_s: float, late_cost_s: float, rate: float) -> int:
+        """Returns how many replicas beyond `base` are worth their start, to work off a backlog of jobs.
+
+        `rate` is that of the jobs that come meanwhile, in jobs/s; there may be `most` replicas in all.
+        Example: 100 jobs of 5 s, 6 replicas, 0.5 jobs/s, start-up 30 s. The 6 work off 6 / 5 - 0.5 = 0.7 jobs/s, and 94
+        jobs have to wait: 134 s. With 35 more replicas it is 59 jobs, 7.7 jobs/s and 8 s, for 35 starts and 35 * 8
+        pod-seconds. At a price of 60 pod-seconds a job that is the cheapest.
+        """
+        best, least, service = 0, math.inf, self.service
+        for k in (0, *numbers(1, most - base)) if most > base else ():
+            if k * startup_s > least:
+                break
+            servers = (base + k) * service.slots
+            excess = backlog - servers
+            cost_s = k * startup_s
+            if excess > 0:
+                speed = servers / service.mean_s - rate
+                drain_s = min(excess / speed if speed > 0 else math.inf, _DRAIN_STARTUPS * startup_s)
+                # Jobs that come meanwhile are late, and those that wait are late for longer.
+                late = rate * drain_s + LATER * excess * drain_s / 2 / service.wait_s
+                cost_s += late_cost_s * late + k * drain_s
+            if cost_s < least:
+                best, least = k, cost_s
+        return best
