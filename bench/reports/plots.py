@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from bench.common.runs import Run
     from bench.reports.series import Floats
@@ -67,7 +68,7 @@ def plots(runs: Sequence[Run], objective_s: float | None = None) -> list[Plot]:
 def picture(runs: Sequence[Run]) -> bytes:
     """What a scaler foresaw and did: a column for each run, arrivals above replicas above backlog. PNG."""
     draws = (_arrivals, _replicas, _backlog)
-    figure = Figure(figsize=(7.5 * len(runs), 2.6 * len(draws)), layout="constrained")
+    figure = _figure(figsize=(7.5 * len(runs), 2.6 * len(draws)), layout="constrained")
     grid = figure.subplots(len(draws), len(runs), sharex="col", sharey="row", squeeze=False)
     for panels, run in zip(grid.T, runs, strict=True):
         for axes, draw in zip(panels, draws, strict=True):
@@ -91,9 +92,7 @@ def _panels(
 ) -> Plot:
     columns = 2 if len(runs) == 4 else min(len(runs), _MOST_COLUMNS)
     rows = math.ceil(len(runs) / columns)
-    from matplotlib.figure import Figure  # takes a second
-
-    figure = Figure(figsize=(9.0 if columns == 1 else 5.2 * columns, 0.6 + 3.2 * rows), layout="constrained")
+    figure = _figure(figsize=(9.0 if columns == 1 else 5.2 * columns, 0.6 + 3.2 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=not over_time, sharey=True, squeeze=False).flat
     ends_s = [series.end_s(run) or 1.0 for run in runs]
     for axes, run, own_s in zip(grid, runs, ends_s, strict=False):
@@ -119,6 +118,12 @@ def _panels(
 def _plain(name: str) -> str:
     # `$` would begin a formula, and a control character a warning.
     return printable(name).replace("$", r"\$")
+
+
+def _figure(**options: Any) -> Figure:
+    from matplotlib.figure import Figure  # takes a second
+
+    return Figure(**options)
 
 
 def _png(figure: Figure) -> bytes:

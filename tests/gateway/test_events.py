@@ -93,7 +93,7 @@ async def test_a_client_gets_each_event_as_it_comes_and_the_result_at_the_end(
     assert (end.value["id"], end.value["status"], end.value["output"]) == (job_id, "finished", ["a", "b"])
 
 
-@pytest.mark.parametrize("how", ["Last-ReadEvent-ID", "after"])
+@pytest.mark.parametrize("how", ["Last-Event-ID", "after"])
 async def test_a_client_that_comes_back_goes_on_where_it_was(
     http: aiohttp.ClientSession, stream: Stream, how: str
 ) -> None:
@@ -104,7 +104,7 @@ async def test_a_client_that_comes_back_goes_on_where_it_was(
     events = await all_of(await http.get(f"/events/{job_id}", headers=EVENTS))
     assert [event.kind for event in events] == ["begin", "partial", "partial", "partial", "end"]
 
-    headers = {"Last-ReadEvent-ID": events[2].id} if how == "Last-ReadEvent-ID" else {}
+    headers = {"Last-Event-ID": events[2].id} if how == "Last-Event-ID" else {}
     path = f"/events/{job_id}" if headers else f"/events/{job_id}?after={events[2].id}"
 
     assert await all_of(await http.get(path, headers=EVENTS | headers)) == events[3:]
@@ -145,7 +145,7 @@ async def test_what_can_not_be_is_refused(http: aiohttp.ClientSession) -> None:
     of_job = f"/events/{job_id}"
 
     assert (await problem(await http.get("/events/nobody", headers=EVENTS)))[0] == 404
-    assert (await problem(await http.get(of_job, headers=EVENTS | {"Last-ReadEvent-ID": "x"})))[0] == 400
+    assert (await problem(await http.get(of_job, headers=EVENTS | {"Last-Event-ID": "x"})))[0] == 400
     assert (await problem(await http.get(f"{of_job}?after=x", headers=EVENTS)))[0] == 400
     assert await problem(await http.post("/push?input=x&wait=1", headers=EVENTS)) == (
         400,
