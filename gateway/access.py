@@ -6,7 +6,7 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, TypeVar
 
-from gateway.documents import LARGE_RESULT_BYTES
+from gateway.documents.job import LARGE_RESULT_BYTES
 from gateway.http.errors import Problem
 
 if TYPE_CHECKING:

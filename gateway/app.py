@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from gateway import events, health, jobs
 from gateway.context import Context
+from gateway.documents.openapi import describe
 from gateway.http.api_keys import ApiKeys
 from gateway.http.connection.budget import ByteBudget
 from gateway.http.cors import Cors
@@ -21,7 +22,6 @@ from gateway.http.errors import error_response
 from gateway.http.request import HttpRequest
 from gateway.http.routing import HotPath, MeasuredEndpoint, PortSwitch, SingleSlashes, SubPath
 from gateway.metrics import GatewayMetrics
-from gateway.openapi import describe
 from gateway.results import LargeResults
 from gateway.schemas.live import ModelSchemas
 from gateway.waiting import Waiters

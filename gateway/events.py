@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from gateway.access import made, own_job
-from gateway.documents import events_document, pushed_document
+from gateway.documents.job import events_document, pushed_document
 from gateway.http.errors import Problem
 from gateway.http.responses import JsonResponse
 from workers.stream import is_entry, is_unavailable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import orjson
 
 from gateway.access import NO_JOB, made, own_job
-from gateway.documents import data_document, pushed_document, status_document
+from gateway.documents.job import data_document, pushed_document, status_document
 from gateway.events import EventStream, wants_events
 from gateway.http.body import read_args, read_call
 from gateway.http.errors import Problem, unavailable

@@ -13,7 +13,7 @@ import pytest
 import schemathesis
 from pydantic import BaseModel
 
-from gateway.openapi import describe
+from gateway.documents.openapi import describe
 from gateway.schemas.model_types import ModelTypes
 from gateway.settings import GatewaySettings
 from tests.workers.model_host.calls import shapes

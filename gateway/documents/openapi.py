@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateway.documents import JOB_MEMBER
+from gateway.documents.job import JOB_MEMBER
 from gateway.http.idempotency import MAX_KEY_CHARS
 from gateway.schemas.faults import MOST_FAULTS
 from workers import __version__

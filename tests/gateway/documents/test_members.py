@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.members import names_among
+from gateway.documents.members import names_among
 
 NAMES = "id|input|_+job"
 TEXTS = st.one_of(

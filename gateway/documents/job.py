@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gateway.members import names_among
+from gateway.documents.members import names_among
 from workers.wire.decode import loads
 from workers.wire.encode import encode_exactly
 from workers.wire.limits import NotJson

@@ -1,0 +1,1 @@
+"""What clients are shown: of a job, and of the API itself."""
