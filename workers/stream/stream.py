@@ -6,6 +6,7 @@ This folder is the only place that names Redis keys and commands.
 from __future__ import annotations
 
 import asyncio
+import random
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -43,6 +44,9 @@ SCALER_MEMORY_S = 7 * 86_400.0
 # early. So a dead worker's job can be claimed within one lease of the worker's death. Example: with leases of 30 s a
 # sweep each second releases what was not renewed for 29 s.
 _SWEEPS_PER_LEASE = 30
+# So many workers call `sweep` in an interval, on average, however many there are. Example: each of 1,000 workers with
+# a lease of 30 s calls every 10 s, which makes 100 calls a second; without that there would be 1,000.
+_SWEEPERS = 8
 
 # What is larger goes over a connection of its own. Example: at 8 MB/s, 256 KiB hold up other calls for 33 ms.
 LARGE_BYTES = 256 * 1024
@@ -274,20 +278,21 @@ class Stream:
         """How often `sweep` has to be called by somebody, in seconds."""
         return min(1.0, self.settings.lease_s / _SWEEPS_PER_LEASE)
 
-    async def sweep(self) -> float:
+    async def sweep(self, most_s: float = 0.0) -> float:
         """Promotes due jobs, releases expired leases (XAUTOCLAIM), wakes workers. Returns seconds to the next call.
 
+        Many workers share the calls: with `most_s` those seconds grow with the number of workers, up to about so many.
         Looks at the server's memory at times (INFO), and raises ServerUnfit, after all that, if it may evict jobs.
         """
         interval_s, settings = self.sweep_interval_s, self.settings
         expired_ms = _ms(settings.lease_s - interval_s)
         # A sweep leaves a mark for half an interval. If the mark lasted for all of it, a call that comes a bit early
         # would find the mark of the sweep before and do nothing, and the next sweep would be late.
-        due_ms = await self._call(
+        due_ms, workers = await self._call(
             "sweep", _ms(interval_s / 2), expired_ms, _ms(settings.dead_letter_age_s), settings.max_dead_letters
         )
         await self.memory.check()
-        return interval_s if due_ms < 0 else min(interval_s, max(0.001, due_ms / 1000))
+        return _pause_s(interval_s, due_ms / 1000, workers, most_s)
 
     # what users ask for
 
@@ -465,3 +470,13 @@ class Stream:
 
 def _flat(held: Iterable[tuple[str, int]]) -> list[str | int]:
     return [item for pair in held for item in pair]
+
+
+def _pause_s(interval_s: float, due_s: float, workers: int, most_s: float) -> float:
+    """Until the next sweep of one of so many workers, in seconds; `due_s` is negative if no job is deferred."""
+    pause_s = interval_s
+    if workers > _SWEEPERS and most_s > interval_s:
+        pause_s = min(most_s, interval_s * workers / _SWEEPERS) * random.uniform(0.75, 1.25)  # noqa: S311
+        if random.random() > _SWEEPERS / workers:  # noqa: S311 - enough others are there when it is due
+            return pause_s
+    return pause_s if due_s < 0 else min(pause_s, max(0.001, due_s))

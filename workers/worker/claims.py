@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from workers.worker.heartbeat import BEATS_IN_A_LEASE
@@ -122,7 +123,7 @@ class Claims:
         session = self._session
         beat_s = session.settings.lease_s / BEATS_IN_A_LEASE
         while True:
-            await asyncio.sleep(await session.outage.call(session.stream.sweep, "sweeping"))
+            await asyncio.sleep(await session.outage.call(partial(session.stream.sweep, beat_s), "sweeping"))
             # In burst mode the loop waits for the queue's end, of which nobody is told.
             if self.burst or time.monotonic() - self._claimed_s > beat_s:
                 self._work.set()

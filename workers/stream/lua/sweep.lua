@@ -103,7 +103,7 @@ end
 
 -- sweep(interval_ms, lease_ms, dead_age_ms, dead_max): called often by every worker and gateway; the first call in each
 -- interval does the work. Due deferred jobs return to the stream, expired leases are released, workers are
--- woken for what waits. Replies ms until the next deferred job is due, or -1 if there is none.
+-- woken for what waits. Replies ms until the next deferred job is due, or -1 if there is none; and how many workers live.
 local function sweep(keys, argv)
   local k = keys_of(keys[1])
   local now, interval, lease_ms = now_ms(), tonumber(argv[1]), tonumber(argv[2])
@@ -127,8 +127,7 @@ local function sweep(keys, argv)
     wake(k, math.min(lag + released, 100))
     next_due = redis.call('ZRANGE', k.deferred, 0, 0, 'WITHSCORES')[2]
   end
-  if not next_due then return -1 end
-  return math.max(0, tonumber(next_due) - now)
+  return { next_due and math.max(0, tonumber(next_due) - now) or -1, redis.call('ZCARD', k.workers) }
 end
 
 -- prove(): proves that the server takes writes; most calls of a second write nothing, but the server refuses them all

@@ -66,3 +66,28 @@ async def test_dead_worker_that_a_starting_one_makes_up_for_leaves_later(stream:
     await sweep(stream)
     await work(stream, "starting")
     await sweep_until(stream, b"starting")
+
+
+async def test_the_more_workers_there_are_the_less_often_each_sweeps(stream: Stream) -> None:
+    for number in range(100):
+        await stream.register(f"w-{number}", 60, {})
+
+    pauses_s = [await stream.sweep(5.0) for _ in range(20)]
+
+    assert all(0.75 * 5 <= pause_s <= 1.25 * 5 for pause_s in pauses_s)
+    assert await stream.sweep() == stream.sweep_interval_s
+
+
+async def test_of_many_workers_some_sweep_when_a_deferred_job_is_due(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(400):
+        await stream.register(f"w-{number}", 60, {})
+    await accept(stream)
+    (job,) = await stream.claim("w-0", 1)
+    await stream.defer("w-0", job.id, 1, 20_000)
+
+    monkeypatch.setattr("random.random", lambda: 7 / 400)
+    assert await stream.sweep(600.0) <= 20
+    monkeypatch.setattr("random.random", lambda: 9 / 400)
+    assert await stream.sweep(600.0) >= 0.75 * 50
