@@ -1,13 +1,4 @@
-"""One process with the model in it, as the worker sees it: from its start to its end, by named states.
-
-| state | meaning |
-| --- | --- |
-| LOADING | it was started; its model is not loaded yet |
-| IDLE | the model is loaded, and no job is in the process |
-| BUSY | a job is in the process |
-| ENDING | it was told to end, has exited or has closed its connection; its last words and its exit are awaited |
-| DEAD | it is gone, and so are the processes that it started |
-"""
+"""One process with the model in it, as the worker sees it: from its start to its end, by named states."""
 
 from __future__ import annotations
 
@@ -16,12 +7,12 @@ import contextlib
 import os
 import signal
 import socket
-from enum import IntEnum, auto
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from workers.model_host.answers import ProcessEnds, outcome_of, outcomes_of
 from workers.model_host.calls.health import NOT_HEALTHY
+from workers.model_host.calls_at_hand import CallsAtHand
 from workers.model_host.errors import (
     ModelAskedAgain,
     ModelBroken,
@@ -33,6 +24,7 @@ from workers.model_host.errors import (
     ModelUnforkable,
 )
 from workers.model_host.guard.leash import Leash
+from workers.model_host.process_state import CHANGES, ProcessState, how_it_ended
 from workers.model_host.protocol.abilities import Abilities
 from workers.model_host.protocol.batch_body import packed_inputs
 from workers.model_host.protocol.description import Description
@@ -72,26 +64,8 @@ LAST_WORDS_S = 1.0  # how long a connection may outlive its process, or a proces
 # The grace of a process whose job is stopped: the job's slot is taken until it is gone.
 CANCEL_GRACE_S = 1.0
 BROKE_THE_PROTOCOL = "broke the protocol"
+DID_NOT_STOP = "was ended, as a job in it did not end when it was cancelled or took too long"
 SLACK_BYTES = 131_072  # for an error and for a schema, which may be longer than a small `max_result_bytes`
-
-
-class ProcessState(IntEnum):
-    """The life of a model's process; the module's table says what each state means."""
-
-    LOADING = auto()
-    IDLE = auto()
-    BUSY = auto()
-    ENDING = auto()
-    DEAD = auto()
-
-
-_CHANGES = {
-    ProcessState.LOADING: {ProcessState.IDLE, ProcessState.ENDING},
-    ProcessState.IDLE: {ProcessState.BUSY, ProcessState.ENDING},
-    ProcessState.BUSY: {ProcessState.IDLE, ProcessState.ENDING},
-    ProcessState.ENDING: {ProcessState.DEAD},
-    ProcessState.DEAD: set(),
-}
 
 
 class ModelProcess(asyncio.Protocol):
@@ -112,6 +86,7 @@ class ModelProcess(asyncio.Protocol):
         self._reader = FrameReader(options.max_result_bytes + SLACK_BYTES, _NOTICES, self._on_notice)
         self._reader.expect(0)
         self._job = 0
+        self._calls = CallsAtHand(self._reader)  # if the model runs several jobs at once
         self._answer: asyncio.Future[Frame] = self._loop.create_future()
         self._answered: Frame | None = None  # the answer to the job at hand, also if that was cancelled meanwhile
         self._is_watching = False  # whether the model has looked at `cancelled`
@@ -131,6 +106,18 @@ class ModelProcess(asyncio.Protocol):
     def pid(self) -> int | None:
         """The process with the model in it, as its first frame says; None before that."""
         return self._reader.pid
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it can take a job now: one that is idle, or runs fewer jobs than its model runs at once."""
+        return self.state is ProcessState.IDLE or (
+            self.state is ProcessState.BUSY and 0 < self.running < self.abilities.max_concurrency
+        )
+
+    @property
+    def running(self) -> int:
+        """How many jobs are in it, if its model runs several at once."""
+        return len(self._calls)
 
     async def load(self, check: bytes | None = None) -> None:
         """Returns when the model is loaded and has answered the input `check` (JSON), unless that is None.
@@ -181,14 +168,18 @@ class ModelProcess(asyncio.Protocol):
             on_change(ProcessState.LOADING, ProcessState.IDLE)
 
     async def predict(self, input_json: bytes, job: JobAtHand = NO_JOB) -> bytes:
-        """Runs one job's input (JSON); the result is JSON too. The process must be idle.
+        """Runs one job's input (JSON); the result is JSON too. The process must be idle, or have room beside others.
 
         Raises ModelRaised and ModelAskedAgain, after which it is idle again unless it has died, and ModelCrashed. A
-        crash is raised once the process is gone. So is a cancel, unless the model looks at `cancelled` and has ended
-        its job by itself: then the process is idle again.
+        crash is raised once the process is gone. So is a cancel, unless the model looks at `cancelled` or runs several
+        jobs at once, and has ended this one within the grace: then the process goes on.
         """
-        self._on_event = job.on_event
-        outcome = await self._run(JOB, job.packed() + input_json, self._read)
+        body = job.packed() + input_json
+        if self.abilities.max_concurrency > 1:
+            outcome = await self._run_beside_others(body, job.on_event)
+        else:
+            self._on_event = job.on_event
+            outcome = await self._run(JOB, body, self._read)
         if isinstance(outcome, Exception):
             raise outcome
         self.has_answered = True
@@ -223,6 +214,46 @@ class ModelProcess(asyncio.Protocol):
             await self.stop(CANCEL_GRACE_S)
         self._is_idle_again()
         return outcome
+
+    async def _run_beside_others(self, body: bytes, on_event: Callable[[str, bytes], None] | None) -> Outcome:
+        """The answer to a job; the process is idle then if it was the last one."""
+        assert self.has_room and self._transport is not None  # noqa: S101, PT018
+        number = self._job + 1
+        message = pack(number, os.getpid(), JOB, body)
+        answer = self._calls.begin(number, on_event)
+        self._job, self.used = number, True
+        if self.state is ProcessState.IDLE:
+            self._change(ProcessState.BUSY)
+        self._transport.write(message)
+        try:
+            await asyncio.wait([answer])
+            return self._read(answer.result())
+        except asyncio.CancelledError:
+            if not await self._has_ended(number, answer):
+                self.end(DID_NOT_STOP, CANCEL_GRACE_S)
+                await self.stop(CANCEL_GRACE_S)
+            raise
+        except BaseException:
+            await self.stop(CANCEL_GRACE_S)
+            raise
+        finally:
+            self._calls.end(number)
+            if not self._calls:
+                self._is_idle_again()
+
+    async def _has_ended(self, number: int, answer: asyncio.Future[Frame]) -> bool:
+        """Has the model end one of its jobs. Whether it did so within the grace, and the process is still good."""
+        if self.state is not ProcessState.BUSY or self._transport is None:
+            return False
+        try:
+            if not answer.done():
+                self._transport.write(pack(number, os.getpid(), CANCEL))
+                async with asyncio.timeout(CANCEL_GRACE_S):
+                    await asyncio.wait([answer])
+            self._read(answer.result())
+        except (ModelCrashed, TimeoutError, asyncio.CancelledError):
+            return False
+        return self.state is ProcessState.BUSY
 
     async def _has_stopped_by_itself(self, read: Callable[[Frame], Any]) -> bool:
         """Whether a job that was cancelled is over: it was just answered, or the model has ended it within the grace.
@@ -368,8 +399,8 @@ class ModelProcess(asyncio.Protocol):
         assert self.state is state, f"a model's process must be {state.name}, and is {self.state.name}"  # noqa: S101
 
     def _change(self, state: ProcessState) -> None:
-        """Changes the state; nothing else does. Raises RuntimeError if `_CHANGES` does not allow that."""
-        if state not in _CHANGES[self.state]:
+        """Changes the state; nothing else does. Raises RuntimeError if `CHANGES` does not allow that."""
+        if state not in CHANGES[self.state]:
             raise RuntimeError(f"a model's process can't be {state.name} after it was {self.state.name}")
         before, self.state = self.state, state
         self._on_change(before, state)
@@ -396,8 +427,9 @@ class ModelProcess(asyncio.Protocol):
             self._leash.close()
             self._end()
             self._change(ProcessState.DEAD)
+            crash = ModelCrashed(f"the model's process {self.how}")
+            self._calls.crash(crash)
             if not self._answer.done():
-                crash = ModelCrashed(f"the model's process {self.how}")
                 self._answer.set_exception(crash if failure is None or self.used else failure)
 
     async def _connect(self) -> StartedProcess:
@@ -431,6 +463,9 @@ class ModelProcess(asyncio.Protocol):
 
     def _hear_last_words(self) -> None:
         """Takes the answer that the model could not send, as it had closed its connection."""
+        if self._calls:
+            with contextlib.suppress(FrameError):
+                self._calls.feed_last_words(self._leash.last_words())
         if self._answer.done():
             return
         with contextlib.suppress(FrameError):
@@ -459,6 +494,12 @@ class ModelProcess(asyncio.Protocol):
             self.end("closed its connection", self._options.stop_grace_s)
 
     def data_received(self, data: bytes) -> None:
+        if self._calls:
+            try:
+                self._calls.feed(data)
+            except FrameError:
+                self.end(BROKE_THE_PROTOCOL, 0)
+            return
         if self._answer.done() and self.state is ProcessState.ENDING:  # nobody waits for it any more
             return
         try:
@@ -472,18 +513,9 @@ class ModelProcess(asyncio.Protocol):
                 self._answer.set_result(answer)
 
     def _on_notice(self, notice: Frame) -> None:
-        if notice.kind == WATCHES:
+        if self._calls:
+            self._calls.on_notice(notice)
+        elif notice.kind == WATCHES:
             self._is_watching = True
         elif self._on_event is not None:
             self._on_event(EVENTS[notice.kind], notice.body)
-
-
-def how_it_ended(code: int) -> str:
-    """In words, of an exit code or minus a signal."""
-    if code >= 0:
-        return f"exited with code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    return f"was killed by {name}"

@@ -1,0 +1,105 @@
+"""What becomes of the other jobs in a process that is lost with one of them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.workers.model_host.sharing.test_sharing import MODELS, SHARER, begun
+from tests.workers.model_host.tools import ONE_LOOP, PATIENCE_S, at_once, do, gone, make, running, told
+from workers.model_host.errors import ModelCrashed, ModelRaised, ModelTimedOut
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.workers.model_host.tools import Run
+
+pytestmark = ONE_LOOP
+
+
+@pytest.mark.parametrize(
+    ("poison", "how"),
+    [
+        ("crashes", "was killed by SIGKILL"),
+        ("exits", "exited with code 1: no more"),
+        ("breaks", "said that it is broken: no more"),
+        ("runs_out", "ran out of memory: no more"),
+    ],
+)
+def test_a_process_that_is_lost_crashes_each_of_its_jobs_and_they_can_run_again(
+    run: Run, tmp_path: Path, poison: str, how: str
+) -> None:
+    async def scenario() -> None:
+        async with running(make(SHARER)) as host, asyncio.timeout(PATIENCE_S):
+            bystanders = [begun(host, "waits", str(tmp_path / f"pid-{n}")) for n in range(3)]
+            pid = await told(tmp_path / "pid-2")
+            poisoned = begun(host, poison, str(tmp_path / "once"))
+            outcomes = await asyncio.gather(poisoned, *bystanders, return_exceptions=True)
+            assert [type(outcome) for outcome in outcomes] == [ModelCrashed] * 4
+            assert {str(outcome) for outcome in outcomes} == {f"the model's process {how}"}
+            assert gone(pid)
+
+            again = [[poison, str(tmp_path / "once")], *(["echo", number] for number in range(3))]
+            assert await at_once(host, *again) == ["survived", 0, 1, 2]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("script", ["refuses_to_end", "blocks"])
+@pytest.mark.parametrize("how", ["cancel", "time-out"])
+def test_a_job_that_does_not_end_costs_its_process(run: Run, tmp_path: Path, script: str, how: str) -> None:
+    async def scenario() -> None:
+        async with running(make(SHARER)) as host, asyncio.timeout(PATIENCE_S):
+            bystander = begun(host, "waits", str(tmp_path / "pid"))
+            pid = await told(tmp_path / "pid")
+            timeout_s = 0.5 if how == "time-out" else None
+            job = begun(host, script, str(tmp_path / "at-work"), timeout_s=timeout_s)
+            await told(tmp_path / "at-work")
+            if how == "cancel":
+                job.cancel()
+            with pytest.raises(asyncio.CancelledError if how == "cancel" else ModelTimedOut):
+                await job
+            with pytest.raises(ModelCrashed, match="as a job in it did not end when it was cancelled"):
+                await bystander
+            assert gone(pid)
+            assert await do(host, "echo", 1) == 1
+
+    run(scenario())
+
+
+def test_jobs_end_with_their_host_and_with_a_process_that_is_told_to_end(run: Run, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        host = make(SHARER, stop_grace_s=PATIENCE_S)
+        async with running(host), asyncio.timeout(PATIENCE_S):
+            for how in ("signal", "host"):
+                jobs = [begun(host, "waits", str(tmp_path / f"{how}-{n}")) for n in range(3)]
+                pid = await told(tmp_path / f"{how}-2")
+                if how == "signal":
+                    os.kill(pid, signal.SIGTERM)
+                    outcomes: list[Any] = await asyncio.gather(*jobs, return_exceptions=True)
+                    assert {str(outcome) for outcome in outcomes} == {"the model's process exited with code 143"}
+        outcomes = await asyncio.gather(*jobs, return_exceptions=True)
+        assert {str(outcome) for outcome in outcomes} == {"the model's process was stopped"}
+        assert gone(pid)
+
+    run(scenario())
+
+
+def test_a_model_that_fails_beside_other_jobs_is_found_to_be_broken(run: Run, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(make(f"{MODELS}:StickySharer", max_failures=2)) as host, asyncio.timeout(PATIENCE_S):
+            pid = await do(host, "pid")
+            bystander = begun(host, "waits", str(tmp_path / "pid"))
+            await told(tmp_path / "pid")
+            outcomes = await at_once(host, ["be_broken"], ["pid"], ["pid"])
+            assert isinstance(outcomes[1], ModelRaised)
+            assert isinstance(outcomes[2], ModelCrashed)
+            with pytest.raises(ModelCrashed, match="failed with an input that it had answered before"):
+                await bystander
+            assert await do(host, "pid") != pid
+
+    run(scenario())
