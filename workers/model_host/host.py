@@ -35,7 +35,8 @@ class ModelHost:
     """Keeps `size` processes with the model loaded. `count` is how many of them have it loaded now.
 
     `on_room` is called with the number of jobs that may run at once whenever it changes: `count`, or more if the model
-    has `predict_batch` or runs several jobs at once in a process. `on_load_s` is called with the seconds that each process took to load.
+    has `predict_batch` or runs several jobs at once in a process. `on_load_s` is called with the seconds that each
+    process took to load.
     """
 
     def __init__(

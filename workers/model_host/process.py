@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
-import socket
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from workers.model_host.answers import ProcessEnds, outcome_of, outcomes_of
 from workers.model_host.calls.health import NOT_HEALTHY
@@ -23,8 +21,8 @@ from workers.model_host.errors import (
     ModelRaised,
     ModelUnforkable,
 )
-from workers.model_host.guard.leash import Leash
-from workers.model_host.process_state import CHANGES, ProcessState, how_it_ended
+from workers.model_host.process_life import ProcessLife
+from workers.model_host.process_state import ProcessState
 from workers.model_host.protocol.abilities import Abilities
 from workers.model_host.protocol.batch_body import packed_inputs
 from workers.model_host.protocol.description import Description
@@ -55,12 +53,11 @@ if TYPE_CHECKING:
     from workers.model_host.answers import BatchOutcome, Outcome
     from workers.model_host.options import ModelOptions
     from workers.model_host.protocol.job_at_hand import JobAtHand
-    from workers.model_host.start import Start, StartedProcess
+    from workers.model_host.start import Start
 
 T = TypeVar("T")
 
 _NOTICES = frozenset((*EVENTS, WATCHES))
-LAST_WORDS_S = 1.0  # how long a connection may outlive its process, or a process its connection
 # The grace of a process whose job is stopped: the job's slot is taken until it is gone.
 CANCEL_GRACE_S = 1.0
 BROKE_THE_PROTOCOL = "broke the protocol"
@@ -68,21 +65,17 @@ DID_NOT_STOP = "was ended, as a job in it did not end when it was cancelled or t
 SLACK_BYTES = 131_072  # for an error and for a schema, which may be longer than a small `max_result_bytes`
 
 
-class ModelProcess(asyncio.Protocol):
+class ModelProcess(ProcessLife):
     """A process that loads the model at once, or has it from the beginning: `start` starts it.
 
-    `on_change` is called after each change of `state`, with the states before and after it. `how` says in words how the
-    process ended, `used` whether it ever had a job, and `has_answered` whether it has answered one. `abilities` are
-    those of the loaded model, and `is_no_good` says whether the model has said that of its process.
+    `used` says whether it ever had a job, and `has_answered` whether it has answered one. `abilities` are those of the
+    loaded model, and `is_no_good` says whether the model has said that of its process.
     """
 
     def __init__(
         self, options: ModelOptions, start: Start, on_change: Callable[[ProcessState, ProcessState], None]
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._options = options
-        self._start = start
-        self._on_change = on_change
+        super().__init__(options, start, on_change)
         self._reader = FrameReader(options.max_result_bytes + SLACK_BYTES, _NOTICES, self._on_notice)
         self._reader.expect(0)
         self._job = 0
@@ -91,16 +84,10 @@ class ModelProcess(asyncio.Protocol):
         self._answered: Frame | None = None  # the answer to the job at hand, also if that was cancelled meanwhile
         self._is_watching = False  # whether the model has looked at `cancelled`
         self._on_event: Callable[[str, bytes], None] | None = None
-        self._transport: asyncio.Transport | None = None
-        self._disconnected: asyncio.Future[None] = self._loop.create_future()
-        self._leash = Leash(self._kill_model)
-        self.state = ProcessState.LOADING
-        self.how = ""
         self.used = False
         self.has_answered = False
         self.is_no_good = False
         self.abilities = Abilities()
-        self._life = self._loop.create_task(self._live())
 
     @property
     def pid(self) -> int | None:
@@ -303,33 +290,6 @@ class ModelProcess(asyncio.Protocol):
         else:
             self._is_idle_again()
 
-    def end(self, why: str, grace_s: float) -> None:
-        """Sends SIGTERM and, after `grace_s` seconds (0: at once), SIGKILL to the process and to those it started.
-
-        `why` is how it ended, unless that is known already. Of several calls the shortest grace holds.
-        """
-        self.how = self.how or why
-        self._end()
-        self._leash.end(min(grace_s, self._options.stop_grace_s))
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write_eof()  # an idle model may have a handler for SIGTERM that does not end it
-
-    async def stop(self, grace_s: float = float("inf")) -> None:
-        """Ends the process, and returns when it is gone; a cancel in between is raised after that."""
-        self.end("was stopped", grace_s)
-        cancelled = False
-        while not self._life.done():
-            try:
-                await self.until_dead()
-            except asyncio.CancelledError:
-                cancelled = True
-        if cancelled:
-            raise asyncio.CancelledError
-
-    async def until_dead(self) -> None:
-        """Returns when the process is gone."""
-        await asyncio.wait([self._life])
-
     # its answers
 
     async def _ask(self, message: bytes, jobs: int = 1) -> Frame:
@@ -387,111 +347,7 @@ class ModelProcess(asyncio.Protocol):
         self.end(BROKE_THE_PROTOCOL, 0)
         raise ModelCrashed(f"the model's process {self.how}")
 
-    # its states
-
-    def _is_idle_again(self) -> bool:
-        """Whether it can take a job. It may have died right after its answer, which is none the worse for that."""
-        if self.state is ProcessState.BUSY:
-            self._change(ProcessState.IDLE)
-        return self.state is ProcessState.IDLE
-
-    def _must_be(self, state: ProcessState) -> None:
-        assert self.state is state, f"a model's process must be {state.name}, and is {self.state.name}"  # noqa: S101
-
-    def _change(self, state: ProcessState) -> None:
-        """Changes the state; nothing else does. Raises RuntimeError if `CHANGES` does not allow that."""
-        if state not in CHANGES[self.state]:
-            raise RuntimeError(f"a model's process can't be {state.name} after it was {self.state.name}")
-        before, self.state = self.state, state
-        self._on_change(before, state)
-
-    def _end(self) -> None:
-        if self.state not in (ProcessState.ENDING, ProcessState.DEAD):
-            self._change(ProcessState.ENDING)
-
-    # its life
-
-    async def _live(self) -> None:
-        how = "was stopped"
-        failure: Exception | None = None
-        try:
-            how = how_it_ended(await self._exit(await self._connect()))
-        except OSError as error:
-            how = f"could not be started: {error}"
-        except ModelNotForked as error:
-            how, failure = str(error), error
-        finally:
-            self.how = self.how or how
-            if self._transport is not None:
-                self._transport.abort()
-            self._leash.close()
-            self._end()
-            self._change(ProcessState.DEAD)
-            crash = ModelCrashed(f"the model's process {self.how}")
-            self._calls.crash(crash)
-            if not self._answer.done():
-                self._answer.set_exception(crash if failure is None or self.used else failure)
-
-    async def _connect(self) -> StartedProcess:
-        ours, theirs = socket.socketpair()
-        with theirs, self._leash.open() as control:
-            await self._loop.create_unix_connection(lambda: self, sock=ours)
-            return await self._start(theirs, control, self._leash)
-
-    async def _exit(self, process: StartedProcess) -> int:
-        self._leash.hold(process.pid)
-        while (code := process.returncode) is None:
-            try:
-                await process.wait()
-            except asyncio.CancelledError:  # the loop is shutting down; don't leave a zombie
-                self.end("was stopped", 0)
-        self._leash.let_go()
-        self._end()
-        if code == -signal.SIGKILL:  # perhaps the guardian alone, and then not by us
-            self._kill_model()
-        # A last frame may still be on its way. A process that fled may hold the connection open.
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([self._disconnected], timeout=LAST_WORDS_S)
-        self._hear_last_words()
-        return code
-
-    def _kill_model(self) -> None:
-        if self._reader.pid is not None:
-            # macOS says EPERM if only a zombie is left of the group.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._reader.pid, signal.SIGKILL)
-
-    def _hear_last_words(self) -> None:
-        """Takes the answer that the model could not send, as it had closed its connection."""
-        if self._calls:
-            with contextlib.suppress(FrameError):
-                self._calls.feed_last_words(self._leash.last_words())
-        if self._answer.done():
-            return
-        with contextlib.suppress(FrameError):
-            words = self._leash.last_words()
-            self._reader.expect(self._job)
-            if (answer := self._reader.feed(words)) is not None:
-                self._answer.set_result(answer)
-
-    # the connection
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
-
-    def eof_received(self) -> None:
-        self._end()
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        if not self._disconnected.done():
-            self._disconnected.set_result(None)
-        self._end()
-        if not self._leash.ending:  # it should be about to die by itself, and its own exit code tells more than SIGKILL
-            self._loop.call_later(LAST_WORDS_S, self._has_closed_its_connection)
-
-    def _has_closed_its_connection(self) -> None:
-        if self.state is not ProcessState.DEAD:
-            self.end("closed its connection", self._options.stop_grace_s)
+    # what it is told
 
     def data_received(self, data: bytes) -> None:
         if self._calls:
@@ -519,3 +375,20 @@ class ModelProcess(asyncio.Protocol):
             self._is_watching = True
         elif self._on_event is not None:
             self._on_event(EVENTS[notice.kind], notice.body)
+
+    def _hear_last_words(self, words: bytes) -> None:
+        """Takes the answer that the model could not send, as it had closed its connection."""
+        if self._calls:
+            with contextlib.suppress(FrameError):
+                self._calls.feed_last_words(words)
+        if self._answer.done():
+            return
+        with contextlib.suppress(FrameError):
+            self._reader.expect(self._job)
+            if (answer := self._reader.feed(words)) is not None:
+                self._answer.set_result(answer)
+
+    def _hear_of_end(self, crash: ModelCrashed, not_forked: ModelNotForked | None) -> None:
+        self._calls.crash(crash)
+        if not self._answer.done():
+            self._answer.set_exception(crash if not_forked is None or self.used else not_forked)

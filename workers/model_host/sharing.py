@@ -36,8 +36,8 @@ class Sharing:
     async def predict(self, input_json: bytes, timeout_s: float | None, alone: bool, job: JobAtHand) -> bytes:
         """Runs one job's input (JSON) beside others, or `alone`; the result is JSON too. Raises as `ModelHost.predict`.
 
-        It has `timeout_s` seconds from its start on. A cancel is raised once the model has ended the job, or its process
-        is gone.
+        It has `timeout_s` seconds from its start on. A cancel is raised once the model has ended the job, or its
+        process is gone.
         """
         self._count += 1
         slot: Slot | None = None

@@ -55,7 +55,9 @@ _FAILED = (ModelRaised, ModelCrashed)
 
 
 class Slot:
-    """Runs one job or batch at a time, or several jobs beside each other, in processes from `starts` or in `spares`; the first has the index `index`.
+    """Runs one job or batch at a time, or several jobs at once, in processes from `starts` or in `spares`.
+
+    The first of them has the index `index`.
 
     `on_change` is called after each change of its process's state, with the states before and after it; `on_broken`
     when the model is found to be broken; `on_load_s` with the seconds that each process took to load.

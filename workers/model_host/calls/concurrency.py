@@ -1,4 +1,4 @@
-"""How many jobs a model runs at the same time in one process: the attribute `max_concurrency` beside `async predict`."""
+"""How many jobs a model runs at once in one process: the attribute `max_concurrency` beside an async `predict`."""
 
 from __future__ import annotations
 

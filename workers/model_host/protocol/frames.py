@@ -169,15 +169,18 @@ class FrameReader:
             frame = Frame(job, pid, kind, bytes(memoryview(buffer)[start + HEAD.size : end]))
             self.pid = pid
             if not is_notice:
-                self._buffer = buffer[end:]
-                if not self._awaits_several:
-                    self._awaited = ()
+                self._go_on(buffer[end:])
                 return frame
             self._on_notice(frame)
             start = end
         if start:
             del buffer[:start]
         return None
+
+    def _go_on(self, rest: bytearray) -> None:
+        self._buffer = rest
+        if not self._awaits_several:
+            self._awaited = ()
 
 
 def _named(jobs: Container[int]) -> str:

