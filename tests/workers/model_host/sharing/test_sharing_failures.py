@@ -49,8 +49,7 @@ def test_a_process_that_is_lost_crashes_each_of_its_jobs_and_they_can_run_again(
     run(scenario())
 
 
-@pytest.mark.parametrize("script", ["refuses_to_end", "blocks"])
-@pytest.mark.parametrize("how", ["cancel", "time-out"])
+@pytest.mark.parametrize(("script", "how"), [("refuses_to_end", "cancel"), ("blocks", "time-out")])
 def test_a_job_that_does_not_end_costs_its_process(run: Run, tmp_path: Path, script: str, how: str) -> None:
     async def scenario() -> None:
         async with running(make(SHARER)) as host, asyncio.timeout(PATIENCE_S):
