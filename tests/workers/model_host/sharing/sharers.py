@@ -96,6 +96,16 @@ class Sharer:
     def fails(self, message: str) -> NoReturn:
         raise LookupError(message)
 
+    def forks(self) -> int | None:
+        """How the fork ended, which returned from here, too."""
+        if (pid := os.fork()) == 0:
+            return None
+        return os.waitpid(pid, 0)[1]
+
+    def closes_all(self, message: str) -> NoReturn:
+        os.closerange(0, 256)
+        raise LookupError(message)
+
     # once only: the file says that it has been done
 
     def crashes(self, file: str) -> str:
@@ -106,6 +116,15 @@ class Sharer:
     def exits(self, file: str) -> str:
         if once(file):
             sys.exit("no more")
+        return "survived"
+
+    async def exits_in_a_task(self, file: str) -> str:
+        async def leave() -> None:
+            sys.exit(3)
+
+        if once(file):
+            self.task = asyncio.create_task(leave())
+            await asyncio.sleep(600)
         return "survived"
 
     def breaks(self, file: str) -> str:

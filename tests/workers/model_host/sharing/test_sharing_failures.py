@@ -26,6 +26,7 @@ pytestmark = ONE_LOOP
     [
         ("crashes", "was killed by SIGKILL"),
         ("exits", "exited with code 1: no more"),
+        ("exits_in_a_task", "exited with code 3"),
         ("breaks", "said that it is broken: no more"),
         ("runs_out", "ran out of memory: no more"),
     ],
@@ -66,6 +67,23 @@ def test_a_job_that_does_not_end_costs_its_process(run: Run, tmp_path: Path, scr
                 await bystander
             assert gone(pid)
             assert await do(host, "echo", 1) == 1
+
+    run(scenario())
+
+
+def test_a_fork_answers_nothing_and_a_model_that_closes_its_connection_fails_its_own_job(
+    run: Run, tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        async with running(make(SHARER)) as host, asyncio.timeout(PATIENCE_S):
+            bystander = begun(host, "waits", str(tmp_path / "pid"))
+            pid = await told(tmp_path / "pid")
+            assert await do(host, "forks") == 0
+            assert await do(host, "pid") == pid
+            with pytest.raises(ModelRaised, match=r"^LookupError: closed$"):
+                await do(host, "closes_all", "closed")
+            with pytest.raises(ModelCrashed, match=r"^the model's process exited with code 1$"):
+                await bystander
 
     run(scenario())
 
