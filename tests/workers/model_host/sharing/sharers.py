@@ -71,11 +71,10 @@ class Sharer:
 
     async def watches(self, file: str) -> None:
         """Has a thread tell that it saw the cancel."""
-        job = current()
         tell(file, os.getpid())
 
         def look() -> None:
-            while not job.cancelled:
+            while not current().cancelled:
                 time.sleep(0.002)
             tell(f"{file}-seen", 1)
 
