@@ -1,7 +1,8 @@
 """Runs the jobs of a model with an async `predict` that may run several at the same time in one process.
 
-`on_room` is told how many jobs may be here at once: as many for each process as its model runs. A job that is to be
-run alone waits for a process that has no other, and no job that came later overtakes it.
+`on_room` is told how many jobs may be here at once: as many for each process as its model runs, and fewer for one that
+is to be replaced after some more. A job that is to be run alone waits for a process that has no other, and no job that
+came later overtakes it.
 """
 
 from __future__ import annotations
@@ -63,13 +64,12 @@ class Sharing:
 
     def tell_room(self) -> None:
         """Tells how many jobs may be here, if that has changed."""
-        loaded = [slot for slot in self._slots if slot.loaded]
         if self._is_waiting_alone:  # others could only wait behind it
             room = self._count
         else:
-            room = sum(1 if slot in self._reserved else self.size for slot in loaded)
+            room = sum(1 if slot in self._reserved else slot.room(self.size) for slot in self._slots)
         # A worker without room counts as one without a model.
-        room = max(room, 1) if loaded else 0
+        room = max(room, 1) if any(slot.loaded for slot in self._slots) else 0
         if room != self._room:
             self._room = room
             self._on_room(room)

@@ -117,6 +117,12 @@ class Slot:
         """How many jobs it runs, if its model runs several at the same time."""
         return 0 if self._process is None else self._process.running
 
+    def room(self, most: int) -> int:
+        """How many jobs its process may have at once, those that it has included; `most`, unless it ends before."""
+        if not self.loaded:
+            return 0
+        return most if self._jobs_left < 0 else min(most, self.running + self._jobs_left)
+
     # its jobs
 
     async def predict(self, input_json: bytes, job: JobAtHand = NO_JOB) -> bytes:
@@ -245,10 +251,10 @@ class Slot:
     async def _life(self, process: ModelProcess) -> float:
         """Has the process loaded, and waits for its end. The result is the pause before the next one, in seconds."""
         started_s = self._started_s = time.monotonic()
+        self._jobs_left = _jobs_of(self._options.max_jobs)
         try:
             await process.load(self._answered if self._suspect else None)
             self._fork_pauses.reset()
-            self._jobs_left = _jobs_of(self._options.max_jobs)
             if self._process is None:  # a spare, which nobody else knew until now
                 self._process = process
                 process.hand_over(self._on_change)

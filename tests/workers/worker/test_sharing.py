@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.workers.service import WorkerProcess, until
-from tests.workers.worker.test_together import ended, how, pushed
+from tests.workers.service import WorkerProcess, ended, how, pushed, until
 from workers.stream import Status
 
 if TYPE_CHECKING:

@@ -162,7 +162,7 @@ class StickySharer(Sharer):
         return await super().predict(input)
 
 
-class OneByOne(Sharer):
+class SharerOfOne(Sharer):
     """Async, and says nothing of several jobs."""
 
     max_concurrency = 1

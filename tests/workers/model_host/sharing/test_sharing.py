@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from tests.workers.model_host.tools import ONE_LOOP, PATIENCE_S, at_once, do, eventually, make, running, told
+from tests.workers.model_host.tools import ONE_LOOP, PATIENCE_S, at_once, begun, do, eventually, make, running, told
 from workers.model_host.errors import ModelNotFound, ModelRaised, ModelTimedOut
 from workers.model_host.protocol.job_at_hand import JobAtHand
 
@@ -17,16 +17,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.workers.model_host.tools import Run
-    from workers.model_host.host import ModelHost
 
 pytestmark = ONE_LOOP
 
 MODELS = "tests.workers.model_host.sharing.sharers"
 SHARER = f"{MODELS}:Sharer"
-
-
-def begun(host: ModelHost, *script: Any, timeout_s: float | None = None) -> asyncio.Task[bytes]:
-    return asyncio.create_task(host.predict(orjson.dumps(script), timeout_s))
 
 
 @pytest.mark.parametrize("is_forked", [False, True], ids=["started", "forked"])
@@ -123,7 +118,7 @@ def test_predict_may_be_an_async_generator(run: Run) -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize(("model", "setting", "most"), [("Sharer", 3, 3), ("Sharer", 1, 1), ("OneByOne", 4, 4)])
+@pytest.mark.parametrize(("model", "setting", "most"), [("Sharer", 3, 3), ("Sharer", 1, 1), ("SharerOfOne", 4, 4)])
 def test_the_setting_goes_before_what_the_class_says(run: Run, model: str, setting: int, most: int) -> None:
     async def scenario() -> None:
         async with running(make(f"{MODELS}:{model}", max_concurrency=setting)) as host:
@@ -184,10 +179,10 @@ def test_a_job_that_is_to_be_alone_has_the_process_for_itself(run: Run, tmp_path
 
 def test_a_process_has_its_number_of_jobs_and_is_asked_for_its_health_only_when_it_is_idle(run: Run) -> None:
     async def scenario() -> None:
-        async with running(make(f"{MODELS}:Checked", max_jobs=4, health_s=0.01)) as host:
+        rooms: list[int] = []
+        async with running(make(f"{MODELS}:Checked", max_jobs=4, health_s=0.01, on_room=rooms.append)) as host:
             pids = await at_once(host, *[["pid"]] * 9)
-            counts = {pids.count(pid) for pid in pids}
-            assert max(counts) <= 4
+            assert max(pids.count(pid) for pid in pids) == max(rooms) == 4
             async with asyncio.timeout(PATIENCE_S):
                 while not (asked := await do(host, "when_asked")):  # noqa: ASYNC110
                     await asyncio.sleep(0.02)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.workers.model_host.sharing.test_sharing import MODELS, SHARER, begun
-from tests.workers.model_host.tools import ONE_LOOP, PATIENCE_S, at_once, do, gone, make, running, told
+from tests.workers.model_host.tools import ONE_LOOP, PATIENCE_S, at_once, begun, do, gone, make, running, told
 from workers.model_host.errors import ModelCrashed, ModelRaised, ModelTimedOut
 
 if TYPE_CHECKING:
@@ -19,6 +18,9 @@ if TYPE_CHECKING:
     from tests.workers.model_host.tools import Run
 
 pytestmark = ONE_LOOP
+
+MODELS = "tests.workers.model_host.sharing.sharers"
+SHARER = f"{MODELS}:Sharer"
 
 
 @pytest.mark.parametrize(
