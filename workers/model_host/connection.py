@@ -56,6 +56,7 @@ class Connection:
         self._identity = self._identity_now()
         self._job = 0
         self._at_hand = {0}  # numbers of the jobs that are to be answered
+        self._is_shared = False
         # Of these two the number of the job for which it was so last.
         self._watched = 0
         self._cancelled = 0
@@ -77,10 +78,13 @@ class Connection:
 
     def close(self) -> None:
         """Tells the worker that nothing more will come."""
-        if self._is_open:
-            self._socket.close()
-        else:
+        if not self._is_open:
             self._socket.detach()
+        elif self._is_shared:  # a job that comes now must not fail to be sent: what was answered before would be lost
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_WR)
+        else:
+            self._socket.close()
 
     def receive(self) -> Frame | None:
         """The next job, batch or call of `health`; None at the connection's end. Raises FrameError."""
@@ -108,6 +112,7 @@ class Connection:
 
     def share(self) -> int:
         """From now on several jobs may be at hand, and `receive_all` is to be called for them. The result is the fd."""
+        self._is_shared = True
         self._reader = FrameReader(MAX_BODY_BYTES)
         self._reader.expect_any(range(1, 2**64))
         return self._socket.fileno()

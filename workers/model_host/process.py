@@ -217,8 +217,7 @@ class ModelProcess(ProcessLife):
             return self._read(answer.result())
         except asyncio.CancelledError:
             if not await self._has_ended(number, answer):
-                self.end(DID_NOT_STOP, CANCEL_GRACE_S)
-                await self.stop(CANCEL_GRACE_S)
+                await self._stop_for_all()
             raise
         except BaseException:
             await self.stop(CANCEL_GRACE_S)
@@ -229,18 +228,29 @@ class ModelProcess(ProcessLife):
                 self._is_idle_again()
 
     async def _has_ended(self, number: int, answer: asyncio.Future[Frame]) -> bool:
-        """Has the model end one of its jobs. Whether it did so within the grace, and the process is still good."""
-        if self.state is not ProcessState.BUSY or self._transport is None:
-            return False
-        try:
+        """Has the model end one of its jobs. Whether it did so within the grace, and the process is still good.
+
+        A second cancel in between must not cost the other jobs their process.
+        """
+        if not answer.done() and self.state is ProcessState.BUSY and self._transport is not None:
+            self._transport.write(pack(number, os.getpid(), CANCEL))
+            until_s = self._loop.time() + CANCEL_GRACE_S
+            while not answer.done() and (left_s := until_s - self._loop.time()) > 0:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait([answer], timeout=left_s)
             if not answer.done():
-                self._transport.write(pack(number, os.getpid(), CANCEL))
-                async with asyncio.timeout(CANCEL_GRACE_S):
-                    await asyncio.wait([answer])
-            self._read(answer.result())
-        except (ModelCrashed, TimeoutError, asyncio.CancelledError):
-            return False
-        return self.state is ProcessState.BUSY
+                self.end(DID_NOT_STOP, CANCEL_GRACE_S)
+        with contextlib.suppress(ModelCrashed):
+            if answer.done():
+                self._read(answer.result())
+        return self.state is ProcessState.BUSY and not self.is_no_good
+
+    async def _stop_for_all(self) -> None:
+        """Ends the process. If it is dying by itself, how it does that is awaited, as its other jobs are told of it."""
+        if self.state is ProcessState.ENDING and not self._leash.ending:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([self._life], timeout=CANCEL_GRACE_S)
+        await self.stop(CANCEL_GRACE_S)
 
     async def _has_stopped_by_itself(self, read: Callable[[Frame], Any]) -> bool:
         """Whether a job that was cancelled is over: it was just answered, or the model has ended it within the grace.

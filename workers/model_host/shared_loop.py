@@ -96,7 +96,14 @@ class SharedLoop:
             task.cancel()
 
     async def _run(self, frame: Frame, link: SharedLink) -> None:
-        """Runs one job and answers it, whatever it raises: nothing but Terminated gets out of here."""
+        try:
+            await self._run_and_answer(frame, link)
+        except Terminated:  # it may have cut an answer
+            self._is_ending = True
+            raise
+
+    async def _run_and_answer(self, frame: Frame, link: SharedLink) -> None:
+        """Whatever the job raises: nothing but Terminated gets out of here."""
         connection = self._connection
         try:
             kind, body = await self._calls.run_beside_others(frame, link)

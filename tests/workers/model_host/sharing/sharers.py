@@ -95,6 +95,17 @@ class Sharer:
     def fails(self, message: str) -> NoReturn:
         raise LookupError(message)
 
+    async def tells_slowly(self, text: str) -> AsyncIterator[str]:
+        for _ in range(5):
+            await asyncio.sleep(0.005)
+            yield text
+
+    def dies(self, _text: str) -> NoReturn:
+        os._exit(9)
+
+    def breaks_down(self, why: str) -> NoReturn:
+        raise Broken(why)
+
     def forks(self) -> int | None:
         """How the fork ended, which returned from here, too."""
         if (pid := os.fork()) == 0:

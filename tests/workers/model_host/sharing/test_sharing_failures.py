@@ -5,17 +5,32 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from random import Random
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 
-from tests.workers.model_host.tools import ONE_LOOP, PATIENCE_S, at_once, begun, do, gone, make, running, told
+from tests.workers.model_host.tools import (
+    ONE_LOOP,
+    PATIENCE_S,
+    at_once,
+    begun,
+    do,
+    eventually,
+    gone,
+    make,
+    running,
+    told,
+)
 from workers.model_host.errors import ModelCrashed, ModelRaised, ModelTimedOut
+from workers.model_host.protocol.job_at_hand import JobAtHand
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.workers.model_host.tools import Run
+    from workers.model_host.host import ModelHost
 
 pytestmark = ONE_LOOP
 
@@ -120,5 +135,43 @@ def test_a_model_that_fails_beside_other_jobs_is_found_to_be_broken(run: Run, tm
             with pytest.raises(ModelCrashed, match="failed with an input that it had answered before"):
                 await bystander
             assert await do(host, "pid") != pid
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+def test_whatever_happens_each_job_ends_as_it_should_and_its_place_is_free_again(run: Run, seed: int) -> None:
+    """Jobs come and are cancelled at any time, beside others that fail, take too long or end their process."""
+    random = Random(seed)
+    kinds = {"echo": 80, "tells_slowly": 10, "fails": 6, "dies": 2, "breaks_down": 2}
+
+    async def one(host: ModelHost, number: int) -> None:
+        (kind,) = random.choices(list(kinds), list(kinds.values()))
+        events: list[Any] = []
+        job = JobAtHand(f"job-{number}", 1, lambda kind, value: events.append((kind, orjson.loads(value))))
+        timeout_s, alone = random.choice([None, None, 0.01]), random.random() < 0.03
+        await asyncio.sleep(random.uniform(0, 0.5))
+        script = orjson.dumps([kind, f"job-{number}"])
+        task = asyncio.create_task(host.predict(script, timeout_s, alone=alone, job=job))
+        if random.random() < 0.2:
+            await asyncio.sleep(random.choice([0, random.uniform(0, 0.1)]))
+            task.cancel()
+        await asyncio.wait([task])
+        assert {value for _, value in events} <= {f"job-{number}"}
+        if task.cancelled() or isinstance(error := task.exception(), ModelCrashed):
+            return
+        if kind == "fails":
+            assert str(error) == f"LookupError: job-{number}"
+        else:
+            assert orjson.loads(task.result()) == ([f"job-{number}"] * 5 if kind == "tells_slowly" else f"job-{number}")
+
+    async def scenario() -> None:
+        rooms: list[int] = []
+        async with running(make(SHARER, size=2, is_forked=True, on_room=rooms.append)) as host:
+            async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
+                for number in range(150):
+                    group.create_task(one(host, number))
+            await eventually(lambda: rooms[-1] == 40)
+            assert await at_once(host, *(["echo", number] for number in range(40))) == list(range(40))
 
     run(scenario())
