@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
+from workers.model_host.errors import ModelCrashed
 from workers.model_host.protocol.frames import EVENTS, Frame, FrameError
 
 if TYPE_CHECKING:
@@ -62,9 +63,9 @@ class CallsAtHand:
         if notice.kind in EVENTS and on_event is not None:
             on_event(EVENTS[notice.kind], notice.body)
 
-    def crash(self, error: Exception) -> None:
-        """Ends those that have no answer."""
+    def crash(self, how: str) -> None:
+        """Ends those that have no answer with a ModelCrashed of their own."""
         for call in self._calls.values():
             if not call.answer.done():
-                call.answer.set_exception(error)
+                call.answer.set_exception(ModelCrashed(how))
                 call.answer.exception()  # nobody may wait for it any more

@@ -399,6 +399,6 @@ class ModelProcess(ProcessLife):
                 self._answer.set_result(answer)
 
     def _hear_of_end(self, crash: ModelCrashed, not_forked: ModelNotForked | None) -> None:
-        self._calls.crash(crash)
+        self._calls.crash(str(crash))
         if not self._answer.done():
             self._answer.set_exception(crash if not_forked is None or self.used else not_forked)
