@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 # Above JOB_TIMEOUT_S, for a process that can't be stopped: arq's own timeout would fail the job for good.
 STOP_S = 30.0
-# A job may have crashed the batches that it was in. From its third attempt on, it is run alone.
+# A job may have crashed the batches that it was in, or the jobs beside it. From its third attempt on, it is run alone.
 MOST_TRIES_TOGETHER = 2
 
 
@@ -70,6 +70,7 @@ def model_options(settings: WorkerSettings, on_described: Callable[[Description]
         health_timeout_s=settings.model_health_timeout_s,
         max_batch_size=settings.model_max_batch_size,
         max_batch_wait_s=settings.model_max_batch_wait_s,
+        max_concurrency=settings.model_max_concurrency,
         is_forked=settings.model_fork,
         spares=settings.model_spares,
         devices=devices_of(settings.model_devices, os.environ),
@@ -100,6 +101,11 @@ async def load_model(ctx: dict[Any, Any]) -> None:
     if host.batch_size > 1:
         logger.info("the model runs up to %d jobs in one call", host.batch_size)
         worker.set_slots(settings.concurrency * host.batch_size, host.batch_size)
-        # At worst its batch and then each job of it, alone, take too long, and the model is loaded anew after each.
+    elif host.max_concurrency > 1:
+        logger.info("a model process runs up to %d jobs at once", host.max_concurrency)
+        worker.set_slots(settings.concurrency * host.max_concurrency, 1)
+    if (most := max(host.batch_size, host.max_concurrency)) > 1:
+        # At worst its batch and then each job of it, alone, take too long, and the model is loaded anew after each. So
+        # do jobs that are run alone, and for which others wait.
         call_s = settings.job_timeout_s + STOP_S + LOAD_ATTEMPTS * settings.model_load_timeout_s
-        worker.set_timeout(predict.__name__, (host.batch_size + 1) * call_s)
+        worker.set_timeout(predict.__name__, (most + 1) * call_s)

@@ -111,7 +111,7 @@ class WorkerSettings(StreamSettings):
         description="class that does the work, as module:Class or /path/to/file.py:Class",
     )
     concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
-        1, description="model processes of one worker; each runs one job at a time, or one batch"
+        1, description="model processes of one worker; each runs one job at a time, one batch, or several jobs at once"
     )
     job_timeout_s: Positive = Field(300.0, description="how long one attempt may take; of jobs in one call, the call")
     max_attempts: Annotated[int, Field(ge=1, le=1000)] = Field(5, description="attempts after which a job is failed")
@@ -137,6 +137,9 @@ class WorkerSettings(StreamSettings):
     )
     model_max_batch_wait_s: NotNegative | None = Field(
         None, description="how long a smaller batch waits for more jobs; empty is what the class says, or 0"
+    )
+    model_max_concurrency: Annotated[int, Field(ge=0, le=1000)] = Field(
+        0, description="jobs that one model process runs at once if predict is async; 0 is what the class says, or 1"
     )
     model_spares: Annotated[int, Field(ge=0, le=100)] = Field(
         0, description="loaded spare processes, which take over from those that end; none if the model can be forked"

@@ -171,7 +171,7 @@ class Service:
         worker = self._worker
         stream = Stream(worker.model_copy(update={"redis_url": self._environment["REDIS_URL"]}))
         patience_s = worker.grace_s + _MORE_PATIENCE_S
-        jobs_at_once = worker.concurrency * max(1, worker.model_max_batch_size)
+        jobs_at_once = worker.concurrency * max(1, worker.model_max_batch_size, worker.model_max_concurrency)
         await Fleet(stream, policy, jobs_at_once, start, self.say, patience_s).run()
 
     async def _announce(self) -> None:

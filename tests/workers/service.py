@@ -9,8 +9,10 @@ import signal
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from tests.processes import LoggedProcess, module
-from workers.stream import JobView, NewJob, Stream
+from workers.stream import JobView, NewJob, Status, Stream
 from workers.worker import Worker
 
 if TYPE_CHECKING:
@@ -63,6 +65,24 @@ async def until_ended(stream: Stream, job_id: str) -> JobView:
             if view is not None and view.status.ended:
                 return view
             await asyncio.sleep(0.02)
+
+
+async def pushed(stream: Stream, *scripts: Any) -> list[str]:
+    """The ids of new jobs of the model, whose inputs are these."""
+    return [await push(stream, "predict", orjson.dumps([script])) for script in scripts]
+
+
+async def ended(stream: Stream, job_ids: list[str]) -> list[JobView]:
+    """The jobs' records, once they have ended."""
+    return [await until_ended(stream, job_id) for job_id in job_ids]
+
+
+def how(view: JobView) -> tuple[Any, int]:
+    """A job's result, or the type of its error, and how many attempts it had."""
+    if view.status is Status.FINISHED:
+        return orjson.loads(view.result or b""), view.attempts
+    assert view.error is not None
+    return view.error["type"], view.attempts
 
 
 async def until(condition: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import io
 import os
@@ -12,7 +11,7 @@ import socket
 import sys
 import threading
 from types import CoroutineType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -26,16 +25,21 @@ from workers.model_host.forks.forking import TemplateMain
 from workers.model_host.guard import oom
 from workers.model_host.guard.guardian import fork_model
 from workers.model_host.guard.sigterm import Sigterm, Terminated
+from workers.model_host.leaving import exit_of, leave_at_once
 from workers.model_host.protocol.frames import ERROR, EXIT, LOADED, NOT_FOUND, OUTCOMES, RESULT
 from workers.telemetry.tracebacks import message_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def main() -> None:
     """Loads the model and runs one job after another until the other end closes or the process is told to end.
 
     The last argument is a JSON object: `fd` (of the socket), `control` (of the guardian's socket), `parent` (pid),
-    `model` (as in the setting), `memory_limit_bytes` (of address space; 0 is none), `max_result_bytes`, and `requests`
-    (of the socket that asks for forks; null if this is no template).
+    `model` (as in the setting), `memory_limit_bytes` (of address space; 0 is none), `max_result_bytes`,
+    `max_concurrency` (as in the setting), and `requests` (of the socket that asks for forks; null if this is no
+    template).
     """
     options = orjson.loads(sys.argv.pop())
     last_words = fork_model(socket.socket(fileno=options["control"]), options["parent"])
@@ -76,27 +80,28 @@ def _work(
     try:
         _limit(options["memory_limit_bytes"])
         loaded.append(model := load(options["model"], loop if template is None else None))
-        calls = ModelCalls(model, loop, options["max_result_bytes"], connection)
+        calls = ModelCalls(model, loop, options["max_result_bytes"], options["max_concurrency"], connection)
         told = calls.told()  # once, also for the forks of a template
+        serve = _serving(connection, calls, loop, sigterm)
         if template is not None:
             template.run()  # returns in its forks
         connection.send(LOADED, told)
-        _serve(connection, calls)
+        return serve()
     except MemoryError as error:
         connection.report(error)
         connection.send_out_of_memory(message_of(error))
-        _leave_at_once(1)
+        leave_at_once(1)
     except NotLoadable as error:
         # Without a traceback: the sentence names the cause.
         connection.send(NOT_FOUND, str(error).encode(errors="replace"))
-        _leave_at_once(1)
+        leave_at_once(1)
     except Terminated:
         raise
     except SystemExit as error:
-        code, message = _exit_of(error)
+        code, message = exit_of(error)
         connection.report(error)
         if not connection.is_ours:
-            _leave_at_once(code)
+            leave_at_once(code)
         sigterm.ignore()
         connection.send(EXIT, orjson.dumps([code, message]))
         return code
@@ -105,10 +110,19 @@ def _work(
         sigterm.ignore()
         connection.send(ERROR, described(error))
         return 1
-    return 0
 
 
-def _serve(connection: Connection, calls: ModelCalls) -> None:
+def _serving(connection: Connection, calls: ModelCalls, loop: EventLoop, sigterm: Sigterm) -> Callable[[], int]:
+    """What runs the jobs until the connection's end, and returns the exit code of the process."""
+    if calls.max_concurrency == 1:
+        return lambda: _serve(connection, calls)
+    # A model without async code must not pay for the import.
+    from workers.model_host.shared_loop import SharedLoop
+
+    return SharedLoop(connection, calls, loop, sigterm).serve
+
+
+def _serve(connection: Connection, calls: ModelCalls) -> int:
     while (frame := connection.receive()) is not None:
         try:
             kind, body = calls.run(frame)
@@ -119,16 +133,10 @@ def _serve(connection: Connection, calls: ModelCalls) -> None:
                 connection.report(error)
             kind, body = answer_of(error)
         if not connection.is_ours:  # `predict` has forked, and this is the fork: the answer is the other one's
-            _leave_at_once(int(kind not in (RESULT, OUTCOMES)))
+            leave_at_once(int(kind not in (RESULT, OUTCOMES)))
         connection.send(kind, body)
         del frame, body
-
-
-def _exit_of(error: SystemExit) -> tuple[int, str]:
-    """The exit code and the message of `sys.exit`, as the interpreter would make them."""
-    if error.code is None or isinstance(error.code, int):
-        return (error.code or 0) & 0xFF, ""
-    return 1, message_of(error)
+    return 0
 
 
 def _close(model: Any, loop: EventLoop, connection: Connection) -> None:
@@ -142,14 +150,6 @@ def _close(model: Any, loop: EventLoop, connection: Connection) -> None:
         loop.close()
     except BaseException as error:  # noqa: BLE001
         connection.report(error)
-
-
-def _leave_at_once(code: int) -> NoReturn:
-    # sys.exit would wait for the model's threads and exit handlers.
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    os._exit(code & 0xFF)
 
 
 # the process's surroundings

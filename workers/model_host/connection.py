@@ -26,13 +26,16 @@ from workers.telemetry.tracebacks import traceback_of
 
 if TYPE_CHECKING:
     import mmap
+    from collections.abc import Iterator
 
 _FIRST_READ_BYTES = 65_536
 _NEXT_READ_BYTES = 1_048_576
 
 
 class Connection:
-    """Receives jobs and sends one answer to each. Before that the job at hand may tell events, from any thread.
+    """Receives jobs and sends one answer to each. Before that a job at hand may tell events, from any thread.
+
+    One job is at hand at a time, which `receive` returns; after `share` there are several, which `receive_all` yields.
 
     `last_words` is memory shared with the guardian: a frame that can't be sent, because the model has closed the file
     descriptor, gets to the worker that way. `log` is what stderr was at the start, in case the model closes that.
@@ -52,7 +55,8 @@ class Connection:
         self._pid = os.getpid()
         self._identity = self._identity_now()
         self._job = 0
-        self._answered = False
+        self._at_hand = {0}  # numbers of the jobs that are to be answered
+        self._is_shared = False
         # Of these two the number of the job for which it was so last.
         self._watched = 0
         self._cancelled = 0
@@ -74,10 +78,13 @@ class Connection:
 
     def close(self) -> None:
         """Tells the worker that nothing more will come."""
-        if self._is_open:
-            self._socket.close()
-        else:
+        if not self._is_open:
             self._socket.detach()
+        elif self._is_shared:  # a job that comes now must not fail to be sent: what was answered before would be lost
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_WR)
+        else:
+            self._socket.close()
 
     def receive(self) -> Frame | None:
         """The next job, batch or call of `health`; None at the connection's end. Raises FrameError."""
@@ -98,10 +105,38 @@ class Connection:
             raise FrameError("not a job")
         with self._lock:
             self._job += 1
-            self._answered = False
+            self._at_hand = {self._job}
             self._reader.expect(self._job + 1, notices_of=self._job)
         self._out_of_memory = pack(self._job, self._pid, OUT_OF_MEMORY)
         return frame
+
+    def share(self) -> int:
+        """From now on several jobs may be at hand, and `receive_all` is to be called for them. The result is the fd."""
+        self._is_shared = True
+        self._reader = FrameReader(MAX_BODY_BYTES)
+        self._reader.expect_any(range(1, 2**64))
+        return self._socket.fileno()
+
+    def receive_all(self) -> Iterator[Frame]:
+        """The jobs, cancels and calls of `health` that have come. Raises EOFError at the end, and FrameError."""
+        if not self._is_open:
+            os._exit(1)
+        try:
+            data = self._socket.recv(_NEXT_READ_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            raise EOFError
+        for frame in self._reader.feed_all(data):
+            if frame.kind != CANCEL:
+                if frame.kind not in (JOB, HEALTH) or frame.job != self._job + 1:
+                    raise FrameError("not the next job")
+                self._job = frame.job
+                with self._lock:
+                    self._at_hand.add(frame.job)
+            yield frame
 
     def tell(self, job: int, kind: bytes, body: bytes) -> None:
         """Sends an event of the job with this number, if that is at hand and this is no fork."""
@@ -109,7 +144,7 @@ class Connection:
             return
         with self._lock:
             # It is cut if a signal handler of the model has interrupted another event.
-            if job == self._job and not self._answered and not self._is_cut and self._is_open:
+            if job in self._at_hand and not self._is_cut and self._is_open:
                 self._write(pack(job, self._pid, kind, body))
 
     def is_cancelled(self, job: int) -> bool:
@@ -117,7 +152,7 @@ class Connection:
         if not self.is_ours:
             return False
         with self._lock:
-            if job != self._job or self._answered or not self._is_open:
+            if job not in self._at_hand or not self._is_open:
                 return job == self._cancelled
             if self._watched != job and not self._is_cut:
                 self._watched = job
@@ -141,16 +176,21 @@ class Connection:
     def _on_cancel(self, frame: Frame) -> None:
         self._cancelled = frame.job
 
-    def send(self, kind: bytes, body: bytes = b"") -> None:
-        """Sends the answer to what was received last. Ends this process if it can't be sent as a whole, or was sent."""
-        self._send(pack(self._job, self._pid, kind, body))
+    def send(self, kind: bytes, body: bytes = b"", job: int | None = None) -> None:
+        """Sends the answer to a job; None is what was received last.
 
-    def send_out_of_memory(self, message: str) -> None:
+        Ends this process if the answer can't be sent as a whole, or was sent.
+        """
+        job = self._job if job is None else job
+        self._send(job, pack(job, self._pid, kind, body))
+
+    def send_out_of_memory(self, message: str, job: int | None = None) -> None:
         """Says that there is no memory, with the message if there is enough for that."""
+        job = self._job if job is None else job
         frame = self._out_of_memory
         with contextlib.suppress(MemoryError):
-            frame = pack(self._job, self._pid, OUT_OF_MEMORY, message.encode())
-        self._send(frame)
+            frame = pack(job, self._pid, OUT_OF_MEMORY, message.encode())
+        self._send(job, frame)
 
     def report(self, error: BaseException) -> None:
         """Writes a traceback to the log. Never raises."""
@@ -173,16 +213,16 @@ class Connection:
     def _is_open(self) -> bool:
         return self._identity_now() == self._identity
 
-    def _send(self, frame: bytes) -> None:
+    def _send(self, job: int, frame: bytes) -> None:
         if not self.is_ours:
             os._exit(1)
         with self._lock:
-            self._send_answer(frame)
+            self._send_answer(job, frame)
 
-    def _send_answer(self, frame: bytes) -> None:
-        if self._answered or self._is_cut:
+    def _send_answer(self, job: int, frame: bytes) -> None:
+        if job not in self._at_hand or self._is_cut:
             os._exit(1)
-        self._answered = True
+        self._at_hand.discard(job)
         if not self._is_open:
             if len(frame) <= LAST_WORDS_BYTES:
                 self._last_words[: len(frame)] = frame

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from workers.model_host.batches import Batches
 from workers.model_host.errors import ModelCrashed, ModelTimedOut, ModelUnavailable
 from workers.model_host.forks.keeper import TemplateKeeper
-from workers.model_host.process import ProcessState
+from workers.model_host.process_state import ProcessState
 from workers.model_host.protocol.job_at_hand import NO_JOB
+from workers.model_host.sharing import Sharing
 from workers.model_host.slot import Slot
 from workers.model_host.spares import Spares
 from workers.model_host.start import SlowStarts
@@ -34,7 +35,8 @@ class ModelHost:
     """Keeps `size` processes with the model loaded. `count` is how many of them have it loaded now.
 
     `on_room` is called with the number of jobs that may run at once whenever it changes: `count`, or more if the model
-    has `predict_batch`. `on_load_s` is called with the seconds that each process took to load.
+    has `predict_batch` or runs several jobs at once in a process. `on_load_s` is called with the seconds that each
+    process took to load.
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class ModelHost:
     ) -> None:
         self._options = options
         self._on_room = on_room
-        self._batches: Batches | None = None
+        self._several: Batches | Sharing | None = None  # if a process may have more than one job
         self._changed = asyncio.Event()
         self._loaded = asyncio.Event()
         self._stopped = False
@@ -63,7 +65,12 @@ class ModelHost:
     @property
     def batch_size(self) -> int:
         """How many jobs are run in one call of the model. It is known once a process has been loaded."""
-        return 1 if self._batches is None else self._batches.size
+        return self._several.size if isinstance(self._several, Batches) else 1
+
+    @property
+    def max_concurrency(self) -> int:
+        """How many jobs one process runs at the same time. It is known once a process has been loaded."""
+        return self._several.size if isinstance(self._several, Sharing) else 1
 
     async def loaded(self) -> None:
         """Returns when a process has been loaded for the first time."""
@@ -86,23 +93,23 @@ class ModelHost:
         finally:
             self._stopped = True
             self._changed.set()
-            if self._batches is not None:
-                self._batches.stop()
+            if self._several is not None:
+                self._several.stop()
 
     async def predict(
         self, input_json: bytes, timeout_s: float | None = None, *, alone: bool = False, job: JobAtHand = NO_JOB
     ) -> bytes:
         """Runs one job's input (JSON) on an idle process, waiting for one if need be; the result is JSON too.
 
-        `job` is what the model is told of it. If the model has `predict_batch`, it is run in one call with others,
-        unless `alone`.
+        `job` is what the model is told of it. If the model has `predict_batch`, it is run in one call with others, and
+        if the model runs several jobs at once, beside others, unless `alone`.
 
         Raises ModelRaised, ModelAskedAgain, ModelCrashed, ModelTimedOut after `timeout_s` seconds, and ModelUnavailable
         if no process is to be expected soon. A cancel or a time-out while the job runs is raised once its process is
-        gone, or idle again if the model has ended the job by itself; a cancel of one job of a batch at once.
+        gone, or the model has ended the job by itself; a cancel of one job of a batch at once.
         """
-        if self._batches is not None:
-            return await self._batches.predict(input_json, timeout_s, alone, job)
+        if self._several is not None:
+            return await self._several.predict(input_json, timeout_s, alone, job)
         job = job.within(timeout_s)
         slot: Slot | None = None
         try:
@@ -133,16 +140,16 @@ class ModelHost:
         if change := (after in _LOADED) - (before in _LOADED):
             self.count += change
             if not self._loaded.is_set():
-                self._batches = self._make_batches()
+                self._several = self._make_batches() or self._make_sharing()
             self._loaded.set()
             if self.count == len(self._slots):
                 self._complete.set()
-            if self._batches is None:
+            if self._several is None:
                 self._on_room(self.count)
             else:
-                self._batches.tell_room()
-        if self._batches is not None:
-            self._batches.turn_soon()
+                self._several.tell_room()
+        if self._several is not None:
+            self._several.turn_soon()
 
     def _make_batches(self) -> Batches | None:
         """What runs several jobs in one call, if the model that has just been loaded can do that."""
@@ -158,7 +165,16 @@ class ModelHost:
         wait_s = told.max_batch_wait_s if options.max_batch_wait_s is None else options.max_batch_wait_s
         return Batches(self._slots, size, wait_s, self._on_room)
 
+    def _make_sharing(self) -> Sharing | None:
+        """What runs several jobs at the same time in a process, if the model that has just been loaded can do that."""
+        size = next(slot.abilities.max_concurrency for slot in self._slots if slot.loaded)
+        if size == 1:
+            if self._options.max_concurrency > 1:
+                logger.warning("MODEL_MAX_CONCURRENCY has no effect: the model has no async predict, or predict_batch")
+            return None
+        return Sharing(self._slots, size, self._on_room)
+
     def _on_broken(self) -> None:
         self._changed.set()
-        if self._batches is not None:
-            self._batches.turn_soon()
+        if self._several is not None:
+            self._several.turn_soon()

@@ -41,6 +41,8 @@ class ModelOptions:
     """Jobs that are run in one call, if the model has `predict_batch`; 0 is as many as the model says."""
     max_batch_wait_s: float | None = None
     """Seconds that a batch waits for more jobs; None is as long as the model says."""
+    max_concurrency: int = 0
+    """Jobs that one process runs at the same time, if `predict` is async; 0 is as many as the model says."""
     is_forked: bool = False
     """Whether the processes are forked from one that has loaded the model."""
     spares: int = 0

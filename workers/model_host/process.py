@@ -1,27 +1,16 @@
-"""One process with the model in it, as the worker sees it: from its start to its end, by named states.
-
-| state | meaning |
-| --- | --- |
-| LOADING | it was started; its model is not loaded yet |
-| IDLE | the model is loaded, and no job is in the process |
-| BUSY | a job is in the process |
-| ENDING | it was told to end, has exited or has closed its connection; its last words and its exit are awaited |
-| DEAD | it is gone, and so are the processes that it started |
-"""
+"""One process with the model in it, as the worker sees it: from its start to its end, by named states."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
-import signal
-import socket
-from enum import IntEnum, auto
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from workers.model_host.answers import ProcessEnds, outcome_of, outcomes_of
 from workers.model_host.calls.health import NOT_HEALTHY
+from workers.model_host.calls_at_hand import CallsAtHand
 from workers.model_host.errors import (
     ModelAskedAgain,
     ModelBroken,
@@ -32,7 +21,8 @@ from workers.model_host.errors import (
     ModelRaised,
     ModelUnforkable,
 )
-from workers.model_host.guard.leash import Leash
+from workers.model_host.process_life import ProcessLife
+from workers.model_host.process_state import ProcessState
 from workers.model_host.protocol.abilities import Abilities
 from workers.model_host.protocol.batch_body import packed_inputs
 from workers.model_host.protocol.description import Description
@@ -63,74 +53,58 @@ if TYPE_CHECKING:
     from workers.model_host.answers import BatchOutcome, Outcome
     from workers.model_host.options import ModelOptions
     from workers.model_host.protocol.job_at_hand import JobAtHand
-    from workers.model_host.start import Start, StartedProcess
+    from workers.model_host.start import Start
 
 T = TypeVar("T")
 
 _NOTICES = frozenset((*EVENTS, WATCHES))
-LAST_WORDS_S = 1.0  # how long a connection may outlive its process, or a process its connection
 # The grace of a process whose job is stopped: the job's slot is taken until it is gone.
 CANCEL_GRACE_S = 1.0
 BROKE_THE_PROTOCOL = "broke the protocol"
+DID_NOT_STOP = "was ended, as a job in it did not end when it was cancelled or took too long"
 SLACK_BYTES = 131_072  # for an error and for a schema, which may be longer than a small `max_result_bytes`
 
 
-class ProcessState(IntEnum):
-    """The life of a model's process; the module's table says what each state means."""
-
-    LOADING = auto()
-    IDLE = auto()
-    BUSY = auto()
-    ENDING = auto()
-    DEAD = auto()
-
-
-_CHANGES = {
-    ProcessState.LOADING: {ProcessState.IDLE, ProcessState.ENDING},
-    ProcessState.IDLE: {ProcessState.BUSY, ProcessState.ENDING},
-    ProcessState.BUSY: {ProcessState.IDLE, ProcessState.ENDING},
-    ProcessState.ENDING: {ProcessState.DEAD},
-    ProcessState.DEAD: set(),
-}
-
-
-class ModelProcess(asyncio.Protocol):
+class ModelProcess(ProcessLife):
     """A process that loads the model at once, or has it from the beginning: `start` starts it.
 
-    `on_change` is called after each change of `state`, with the states before and after it. `how` says in words how the
-    process ended, `used` whether it ever had a job, and `has_answered` whether it has answered one. `abilities` are
-    those of the loaded model, and `is_no_good` says whether the model has said that of its process.
+    `used` says whether it ever had a job, and `has_answered` whether it has answered one. `abilities` are those of the
+    loaded model, and `is_no_good` says whether the model has said that of its process.
     """
 
     def __init__(
         self, options: ModelOptions, start: Start, on_change: Callable[[ProcessState, ProcessState], None]
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._options = options
-        self._start = start
-        self._on_change = on_change
+        super().__init__(options, start, on_change)
         self._reader = FrameReader(options.max_result_bytes + SLACK_BYTES, _NOTICES, self._on_notice)
         self._reader.expect(0)
         self._job = 0
+        self._calls = CallsAtHand(self._reader)  # if the model runs several jobs at once
         self._answer: asyncio.Future[Frame] = self._loop.create_future()
         self._answered: Frame | None = None  # the answer to the job at hand, also if that was cancelled meanwhile
         self._is_watching = False  # whether the model has looked at `cancelled`
         self._on_event: Callable[[str, bytes], None] | None = None
-        self._transport: asyncio.Transport | None = None
-        self._disconnected: asyncio.Future[None] = self._loop.create_future()
-        self._leash = Leash(self._kill_model)
-        self.state = ProcessState.LOADING
-        self.how = ""
         self.used = False
         self.has_answered = False
         self.is_no_good = False
         self.abilities = Abilities()
-        self._life = self._loop.create_task(self._live())
 
     @property
     def pid(self) -> int | None:
         """The process with the model in it, as its first frame says; None before that."""
         return self._reader.pid
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it can take a job now: one that is idle, or runs fewer jobs than its model runs at once."""
+        return self.state is ProcessState.IDLE or (
+            self.state is ProcessState.BUSY and 0 < self.running < self.abilities.max_concurrency
+        )
+
+    @property
+    def running(self) -> int:
+        """How many jobs are in it, if its model runs several at once."""
+        return len(self._calls)
 
     async def load(self, check: bytes | None = None) -> None:
         """Returns when the model is loaded and has answered the input `check` (JSON), unless that is None.
@@ -181,14 +155,18 @@ class ModelProcess(asyncio.Protocol):
             on_change(ProcessState.LOADING, ProcessState.IDLE)
 
     async def predict(self, input_json: bytes, job: JobAtHand = NO_JOB) -> bytes:
-        """Runs one job's input (JSON); the result is JSON too. The process must be idle.
+        """Runs one job's input (JSON); the result is JSON too. The process must be idle, or have room beside others.
 
         Raises ModelRaised and ModelAskedAgain, after which it is idle again unless it has died, and ModelCrashed. A
-        crash is raised once the process is gone. So is a cancel, unless the model looks at `cancelled` and has ended
-        its job by itself: then the process is idle again.
+        crash is raised once the process is gone. So is a cancel, unless the model looks at `cancelled` or runs several
+        jobs at once, and has ended this one within the grace: then the process goes on.
         """
-        self._on_event = job.on_event
-        outcome = await self._run(JOB, job.packed() + input_json, self._read)
+        body = job.packed() + input_json
+        if self.abilities.max_concurrency > 1:
+            outcome = await self._run_beside_others(body, job.on_event)
+        else:
+            self._on_event = job.on_event
+            outcome = await self._run(JOB, body, self._read)
         if isinstance(outcome, Exception):
             raise outcome
         self.has_answered = True
@@ -223,6 +201,56 @@ class ModelProcess(asyncio.Protocol):
             await self.stop(CANCEL_GRACE_S)
         self._is_idle_again()
         return outcome
+
+    async def _run_beside_others(self, body: bytes, on_event: Callable[[str, bytes], None] | None) -> Outcome:
+        """The answer to a job; the process is idle then if it was the last one."""
+        assert self.has_room and self._transport is not None  # noqa: S101, PT018
+        number = self._job + 1
+        message = pack(number, os.getpid(), JOB, body)
+        answer = self._calls.begin(number, on_event)
+        self._job, self.used = number, True
+        if self.state is ProcessState.IDLE:
+            self._change(ProcessState.BUSY)
+        self._transport.write(message)
+        try:
+            await asyncio.wait([answer])
+            return self._read(answer.result())
+        except asyncio.CancelledError:
+            if not await self._has_ended(number, answer):
+                await self._stop_for_all()
+            raise
+        except BaseException:
+            await self.stop(CANCEL_GRACE_S)
+            raise
+        finally:
+            self._calls.end(number)
+            if not self._calls:
+                self._is_idle_again()
+
+    async def _has_ended(self, number: int, answer: asyncio.Future[Frame]) -> bool:
+        """Has the model end one of its jobs. Whether it did so within the grace, and the process is still good.
+
+        A second cancel in between must not cost the other jobs their process.
+        """
+        if not answer.done() and self.state is ProcessState.BUSY and self._transport is not None:
+            self._transport.write(pack(number, os.getpid(), CANCEL))
+            until_s = self._loop.time() + CANCEL_GRACE_S
+            while not answer.done() and (left_s := until_s - self._loop.time()) > 0:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait([answer], timeout=left_s)
+            if not answer.done():
+                self.end(DID_NOT_STOP, CANCEL_GRACE_S)
+        with contextlib.suppress(ModelCrashed):
+            if answer.done():
+                self._read(answer.result())
+        return self.state is ProcessState.BUSY and not self.is_no_good
+
+    async def _stop_for_all(self) -> None:
+        """Ends the process. If it is dying by itself, how it does that is awaited, as its other jobs are told of it."""
+        if self.state is ProcessState.ENDING and not self._leash.ending:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([self._life], timeout=CANCEL_GRACE_S)
+        await self.stop(CANCEL_GRACE_S)
 
     async def _has_stopped_by_itself(self, read: Callable[[Frame], Any]) -> bool:
         """Whether a job that was cancelled is over: it was just answered, or the model has ended it within the grace.
@@ -271,33 +299,6 @@ class ModelProcess(asyncio.Protocol):
             self.end(why, self._options.stop_grace_s)
         else:
             self._is_idle_again()
-
-    def end(self, why: str, grace_s: float) -> None:
-        """Sends SIGTERM and, after `grace_s` seconds (0: at once), SIGKILL to the process and to those it started.
-
-        `why` is how it ended, unless that is known already. Of several calls the shortest grace holds.
-        """
-        self.how = self.how or why
-        self._end()
-        self._leash.end(min(grace_s, self._options.stop_grace_s))
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write_eof()  # an idle model may have a handler for SIGTERM that does not end it
-
-    async def stop(self, grace_s: float = float("inf")) -> None:
-        """Ends the process, and returns when it is gone; a cancel in between is raised after that."""
-        self.end("was stopped", grace_s)
-        cancelled = False
-        while not self._life.done():
-            try:
-                await self.until_dead()
-            except asyncio.CancelledError:
-                cancelled = True
-        if cancelled:
-            raise asyncio.CancelledError
-
-    async def until_dead(self) -> None:
-        """Returns when the process is gone."""
-        await asyncio.wait([self._life])
 
     # its answers
 
@@ -356,109 +357,15 @@ class ModelProcess(asyncio.Protocol):
         self.end(BROKE_THE_PROTOCOL, 0)
         raise ModelCrashed(f"the model's process {self.how}")
 
-    # its states
-
-    def _is_idle_again(self) -> bool:
-        """Whether it can take a job. It may have died right after its answer, which is none the worse for that."""
-        if self.state is ProcessState.BUSY:
-            self._change(ProcessState.IDLE)
-        return self.state is ProcessState.IDLE
-
-    def _must_be(self, state: ProcessState) -> None:
-        assert self.state is state, f"a model's process must be {state.name}, and is {self.state.name}"  # noqa: S101
-
-    def _change(self, state: ProcessState) -> None:
-        """Changes the state; nothing else does. Raises RuntimeError if `_CHANGES` does not allow that."""
-        if state not in _CHANGES[self.state]:
-            raise RuntimeError(f"a model's process can't be {state.name} after it was {self.state.name}")
-        before, self.state = self.state, state
-        self._on_change(before, state)
-
-    def _end(self) -> None:
-        if self.state not in (ProcessState.ENDING, ProcessState.DEAD):
-            self._change(ProcessState.ENDING)
-
-    # its life
-
-    async def _live(self) -> None:
-        how = "was stopped"
-        failure: Exception | None = None
-        try:
-            how = how_it_ended(await self._exit(await self._connect()))
-        except OSError as error:
-            how = f"could not be started: {error}"
-        except ModelNotForked as error:
-            how, failure = str(error), error
-        finally:
-            self.how = self.how or how
-            if self._transport is not None:
-                self._transport.abort()
-            self._leash.close()
-            self._end()
-            self._change(ProcessState.DEAD)
-            if not self._answer.done():
-                crash = ModelCrashed(f"the model's process {self.how}")
-                self._answer.set_exception(crash if failure is None or self.used else failure)
-
-    async def _connect(self) -> StartedProcess:
-        ours, theirs = socket.socketpair()
-        with theirs, self._leash.open() as control:
-            await self._loop.create_unix_connection(lambda: self, sock=ours)
-            return await self._start(theirs, control, self._leash)
-
-    async def _exit(self, process: StartedProcess) -> int:
-        self._leash.hold(process.pid)
-        while (code := process.returncode) is None:
-            try:
-                await process.wait()
-            except asyncio.CancelledError:  # the loop is shutting down; don't leave a zombie
-                self.end("was stopped", 0)
-        self._leash.let_go()
-        self._end()
-        if code == -signal.SIGKILL:  # perhaps the guardian alone, and then not by us
-            self._kill_model()
-        # A last frame may still be on its way. A process that fled may hold the connection open.
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([self._disconnected], timeout=LAST_WORDS_S)
-        self._hear_last_words()
-        return code
-
-    def _kill_model(self) -> None:
-        if self._reader.pid is not None:
-            # macOS says EPERM if only a zombie is left of the group.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._reader.pid, signal.SIGKILL)
-
-    def _hear_last_words(self) -> None:
-        """Takes the answer that the model could not send, as it had closed its connection."""
-        if self._answer.done():
-            return
-        with contextlib.suppress(FrameError):
-            words = self._leash.last_words()
-            self._reader.expect(self._job)
-            if (answer := self._reader.feed(words)) is not None:
-                self._answer.set_result(answer)
-
-    # the connection
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
-
-    def eof_received(self) -> None:
-        self._end()
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        if not self._disconnected.done():
-            self._disconnected.set_result(None)
-        self._end()
-        if not self._leash.ending:  # it should be about to die by itself, and its own exit code tells more than SIGKILL
-            self._loop.call_later(LAST_WORDS_S, self._has_closed_its_connection)
-
-    def _has_closed_its_connection(self) -> None:
-        if self.state is not ProcessState.DEAD:
-            self.end("closed its connection", self._options.stop_grace_s)
+    # what it is told
 
     def data_received(self, data: bytes) -> None:
+        if self._calls:
+            try:
+                self._calls.feed(data)
+            except FrameError:
+                self.end(BROKE_THE_PROTOCOL, 0)
+            return
         if self._answer.done() and self.state is ProcessState.ENDING:  # nobody waits for it any more
             return
         try:
@@ -472,18 +379,26 @@ class ModelProcess(asyncio.Protocol):
                 self._answer.set_result(answer)
 
     def _on_notice(self, notice: Frame) -> None:
-        if notice.kind == WATCHES:
+        if self._calls:
+            self._calls.on_notice(notice)
+        elif notice.kind == WATCHES:
             self._is_watching = True
         elif self._on_event is not None:
             self._on_event(EVENTS[notice.kind], notice.body)
 
+    def _hear_last_words(self, words: bytes) -> None:
+        """Takes the answer that the model could not send, as it had closed its connection."""
+        if self._calls:
+            with contextlib.suppress(FrameError):
+                self._calls.feed_last_words(words)
+        if self._answer.done():
+            return
+        with contextlib.suppress(FrameError):
+            self._reader.expect(self._job)
+            if (answer := self._reader.feed(words)) is not None:
+                self._answer.set_result(answer)
 
-def how_it_ended(code: int) -> str:
-    """In words, of an exit code or minus a signal."""
-    if code >= 0:
-        return f"exited with code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    return f"was killed by {name}"
+    def _hear_of_end(self, crash: ModelCrashed, not_forked: ModelNotForked | None) -> None:
+        self._calls.crash(str(crash))
+        if not self._answer.done():
+            self._answer.set_exception(crash if not_forked is None or self.used else not_forked)

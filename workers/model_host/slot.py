@@ -32,7 +32,8 @@ from workers.model_host.errors import (
     ModelNotFound,
     ModelRaised,
 )
-from workers.model_host.process import ModelProcess, ProcessState
+from workers.model_host.process import ModelProcess
+from workers.model_host.process_state import ProcessState
 from workers.model_host.protocol.abilities import Abilities
 from workers.model_host.protocol.job_at_hand import NO_JOB
 
@@ -54,7 +55,9 @@ _FAILED = (ModelRaised, ModelCrashed)
 
 
 class Slot:
-    """Runs one job or batch at a time, in processes from `starts` or in `spares`; the first has the index `index`.
+    """Runs one job or batch at a time, or several jobs at once, in processes from `starts` or in `spares`.
+
+    The first of them has the index `index`.
 
     `on_change` is called after each change of its process's state, with the states before and after it; `on_broken`
     when the model is found to be broken; `on_load_s` with the seconds that each process took to load.
@@ -104,12 +107,29 @@ class Slot:
         """Whether it can run a job now."""
         return self._process is not None and self._process.state is ProcessState.IDLE
 
+    @property
+    def has_room(self) -> bool:
+        """Whether it can run a job now, perhaps beside others."""
+        return self._process is not None and self._process.has_room and self._jobs_left != 0
+
+    @property
+    def running(self) -> int:
+        """How many jobs it runs, if its model runs several at the same time."""
+        return 0 if self._process is None else self._process.running
+
+    def room(self, most: int) -> int:
+        """How many jobs its process may have at once, those that it has included; `most`, unless it ends before."""
+        if not self.loaded:
+            return 0
+        return most if self._jobs_left < 0 else min(most, self.running + self._jobs_left)
+
     # its jobs
 
     async def predict(self, input_json: bytes, job: JobAtHand = NO_JOB) -> bytes:
-        """Runs one job's input (JSON); the result is JSON too. The slot must be idle.
+        """Runs one job's input (JSON); the result is JSON too. The slot must be idle, or have room.
 
-        Raises ModelRaised, ModelAskedAgain and ModelCrashed. A cancel is raised once the process is gone or idle.
+        Raises ModelRaised, ModelAskedAgain and ModelCrashed. A cancel is raised once the process is gone or the job has
+        ended.
         """
         process = self._process
         assert process is not None  # noqa: S101
@@ -180,7 +200,7 @@ class Slot:
 
     async def _examine(self, process: ModelProcess, error: Exception) -> None:
         """Ends a process that seems to be broken. Raises ModelCrashed if its last job may be answered by another."""
-        if process.state is not ProcessState.IDLE:
+        if not process.has_room:
             return
         if self._answered is None:
             process.end(f"failed {self._options.max_failures} jobs in succession", self._options.stop_grace_s)
@@ -231,10 +251,10 @@ class Slot:
     async def _life(self, process: ModelProcess) -> float:
         """Has the process loaded, and waits for its end. The result is the pause before the next one, in seconds."""
         started_s = self._started_s = time.monotonic()
+        self._jobs_left = _jobs_of(self._options.max_jobs)
         try:
             await process.load(self._answered if self._suspect else None)
             self._fork_pauses.reset()
-            self._jobs_left = _jobs_of(self._options.max_jobs)
             if self._process is None:  # a spare, which nobody else knew until now
                 self._process = process
                 process.hand_over(self._on_change)

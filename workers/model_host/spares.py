@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from workers.model_host.backoff import Backoff
 from workers.model_host.errors import ModelLoadFailed
-from workers.model_host.process import ModelProcess, ProcessState
+from workers.model_host.process import ModelProcess
+from workers.model_host.process_state import ProcessState
 
 if TYPE_CHECKING:
     from collections.abc import Callable

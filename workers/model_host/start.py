@@ -94,6 +94,7 @@ async def start(
         "model": options.model,
         "memory_limit_bytes": options.memory_limit_bytes,
         "max_result_bytes": options.max_result_bytes,
+        "max_concurrency": options.max_concurrency,
         "fd": connection.fileno(),
         "control": control.fileno(),
         "parent": os.getpid(),

@@ -75,6 +75,9 @@ class ScalerSettings(PolicySettings, StreamSettings):
     model_max_batch_size: Annotated[int, Field(ge=0, le=1000)] = Field(
         0, description="the workers' MODEL_MAX_BATCH_SIZE, if the model has predict_batch; 0 is one job at a time"
     )
+    model_max_concurrency: Annotated[int, Field(ge=0, le=1000)] = Field(
+        0, description="the workers' MODEL_MAX_CONCURRENCY, if predict is async; 0 is one job at a time"
+    )
     scaler_port: Annotated[int, Field(ge=1, le=65_535)] = Field(9000, description="port that KEDA asks (gRPC)")
     tls_cert_file: Path | None = Field(None, description="certificate chain (PEM) for gRPC; goes with TLS_KEY_FILE")
     tls_key_file: Path | None = Field(None, description="private key (PEM) for gRPC; goes with TLS_CERT_FILE")
@@ -89,9 +92,8 @@ class ScalerSettings(PolicySettings, StreamSettings):
     @property
     def policy_options(self) -> Options:
         """The policy's options."""
-        return self.options(
-            self.concurrency * max(1, self.model_max_batch_size), self.actuation_s or ACTUATION_S[self.scaler_mode]
-        )
+        slots = self.concurrency * max(1, self.model_max_batch_size, self.model_max_concurrency)
+        return self.options(slots, self.actuation_s or ACTUATION_S[self.scaler_mode])
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:

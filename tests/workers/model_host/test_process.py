@@ -14,7 +14,8 @@ import pytest
 
 from tests.workers.model_host.tools import MEGABYTE, do, eventually, gone, make, options, running, told
 from workers.model_host.errors import ModelCrashed, ModelLoadFailed
-from workers.model_host.process import ModelProcess, ProcessState
+from workers.model_host.process import ModelProcess
+from workers.model_host.process_state import ProcessState
 from workers.model_host.start import start
 
 if TYPE_CHECKING:

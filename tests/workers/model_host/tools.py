@@ -87,6 +87,11 @@ async def at_once(host: ModelHost, *scripts: Any, timeout_s: float | None = None
     return [loads(outcome) if isinstance(outcome, bytes) else outcome for outcome in outcomes]
 
 
+def begun(host: ModelHost, *script: Any, timeout_s: float | None = None) -> asyncio.Task[bytes]:
+    """A job that runs beside the test."""
+    return asyncio.create_task(host.predict(orjson.dumps(script), timeout_s))
+
+
 async def eventually(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110

@@ -20,10 +20,11 @@ def test_actuation_is_that_of_the_mode_unless_it_is_told(
     assert (options.actuation_s, options.concurrency) == (expected_s, 3)
 
 
+@pytest.mark.parametrize("setting", ["MODEL_MAX_BATCH_SIZE", "MODEL_MAX_CONCURRENCY"])
 @pytest.mark.parametrize(("size", "expected"), [("", 3), ("0", 3), ("1", 3), ("20", 60)])
-def test_a_worker_with_batches_runs_so_many_jobs_in_each_process(
-    size: str, expected: int, monkeypatch: pytest.MonkeyPatch
+def test_a_worker_with_batches_or_shared_processes_runs_so_many_jobs_in_each(
+    setting: str, size: str, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONCURRENCY", "3")
-    monkeypatch.setenv("MODEL_MAX_BATCH_SIZE", size)
+    monkeypatch.setenv(setting, size)
     assert ScalerSettings().policy_options.concurrency == expected

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import orjson
 import pytest
 
-from tests.workers.service import WorkerProcess, push, until, until_ended
+from tests.workers.service import WorkerProcess, ended, how, pushed, until, until_ended
 from workers.stream import Status
 from workers.worker.claims import ClaimTerms
 
@@ -15,26 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from workers.settings import WorkerSettings
-    from workers.stream import JobView, Stream
+    from workers.stream import Stream
 
 MODELS = "tests.workers.model_host.together"
 TOGETHER = f"{MODELS}:Together"
-
-
-async def pushed(stream: Stream, *scripts: Any) -> list[str]:
-    return [await push(stream, "predict", orjson.dumps([script])) for script in scripts]
-
-
-async def ended(stream: Stream, job_ids: list[str]) -> list[JobView]:
-    return [await until_ended(stream, job_id) for job_id in job_ids]
-
-
-def how(view: JobView) -> tuple[Any, int]:
-    """A job's result, or the type of its error, and how many attempts it had."""
-    if view.status is Status.FINISHED:
-        return orjson.loads(view.result or b""), view.attempts
-    assert view.error is not None
-    return view.error["type"], view.attempts
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])

@@ -32,3 +32,10 @@ class HealthCheck:
         if type(found) is CoroutineType:
             found = self._loop.run(found)
         return NOT_HEALTHY if found is False else HEALTHY
+
+    async def run_in_loop(self) -> bytes:
+        """As `run`, on the loop that runs."""
+        found = self._health() if self._health is not None else True
+        if type(found) is CoroutineType:
+            found = await found
+        return NOT_HEALTHY if found is False else HEALTHY

@@ -46,3 +46,13 @@ class ConnectionLink:
     def tell_partial(self, value: bytes) -> None:
         """Sends what a generator has yielded, as JSON."""
         self.tell(PARTIAL, value)
+
+
+class SharedLink(ConnectionLink):
+    """The way of one of several jobs that are at hand at the same time. The loop that runs them hears of its cancel."""
+
+    is_stopped = False
+
+    def is_cancelled(self) -> bool:
+        """Whether the job is to stop."""
+        return self.is_stopped

@@ -10,6 +10,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from workers.model_host.calls.batch_call import check_of_inputs
+from workers.model_host.calls.concurrency import max_concurrency_of
 from workers.model_host.calls.failures import NotLoadable
 from workers.model_host.calls.inputs.binding import binder_of
 from workers.model_host.calls.model_file import import_file, is_file_name
@@ -61,6 +62,8 @@ def _check(make: Callable[..., Any]) -> None:
     predict_batch = inspect.getattr_static(make, "predict_batch", None) if inspect.isclass(make) else None
     if inspect.isfunction(predict_batch):
         check_of_inputs(MethodType(predict_batch, make))
+    if inspect.isclass(make) and type(inspect.getattr_static(make, "max_concurrency", None)) is int:
+        max_concurrency_of(make, 0)
 
 
 def _is_async(make: Callable[..., Any]) -> bool:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 from workers.model_host.errors import ModelNotForked
-from workers.model_host.process import ModelProcess, ProcessState, how_it_ended
+from workers.model_host.process import ModelProcess
+from workers.model_host.process_state import ProcessState, how_it_ended
 from workers.model_host.start import start
 
 if TYPE_CHECKING:

@@ -16,6 +16,8 @@ class Abilities(NamedTuple):
     """How many inputs its `predict_batch` wants at most; 0 if it has none."""
     max_batch_wait_s: float = 0.0
     """Seconds that a batch waits for more inputs."""
+    max_concurrency: int = 1
+    """How many jobs its process may run at the same time; the setting has been heeded."""
 
     def packed(self) -> bytes:
         """The members as a JSON array."""

@@ -15,7 +15,7 @@ A frame is a head and a body. The head's numbers are big-endian:
 | `J` | worker | a line, as `JobAtHand.packed`, then JSON | the input of a job |
 | `S` | worker | JSON array | the inputs of several jobs, which are run in one call; counts as a job |
 | `H` | worker | - | the model's `health` is to be called; counts as a job |
-| `C` | worker | - | the job at hand is to stop: sent if the model looks for that |
+| `C` | worker | - | the job is to stop: sent if the model looks for that, and to a process that runs several at once |
 | `L` | model | a line of JSON, `Abilities`, then as `Description.packed` | the model is loaded (once, first) |
 | `R` | model | JSON, as `EncodedResult.packed` | what `predict` returned; of `health`, whether it is well |
 | `O` | model | `batch_body.packed_answers` | the outcomes of several jobs, in the order of their inputs |
@@ -38,7 +38,7 @@ import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Container, Iterator
 
 JOB = b"J"
 BATCH = b"S"
@@ -106,34 +106,47 @@ class FrameReader:
         self._on_notice = on_notice
         self._takes_more = takes_more
         self._buffer = bytearray()
-        self._job: int | None = None
-        self._notices_of: int | None = None
+        self._awaited: Container[int] = ()
+        self._notices_of: Container[int] = ()
+        self._awaits_several = False
         self.pid: int | None = None
-
-    @property
-    def is_awaiting(self) -> bool:
-        """Whether the frame that was awaited has not come yet."""
-        return self._job is not None
 
     def expect(self, job: int, times: int = 1, notices_of: int | None = None) -> None:
         """The next frame must be of the job with this number. Until then, and after that frame, none may come.
 
         Its body may have `times` as many bytes as usual. Before it, notices of one job may come. Raises FrameError.
         """
-        self._job = job
-        self._notices_of = notices_of
+        self._awaited = (job,)
+        self._notices_of = () if notices_of is None else (notices_of,)
+        self._awaits_several = False
         self._max_body_bytes = min(MAX_BODY_BYTES, times * self._usual_max_bytes)
         if not self._takes_more:
             self._buffer = bytearray()
         elif self._buffer and self.feed(b"") is not None:
             raise FrameError("more than notices came together with the frame before")
 
+    def expect_any(self, jobs: Container[int]) -> None:
+        """From now on frames and notices of these jobs come, in any order, until `expect` is called.
+
+        `jobs` is looked at when a frame comes: it may change.
+        """
+        self._awaited = self._notices_of = jobs
+        self._awaits_several = True
+        self._max_body_bytes = self._usual_max_bytes
+        self._buffer = bytearray()
+
+    def feed_all(self, data: bytes) -> Iterator[Frame]:
+        """Takes what has come after `expect_any`, and yields each frame that is complete. Raises as `feed` does."""
+        while (frame := self.feed(data)) is not None:
+            yield frame
+            data = b""
+
     def feed(self, data: bytes) -> Frame | None:
         """Takes what has come; the result is the frame once it is complete.
 
         Raises FrameError for a frame of another job or process, a damaged or too long one, and one byte too many.
         """
-        if self._job is None:
+        if self._awaited == ():
             raise FrameError("nothing was awaited")
         buffer = self._buffer
         buffer += data
@@ -141,25 +154,34 @@ class FrameReader:
         while length - start >= HEAD.size:
             size, crc, job, pid, kind = HEAD.unpack_from(buffer, start)
             is_notice = kind in self._notices
-            expected = self._notices_of if is_notice else self._job
+            expected = self._notices_of if is_notice else self._awaited
             if size > self._max_body_bytes:
                 raise FrameError(f"a body of {size} bytes, {self._max_body_bytes} are allowed")
-            if job != expected or self.pid not in (None, pid):
-                raise FrameError(f"a frame of job {job} and process {pid}, not of {expected} and {self.pid}")
+            if job not in expected or self.pid not in (None, pid):
+                raise FrameError(f"a frame of job {job} and process {pid}, not of {_named(expected)} and {self.pid}")
             end = start + HEAD.size + size
             if length < end:
                 break
-            if length > end and not (is_notice or self._takes_more):
+            if length > end and not (is_notice or self._takes_more or self._awaits_several):
                 raise FrameError(f"{length - end} bytes too many")
             if zlib.crc32(memoryview(buffer)[start + _CHECKED_FROM : end]) != crc:
                 raise FrameError("a damaged frame")
             frame = Frame(job, pid, kind, bytes(memoryview(buffer)[start + HEAD.size : end]))
             self.pid = pid
             if not is_notice:
-                self._job, self._buffer = None, buffer[end:]
+                self._go_on(buffer[end:])
                 return frame
             self._on_notice(frame)
             start = end
         if start:
             del buffer[:start]
         return None
+
+    def _go_on(self, rest: bytearray) -> None:
+        self._buffer = rest
+        if not self._awaits_several:
+            self._awaited = ()
+
+
+def _named(jobs: Container[int]) -> str:
+    return ", ".join(str(job) for job in jobs) if isinstance(jobs, tuple) else "one at hand"

@@ -147,3 +147,48 @@ def test_notices_are_heard_in_order_whatever_their_pieces(bodies: list[bytes], s
     assert [frame.body for frame in heard] == bodies
     assert found[-1] == Frame(1, MODEL, RESULT, answer_of(1))
     assert found[:-1] == [None] * (len(found) - 1)
+
+
+@given(chunks(), st.sets(JOBS))
+@example([genuine(2), genuine(1)], {1, 2})
+@example([genuine(2), genuine(2)], {2})
+@example([torn(1, HEAD.size, 2)], {1, 2})
+def test_of_several_jobs_each_gets_its_own_answer_only(received: list[bytes], jobs: set[int]) -> None:
+    reader = FrameReader(MOST_BYTES)
+    reader.pid = MODEL
+    reader.expect_any(jobs)
+    answered = []
+    try:
+        for chunk in received:
+            for frame in reader.feed_all(chunk):
+                assert frame == Frame(frame.job, MODEL, RESULT, answer_of(frame.job))
+                jobs.remove(frame.job)
+                answered.append(frame.job)
+    except FrameError:  # then the process is killed, and nothing more is read from it
+        pass
+    assert len(answered) == len(set(answered))
+
+
+@given(st.permutations(range(5)), st.integers(1, 60))
+def test_answers_and_notices_of_several_jobs_are_taken_in_any_order_and_pieces(order: list[int], step: int) -> None:
+    heard: list[Frame] = []
+    reader = FrameReader(MOST_BYTES, (CANCEL,), heard.append)
+    reader.expect_any(range(5))
+    data = b"".join(pack(4 - job, MODEL, CANCEL) + genuine(job) for job in order)
+    found = [frame.job for at in range(0, len(data), step) for frame in reader.feed_all(data[at : at + step])]
+    assert found == order
+    assert [frame.job for frame in heard] == [4 - job for job in order]
+
+
+def test_one_job_is_awaited_again_after_several() -> None:
+    reader = FrameReader(MOST_BYTES)
+    jobs = {1, 2}
+    reader.expect_any(jobs)
+    assert [frame.job for frame in reader.feed_all(genuine(2) + genuine(1))] == [2, 1]
+    reader.expect(3)
+    with pytest.raises(FrameError, match="a frame of job 2 "):
+        reader.feed(genuine(2))
+    reader.expect_any(jobs)
+    jobs.clear()
+    with pytest.raises(FrameError, match=f"a frame of job 1 and process {MODEL}, not of one at hand"):
+        reader.feed(genuine(1))
