@@ -14,8 +14,8 @@ from workers.model_host.backoff import LOAD_ATTEMPTS
 from workers.model_host.errors import ModelAskedAgain
 from workers.model_host.host import ModelHost
 from workers.model_host.options import ModelOptions
+from workers.model_host.process.variables import devices_of
 from workers.model_host.protocol.job_at_hand import JobAtHand
-from workers.model_host.variables import devices_of
 from workers.wire.encode import encode_exactly
 from workers.wire.result import EncodedResult
 

@@ -21,8 +21,8 @@ from deploy.local.model_log import stderr_kept
 from deploy.local.packages import install_for
 from deploy.local.system_packages import PackagesError
 from workers.model_host.errors import InputInvalid, ModelAskedAgain, ModelCrashed, ModelLoadFailed, ModelRaised
-from workers.model_host.process import ModelProcess
-from workers.model_host.start import start
+from workers.model_host.process.process import ModelProcess
+from workers.model_host.process.start import start
 from workers.predict import model_options
 from workers.process.secrets import hide_secrets
 from workers.settings import WorkerSettings, end_with_bad_setting, load

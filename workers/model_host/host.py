@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from workers.model_host.batches import Batches
 from workers.model_host.errors import ModelCrashed, ModelTimedOut, ModelUnavailable
 from workers.model_host.forks.keeper import TemplateKeeper
-from workers.model_host.process_state import ProcessState
+from workers.model_host.process.start import SlowStarts
+from workers.model_host.process.state import ProcessState
 from workers.model_host.protocol.job_at_hand import NO_JOB
 from workers.model_host.sharing import Sharing
 from workers.model_host.slot import Slot
 from workers.model_host.spares import Spares
-from workers.model_host.start import SlowStarts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -32,19 +32,19 @@ from workers.model_host.errors import (
     ModelNotFound,
     ModelRaised,
 )
-from workers.model_host.process import ModelProcess
-from workers.model_host.process_state import ProcessState
+from workers.model_host.process.process import ModelProcess
+from workers.model_host.process.state import ProcessState
 from workers.model_host.protocol.abilities import Abilities
 from workers.model_host.protocol.job_at_hand import NO_JOB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from workers.model_host.answers import BatchOutcome
     from workers.model_host.options import ModelOptions
+    from workers.model_host.process.answers import BatchOutcome
+    from workers.model_host.process.start import Starts
     from workers.model_host.protocol.job_at_hand import JobAtHand
     from workers.model_host.spares import Spares
-    from workers.model_host.start import Starts
 
 logger = logging.getLogger(__name__)
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from workers.model_host.backoff import Backoff
 from workers.model_host.errors import ModelLoadFailed
-from workers.model_host.process import ModelProcess
-from workers.model_host.process_state import ProcessState
+from workers.model_host.process.process import ModelProcess
+from workers.model_host.process.state import ProcessState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from workers.model_host.options import ModelOptions
-    from workers.model_host.start import Starts
+    from workers.model_host.process.start import Starts
 
 logger = logging.getLogger(__name__)
 

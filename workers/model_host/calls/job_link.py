@@ -10,7 +10,7 @@ from workers.job import JobTerms
 from workers.model_host.protocol.frames import EVENTS
 
 if TYPE_CHECKING:
-    from workers.model_host.connection import Connection
+    from workers.model_host.protocol.connection import Connection
 
 _KINDS = {name: kind for kind, name in EVENTS.items()}
 PARTIAL = "partial"

@@ -16,7 +16,7 @@ from workers.model_host.protocol.frames import BATCH, HEALTH, OUTCOMES, RESULT
 
 if TYPE_CHECKING:
     from workers.model_host.calls.event_loop import EventLoop
-    from workers.model_host.connection import Connection
+    from workers.model_host.protocol.connection import Connection
     from workers.model_host.protocol.frames import Frame
 
 

@@ -27,7 +27,7 @@ from workers.model_host.protocol.frames import LOADED, UNFORKABLE
 if TYPE_CHECKING:
     import mmap
 
-    from workers.model_host.connection import Connection
+    from workers.model_host.protocol.connection import Connection
 
 _MAX_REQUEST_BYTES = 65_536
 

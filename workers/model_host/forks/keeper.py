@@ -12,14 +12,14 @@ from workers.model_host import backoff
 from workers.model_host.backoff import LoadAttempts
 from workers.model_host.errors import ModelLoadFailed, ModelNotFound, ModelUnforkable
 from workers.model_host.forks.template import Template
-from workers.model_host.start import SlowStarts
-from workers.model_host.variables import variables_of
+from workers.model_host.process.start import SlowStarts
+from workers.model_host.process.variables import variables_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from workers.model_host.options import ModelOptions
-    from workers.model_host.start import Start
+    from workers.model_host.process.start import Start
 
 logger = logging.getLogger(__name__)
 

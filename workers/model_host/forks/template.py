@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import orjson
 
 from workers.model_host.errors import ModelNotForked
-from workers.model_host.process import ModelProcess
-from workers.model_host.process_state import ProcessState, how_it_ended
-from workers.model_host.start import start
+from workers.model_host.process.process import ModelProcess
+from workers.model_host.process.start import start
+from workers.model_host.process.state import ProcessState, how_it_ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from workers.model_host.guard.leash import Leash
     from workers.model_host.options import ModelOptions
-    from workers.model_host.start import StartedProcess
+    from workers.model_host.process.start import StartedProcess
 
 # A template forks within milliseconds, also a large one. One that does not is replaced.
 FORK_S = 20.0

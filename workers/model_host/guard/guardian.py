@@ -34,14 +34,13 @@ import traceback
 from typing import NoReturn
 
 from workers.model_host.guard.tree import below, is_resource_tracker
-from workers.model_host.protocol.frames import HEAD
+from workers.model_host.protocol.frames import HEAD, LAST_WORDS_BYTES
 
 # What the worker sends: the seconds until SIGKILL; 0 is at once.
 END_IN_S = struct.Struct(">d")
 # What the guardian of a forked process sends first, its process id; and last, the exit code or minus the signal. Of a
 # template it sends the latter.
 NUMBER = struct.Struct(">i")
-LAST_WORDS_BYTES = 65_536
 
 _TRACKER_S = 3.0  # how long resource trackers may take
 _KILL_S = 10.0  # how long killed processes are waited for: a driver may hold them

@@ -9,7 +9,8 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
-from workers.model_host.guard.guardian import END_IN_S, LAST_WORDS_BYTES, NUMBER
+from workers.model_host.guard.guardian import END_IN_S, NUMBER
+from workers.model_host.protocol.frames import LAST_WORDS_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -60,6 +60,7 @@ EVENTS = {b"P": "progress", b"G": "log", b"Y": "partial"}
 """The kinds of events, as they are called outside the model's process."""
 
 HEAD = struct.Struct(">IIQIc")
+LAST_WORDS_BYTES = 65_536  # of an error that is told by the guardian, as its process can't any more
 MAX_BODY_BYTES = 2**32 - 1
 _CHECKED_FROM = 8  # what precedes is the length and the CRC itself
 

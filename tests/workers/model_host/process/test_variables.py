@@ -9,7 +9,7 @@ import pytest
 
 from tests.workers.model_host.tools import ONE_LOOP, do, eventually, make, running
 from workers.model_host.errors import ModelCrashed
-from workers.model_host.variables import devices_of
+from workers.model_host.process.variables import devices_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,12 +8,12 @@ import socket
 import threading
 from typing import TYPE_CHECKING, TextIO
 
-from workers.model_host.guard.guardian import LAST_WORDS_BYTES
 from workers.model_host.protocol.frames import (
     BATCH,
     CANCEL,
     HEALTH,
     JOB,
+    LAST_WORDS_BYTES,
     MAX_BODY_BYTES,
     OUT_OF_MEMORY,
     WATCHES,

@@ -14,9 +14,9 @@ import pytest
 
 from tests.workers.model_host.tools import MEGABYTE, do, eventually, gone, make, options, running, told
 from workers.model_host.errors import ModelCrashed, ModelLoadFailed
-from workers.model_host.process import ModelProcess
-from workers.model_host.process_state import ProcessState
-from workers.model_host.start import start
+from workers.model_host.process.process import ModelProcess
+from workers.model_host.process.start import start
+from workers.model_host.process.state import ProcessState
 
 if TYPE_CHECKING:
     from collections.abc import Callable

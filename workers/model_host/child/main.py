@@ -20,12 +20,12 @@ from workers.model_host.calls.event_loop import EventLoop
 from workers.model_host.calls.failures import NotLoadable, Refusal, answer_of, described
 from workers.model_host.calls.loading import load
 from workers.model_host.calls.model_calls import ModelCalls
-from workers.model_host.connection import Connection
+from workers.model_host.child.leaving import exit_of, leave_at_once
 from workers.model_host.forks.forking import TemplateMain
 from workers.model_host.guard import oom
 from workers.model_host.guard.guardian import fork_model
 from workers.model_host.guard.sigterm import Sigterm, Terminated
-from workers.model_host.leaving import exit_of, leave_at_once
+from workers.model_host.protocol.connection import Connection
 from workers.model_host.protocol.frames import ERROR, EXIT, LOADED, NOT_FOUND, OUTCOMES, RESULT
 from workers.telemetry.tracebacks import message_of
 
@@ -117,7 +117,7 @@ def _serving(connection: Connection, calls: ModelCalls, loop: EventLoop, sigterm
     if calls.max_concurrency == 1:
         return lambda: _serve(connection, calls)
     # A model without async code must not pay for the import.
-    from workers.model_host.shared_loop import SharedLoop
+    from workers.model_host.child.shared_loop import SharedLoop
 
     return SharedLoop(connection, calls, loop, sigterm).serve
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, cast
 
 from workers.model_host.errors import ModelCrashed, ModelNotForked
 from workers.model_host.guard.leash import Leash
-from workers.model_host.process_state import CHANGES, ProcessState, how_it_ended
+from workers.model_host.process.state import CHANGES, ProcessState, how_it_ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from workers.model_host.options import ModelOptions
-    from workers.model_host.start import Start, StartedProcess
+    from workers.model_host.process.start import Start, StartedProcess
 
 LAST_WORDS_S = 1.0  # how long a connection may outlive its process, or a process its connection
 

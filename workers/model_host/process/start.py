@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import orjson
 
-from workers.model_host.variables import variables_of
+from workers.model_host.process.variables import variables_of
 from workers.process.secrets import without_secrets
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 # The parent's sys.path comes first, so that `workers` and the model are found wherever the parent found them.
 START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1])['path']; from workers.model_host.child import main; main()"
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1])['path']; "
+    "from workers.model_host.child.main import main; main()"
 )
 
 

@@ -143,7 +143,7 @@ def test_model_that_is_not_there_is_not_tried_again(
 
     run(scenario())
     assert loads == []
-    assert "model_host/child.py" not in capfd.readouterr().err  # no traceback
+    assert "model_host/child/main.py" not in capfd.readouterr().err  # no traceback
 
 
 @pytest.mark.usefixtures("is_forked")

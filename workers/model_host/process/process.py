@@ -8,9 +8,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from workers.model_host.answers import ProcessEnds, outcome_of, outcomes_of
 from workers.model_host.calls.health import NOT_HEALTHY
-from workers.model_host.calls_at_hand import CallsAtHand
 from workers.model_host.errors import (
     ModelAskedAgain,
     ModelBroken,
@@ -21,8 +19,10 @@ from workers.model_host.errors import (
     ModelRaised,
     ModelUnforkable,
 )
-from workers.model_host.process_life import ProcessLife
-from workers.model_host.process_state import ProcessState
+from workers.model_host.process.answers import ProcessEnds, outcome_of, outcomes_of
+from workers.model_host.process.calls_at_hand import CallsAtHand
+from workers.model_host.process.life import ProcessLife
+from workers.model_host.process.state import ProcessState
 from workers.model_host.protocol.abilities import Abilities
 from workers.model_host.protocol.batch_body import packed_inputs
 from workers.model_host.protocol.description import Description
@@ -50,10 +50,10 @@ from workers.model_host.protocol.job_at_hand import NO_JOB
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from workers.model_host.answers import BatchOutcome, Outcome
     from workers.model_host.options import ModelOptions
+    from workers.model_host.process.answers import BatchOutcome, Outcome
+    from workers.model_host.process.start import Start
     from workers.model_host.protocol.job_at_hand import JobAtHand
-    from workers.model_host.start import Start
 
 T = TypeVar("T")
 

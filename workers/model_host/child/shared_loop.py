@@ -15,8 +15,8 @@ import orjson
 from workers.job import Cancelled
 from workers.model_host.calls.failures import Refusal, answer_of, described
 from workers.model_host.calls.job_link import SharedLink
+from workers.model_host.child.leaving import exit_of, leave_at_once
 from workers.model_host.guard.sigterm import Terminated
-from workers.model_host.leaving import exit_of, leave_at_once
 from workers.model_host.protocol.frames import CANCEL, ERROR, EXIT, RESULT
 from workers.telemetry.tracebacks import message_of
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from workers.model_host.calls.event_loop import EventLoop
     from workers.model_host.calls.model_calls import ModelCalls
-    from workers.model_host.connection import Connection
     from workers.model_host.guard.sigterm import Sigterm
+    from workers.model_host.protocol.connection import Connection
     from workers.model_host.protocol.frames import Frame
 
     Running: TypeAlias = tuple[asyncio.Task[None], SharedLink]

@@ -1,0 +1,1 @@
+"""A model's process from inside: what it runs beside the model."""

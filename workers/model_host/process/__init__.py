@@ -1,0 +1,1 @@
+"""A model's process as the worker sees it."""
