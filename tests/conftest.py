@@ -50,6 +50,13 @@ def pytest_configure(config: pytest.Config) -> None:
         hypothesis.settings.load_profile("same")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Has coverage measure each process of pytest-xdist once, and not for a second time as a process of a test."""
+    if session.config.getoption("numprocesses", None):
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leaves the slow ones out of the coverage: they would take twice as long, and say nothing more of it."""
     for item in items:
