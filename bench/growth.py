@@ -35,7 +35,7 @@ CALLS = ("push", "status", "claim", "finish", "renew", "a call that looks at not
 _BLOCK = 10
 _HOUR_S = 3600
 _CHUNK = 500
-# The fields of a registration that workers.worker.heartbeat writes, as long as they are there.
+# The fields of a registration that workers.worker.beside.heartbeat writes, as long as they are there.
 _REGISTRATION: dict[str, str | int] = {
     "state": "idle", "host": "worker-5d8c7b9f6d-x2x7z", "pid": 1, "concurrency": 1, "starting_since": 1_700_000_000_000,
     "ready_since": 1_700_000_030_000, "running": 0, "job": "",

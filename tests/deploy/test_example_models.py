@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from deploy.local.packages import requirements_of
-from tests.deploy.test_check import check
+from tests.deploy.local.test_check import check
 from tests.processes import PATIENCE_S, ROOT
 
 pytestmark = pytest.mark.slow

@@ -11,6 +11,8 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local.processes import TetheredProcess
+from gateway.__main__ import server_of
+from gateway.settings import GatewaySettings
 from tests.processes import ROOT, module
 from tests.servers import free_port
 
@@ -84,6 +86,22 @@ class GatewayProcess:
         await self._client.__aexit__(None, None, None)
         if self.process.running:
             assert await asyncio.to_thread(self.stop) == 0
+
+
+@contextlib.asynccontextmanager
+async def serving(settings: StreamSettings, **more: Any) -> AsyncIterator[str]:
+    """The URL of a gateway in the process of the test. Further settings by name."""
+    own = GatewaySettings(
+        redis_url=settings.redis_url, queue_name=settings.queue_name, host="127.0.0.1", port=free_port(), **more
+    )
+    server = server_of(own)
+    task = asyncio.create_task(server.serve())
+    async with asyncio.timeout(PATIENCE_S):
+        while not server.started:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    yield f"http://127.0.0.1:{own.port}"
+    server.should_exit = True
+    await task
 
 
 async def push(http: aiohttp.ClientSession, text: str = "hello", **headers: str) -> str:

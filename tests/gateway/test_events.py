@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 import pytest
 
 from gateway import events as gateway_events
-from gateway.__main__ import server_of
-from gateway.settings import GatewaySettings
-from tests.gateway.service import PATIENCE_S, GatewayProcess, problem, push
-from tests.servers import free_port
+from tests.gateway.service import PATIENCE_S, GatewayProcess, problem, push, serving
 from tests.workers.service import WorkerProcess, until
 from workers.settings import WorkerSettings
 from workers.stream import Finish, Stream
@@ -151,21 +147,6 @@ async def test_what_can_not_be_is_refused(http: aiohttp.ClientSession) -> None:
         400,
         "text/event-stream lasts until the job has ended: leave out wait",
     )
-
-
-@contextlib.asynccontextmanager
-async def serving(settings: StreamSettings, **more: Any) -> AsyncIterator[str]:
-    """The URL of a gateway in this process."""
-    port = free_port()
-    own = GatewaySettings(
-        redis_url=settings.redis_url, queue_name=settings.queue_name, host="127.0.0.1", port=port, **more
-    )
-    server = server_of(own)
-    task = asyncio.create_task(server.serve())
-    await until(lambda: server.started)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    await task
 
 
 async def test_a_listener_takes_a_waiters_place_and_a_stopping_gateway_lets_it_go(

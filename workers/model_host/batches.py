@@ -17,7 +17,8 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
-from workers.model_host.errors import ModelCrashed, ModelTimedOut, ModelUnavailable
+from workers.model_host.errors import ModelTimedOut
+from workers.model_host.room import Room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,11 +39,9 @@ class Batches:
     def __init__(self, slots: Sequence[Slot], size: int, wait_s: float, on_room: Callable[[int], None]) -> None:
         self._slots = slots
         self._wait_s = wait_s
-        self._on_room = on_room
-        self._room: int | None = None
+        self._room = Room(slots, on_room)
         self._waiting: deque[_Job] = deque()
         self._batches: dict[Slot, _Batch] = {}
-        self._stopped = False
         self._loop = asyncio.get_running_loop()
         self._turns: list[asyncio.Handle] = []
         self.size = size
@@ -74,15 +73,11 @@ class Batches:
                 room += batch.size
             elif slot.loaded:
                 room += self.size
-        # A worker without room counts as one without a model.
-        room = max(room, 1) if any(slot.loaded for slot in self._slots) else 0
-        if room != self._room:
-            self._room = room
-            self._on_room(room)
+        self._room.tell(room)
 
     def stop(self) -> None:
         """There are no processes any more."""
-        self._stopped = True
+        self._room.is_stopped = True
         self._take_turn()
 
     # what waits
@@ -96,7 +91,7 @@ class Batches:
             batch.task = self._loop.create_task(self._run(slot, batch))
             # It may be cancelled before its first step.
             batch.task.add_done_callback(partial(self._end, slot, batch))
-        if self._waiting and (why := self._hopeless()) is not None:
+        if self._waiting and (why := self._room.hopeless()) is not None:
             for job in self._waiting:
                 job.end(why)
             self._waiting.clear()
@@ -115,11 +110,6 @@ class Batches:
             self._turns.append(self._loop.call_later(rest_s, self._take_turn))
             return []
         return [self._waiting.popleft() for _ in range(min(count, self.size))]
-
-    def _hopeless(self) -> Exception | None:
-        if self._stopped:
-            return ModelCrashed("the model's processes have been stopped")
-        return ModelUnavailable("the model is broken") if all(slot.broken for slot in self._slots) else None
 
     # what runs
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from workers.model_host.errors import ModelCrashed, ModelTimedOut, ModelUnavailable
+from workers.model_host.errors import ModelTimedOut
+from workers.model_host.room import Room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,14 +25,12 @@ class Sharing:
 
     def __init__(self, slots: Sequence[Slot], size: int, on_room: Callable[[int], None]) -> None:
         self._slots = slots
-        self._on_room = on_room
-        self._room: int | None = None
+        self._room = Room(slots, on_room)
         self._count = 0  # of the jobs that are here
         self._line = asyncio.Lock()  # who has it is the next to get a place
         self._changed = asyncio.Event()
         self._is_waiting_alone = False
         self._reserved: set[Slot] = set()  # by a job that runs alone
-        self._stopped = False
         self.size = size
 
     async def predict(self, input_json: bytes, timeout_s: float | None, alone: bool, job: JobAtHand) -> bytes:
@@ -68,15 +67,11 @@ class Sharing:
             room = self._count
         else:
             room = sum(1 if slot in self._reserved else slot.room(self.size) for slot in self._slots)
-        # A worker without room counts as one without a model.
-        room = max(room, 1) if any(slot.loaded for slot in self._slots) else 0
-        if room != self._room:
-            self._room = room
-            self._on_room(room)
+        self._room.tell(room)
 
     def stop(self) -> None:
         """There are no processes any more."""
-        self._stopped = True
+        self._room.is_stopped = True
         self._changed.set()
 
     async def _place(self, alone: bool) -> Slot:
@@ -89,10 +84,8 @@ class Sharing:
                     if alone:
                         self._reserved.add(slot)
                     return slot
-                if self._stopped:
-                    raise ModelCrashed("the model's processes have been stopped")
-                if all(slot.broken for slot in self._slots):
-                    raise ModelUnavailable("the model is broken")
+                if (why := self._room.hopeless()) is not None:
+                    raise why
                 self._is_waiting_alone = alone
                 self.tell_room()
                 self._changed.clear()

@@ -9,7 +9,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from workers.worker.heartbeat import BEATS_IN_A_LEASE
+from workers.worker.beside.heartbeat import BEATS_IN_A_LEASE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -28,18 +28,18 @@ from workers.settings import WorkerSettings
 from workers.stream import LIBRARY, Outage, end
 from workers.telemetry.metrics import WorkerMetrics
 from workers.worker.attempt import Failed
+from workers.worker.beside.health import Health
+from workers.worker.beside.heartbeat import Heartbeat
+from workers.worker.beside.probe import Probe
+from workers.worker.beside.side_tasks import SideTasks
 from workers.worker.claims import Claims, ClaimTerms
 from workers.worker.events import Events
 from workers.worker.foreign import ForeignJobs, not_found
 from workers.worker.functions import Functions
-from workers.worker.health import Health
-from workers.worker.heartbeat import Heartbeat
 from workers.worker.life import Life, WorkerState
-from workers.worker.probe import Probe
 from workers.worker.runner import Runner
 from workers.worker.schema import ModelSchema
 from workers.worker.session import Session
-from workers.worker.side_tasks import SideTasks
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import socket
@@ -12,14 +11,11 @@ import aiohttp
 import orjson
 import pytest
 
-from gateway.__main__ import server_of
 from gateway.http.errors import Problem
 from gateway.schemas import live
 from gateway.schemas.live import LIVE_S, ModelSchemas
-from gateway.settings import GatewaySettings
-from tests.gateway.service import get, samples
+from tests.gateway.service import get, samples, serving
 from tests.queues import opened, queue_name
-from tests.servers import free_port
 from tests.workers.service import WorkerProcess, until, until_ended
 from workers.settings import WorkerSettings
 from workers.stream import ANY_SCHEMA, SchemaView, Status, Stream
@@ -60,20 +56,11 @@ async def stream(valkey: Server) -> AsyncIterator[Stream]:
 async def http(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[aiohttp.ClientSession]:
     """A client of the queue's gateway, which has just started, and follows the schemas closely."""
     monkeypatch.setattr(live, "REFRESH_S", 0.05)
-    settings = GatewaySettings(
-        redis_url=stream.settings.redis_url,
-        queue_name=stream.settings.queue_name,
-        host="127.0.0.1",
-        port=free_port(),
-        push_functions="predict, other",
-    )
-    server = server_of(settings)
-    serving = asyncio.create_task(server.serve())
-    await until(lambda: server.started)
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{settings.port}") as client:
+    async with (
+        serving(stream.settings, push_functions="predict, other") as base,
+        aiohttp.ClientSession(base) as client,
+    ):
         yield client
-    server.should_exit = True
-    await serving
 
 
 async def publish(stream: Stream, schema: Any) -> str:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from deploy.local.processes import MAX_LINE_BYTES, Child, Printer, copy_lines, describe_exit, wants_colour
-from tests.deploy.service import gone
+from tests.deploy.local.service import gone
 from tests.processes import LoggedProcess
 
 if TYPE_CHECKING:

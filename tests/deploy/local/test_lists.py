@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from deploy.local.__main__ import COMMANDS, LISTS, NEEDS
 from deploy.local.lock import EXTRAS, pins
 
-PROJECT = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PROJECT = tomllib.loads((Path(__file__).resolve().parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
 def listed(name: str) -> list[Requirement]:

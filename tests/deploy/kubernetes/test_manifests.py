@@ -33,12 +33,12 @@ from workers.settings import WorkerSettings
 from workers.stream import Counts
 from workers.telemetry.metrics import WorkerMetrics
 from workers.worker import Worker
-from workers.worker.probe import Probe
+from workers.worker.beside.probe import Probe
 
 if TYPE_CHECKING:
     from pydantic_settings import BaseSettings
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 OVERLAYS = sorted(path.name for path in (ROOT / "deploy/overlays").iterdir() if path.is_dir())
 OVERLAYS += sorted(f"../experiments/{path.name}" for path in (ROOT / "deploy/experiments").iterdir() if path.is_dir())
 WITH_VALKEY = ["direct", "e2e", "minikube", "scaler"]

@@ -21,8 +21,8 @@ import redis
 import trustme
 
 from deploy.local.up import main
-from tests.deploy.old_client import ask, run
-from tests.deploy.service import RunCommand, gone
+from tests.deploy.local.old_client import ask, run
+from tests.deploy.local.service import RunCommand, gone
 from tests.processes import PATIENCE_S
 from tests.servers import free_port
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.deploy.old_client import ask
-from tests.deploy.service import RunCommand
+from tests.deploy.local.old_client import ask
+from tests.deploy.local.service import RunCommand
 from tests.processes import PATIENCE_S
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from workers.telemetry.probe_site import ProbeAnswer, ProbeFailed, ProbeSite
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from workers.worker.heartbeat import Heartbeat
+    from workers.worker.beside.heartbeat import Heartbeat
     from workers.worker.session import Session
 
 

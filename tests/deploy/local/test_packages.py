@@ -10,7 +10,7 @@ import pytest
 
 from deploy.local import packages
 from deploy.local.packages import install_for
-from tests.deploy.service import RunCommand
+from tests.deploy.local.service import RunCommand
 from tests.processes import PATIENCE_S, ROOT, module
 
 if TYPE_CHECKING:
