@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import orjson
 from starlette.requests import ClientDisconnect
@@ -14,7 +14,7 @@ from gateway.access import made, own_job
 from gateway.documents.job import events_document, pushed_document
 from gateway.http.errors import Problem
 from gateway.http.responses import JsonResponse
-from workers.stream import is_entry, is_unavailable
+from workers.stream import EVENTS_BYTES, is_entry, is_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -101,12 +101,12 @@ class EventStream(Response):
             try:
                 while not waiters.closing:
                     waiter.bell = asyncio.get_running_loop().create_future()
-                    chunk, is_end = await self._news()
+                    chunk, what_follows = await self._news()
                     if chunk:
                         yield chunk
-                    if is_end:
+                    if what_follows == "end":
                         return
-                    if not chunk and not await _rung(waiter):
+                    if what_follows == "later" and not await _rung(waiter):
                         yield _QUIET
                     # Whoever has closed one side of the connection gets what there is: most are gone.
                     if disconnect.done():
@@ -119,27 +119,32 @@ class EventStream(Response):
             finally:
                 disconnect.cancel()
 
-    async def _news(self) -> tuple[bytes, bool]:
-        """What the job has told since, and whether that is all. A job that has told nothing has an end, too."""
+    async def _news(self) -> tuple[bytes, Literal["more", "later", "end"]]:
+        """What the job has told since, and whether more is there, comes later, or never.
+
+        A job that has told nothing has an end, too.
+        """
         stream = self._context.stream
         chunks: list[bytes] = []
-        for event in await stream.events(self._job_id, self._after, _PAGE):
+        page = await stream.events(self._job_id, self._after, _PAGE)
+        for event in page:
             self._after = event.entry
             value = await self._end() or event.value if event.is_last else event.value
             chunks.append(b"id: %b\nevent: %b\ndata: %b\n\n" % (event.entry.encode(), event.kind.encode(), value))
             if event.is_last:
-                return b"".join(chunks), True
-        if chunks:
-            return b"".join(chunks), False
+                return b"".join(chunks), "end"
+        if page:
+            is_full = len(page) == _PAGE or sum(len(event.value) for event in page) >= EVENTS_BYTES
+            return b"".join(chunks), "more" if is_full else "later"
         view = await stream.view(self._job_id)
         if view is None:
-            return b"", True
+            return b"", "end"
         if not view.status.ended:
-            return b"", False
+            return b"", "later"
         # Its last events may have come between the two looks.
         if await stream.events(self._job_id, self._after, 1):
             return await self._news()
-        return b"event: end\ndata: %b\n\n" % await self._end(), True
+        return b"event: end\ndata: %b\n\n" % await self._end(), "end"
 
     async def _end(self) -> bytes:
         """The job once it has ended, as JSON; empty if it is not there any more."""

@@ -136,6 +136,19 @@ async def test_a_push_answers_with_its_own_events(http: aiohttp.ClientSession, s
     assert await all_of(await http.post("/push?input=hello", headers=EVENTS | {"Idempotency-Key": "key-7"})) == events
 
 
+async def test_events_of_many_pages_come_without_a_wait(http: aiohttp.ClientSession, stream: Stream) -> None:
+    job_id = await push(http)
+    [job] = await stream.claim("w", 1)
+    large = orjson.dumps("x" * 300_000)
+    await tell(stream, job, 1, *(b"%d" % number for number in range(250)))
+    await tell(stream, job, 251, *[large] * 5)
+    async with asyncio.timeout(PATIENCE_S), http.get(f"/events/{job_id}", headers=EVENTS) as response:
+        events = read(response)
+        found = [(await anext(events)).value for _ in range(1 + 250 + 5)]
+
+    assert found == [1, *range(250), *[orjson.loads(large)] * 5]
+
+
 async def test_what_can_not_be_is_refused(http: aiohttp.ClientSession) -> None:
     job_id = await push(http)
     of_job = f"/events/{job_id}"
