@@ -30,8 +30,8 @@ from workers.stream.subscription import Subscription
 
 __all__ = [
     "ANY_SCHEMA", "DEFAULT_FUNCTION", "EVENTS_BYTES", "LARGE_BYTES", "LIBRARY", "Batcher", "Claimed", "Counts",
-    "DeadLetter", "Demand", "Finish", "JobEvent", "JobView", "NewJob", "Outage", "PipelinedRedis", "Pushed", "SchemaView",
-    "ServerMemory", "ServerUnfit", "Status", "Stream", "StreamSettings", "Subscription", "Telling", "WorkerView",
-    "backoff_s", "bad_server", "connect", "end", "is_entry", "is_out_of_memory", "is_unavailable", "reason",
-    "until_available",
+    "DeadLetter", "Demand", "Finish", "JobEvent", "JobView", "NewJob", "Outage", "PipelinedRedis", "Pushed",
+    "SchemaView", "ServerMemory", "ServerUnfit", "Status", "Stream", "StreamSettings", "Subscription", "Telling",
+    "WorkerView", "backoff_s", "bad_server", "connect", "end", "is_entry", "is_out_of_memory", "is_unavailable",
+    "reason", "until_available",
 ]  # fmt: skip
