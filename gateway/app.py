@@ -12,8 +12,9 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from gateway import events, health, jobs
+from gateway import events, health, jobs, webhooks
 from gateway.context import Context
+from gateway.deliveries import Webhooks
 from gateway.documents.openapi import describe
 from gateway.http.api_keys import ApiKeys
 from gateway.http.connection.budget import ByteBudget
@@ -53,18 +54,20 @@ def create_context(settings: GatewaySettings) -> Context:
     waiters = Waiters(stream, settings.max_waiters)
     budget = ByteBudget(settings.max_buffered_bytes)
     functions = settings.push_function_set()
+    metrics = GatewayMetrics(budget)
     return Context(
         settings,
         stream,
         api_keys,
         waiters,
         LargeResults(stream, budget),
-        GatewayMetrics(budget),
+        metrics,
         budget,
         describe(settings),
         functions,
         status_path=f"{settings.root_path}/status/",
         schemas=ModelSchemas(stream),
+        webhooks=Webhooks(settings) if settings.webhook_secret_list() else None,
     )
 
 
@@ -89,6 +92,9 @@ def create_app(context: Context, on_side_task_end: Callable[[asyncio.Task[None]]
             *(asyncio.create_task(one.run(), name="subscription") for one in context.waiters.subscriptions()),
             asyncio.create_task(context.schemas.follow(), name="schemas"),
         ]
+        if context.webhooks:
+            delivering = context.webhooks.deliver(context.stream, context.metrics.webhook)
+            side.append(asyncio.create_task(delivering, name="webhooks"))
         for task in side:
             task.add_done_callback(on_side_task_end)
         try:
@@ -96,6 +102,8 @@ def create_app(context: Context, on_side_task_end: Callable[[asyncio.Task[None]]
         finally:
             await end(*side)
             await context.stream.close()
+            if context.webhooks:
+                await context.webhooks.close()
 
     async def turn_away(request: Request, error: Exception) -> Response:
         request_id = HttpRequest(request.scope, request.receive).id
@@ -104,19 +112,22 @@ def create_app(context: Context, on_side_task_end: Callable[[asyncio.Task[None]]
         context.metrics.turned_away(response.status_code)
         return response
 
-    push = route("POST", "/push", jobs.push, "input", "wait")
+    push = route("POST", "/push", jobs.push, "input", "wait", *webhooks.PARAMETERS)
     metrics = route("GET", "/metrics", health.metrics)
     metrics_port = context.settings.metrics_port
     errors = {HTTPException: turn_away, Exception: turn_away}
     app = Starlette(
         routes=[
             push,
-            route("POST", "/push/{function}", jobs.push_function, "wait"),
+            route("POST", "/push/{function}", jobs.push_function, "wait", *webhooks.PARAMETERS),
             route("GET", "/status/{id}", jobs.status, "wait"),
             route("GET", "/data/{id}", jobs.data, "wait"),
             route("GET", "/events/{id}", events.events, "after"),
             route("POST", "/cancel/{id}", jobs.cancel),
             route("POST", "/retry/{id}", jobs.retry),
+            route("GET", "/webhooks/secrets", webhooks.secrets),
+            route("GET", "/webhooks/failed", webhooks.failed, "after"),
+            route("POST", "/webhooks/failed/{place}/resend", webhooks.resend),
             route("GET", "/healthz", health.healthz),
             route("GET", "/readyz", health.readyz),
             route("GET", "/openapi.json", health.openapi),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gateway.deliveries import Webhooks
     from gateway.http.api_keys import ApiKeys
     from gateway.http.connection.budget import ByteBudget
     from gateway.metrics import GatewayMetrics
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Context:
     """Every endpoint's first argument; there is one per process. `openapi` is the document of /openapi.json,
-    `functions` are those that may be pushed, and `status_path` followed by a job's id is its `Location`."""
+    `functions` are those that may be pushed, and `status_path` followed by a job's id is its `Location`. Without
+    `webhooks` there are none."""
 
     settings: GatewaySettings
     stream: Stream
@@ -32,3 +34,4 @@ class Context:
     functions: frozenset[str]
     status_path: str
     schemas: ModelSchemas
+    webhooks: Webhooks | None

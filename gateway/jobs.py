@@ -16,6 +16,7 @@ from gateway.http.errors import Problem, unavailable
 from gateway.http.idempotency import read_key
 from gateway.http.responses import JsonResponse
 from gateway.waiting import read_wait
+from gateway.webhooks import read_webhook
 from workers.stream import DEFAULT_FUNCTION, JobView, NewJob, Pushed, Status, is_unavailable
 from workers.wire.decode import loads
 
@@ -43,10 +44,11 @@ async def push(context: Context, request: HttpRequest) -> Response:
     owner = context.api_keys.owner(request)
     _check_function(context, DEFAULT_FUNCTION)
     wait_s, headers = read_wait(request, settings.max_wait_s)
+    webhook = read_webhook(context, request)
     args, value = await read_args(request, settings.max_input_bytes, settings.body_timeout_s)
-    key, fingerprint = read_key(request, owner, args)
+    key, fingerprint = read_key(request, owner, args, webhook)
     _check_input(context, value)
-    job = NewJob(os.urandom(16).hex(), args, owner=owner, idempotency_key=key, fingerprint=fingerprint)
+    job = NewJob(os.urandom(16).hex(), args, owner=owner, idempotency_key=key, fingerprint=fingerprint, webhook=webhook)
     return await _answer(context, request, job, wait_s, headers)
 
 
@@ -57,12 +59,16 @@ async def push_function(context: Context, request: HttpRequest) -> Response:
     function = request.path_parameter("function")
     _check_function(context, function)
     wait_s, headers = read_wait(request, settings.max_wait_s)
+    webhook = read_webhook(context, request)
     args, kwargs = await read_call(request, settings.max_input_bytes, settings.body_timeout_s)
-    key, fingerprint = read_key(request, owner, b"[[%b,%b,%b]]" % (orjson.dumps(function), args, kwargs or b"{}"))
+    call = b"[[%b,%b,%b]]" % (orjson.dumps(function), args, kwargs or b"{}")
+    key, fingerprint = read_key(request, owner, call, webhook)
     if function == DEFAULT_FUNCTION:
         _check_call(context, loads(args), loads(kwargs or b"{}"))
     job_id = os.urandom(16).hex()
-    job = NewJob(job_id, args, function, kwargs, owner=owner, idempotency_key=key, fingerprint=fingerprint)
+    job = NewJob(
+        job_id, args, function, kwargs, owner=owner, idempotency_key=key, fingerprint=fingerprint, webhook=webhook
+    )
     return await _answer(context, request, job, wait_s, headers)
 
 

@@ -45,6 +45,7 @@ class GatewayMetrics(Collector):
         # Plain numbers: prometheus-client's counters would add 1 % to the time of a push.
         self._requests: Counter[tuple[str, str, int]] = Counter()
         self._pushes: Counter[str] = Counter()
+        self._webhooks: Counter[str] = Counter()
         times = Histogram(
             "leadtime_http_request_seconds",
             "Time from a request's head to the end of its answer, waits included.",
@@ -62,6 +63,10 @@ class GatewayMetrics(Collector):
     def pushed(self, outcome: str) -> None:
         """Counts a push."""
         self._pushes[outcome] += 1
+
+    def webhook(self, outcome: str) -> None:
+        """Counts a try to deliver a webhook."""
+        self._webhooks[outcome] += 1
 
     def answered(self, endpoint: str, method: str, status: int, seconds: float) -> None:
         """Counts a request that reached an endpoint."""
@@ -91,6 +96,12 @@ class GatewayMetrics(Collector):
         for outcome, count in self._pushes.items():
             pushes.add_metric([outcome], count)
         yield pushes
+        tries = CounterMetricFamily(
+            "leadtime_webhooks", "Tries of webhooks by outcome: delivered, retried, failed.", labels=["outcome"]
+        )
+        for outcome, count in self._webhooks.items():
+            tries.add_metric([outcome], count)
+        yield tries
         yield GaugeMetricFamily("leadtime_waiters", "Requests that wait for a job's end.", self._waiters)
         yield GaugeMetricFamily(
             "leadtime_buffered_bytes", "Held for clients that are slow to send or to read.", self._budget.held_bytes

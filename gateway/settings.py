@@ -9,13 +9,15 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from workers.outbound.addresses import AddressRules
 from workers.settings import LogLevel, StreamSettings, check_certificate
+from workers.webhooks.signature import MIN_SECRET_CHARS
 
 MIN_API_KEY_CHARS = 16
 # Unreserved characters alone (RFC 3986): they are the same percent-encoded or not, whatever a proxy does to them.
 _ROOT_PATH = re.compile(r"(/(?!\.\.?(/|$))[A-Za-z0-9._~-]+)*")
 # With these as a prefix, `/status/ID` would be two different requests.
-_PATHS_OF_THE_API = {"/push", "/status", "/data", "/cancel", "/retry"}
+_PATHS_OF_THE_API = {"/push", "/status", "/data", "/cancel", "/retry", "/webhooks"}
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
@@ -66,6 +68,22 @@ class GatewaySettings(StreamSettings):
         SecretStr(""),
         description=f"comma-separated API keys of {MIN_API_KEY_CHARS} or more characters; empty lets everybody in",
     )
+    webhook_secrets: SecretStr = Field(
+        SecretStr(""),
+        description=f"comma-separated secrets of {MIN_SECRET_CHARS} or more characters, of which those that sign "
+        "webhooks are made; the first is the one to use, a second is valid beside it; empty turns webhooks off",
+    )
+    webhook_allow: str = Field(
+        "",
+        description="comma-separated hosts, addresses and networks that webhooks may go to although they are not "
+        "public, and also by http; empty is none",
+    )
+    webhook_timeout_s: Annotated[float, Field(gt=0, le=120)] = Field(
+        15.0, description="how long the receiver of a webhook may take to answer"
+    )
+    webhook_give_up_s: Annotated[float, Field(ge=0, le=604_800)] = Field(
+        86_400.0, description="how long a webhook is tried again before it counts as failed"
+    )
     root_path: str = Field(
         "",
         description="path under which a proxy publishes the API, such as `/leadtime`; it may strip it or keep it",
@@ -87,6 +105,20 @@ class GatewaySettings(StreamSettings):
                 raise ValueError(
                     f"key {number} is not {MIN_API_KEY_CHARS} or more printable ASCII characters without spaces"
                 )
+        return value
+
+    @field_validator("webhook_secrets")
+    @classmethod
+    def _check_webhook_secrets(cls, value: SecretStr) -> SecretStr:
+        for number, secret in enumerate(_split(value.get_secret_value()), start=1):
+            if len(secret) < MIN_SECRET_CHARS:
+                raise ValueError(f"secret {number} has fewer than {MIN_SECRET_CHARS} characters")
+        return value
+
+    @field_validator("webhook_allow")
+    @classmethod
+    def _check_webhook_allow(cls, value: str) -> str:
+        AddressRules.parse(value)
         return value
 
     @field_validator("root_path")
@@ -145,6 +177,10 @@ class GatewaySettings(StreamSettings):
     def api_key_list(self) -> list[str]:
         """The API keys, one by one."""
         return _split(self.api_keys.get_secret_value())
+
+    def webhook_secret_list(self) -> list[str]:
+        """The service's secrets, one by one."""
+        return _split(self.webhook_secrets.get_secret_value())
 
     def cors_origin_list(self) -> list[str]:
         """The origins as browsers send them: in lower case, without the scheme's default port."""

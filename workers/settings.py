@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -37,6 +37,9 @@ class StreamSettings(BaseSettings):
 
     # A variable that is set to nothing means the default.
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, defer_build=True)
+
+    # Of an internal queue: all its keys begin with `{QUEUE_NAME}` and this.
+    part: ClassVar[str] = ""
 
     # Not in the repr: it may hold a password.
     redis_url: str = Field(

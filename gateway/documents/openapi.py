@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gateway.documents.job import JOB_MEMBER
+from gateway.documents.webhooks import PUSH_PARAMETERS, webhook_paths
 from gateway.http.idempotency import MAX_KEY_CHARS
 from gateway.schemas.faults import MOST_FAULTS
 from workers import __version__
@@ -379,34 +380,39 @@ def _machine_paths(settings: GatewaySettings) -> Document:
     }
 
 
+def _operations(paths: Document) -> list[tuple[str, Document]]:
+    return [(path, operation) for path, item in paths.items() for operation in item.values()]
+
+
 def describe(settings: GatewaySettings) -> Document:
     """The document. With API keys configured, it asks for them; its bounds are those of `settings`.
 
     `servers` is a path alone: a client takes scheme and host from where it got the document.
     """
     push = _push(settings)
+    has_keys, has_webhooks = bool(settings.api_key_list()), bool(settings.webhook_secret_list())
+    push["parameters"] += PUSH_PARAMETERS if has_webhooks else []
     machines = _machine_paths(settings)
+    webhooks = webhook_paths(_answer, _problem) if has_webhooks else {}
     jobs = {"/push": {"post": push}, "/push/{function}": {"post": _push_function(settings, push)}, **_job_paths()}
     wait = _parameters(settings.max_wait_s)
-    for path, item in jobs.items():
-        for operation in item.values():
-            operation["tags"] = ["jobs"]
-            operation.setdefault("parameters", [])
-            if "{id}" in path:
-                operation["parameters"].append({"name": "id", "in": "path", "required": True, "schema": _ID})
-            if path not in ("/events/{id}", "/cancel/{id}", "/retry/{id}"):
-                operation["parameters"] += wait
-    for item in machines.values():
-        for operation in item.values():
-            operation["tags"] = ["machines"]
-    for operation in (operation for item in (*jobs.values(), *machines.values()) for operation in item.values()):
-        operation["responses"].setdefault("400", _problem(_BAD_QUERY))
-    locked = [*jobs.values(), *(machines[path] for path in ("/metrics", "/openapi.json") if path in machines)]
-    for operation in (operation for item in locked if settings.api_key_list() for operation in item.values()):
-        operation["security"] = [{"key": []}]
-        operation["responses"]["401"] = _problem("no API key, or an unknown one", _CHALLENGE)
+    for path, operation in _operations(jobs):
+        operation.setdefault("parameters", [])
+        if "{id}" in path:
+            operation["parameters"].append({"name": "id", "in": "path", "required": True, "schema": _ID})
+        if path not in ("/events/{id}", "/cancel/{id}", "/retry/{id}"):
+            operation["parameters"] += wait
+    for tag, paths in (("jobs", jobs), ("webhooks", webhooks), ("machines", machines)):
+        for path, operation in _operations(paths):
+            operation["tags"] = [tag]
+            operation["responses"].setdefault("400", _problem(_BAD_QUERY))
+            if tag == "webhooks":
+                operation["responses"] |= _AWAY
+            if has_keys and (tag != "machines" or path in ("/metrics", "/openapi.json")):
+                operation["security"] = [{"key": []}]
+                operation["responses"]["401"] = _problem("no API key, or an unknown one", _CHALLENGE)
     components: Document = {"schemas": _SCHEMAS}
-    if settings.api_key_list():
+    if has_keys:
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     return {
         "openapi": "3.1.0",
@@ -416,6 +422,6 @@ def describe(settings: GatewaySettings) -> Document:
             "description": "Push an input, get an id, ask for its status, fetch its result. Errors: RFC 9457.",
         },
         **({"servers": [{"url": settings.root_path}]} if settings.root_path else {}),
-        "paths": {**jobs, **machines},
+        "paths": {**jobs, **webhooks, **machines},
         "components": components,
     }

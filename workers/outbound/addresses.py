@@ -8,19 +8,14 @@ the connection is made to an address that was: a name that resolves to another a
 from __future__ import annotations
 
 import re
-import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Self, TypeAlias
 
-from aiohttp.abc import AbstractResolver
-from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Network
-
-    from aiohttp.abc import ResolveResult
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = "IPv4Network | IPv6Network"
@@ -70,7 +65,7 @@ class AddressRules:
             raise AddressRefused("not a URL that can be called, such as https://example.com/path")
         if url.user is not None or url.password is not None:
             raise AddressRefused("a URL to be called names no user and no password")
-        address = _address(host)
+        address = address_of(host)
         if url.scheme == "http" and host not in self.hosts and not (address and self._names(address)):
             raise AddressRefused(f"a URL to be called is https, unless the service allows http to its host: {host}")
         if address:
@@ -91,34 +86,8 @@ class AddressRules:
         return any(address.version == network.version and address in network for network in self.networks)
 
 
-class GuardedResolver(AbstractResolver):
-    """Resolves names for aiohttp's connector, which connects to nothing but what is returned here.
-
-    The connector asks no resolver for an address that stands in the URL itself: `AddressRules.checked` checks that one.
-    """
-
-    def __init__(self, rules: AddressRules, resolver: AbstractResolver | None = None) -> None:
-        self._rules = rules
-        self._resolver = resolver or ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """The host's addresses. Raises AddressRefused if any of them may not be called, OSError if there are none."""
-        found = await self._resolver.resolve(host, port, family)
-        for one in found:
-            address = _address(one["host"])
-            if address is None:
-                raise AddressRefused(f"{host} resolves to no address")
-            self._rules.check(host, address)
-        return found
-
-    async def close(self) -> None:
-        """Closes the resolver."""
-        await self._resolver.close()
-
-
-def _address(text: str) -> Address | None:
+def address_of(text: str) -> Address | None:
+    """The address that a text is, without a zone; None for any other text."""
     try:
         return ip_address(text.partition("%")[0])
     except ValueError:

@@ -13,6 +13,7 @@ from workers.stream.pipeline import PipelinedRedis
 from workers.stream.records import (
     ANY_SCHEMA,
     DEFAULT_FUNCTION,
+    WEBHOOK_EVENTS,
     Claimed,
     Counts,
     DeadLetter,
@@ -25,12 +26,13 @@ from workers.stream.records import (
     Status,
     WorkerView,
 )
-from workers.stream.stream import EVENTS_BYTES, LARGE_BYTES, Stream
+from workers.stream.stream import EVENTS_BYTES, LARGE_BYTES, WEBHOOKS_PART, Stream
 from workers.stream.subscription import Subscription
 
 __all__ = [
-    "ANY_SCHEMA", "DEFAULT_FUNCTION", "EVENTS_BYTES", "LARGE_BYTES", "LIBRARY", "Batcher", "Claimed", "Counts",
-    "DeadLetter", "Demand", "Finish", "JobEvent", "JobView", "NewJob", "Outage", "PipelinedRedis", "Pushed",
+    "ANY_SCHEMA", "DEFAULT_FUNCTION", "EVENTS_BYTES", "LARGE_BYTES", "LIBRARY", "WEBHOOKS_PART", "WEBHOOK_EVENTS",
+    "Batcher", "Claimed",
+    "Counts", "DeadLetter", "Demand", "Finish", "JobEvent", "JobView", "NewJob", "Outage", "PipelinedRedis", "Pushed",
     "SchemaView", "ServerMemory", "ServerUnfit", "Status", "Stream", "StreamSettings", "Subscription", "Telling",
     "WorkerView", "backoff_s", "bad_server", "connect", "end", "is_entry", "is_out_of_memory", "is_unavailable",
     "reason", "until_available",

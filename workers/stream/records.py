@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 EncodedJob: TypeAlias = tuple[bytes, bytes, bytes, bytes, bytes]
 
 DEFAULT_FUNCTION = "predict"
+# What a webhook can be told of.
+WEBHOOK_EVENTS = ("started", "progress", "output", "finished", "failed", "cancelled")
 
 
 class Status(StrEnum):
@@ -35,6 +37,7 @@ class NewJob(NamedTuple):
     """A job to push. `args` is a JSON array, `kwargs` a JSON object or empty; neither is parsed here.
 
     An idempotency key counts for `idempotency_s`, but not after the job's record has gone, unless it `outlives_job`.
+    `webhook` is JSON, {"url", "events"}, or empty: the events are among `WEBHOOK_EVENTS`.
     """
 
     id: str
@@ -46,6 +49,7 @@ class NewJob(NamedTuple):
     fingerprint: str = ""
     defer_ms: int = 0
     outlives_job: bool = False
+    webhook: str = ""
 
     def encoded(self) -> EncodedJob:
         """What `push` in push.lua takes for a job: id, function, args, owner, options.
@@ -56,7 +60,7 @@ class NewJob(NamedTuple):
 
     def _options(self) -> bytes:
         # The rarely used fields, as JSON; empty if none is used.
-        if not (self.kwargs or self.idempotency_key or self.defer_ms):
+        if not (self.kwargs or self.idempotency_key or self.defer_ms or self.webhook):
             return b""
         options: dict[str, Any] = {}
         if self.kwargs:
@@ -68,6 +72,8 @@ class NewJob(NamedTuple):
                 options["outlives_job"] = True
         if self.defer_ms:
             options["defer_ms"] = self.defer_ms
+        if self.webhook:
+            options["webhook"] = self.webhook
         return orjson.dumps(options)
 
 

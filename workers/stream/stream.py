@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from workers.stream.events import Telling
     from workers.stream.records import EncodedJob, Finish, NewJob
 
+# What the keys of the internal queue of deliveries have behind `{q}` (webhooks.lua).
+WEBHOOKS_PART = ":webhooks"
 SCALER_MEMORY_S = 7 * 86_400.0
 
 # Expired leases are looked for this many times in a lease's length, and a lease counts as expired one such interval
@@ -77,7 +79,7 @@ class Stream:
         self.settings = settings
         self.redis = redis or connect(settings.redis_url, settings.redis_timeout_s, PipelinedRedis)
         self.redis.on_reopen = self._renew_subscriptions
-        self.prefix = "{" + settings.queue_name + "}"
+        self.prefix = "{" + settings.queue_name + "}" + settings.part
         self.memory = MemoryWatch(self.redis)
         self._library = Library(self.redis, f"{self.prefix}:stream")
         self._call = self._library.call
@@ -370,6 +372,12 @@ class Stream:
         """Failed jobs with their payloads, oldest first (XRANGE), behind the entry `after`."""
         rows = await self._call("dead_letters", f"({after}" if after else "-", count, lane=Lane.RESULTS)
         return [DeadLetter.from_reply(entry, fields) for entry, fields in rows]
+
+    async def dead_letter(self, entry: str) -> DeadLetter | None:
+        """The dead letter of an entry (XRANGE)."""
+        rows = await self._call("dead_letters", entry, 1, lane=Lane.RESULTS)
+        letters = [DeadLetter.from_reply(found, fields) for found, fields in rows]
+        return letters[0] if letters and letters[0].entry == entry else None
 
     async def requeue(self, entry: str) -> bool:
         """Puts a dead letter back into the stream. False: there is no such letter, or its job is not failed."""

@@ -8,7 +8,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.outbound.addresses import AddressRefused, AddressRules, GuardedResolver
+from workers.outbound.addresses import AddressRefused, AddressRules
+from workers.outbound.resolver import GuardedResolver
 
 NOT_PUBLIC = [
     "127.0.0.1", "127.8.8.8", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",  # noqa: S104

@@ -8,6 +8,8 @@ local function bury(k, job_key, id, payload, attempts, owner, error_json, finish
     'attempts', attempts, 'error', error_json)
   redis.call('HSET', job_key, 'status', 'failed', 'entry', entry or '', 'finished', finished,
     'attempts', attempts, 'error', error_json, 'worker', worker)
-  end_events(k, id, 'failed', keep_ms, redis.call('HMGET', job_key, 'started', 'attempts', 'events'))
+  local r = redis.call('HMGET', job_key, 'started', 'attempts', 'events', 'webhook')
+  end_events(k, id, 'failed', keep_ms, r)
+  if r[4] then notify(k, id, r[4], 'failed', finished, error_json) end
   expire(job_key, keep_ms)
 end

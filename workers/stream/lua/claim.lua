@@ -7,7 +7,7 @@ local function start(k, worker, entry, fields, limits, limit, now, keep_ms, drop
   local payload = map_of(fields)
   local id = payload['id'] or ''
   local job_key = k.job .. id
-  local r = redis.call('HMGET', job_key, 'entry', 'status', 'attempts', 'queued', 'owner', 'started')
+  local r = redis.call('HMGET', job_key, 'entry', 'status', 'attempts', 'queued', 'owner', 'started', 'webhook')
   if r[1] ~= entry or (r[2] and r[2] ~= 'processing') then
     drop[#drop + 1] = entry
     return nil
@@ -28,6 +28,7 @@ local function start(k, worker, entry, fields, limits, limit, now, keep_ms, drop
   local started = math.max(now, (tonumber(r[6] or nil) or 0) + 1)
   redis.call('HSET', job_key, 'status', 'processing', 'worker', worker,
     'attempts', attempts + 1, 'started', whole(started))
+  if r[7] then notify(k, id, r[7], 'started', whole(started), whole(attempts + 1)) end
   return id, payload, attempts + 1, queued
 end
 

@@ -14,6 +14,7 @@
 
 local EVENTS_MS = 24 * 3600 * 1000 -- for a job that has not ended
 local EVENT_BYTES = 32 -- what an entry takes beside its value, about
+local WEBHOOK_EVENTS = { progress = 'progress', partial = 'output' }
 local KEPT_SHARE = 0.9 -- a stream that is too long is cut to this share of its bounds, so that not each call cuts
 
 -- Whether a record's `events` are of the run that was `started` at this time.
@@ -93,6 +94,8 @@ local function tell(keys, argv)
         local kind, value = argv[i + 2 * n], argv[i + 2 * n + 1]
         add_event(events, whole(first + n), kind, value)
         if kind == 'progress' then progress = value end
+        local told_as = r[9] and WEBHOOK_EVENTS[kind]
+        if told_as then notify(k, id, r[9], told_as, whole(now_ms()), value, events.run .. '-' .. whole(first + n)) end
       end
       cut(events, most, most_bytes)
       local told = events.run .. ' ' .. whole(events.bytes)

@@ -53,6 +53,7 @@ local function finish(keys, argv)
             'notes', notes)
         end
         redis.call('HDEL', job_key, 'entry', 'seq', 'progress')
+        if r[9] then notify(k, id, r[9], 'finished', finished, '') end
         expire(job_key, keep_ms)
         local told = end_events(k, id, outcome, keep_ms, { r[7], attempt, r[8] })
         if most > 0 then count_result(k, now, id, #body + #notes + told, keep_ms, most) end

@@ -59,7 +59,8 @@ end
 local function cancel(keys, argv)
   local k = keys_of(keys[1])
   local id, job_key = argv[1], k.job .. argv[1]
-  local r = redis.call('HMGET', job_key, 'status', 'entry', 'worker', 'queued', 'started', 'attempts', 'events')
+  local r = redis.call('HMGET', job_key, 'status', 'entry', 'worker', 'queued', 'started', 'attempts', 'events',
+    'webhook')
   local status, entry, worker = r[1], r[2], r[3]
   if not status and not entry and not r[4] then return 'missing' end
   if status and status ~= 'processing' then return status end
@@ -69,8 +70,10 @@ local function cancel(keys, argv)
     keep_queued(job_key, entry)
     remove_entries(k, { entry })
   end
-  redis.call('HSET', job_key, 'status', 'cancelled', 'finished', end_ms(now_ms(), r[4] or entry_ms(entry)))
+  local finished = end_ms(now_ms(), r[4] or entry_ms(entry))
+  redis.call('HSET', job_key, 'status', 'cancelled', 'finished', finished)
   redis.call('HDEL', job_key, 'entry', 'seq', 'worker', 'function', 'args', 'kwargs', 'progress')
+  if r[8] then notify(k, id, r[8], 'cancelled', finished, '') end
   expire(job_key, tonumber(argv[2]))
   end_events(k, id, 'cancelled', tonumber(argv[2]), { r[5], r[6], r[7] })
   if worker then redis.call('PUBLISH', k.wake .. worker, 'cancel ' .. id) end
@@ -84,7 +87,9 @@ local function revive(k, entry, payload)
   local job_key = k.job .. id
   local group = group_of(k)
   local new = append(k, id, payload['function'], payload['args'], payload['kwargs'])
+  local webhook = redis.call('HGET', job_key, 'webhook')
   redis.call('DEL', job_key, k.events .. id)
+  if webhook then redis.call('HSET', job_key, 'webhook', webhook) end
   redis.call('HSET', job_key, 'entry', new, 'seq', whole(group['entries-read'] + group['lag'] + 1))
   if entry_ms(new) > now + CLOCK_SLACK_MS then redis.call('HSET', job_key, 'queued', whole(now)) end
   if payload['owner'] ~= '' then redis.call('HSET', job_key, 'owner', payload['owner']) end

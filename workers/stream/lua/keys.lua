@@ -36,6 +36,7 @@
 -- {q}:schemas          hash    schemas of the workers' models; of each digest: its   a day after its last renewal
 --                              JSON, DIGEST:since (first publication), DIGEST:seen
 --                              (last renewal)
+-- {q}:webhooks:...     queue   deliveries of webhooks: an internal queue with these same keys (webhooks.lua)
 --
 -- channel              message
 -- {q}:ended            ids of jobs that ended, with spaces between
@@ -49,6 +50,7 @@
 -- notes: a JSON object with the pushed input, if the result has none, and with warnings. A deferred job keeps its
 -- function, args and kwargs here. unserved: since when (behind the number of attempts) workers without its function
 -- have put it off. events: of its last run that told any: "started bytes"; progress: that run's last one.
+-- webhook: whom it tells of what (JSON, webhooks.lua).
 -- Fields of a registration that are read here: running, state, takes (the library whose pushes may hand it a job), and
 -- functions (their names, a JSON array), and schema (its digest; `any` if the model takes any JSON).
 

@@ -43,7 +43,7 @@ local function hand_over(k, id, entry, function_name, args, kwargs, queued)
 end
 
 -- push(max_backlog, idempotency_ms, then 5 a job: id, function, args, owner, options)
--- options: '' or JSON {kwargs, idempotency_key, fingerprint, outlives_job, defer_ms}.
+-- options: '' or JSON {kwargs, idempotency_key, fingerprint, outlives_job, defer_ms, webhook}.
 -- Replies per job: 'accepted' | 'full' | 'conflict' | 'existing ID'. Pushing an id again changes nothing.
 -- Costs a job: EXISTS, XADD and HSET; HSET with an owner; GET and SET with an idempotency key, and EXISTS if it is
 -- known; EXISTS, HSET and ZADD if deferred. Costs a call: XINFO GROUPS, 2 XLEN, ZCARD, TIME, XPENDING if jobs run and
@@ -59,7 +59,7 @@ local function push(keys, argv)
   for i = 3, #argv, 5 do
     local id, options = argv[i], nil
     if argv[i + 4] ~= '' then options = cjson.decode(argv[i + 4]) end
-    local job_key, idempotency_key, reply = k.job .. id, nil, nil
+    local job_key, idempotency_key, reply, worker = k.job .. id, nil, nil, nil
     if options and options.idempotency_key then
       idempotency_key = k.idempotency .. options.idempotency_key
       local first = redis.call('GET', idempotency_key)
@@ -86,7 +86,7 @@ local function push(keys, argv)
         -- The server's clock may be set back, entry ids only grow: then the id does not tell the time.
         if appended == 1 then behind = entry_ms(entry) > now + CLOCK_SLACK_MS end
         if behind then redis.call('HSET', job_key, 'queued', whole(now)) end
-        local worker, told
+        local told
         if is_empty then
           local queued = whole(behind and now or entry_ms(entry))
           worker, told = hand_over(k, id, entry, argv[i + 1], argv[i + 2], kwargs, queued)
@@ -100,6 +100,10 @@ local function push(keys, argv)
         end
       end
       if argv[i + 3] ~= '' then redis.call('HSET', job_key, 'owner', argv[i + 3]) end
+      if options and options.webhook then
+        redis.call('HSET', job_key, 'webhook', options.webhook)
+        if worker then notify(k, id, options.webhook, 'started', whole(now), '1') end
+      end
       if idempotency_key then
         redis.call('SET', idempotency_key, options.fingerprint .. ' ' .. id, 'PX', idempotency_ms)
       end

@@ -1,0 +1,127 @@
+"""One delivery: a POST to a client's URL, repeated until it is taken."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from arq.worker import Retry
+
+from workers.outbound.addresses import AddressRefused
+from workers.outbound.resolver import GuardedResolver
+from workers.webhooks.message import JobNews
+from workers.webhooks.places import HostBusy, Places
+from workers.webhooks.signature import headers_of, secrets_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workers.stream import Stream
+    from workers.webhooks.message import MakeDocument
+    from workers.webhooks.queue import DeliveryTerms
+
+# A delivery is tried again when it is twice as old, within these bounds and a fifth more or less.
+# Example: after about 5, 10, 20, 40 s, ... 3, 6, 12, 18 h.
+SOONEST_S, LATEST_S, JITTER = 5.0, 21_600.0, 0.2
+MOST_RETRY_AFTER_S = 3600.0
+MOST_ANSWER_BYTES = 65_536
+_GONE = 410
+_CONNECT_S = 5.0
+
+
+class NotDelivered(Exception):  # noqa: N818
+    """The receiver has not taken it. The message is one sentence."""
+
+
+class Delivery:
+    """The function `deliver` of the internal queue. `on_outcome` is told `delivered`, `retried` or `failed`."""
+
+    def __init__(
+        self, stream: Stream, document_of: MakeDocument, terms: DeliveryTerms, on_outcome: Callable[[str], None]
+    ) -> None:
+        self._stream = stream
+        self._document_of = document_of
+        self._terms = terms
+        self._on_outcome = on_outcome
+        self._places = Places()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Makes the HTTP client. Each delivery resolves and connects anew."""
+        connector = aiohttp.TCPConnector(
+            resolver=GuardedResolver(self._terms.rules), use_dns_cache=False, limit=0, force_close=True
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=self._terms.timeout_s, sock_connect=_CONNECT_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            auto_decompress=False,
+        )
+
+    async def close(self) -> None:
+        """Closes the HTTP client."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def deliver(
+        self, ctx: dict[str, Any], job_id: str, event: str, at_ms: str, url: str, owner: str, value: str
+    ) -> None:
+        """Delivers. Raises Retry if it is to be tried again, NotDelivered if it is given up."""
+        happened = JobNews(job_id, event, int(at_ms), value.encode())
+        try:
+            await self._deliver(str(ctx["job_id"]), happened, url, owner)
+        except HostBusy:
+            raise Retry(defer=random.uniform(SOONEST_S, 2 * SOONEST_S)) from None  # noqa: S311
+        except Undelivered as refused:
+            age_s = max(0.0, time.time() - ctx["enqueue_time"].timestamp())
+            wait_s = max(next_try_s(age_s), min(refused.retry_after_s, MOST_RETRY_AFTER_S))
+            if refused.is_final or age_s + wait_s > self._terms.give_up_s:
+                self._on_outcome("failed")
+                raise NotDelivered(str(refused)) from None
+            self._on_outcome("retried")
+            raise Retry(defer=wait_s) from refused
+        self._on_outcome("delivered")
+
+    async def _deliver(self, message_id: str, event: JobNews, url: str, owner: str) -> None:
+        terms = self._terms
+        try:
+            target = terms.rules.checked(url)
+        except AddressRefused as error:
+            raise Undelivered(str(error), is_final=True) from None
+        body = await event.message(self._stream, self._document_of)
+        async with self._places.place(f"{target.host}:{target.port}"):
+            headers = headers_of(message_id, int(time.time()), body, secrets_of(owner, terms.secrets))
+            await self._post(str(url), body, {"Content-Type": "application/json", "User-Agent": "leadtime"} | headers)
+
+    async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> None:
+        if self._session is None:
+            raise RuntimeError("open() has not been called")
+        try:
+            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
+                # Read as far as that, so that a receiver that answers while it reads is not cut off at once.
+                await answer.content.read(MOST_ANSWER_BYTES)
+                status, retry_after = answer.status, answer.headers.get("Retry-After", "")
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            if isinstance(error.__cause__, AddressRefused):
+                raise Undelivered(str(error.__cause__)) from None
+            raise Undelivered(f"{type(error).__name__}: {error}" if str(error) else "no answer in time") from None
+        if not 200 <= status < 300:
+            retry_after_s = float(retry_after) if retry_after.isdigit() and len(retry_after) < 10 else 0.0
+            raise Undelivered(f"the receiver answered {status}", status == _GONE, retry_after_s)
+
+
+class Undelivered(Exception):  # noqa: N818
+    """This try has failed; if it is final, there is no other."""
+
+    def __init__(self, why: str, is_final: bool = False, retry_after_s: float = 0.0) -> None:
+        super().__init__(why)
+        self.is_final = is_final
+        self.retry_after_s = retry_after_s
+
+
+def next_try_s(age_s: float) -> float:
+    """Seconds until a delivery of this age is tried again."""
+    return min(max(age_s, SOONEST_S), LATEST_S) * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
