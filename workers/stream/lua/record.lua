@@ -1,10 +1,10 @@
 -- What several functions do with a job's record.
 
 -- Whether the worker runs this attempt of the job; also the record's status, worker, attempts, entry, owner, queued,
--- started, events. One HMGET.
+-- started, events, waits. One HMGET.
 local function owns(k, worker, id, attempt)
   local r = redis.call('HMGET', k.job .. id, 'status', 'worker', 'attempts', 'entry', 'owner', 'queued', 'started',
-    'events')
+    'events', 'waits')
   return r[1] == 'processing' and r[2] == worker and r[3] == attempt, r
 end
 
