@@ -103,7 +103,7 @@ async def _answer(
         return _accepted(context, (await _accept(context, request, job)).id, headers)
     waiters = context.waiters
     with waiters.place() as waiter, waiters.ended.listening(waiter, job.id):
-        pushed = await _accept(context, request, job)
+        pushed = await _accept(context, request, job._replace(waits_at=waiters.name))
         job_id, is_new = pushed.id, pushed.outcome == "accepted"
         try:
             view = await waiters.view(waiter, request, job_id, wait_s, with_result=True, is_new=is_new)

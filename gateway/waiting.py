@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 
 from gateway.http.errors import Problem, unavailable
+from workers.stream import LIBRARY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,11 +45,15 @@ def read_wait(request: HttpRequest, most_s: float) -> tuple[float, dict[str, str
 
 
 class Waiter:
-    """One waiting request. Its `bell` is rung when it should look at its job again."""
+    """One waiting request. Its `bell` is rung when it should look at its job again.
+
+    `answer` is the ended job, if its end was sent to the gateway at which its push waits.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.bell = loop.create_future()
         self.is_late = False
+        self.answer: JobView | None = None
 
     def expire(self) -> None:
         """Ends the wait: the next look is the last."""
@@ -84,6 +90,12 @@ class Bells:
         for waiter in self._by_job.get(job_id, ()):
             waiter.ring()
 
+    def answer(self, view: JobView) -> None:
+        """The job has ended, and this is its record."""
+        for waiter in self._by_job.get(view.id, ()):
+            waiter.answer = view
+            waiter.ring()
+
     def ring_all(self) -> None:
         """There may be news of any job."""
         for waiters in self._by_job.values():
@@ -94,12 +106,13 @@ class Bells:
 class Waiters:
     """The waiting requests of this process: at most `most` at a time, `count` now.
 
-    `ended` rings when a job has ended, `told` when it has told something.
+    `ended` rings when a job has ended, `told` when it has told something. `name` is what a push gives as `waits_at`.
     """
 
     def __init__(self, stream: Stream, most: int) -> None:
         self._stream = stream
         self._most = most
+        self.name = f"{LIBRARY}:{os.urandom(8).hex()}"
         self.ended = Bells()
         self.told = Bells()
         self.closing = False
@@ -109,7 +122,7 @@ class Waiters:
         """The subscriptions to news of jobs. They must run, or no waiter is woken."""
         stream = self._stream
         return [
-            stream.ended(self.ended.ring, self.ended.ring_all),
+            stream.ended(self.ended.ring, self.ended.ring_all, self.name, self.ended.answer),
             stream.told(self.told.ring, self.told.ring_all),
         ]
 
@@ -135,7 +148,8 @@ class Waiters:
         """The job's record once it has ended, or after `wait_s` seconds. Raises ClientDisconnect.
 
         With its result if that is small (see `view_small`) and wanted. A job that `is_new` was pushed while the waiter
-        was listening, so that the first look at it can wait for the bell.
+        was listening, so that the first look at it can wait for the bell, and is not needed if the bell came with the
+        answer. Only then an answer counts: it is the pusher's own job.
         """
         loop = asyncio.get_running_loop()
         timer = loop.call_later(wait_s, waiter.expire)
@@ -150,12 +164,14 @@ class Waiters:
                         view = await (self._stream.view_small(job_id) if with_result else self._stream.view(job_id))
                         if view is None or view.status.ended or self.closing or waiter.is_late:
                             return view
-                    is_new = False
                     await waiter.bell
                     if disconnect.done():
                         if not request.half_closed:
                             raise ClientDisconnect
                         waiter.is_late = True
+                    if is_new and waiter.answer is not None:
+                        return waiter.answer
+                    is_new = False
         finally:
             timer.cancel()
             disconnect.cancel()

@@ -23,10 +23,10 @@ RESULT = b'{"output":"HELLO","input":"hello"}'
 LONG_S = 60
 
 
-async def finish(stream: Stream, job_id: str) -> None:
+async def finish(stream: Stream, job_id: str, result: bytes = RESULT) -> None:
     [job] = await stream.claim("w", 1)
     assert job.id == job_id
-    assert await stream.finish("w", [Finish(job_id, job.attempt, "finished", RESULT, 60_000)]) == [True]
+    assert await stream.finish("w", [Finish(job_id, job.attempt, "finished", result, 60_000)]) == [True]
 
 
 async def waiting(http: aiohttp.ClientSession, count: int) -> None:
@@ -181,8 +181,8 @@ async def test_waiters_read_nothing_while_they_wait(
             await asyncio.sleep(1)
             looks = await views() - before
     clients = await stream.redis.client_list(_type="pubsub")
-    channels = [client for client in clients if client["sub"] == "1"]
-    assert len(channels) == 2  # of ended jobs, and of those that tell
+    channels = sorted(client["sub"] for client in clients if client["sub"] != "0")
+    assert channels == ["1", "2"]  # of those that tell; of ended jobs and of answers to pushes
     for _ in ids:
         [job] = await stream.claim("w", 1)
         await stream.finish("w", [Finish(job.id, 1, "finished", RESULT, 60_000)])
@@ -209,7 +209,10 @@ class PatientRequest:
         await asyncio.Event().wait()
 
 
-async def test_a_job_that_is_pushed_with_a_wait_is_looked_at_once(settings: StreamSettings, stream: Stream) -> None:
+@pytest.mark.parametrize(("output", "looks"), [(b'"small"', 0), (b'"%b"' % (b"large" * 5000), 1)])
+async def test_a_job_that_is_pushed_with_a_wait_is_looked_at_only_if_its_result_is_large(
+    settings: StreamSettings, stream: Stream, output: bytes, looks: int
+) -> None:
     counting = CountingStream(settings)
     await counting.open()
     waiters = Waiters(counting, 1)
@@ -219,12 +222,13 @@ async def test_a_job_that_is_pushed_with_a_wait_is_looked_at_once(settings: Stre
     request = cast("HttpRequest", PatientRequest())
 
     with waiters.place() as waiter, waiters.ended.listening(waiter, "job-7"):
-        await counting.push(NewJob("job-7", b'["hello"]'))
-        await finish(stream, "job-7")
+        await counting.push(NewJob("job-7", b'["hello"]', waits_at=waiters.name))
+        await finish(stream, "job-7", output)
         view = await waiters.view(waiter, request, "job-7", LONG_S, with_result=True, is_new=True)
 
     assert view is not None
-    assert (view.result, counting.looks) == (RESULT, 1)
+    assert (view.result, counting.looks) == (output, looks)
+    assert view == await stream.view_small("job-7")
     listening.cancel()
     await asyncio.wait([listening])
     await counting.close()

@@ -37,6 +37,8 @@ class NewJob(NamedTuple):
     """A job to push. `args` is a JSON array, `kwargs` a JSON object or empty; neither is parsed here.
 
     An idempotency key counts for `idempotency_s`, but not after the job's record has gone, unless it `outlives_job`.
+    `waits_at` is the name of the gateway to which the job's end is sent, if it is small (`Stream.ended`). It begins with
+    `LIBRARY`, as only a worker of the same release sends it.
     `webhook` is JSON, {"url", "events"}, or empty: the events are among `WEBHOOK_EVENTS`.
     """
 
@@ -49,6 +51,7 @@ class NewJob(NamedTuple):
     fingerprint: str = ""
     defer_ms: int = 0
     outlives_job: bool = False
+    waits_at: str = ""
     webhook: str = ""
 
     def encoded(self) -> EncodedJob:
@@ -60,7 +63,7 @@ class NewJob(NamedTuple):
 
     def _options(self) -> bytes:
         # The rarely used fields, as JSON; empty if none is used.
-        if not (self.kwargs or self.idempotency_key or self.defer_ms or self.webhook):
+        if not (self.kwargs or self.idempotency_key or self.defer_ms or self.waits_at or self.webhook):
             return b""
         options: dict[str, Any] = {}
         if self.kwargs:
@@ -72,6 +75,8 @@ class NewJob(NamedTuple):
                 options["outlives_job"] = True
         if self.defer_ms:
             options["defer_ms"] = self.defer_ms
+        if self.waits_at:
+            options["waits"] = self.waits_at
         if self.webhook:
             options["webhook"] = self.webhook
         return orjson.dumps(options)
@@ -196,6 +201,20 @@ class JobView:
             unsent_bytes=result if isinstance(result, int) else 0,
             progress=orjson.loads(progress) if progress else None,
         )
+
+    @classmethod
+    def from_answer(cls, message: bytes) -> JobView:
+        """Reads the message by which a job's end is sent to the gateway where its push waits (`answer` in jobs.lua)."""
+        sizes, _, texts = message.partition(b"\n")
+        items, start = [], 0
+        for size in map(int, sizes.split()):
+            items.append(texts[start : start + size])
+            start += size
+        job_id, *reply = items
+        view = cls.from_reply(job_id.decode(), reply)
+        if view is None:
+            raise ValueError("an answer without a job")
+        return view
 
 
 class Counts(NamedTuple):

@@ -416,25 +416,30 @@ class Stream:
 
     # subscriptions
 
-    def ended(self, on_ended: Callable[[str], None], on_subscribed: Callable[[], None]) -> Subscription:
-        """A subscription to the ids of jobs that end. Ends may have been missed before each `on_subscribed`."""
+    def ended(
+        self,
+        on_ended: Callable[[str], None],
+        on_subscribed: Callable[[], None],
+        gateway: str = "",
+        on_answer: Callable[[JobView], None] | None = None,
+    ) -> Subscription:
+        """A subscription to the ids of jobs that end. Ends may have been missed before each `on_subscribed`.
 
-        return self._ids("ended", on_ended, on_subscribed)
+        `on_answer` gets the job itself before its id comes, if its push waits at this gateway (`NewJob.waits_at`) and
+        it is small: what `view_small` would return. An id comes whether or not there was such an answer.
+        """
+        on_message = {f"{self.prefix}:ended": _each_id(on_ended)}
+        if on_answer:
+            on_message[f"{self.prefix}:answer:{gateway}"] = lambda message: on_answer(JobView.from_answer(message))
+        return self._subscription(on_message, on_subscribed)
 
     def told(self, on_told: Callable[[str], None], on_subscribed: Callable[[], None]) -> Subscription:
         """A subscription to the ids of jobs that have told something (`events`). Some may have been missed as well."""
-        return self._ids("told", on_told, on_subscribed)
-
-    def _ids(self, name: str, on_id: Callable[[str], None], on_subscribed: Callable[[], None]) -> Subscription:
-        def on_message(payload: bytes) -> None:
-            for job_id in payload.decode().split(" "):
-                on_id(job_id)
-
-        return self._subscription(name, on_message, on_subscribed)
+        return self._subscription({f"{self.prefix}:told": _each_id(on_told)}, on_subscribed)
 
     def unserved(self, on_jobs: Callable[[], None]) -> Subscription:
         """A scaler's subscription: a job waits, and no worker was free to be woken for it."""
-        return self._subscription("wake:", lambda _: on_jobs(), on_jobs)
+        return self._subscription({f"{self.prefix}:wake:": lambda _: on_jobs()}, on_jobs)
 
     def wakeups(
         self,
@@ -460,12 +465,12 @@ class Stream:
             else:
                 on_work()
 
-        return self._subscription(f"wake:{worker}", on_message, on_subscribed or on_work)
+        return self._subscription({f"{self.prefix}:wake:{worker}": on_message}, on_subscribed or on_work)
 
     def _subscription(
-        self, channel: str, on_message: Callable[[bytes], None], on_subscribed: Callable[[], None]
+        self, on_message: Mapping[str, Callable[[bytes], None]], on_subscribed: Callable[[], None]
     ) -> Subscription:
-        subscription = Subscription(self.settings.redis_url, f"{self.prefix}:{channel}", on_message, on_subscribed)
+        subscription = Subscription(self.settings.redis_url, on_message, on_subscribed)
         self._subscriptions.add(subscription)
         return subscription
 
@@ -474,6 +479,14 @@ class Stream:
         # at the old one.
         for subscription in list(self._subscriptions):
             subscription.renew()
+
+
+def _each_id(on_id: Callable[[str], None]) -> Callable[[bytes], None]:
+    def on_message(payload: bytes) -> None:
+        for job_id in payload.decode().split(" "):
+            on_id(job_id)
+
+    return on_message
 
 
 def _flat(held: Iterable[tuple[str, int]]) -> list[str | int]:

@@ -1,4 +1,4 @@
-"""One pub/sub connection that stays subscribed."""
+"""One pub/sub connection that stays subscribed, to one channel or to several."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workers.stream.duplex import DuplexConnection, open_connection
 from workers.stream.errors import is_unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from redis.asyncio.connection import AbstractConnection
 
@@ -25,17 +25,17 @@ PROBE_INTERVAL_S = 5.0
 
 
 class Subscription:
-    """Listens to one channel, reconnecting for as long as `run` runs.
+    """Listens to channels, reconnecting for as long as `run` runs.
 
-    `on_message` gets each payload. Messages sent while the connection was down are lost (SUBSCRIBE is at most once), so
-    `on_subscribed` is called after every subscribing: then the caller has to look again at what it waits for.
+    `on_message` has for each channel what gets its payloads, in the order in which they were published on any of them.
+    Messages sent while the connection was down are lost (SUBSCRIBE is at most once), so `on_subscribed` is called after
+    every subscribing: then the caller has to look again at what it waits for.
     """
 
     def __init__(
-        self, url: str, channel: str, on_message: Callable[[bytes], None], on_subscribed: Callable[[], None]
+        self, url: str, on_message: Mapping[str, Callable[[bytes], None]], on_subscribed: Callable[[], None]
     ) -> None:
         self._url = url
-        self._channel = channel
         self._on_message = on_message
         self._on_subscribed = on_subscribed
         self.subscribed = asyncio.Event()
@@ -50,7 +50,7 @@ class Subscription:
             except Exception as error:
                 if not is_unavailable(error):
                     raise
-                logger.debug("subscription to %s broke: %s", self._channel, error)
+                logger.debug("subscription to %s broke: %s", " ".join(self._on_message), error)
             finally:
                 if self.subscribed.is_set():
                     waits = backoff_s()
@@ -69,7 +69,7 @@ class Subscription:
             # The handshake waits for answers, and this connection has no timeout of its own.
             async with asyncio.timeout(PROBE_INTERVAL_S):
                 connection = await open_connection(redis.connection_pool)
-            listener = self._listener = _Listener(connection, self._channel, self._on_message, self._subscribed)
+            listener = self._listener = _Listener(connection, self._on_message, self._subscribed)
             await listener.run()
         finally:
             self._listener = None
@@ -89,16 +89,16 @@ class _Listener(DuplexConnection):
     def __init__(
         self,
         connection: AbstractConnection,
-        channel: str,
-        on_message: Callable[[bytes], None],
+        on_message: Mapping[str, Callable[[bytes], None]],
         on_subscribed: Callable[[], None],
     ) -> None:
         super().__init__(connection)
-        self._on_message = on_message
+        self._on_message = {channel.encode(): hear for channel, hear in on_message.items()}
+        self._unconfirmed = len(on_message)
         self._on_subscribed = on_subscribed
         self._end: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self._heard = True
-        self.send("SUBSCRIBE", channel)
+        self.send("SUBSCRIBE", *on_message)
 
     async def run(self) -> None:
         """Never returns; raises why the connection has ended."""
@@ -120,10 +120,12 @@ class _Listener(DuplexConnection):
         if isinstance(reply, Exception):
             raise reply
         match reply:
-            case [b"message", _, payload]:
-                self._on_message(payload)
+            case [b"message", channel, payload]:
+                self._on_message[channel](payload)
             case [b"subscribe", *_]:
-                self._on_subscribed()
+                self._unconfirmed -= 1
+                if not self._unconfirmed:
+                    self._on_subscribed()
 
     def on_close(self, error: Exception) -> None:
         self._end.set_result(error)

@@ -27,7 +27,7 @@ class Ear:
     def __init__(self, url: str) -> None:
         self.messages: list[bytes] = []
         self.subscribed = 0
-        self.subscription = Subscription(url, "news", self.messages.append, self._on_subscribed)
+        self.subscription = Subscription(url, {"news": self.messages.append}, self._on_subscribed)
 
     def _on_subscribed(self) -> None:
         self.subscribed += 1
@@ -139,7 +139,7 @@ async def test_an_error_of_its_callback_is_raised(server: Server) -> None:
     def fail(_message: bytes) -> None:
         raise ValueError("no")
 
-    subscription = Subscription(server.url, "news", fail, lambda: None)
+    subscription = Subscription(server.url, {"news": fail}, lambda: None)
     task = asyncio.create_task(subscription.run())
     await subscription.subscribed.wait()
     publish(server, "x")

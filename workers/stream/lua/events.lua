@@ -94,8 +94,8 @@ local function tell(keys, argv)
         local kind, value = argv[i + 2 * n], argv[i + 2 * n + 1]
         add_event(events, whole(first + n), kind, value)
         if kind == 'progress' then progress = value end
-        local told_as = r[9] and WEBHOOK_EVENTS[kind]
-        if told_as then notify(k, id, r[9], told_as, whole(now_ms()), value, events.run .. '-' .. whole(first + n)) end
+        local told_as = r[10] and WEBHOOK_EVENTS[kind]
+        if told_as then notify(k, id, r[10], told_as, whole(now_ms()), value, events.run .. '-' .. whole(first + n)) end
       end
       cut(events, most, most_bytes)
       local told = events.run .. ' ' .. whole(events.bytes)

@@ -30,8 +30,9 @@ end
 -- Acknowledges, deletes and publishes each job that the worker still holds and that has not ended. Results may take so
 -- many bytes; 0 is any number.
 -- Replies per job: 'done' (also when this very finish was done before) | 'lost'.
--- Costs a job: HMGET, HSET, HDEL and PEXPIRE (DEL if nothing is kept). Costs a call: TIME, XACK, XDEL, XINFO GROUPS,
--- XLEN and PUBLISH; XINFO STREAM and XSETID if the last delivered entry is among the deleted.
+-- Costs a job: HMGET, HSET, HDEL and PEXPIRE (DEL if nothing is kept), and what `answer` costs if its push waits. Costs a
+-- call: TIME, XACK, XDEL, XINFO GROUPS, XLEN and PUBLISH; XINFO STREAM and XSETID if the last delivered entry is among
+-- the deleted.
 local function finish(keys, argv)
   local k = keys_of(keys[1])
   local worker, most, now = argv[1], tonumber(argv[2]), now_ms()
@@ -52,8 +53,8 @@ local function finish(keys, argv)
           redis.call('HSET', job_key, 'status', 'finished', 'queued', queued, 'finished', finished, 'result', body,
             'notes', notes)
         end
-        redis.call('HDEL', job_key, 'entry', 'seq', 'progress')
-        if r[9] then notify(k, id, r[9], 'finished', finished, '') end
+        redis.call('HDEL', job_key, 'entry', 'seq', 'progress', 'waits')
+        if r[10] then notify(k, id, r[10], 'finished', finished, '') end
         expire(job_key, keep_ms)
         local told = end_events(k, id, outcome, keep_ms, { r[7], attempt, r[8] })
         if most > 0 then count_result(k, now, id, #body + #notes + told, keep_ms, most) end
@@ -61,6 +62,7 @@ local function finish(keys, argv)
         keep_queued(job_key, entry)
         bury(k, job_key, id, payload_of(k.stream, entry), attempt, r[5], body, finished, keep_ms, worker)
       end
+      if r[9] and keep_ms ~= 0 then answer(k, r[9], id) end
       remove[#remove + 1] = entry
       ended[#ended + 1] = id
       replies[#replies + 1] = 'done'

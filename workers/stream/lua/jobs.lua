@@ -7,49 +7,68 @@ local function ahead_of(k, id, seq, queue)
   return math.max(0, math.min(math.max(0, seq - queue.read) + queue.released, queue.length) - 1)
 end
 
+-- What `view` replies of one job, and the bytes of its result in that. `queue` is filled when a job that waits is seen.
+-- Costs HMGET; two HSTRLEN and HMGET for a result; for the first job that waits XINFO GROUPS, XLEN and XPENDING.
+local function view_of(k, id, most, queue)
+  local job_key = k.job .. id
+  local r = redis.call('HMGET', job_key, 'status', 'owner', 'attempts', 'queued', 'started', 'finished',
+    'error', 'seq', 'entry', 'events', 'progress')
+  local status, queued, seq, entry = r[1], r[4], r[8], r[9]
+  if not (status or queued or entry) then return false, 0 end
+  local ahead = ''
+  if not status then
+    if not queue.length then
+      local group = find_group(k)
+      queue.length, queue.read = redis.call('XLEN', k.stream), group and group['entries-read'] or 0
+      queue.released = group and released_of(k) or 0
+    end
+    ahead = ahead_of(k, id, seq, queue)
+  end
+  local is_told = r[11] and status == 'processing' and is_of_run(r[5], r[10])
+  local progress = is_told and r[11] or ''
+  local result, notes, bytes = '', '', 0
+  if most > 0 and status == 'finished' then
+    local size = redis.call('HSTRLEN', job_key, 'result') + redis.call('HSTRLEN', job_key, 'notes')
+    if size > most then
+      result = size
+    else
+      local kept = redis.call('HMGET', job_key, 'result', 'notes')
+      result, notes, bytes = kept[1] or '', kept[2] or '', size
+    end
+  end
+  return { status or 'queued', r[2] or '', r[3] or '0', queued or whole(entry_ms(entry)), r[5] or '', r[6] or '',
+    r[7] or '', ahead, result, notes, progress }, bytes
+end
+
+-- Sends a job that has just ended to the gateway at which its push waits, so that it need not ask: the job's id and what
+-- `view` would reply, as the sizes of these texts and, behind a newline, the texts. Nothing if they are too large, or if
+-- the gateway is of another release: then its `view` may have other texts.
+-- Costs PUBLISH, and what `view_of` costs.
+local function answer(k, gateway, id)
+  if string.sub(gateway, 1, #'@LIBRARY@') ~= '@LIBRARY@' then return end
+  local reply, sizes, bytes = view_of(k, id, ANSWER_BYTES, {}), {}, 0
+  if not reply or type(reply[9]) == 'number' then return end
+  table.insert(reply, 1, id)
+  for i, text in ipairs(reply) do
+    sizes[i] = #text
+    bytes = bytes + #text
+  end
+  if bytes <= ANSWER_BYTES then
+    redis.call('PUBLISH', k.answer .. gateway, table.concat(sizes, ' ') .. '\n' .. table.concat(reply))
+  end
+end
+
 -- view(then pairs id, bytes up to which its result is wanted, 0 for none): per job false, or
 -- {status, owner, attempts, queued, started, finished, error, ahead, result, notes, progress}.
 -- Of a result that is larger with its notes, their size is replied as a number in place of the result.
 -- Replies with fewer than asked for, but at least one, when the results fill a reply.
 local function view(keys, argv)
-  local k = keys_of(keys[1])
-  local queue, bytes = nil, 0
-  local replies = {}
+  local k, queue, bytes, replies = keys_of(keys[1]), {}, 0, {}
   for i = 1, #argv, 2 do
     if bytes >= REPLY_BYTES then break end
-    local job_key = k.job .. argv[i]
-    local r = redis.call('HMGET', job_key, 'status', 'owner', 'attempts', 'queued', 'started', 'finished',
-      'error', 'seq', 'entry', 'events', 'progress')
-    local status, queued, seq, entry = r[1], r[4], r[8], r[9]
-    if not (status or queued or entry) then
-      replies[#replies + 1] = false
-    else
-      local ahead = ''
-      if not status then
-        if not queue then
-          local group = find_group(k)
-          queue = { length = redis.call('XLEN', k.stream), read = group and group['entries-read'] or 0,
-            released = group and released_of(k) or 0 }
-        end
-        ahead = ahead_of(k, argv[i], seq, queue)
-      end
-      local is_told = r[11] and status == 'processing' and is_of_run(r[5], r[10])
-      local progress = is_told and r[11] or ''
-      local result, notes = '', ''
-      local most = tonumber(argv[i + 1])
-      if most > 0 and status == 'finished' then
-        local size = redis.call('HSTRLEN', job_key, 'result') + redis.call('HSTRLEN', job_key, 'notes')
-        if size > most then
-          result = size
-        else
-          local kept = redis.call('HMGET', job_key, 'result', 'notes')
-          result, notes = kept[1] or '', kept[2] or ''
-          bytes = bytes + size
-        end
-      end
-      replies[#replies + 1] = { status or 'queued', r[2] or '', r[3] or '0',
-        queued or whole(entry_ms(entry)), r[5] or '', r[6] or '', r[7] or '', ahead, result, notes, progress }
-    end
+    local reply, size = view_of(k, argv[i], tonumber(argv[i + 1]), queue)
+    replies[#replies + 1] = reply
+    bytes = bytes + size
   end
   return replies
 end

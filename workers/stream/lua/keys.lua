@@ -41,6 +41,7 @@
 -- channel              message
 -- {q}:ended            ids of jobs that ended, with spaces between
 -- {q}:told             ids of jobs that have told something, with spaces between
+-- {q}:answer:GATEWAY   the small end of a job whose push waits at that gateway, before the id on {q}:ended (see answer)
 -- {q}:wake:WORKER      "" (there is work), "cancel ID" or "run JOB" (see hand_over)
 -- {q}:wake:            "": a job waits and no worker was free to be woken; the scaler listens
 --
@@ -49,8 +50,8 @@
 -- means queued), worker, started, and at the end finished, and result or error (JSON). Beside a result there may be
 -- notes: a JSON object with the pushed input, if the result has none, and with warnings. A deferred job keeps its
 -- function, args and kwargs here. unserved: since when (behind the number of attempts) workers without its function
--- have put it off. events: of its last run that told any: "started bytes"; progress: that run's last one.
--- webhook: whom it tells of what (JSON, webhooks.lua).
+-- have put it off. events: of its last run that told any: "started bytes"; progress: that run's last one. waits: the
+-- gateway at which the job's push waits for its end. webhook: whom it tells of what (JSON, webhooks.lua).
 -- Fields of a registration that are read here: running, state, takes (the library whose pushes may hand it a job), and
 -- functions (their names, a JSON array), and schema (its digest; `any` if the model takes any JSON).
 
@@ -64,6 +65,8 @@ local REPLY_BYTES = 8 * 1024 * 1024 -- a reply ends with the payload or result t
 -- Larger payloads are not published. The server disconnects a subscriber whose output buffer outgrows
 -- `client-output-buffer-limit pubsub`.
 local MESSAGE_BYTES = 64 * 1024
+-- A larger end is not sent to the push that waits: it is read once, by that gateway.
+local ANSWER_BYTES = 16 * 1024
 
 local function keys_of(stream)
   local prefix = string.sub(stream, 1, -8) -- without ':stream'
@@ -87,6 +90,7 @@ local function keys_of(stream)
     schemas = prefix .. ':schemas',
     ended = prefix .. ':ended',
     told = prefix .. ':told',
+    answer = prefix .. ':answer:',
     wake = prefix .. ':wake:',
   }
 end

@@ -43,9 +43,9 @@ local function hand_over(k, id, entry, function_name, args, kwargs, queued)
 end
 
 -- push(max_backlog, idempotency_ms, then 5 a job: id, function, args, owner, options)
--- options: '' or JSON {kwargs, idempotency_key, fingerprint, outlives_job, defer_ms, webhook}.
+-- options: '' or JSON {kwargs, idempotency_key, fingerprint, outlives_job, defer_ms, waits, webhook}.
 -- Replies per job: 'accepted' | 'full' | 'conflict' | 'existing ID'. Pushing an id again changes nothing.
--- Costs a job: EXISTS, XADD and HSET; HSET with an owner; GET and SET with an idempotency key, and EXISTS if it is
+-- Costs a job: EXISTS, XADD and HSET; HSET with an owner, and if the push waits; GET and SET with an idempotency key, and EXISTS if it is
 -- known; EXISTS, HSET and ZADD if deferred. Costs a call: XINFO GROUPS, 2 XLEN, ZCARD, TIME, XPENDING if jobs run and
 -- none waits, and the waking or handing over.
 local function push(keys, argv)
@@ -100,6 +100,7 @@ local function push(keys, argv)
         end
       end
       if argv[i + 3] ~= '' then redis.call('HSET', job_key, 'owner', argv[i + 3]) end
+      if options and options.waits then redis.call('HSET', job_key, 'waits', options.waits) end
       if options and options.webhook then
         redis.call('HSET', job_key, 'webhook', options.webhook)
         if worker then notify(k, id, options.webhook, 'started', whole(now), '1') end

@@ -4,10 +4,10 @@
 local notify
 
 -- Whether the worker runs this attempt of the job; also the record's status, worker, attempts, entry, owner, queued,
--- started, events, webhook. One HMGET.
+-- started, events, waits, webhook. One HMGET.
 local function owns(k, worker, id, attempt)
   local r = redis.call('HMGET', k.job .. id, 'status', 'worker', 'attempts', 'entry', 'owner', 'queued', 'started',
-    'events', 'webhook')
+    'events', 'waits', 'webhook')
   return r[1] == 'processing' and r[2] == worker and r[3] == attempt, r
 end
 

@@ -36,6 +36,7 @@ class ModelJob:
     run: int = 0  # counts its claims
     told: list[tuple[str, bytes]] = field(default_factory=list)
     told_in: int = 0  # the run that told these
+    is_waited_for: bool = False  # at the gateway that its push named
 
     @property
     def ended(self) -> bool:
@@ -57,6 +58,7 @@ class ModelLetter:
 class QueueModel:
     """The queue. `ends` has the ids of jobs in the order of their ends; `accepted` counts what must end.
 
+    `answers` has those of them whose end is sent to the gateway at which the push waits.
     One worker is `listening`; it takes jobs that are handed over while it is `registered` and not `busy`.
     """
 
@@ -69,6 +71,7 @@ class QueueModel:
     letters: list[ModelLetter] = field(default_factory=list)
     idle: set[str] = field(default_factory=set)
     ends: list[str] = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
     accepted: int = 0
     places: int = 0
 
@@ -110,7 +113,7 @@ class QueueModel:
         if new.idempotency_key:
             self.idempotency[new.idempotency_key] = (new.fingerprint, new.id)
         self.accepted += 1
-        job = self.records[new.id] = ModelJob(new, "deferred")
+        job = self.records[new.id] = ModelJob(new, "deferred", is_waited_for=bool(new.waits_at))
         if not new.defer_ms:
             self._append(job)
         return Pushed("accepted", new.id)
@@ -225,6 +228,8 @@ class QueueModel:
             self._fail(job, worker, "ValueError")
         if not keep:
             del self.records[job_id]
+        elif job.is_waited_for:
+            self.answers.append(job_id)
         return True
 
     def tell(self, worker: str, job_id: str, attempt: int, value: bytes) -> bool:

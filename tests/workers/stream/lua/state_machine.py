@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import sys
 import uuid
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.workers.stream.actions import OLD_MS, command, key, make_due, sweep
 from tests.workers.stream.lua.queue_model import STATUS, ModelJob, ModelLetter, ModelState, QueueModel
-from workers.stream import LIBRARY, Claimed, Finish, NewJob, Stream, StreamSettings, Telling
+from workers.stream import LIBRARY, Claimed, Finish, JobView, NewJob, Stream, StreamSettings, Telling
 
 if TYPE_CHECKING:
     import asyncio
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
     from redis.client import PubSub
 
+    PushPlan: TypeAlias = tuple[int | None, str, str, str, int, str, bytes, bool]
+
     from workers.stream import PipelinedRedis
 
 T = TypeVar("T")
 
 WORKERS = ("ann", "bob", "cid")
 LISTENING = "bob"
+GATEWAY = f"{LIBRARY}:gate"
 MAX_ATTEMPTS = 3
 ATTEMPTS = {"predict": MAX_ATTEMPTS, "fragile": 1}
 MAX_BACKLOG = 9
@@ -44,6 +47,7 @@ pushes = st.tuples(
     st.sampled_from([0, 0, 0, LATER_MS]),
     st.sampled_from(["", "owner"]),
     st.sampled_from([b"", b'{"n":1}']),
+    st.booleans(),  # the push waits
 )
 finishes = st.tuples(
     picks,
@@ -63,7 +67,13 @@ class StreamMachine(RuleBasedStateMachine):
     """Several workers and clients of one queue. Times pass by hand: leases get old, deferred jobs due."""
 
     def __init__(
-        self, url: str, redis: PipelinedRedis, loop: asyncio.AbstractEventLoop, ended: PubSub, wakeups: PubSub
+        self,
+        url: str,
+        redis: PipelinedRedis,
+        loop: asyncio.AbstractEventLoop,
+        ended: PubSub,
+        wakeups: PubSub,
+        answers: PubSub,
     ) -> None:
         super().__init__()
         settings = StreamSettings(
@@ -82,6 +92,8 @@ class StreamMachine(RuleBasedStateMachine):
         self.finished_ms: dict[ModelJob, int | None] = {}
         self.ended = ended
         ended.subscribe(key(self.stream, "ended"))  # type: ignore[no-untyped-call]
+        self.answers = answers
+        answers.subscribe(key(self.stream, f"answer:{GATEWAY}"))  # type: ignore[no-untyped-call]
         self.wakeups = wakeups
         wakeups.subscribe(key(self.stream, f"wake:{LISTENING}"))  # type: ignore[no-untyped-call]
         while (message := wakeups.get_message(timeout=15)) and message["type"] != "subscribe":
@@ -114,17 +126,18 @@ class StreamMachine(RuleBasedStateMachine):
 
     @initialize(count=st.integers(2, 6), worker=workers, claimed=st.integers(1, 4))
     def begin(self, count: int, worker: str, claimed: int) -> None:
-        self.push([(None, "predict", "", "same", 0, "", b"")] * count)
+        self.push([(None, "predict", "", "same", 0, "", b"", True)] * count)
         self.claim(worker, claimed)
 
     @rule(batch=st.lists(pushes, min_size=1, max_size=4))
-    def push(self, batch: list[tuple[int | None, str, str, str, int, str, bytes]]) -> None:
+    def push(self, batch: list[PushPlan]) -> None:
         jobs = []
-        for known, function, idempotency_key, fingerprint, defer_ms, owner, kwargs in batch:
+        for known, function, idempotency_key, fingerprint, defer_ms, owner, kwargs, waits in batch:
             number = next(self.numbers)
             job_id = f"job{number}" if known is None else self.pick_id(known)
             args = b"[%d]" % number
-            jobs.append(NewJob(job_id, args, function, kwargs, owner, idempotency_key, fingerprint, defer_ms))
+            new = NewJob(job_id, args, function, kwargs, owner, idempotency_key, fingerprint, defer_ms)
+            jobs.append(new._replace(waits_at=GATEWAY) if waits else new)
         outcomes, handed = self.model.push_many(jobs)
         assert self.run(self.stream.push_many(jobs)) == outcomes
         for job in handed:
@@ -159,7 +172,7 @@ class StreamMachine(RuleBasedStateMachine):
             self.model.check(job)
 
     @rule(batch=st.lists(pushes, min_size=1, max_size=3))
-    def push_to_one_that_waits(self, batch: list[tuple[int | None, str, str, str, int, str, bytes]]) -> None:
+    def push_to_one_that_waits(self, batch: list[PushPlan]) -> None:
         while self.model.in_state("waiting", "released"):
             self.claim("ann", MAX_BACKLOG)
         self.register()
@@ -178,6 +191,15 @@ class StreamMachine(RuleBasedStateMachine):
             ends.append(Finish(job_id, attempt, status, body, LATER_MS if keep else 0))
             expected.append(self.model.finish(worker, job_id, attempt, status, body, keep))
         assert self.run(self.stream.finish(worker, ends)) == expected
+        self.answers_agree()
+
+    def answers_agree(self) -> None:
+        """Whoever waits was sent what there is to see."""
+        for job_id in self.model.answers:
+            answer = JobView.from_answer(self.next_answer())
+            assert answer.id == job_id
+            assert answer == self.run(self.stream.view_small(job_id))
+        self.model.answers.clear()
 
     @has("running")
     @rule(pick=picks, keep=st.sampled_from([True, True, False]))
@@ -351,6 +373,7 @@ class StreamMachine(RuleBasedStateMachine):
         finally:
             self.ended.unsubscribe()  # type: ignore[no-untyped-call]
             self.wakeups.unsubscribe()  # type: ignore[no-untyped-call]
+            self.answers.unsubscribe()  # type: ignore[no-untyped-call]
 
     def check_the_end(self) -> None:
         self.drain()
@@ -362,6 +385,8 @@ class StreamMachine(RuleBasedStateMachine):
         assert self.told() == self.model.ends
         self.raw("PUBLISH", key(self.stream, f"wake:{LISTENING}"), "run that is all")
         assert self.heard(b"run ") == b"that is all", "it was handed no more than the model says"
+        self.raw("PUBLISH", key(self.stream, f"answer:{GATEWAY}"), "that is all")
+        assert self.next_answer() == b"that is all", "nothing was sent for which nobody waits"
         for job_id in self.ids:
             self.events_agree(job_id)
             if job_id in self.model.records:
@@ -385,6 +410,13 @@ class StreamMachine(RuleBasedStateMachine):
             if message["type"] == "message" and message["data"].startswith(command):
                 return bytes(message["data"].removeprefix(command))
         raise AssertionError(f"no {command!r} was heard")
+
+    def next_answer(self) -> bytes:
+        """The next message to the gateway."""
+        while (message := self.answers.get_message(timeout=15)) is not None:
+            if message["type"] == "message":
+                return bytes(message["data"])
+        raise AssertionError("no answer was heard")
 
     def told(self) -> list[str]:
         """The ids that were published when jobs ended."""

@@ -25,12 +25,13 @@ def test_the_stream_does_what_the_model_does(server: Server) -> None:
         redis.Redis(port=server.port) as client,
         client.pubsub() as ended,
         client.pubsub() as wakeups,
+        client.pubsub() as answers,
     ):
         loop = runner.get_loop()
         stream_redis = connect(server.url, 30, PipelinedRedis)
         try:
             run_state_machine_as_test(
-                lambda: StreamMachine(server.url, stream_redis, loop, ended, wakeups),  # type: ignore[arg-type]
+                lambda: StreamMachine(server.url, stream_redis, loop, ended, wakeups, answers),  # type: ignore[arg-type]
                 settings=settings(
                     stateful_step_count=STEPS,
                     deadline=None,
