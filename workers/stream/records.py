@@ -37,8 +37,8 @@ class NewJob(NamedTuple):
     """A job to push. `args` is a JSON array, `kwargs` a JSON object or empty; neither is parsed here.
 
     An idempotency key counts for `idempotency_s`, but not after the job's record has gone, unless it `outlives_job`.
-    `waits_at` is the name of the gateway to which the job's end is sent, if it is small (`Stream.ended`). It begins with
-    `LIBRARY`, as only a worker of the same release sends it.
+    `waits_at` is the name of the gateway to which the job's end is sent, if it is small (`Stream.ended`). It begins
+    with `LIBRARY`, as only a worker of the same release sends it.
     `webhook` is JSON, {"url", "events"}, or empty: the events are among `WEBHOOK_EVENTS`.
     """
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from workers.stream import Stream, StreamSettings
 
 ENDPOINTS = [
-    ("POST", "/push", "input, wait"),
+    ("POST", "/push", "input, wait, webhook, webhook_events"),
     ("GET", "/status/{id}", "wait"),
     ("GET", "/data/{id}", "wait"),
     ("POST", "/cancel/{id}", "none"),
