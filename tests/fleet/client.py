@@ -42,11 +42,13 @@ class PersistentClient:
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             return 0, type(error).__name__
 
-    async def push(self, text: str) -> str:
+    async def push(self, text: str, **query: str) -> str:
         """The id of the job with this input, once its push has been acknowledged."""
         key = uuid.uuid4().hex
         while True:
-            status, document = await self.ask("POST", "/push", json=text, headers={"Idempotency-Key": key})
+            status, document = await self.ask(
+                "POST", "/push", json=text, params=query, headers={"Idempotency-Key": key}
+            )
             if status == 202:
                 return str(document["id"])
             assert status in (0, 503), f"push of {text!r}: {status} {document}"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import aiohttp
 from arq.worker import Retry
 
 from workers.outbound.addresses import AddressRefused
 from workers.outbound.resolver import GuardedResolver
+from workers.stream import is_unavailable
 from workers.webhooks.message import JobNews
 from workers.webhooks.places import HostBusy, Places
 from workers.webhooks.signature import headers_of, secrets_of
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from workers.stream import Stream
     from workers.webhooks.message import MakeDocument
     from workers.webhooks.queue import DeliveryTerms
+
+logger = logging.getLogger(__name__)
 
 # A delivery is tried again when it is twice as old, within these bounds and a fifth more or less.
 # Example: after about 5, 10, 20, 40 s, ... 3, 6, 12, 18 h.
@@ -71,19 +75,27 @@ class Delivery:
     ) -> None:
         """Delivers. Raises Retry if it is to be tried again, NotDelivered if it is given up."""
         happened = JobNews(job_id, event, int(at_ms), value.encode())
+        age_s = max(0.0, time.time() - ctx["enqueue_time"].timestamp())
         try:
             await self._deliver(str(ctx["job_id"]), happened, url, owner)
         except HostBusy:
             raise Retry(defer=random.uniform(SOONEST_S, 2 * SOONEST_S)) from None  # noqa: S311
         except Undelivered as refused:
-            age_s = max(0.0, time.time() - ctx["enqueue_time"].timestamp())
-            wait_s = max(next_try_s(age_s), min(refused.retry_after_s, MOST_RETRY_AFTER_S))
-            if refused.is_final or age_s + wait_s > self._terms.give_up_s:
-                self._on_outcome("failed")
-                raise NotDelivered(str(refused)) from None
-            self._on_outcome("retried")
-            raise Retry(defer=wait_s) from refused
+            self._again(refused, age_s)
+        except Exception as error:
+            # An outage of the stream's server, or a fault of ours: the receiver is not to blame.
+            if not is_unavailable(error):
+                logger.exception("webhook %s: unexpected error", ctx["job_id"])
+            self._again(Undelivered(f"{type(error).__name__}: {error}"), age_s)
         self._on_outcome("delivered")
+
+    def _again(self, why: Undelivered, age_s: float) -> NoReturn:
+        wait_s = max(next_try_s(age_s), min(why.retry_after_s, MOST_RETRY_AFTER_S))
+        if why.is_final or age_s + wait_s > self._terms.give_up_s:
+            self._on_outcome("failed")
+            raise NotDelivered(str(why)) from None
+        self._on_outcome("retried")
+        raise Retry(defer=wait_s) from why
 
     async def _deliver(self, message_id: str, event: JobNews, url: str, owner: str) -> None:
         terms = self._terms

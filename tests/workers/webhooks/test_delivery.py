@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 from aiohttp import web
+from redis.exceptions import ConnectionError as RedisConnectionError
 from standardwebhooks.webhooks import Webhook
 
 from tests.serving import serving
@@ -216,6 +217,28 @@ async def test_a_delivery_goes_on_with_another_process_when_its_own_ends(stream:
         async with Delivering(stream) as delivering:
             await until(lambda: delivering.outcomes == ["delivered"])
     assert calls == 2
+
+
+async def test_an_outage_of_the_server_is_no_failure_of_a_delivery(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "SOONEST_S", 0.01)
+    view_many, calls = Stream.view_many, 0
+
+    async def away_at_first(self: Stream, *args: Any) -> list[JobView | None]:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise RedisConnectionError("the connection was lost")
+        return await view_many(self, *args)
+
+    monkeypatch.setattr(Stream, "view_many", away_at_first)
+    receiver = Receiver()
+    async with receiver.serving() as base, Delivering(stream) as delivering:
+        await push(stream, f"{base}/hook", events=["cancelled"])
+        await stream.cancel("job")
+        await receiver.until(1)
+        await until(lambda: delivering.outcomes == ["retried", "delivered"])
 
 
 async def test_a_job_that_is_no_longer_what_it_was_is_told_of_as_it_was(stream: Stream) -> None:
