@@ -30,7 +30,7 @@ async def own_job(
     view: JobView | None = None
     if _ID.fullmatch(job_id):
         view = await (context.stream.view_small(job_id) if with_result else context.stream.view(job_id))
-    if view is None or view.owner != owner:
+    if view is None or (view.owner != owner and not context.api_keys.caller(request).is_admin):
         raise Problem(404, missing)
     return view
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,12 +16,13 @@ from gateway import events, health, jobs, webhooks
 from gateway.context import Context
 from gateway.deliveries import Webhooks
 from gateway.documents.openapi import describe
-from gateway.http.api_keys import ApiKeys
+from gateway.http.api_keys import ApiKeys, callers_of
 from gateway.http.connection.budget import ByteBudget
 from gateway.http.cors import Cors
 from gateway.http.errors import error_response
 from gateway.http.request import HttpRequest
 from gateway.http.routing import HotPath, MeasuredEndpoint, PortSwitch, SingleSlashes, SubPath
+from gateway.key_file import follow_keys, read_keys
 from gateway.metrics import GatewayMetrics
 from gateway.results import LargeResults
 from gateway.schemas.live import ModelSchemas
@@ -29,7 +30,7 @@ from gateway.waiting import Waiters
 from workers.stream import Stream, end, until_available
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -50,7 +51,8 @@ async def _keep_sweeping(stream: Stream) -> None:
 def create_context(settings: GatewaySettings) -> Context:
     """What the endpoints of one gateway process work with. Nothing is sent to the stream's server yet."""
     stream = Stream(settings)
-    api_keys = ApiKeys(settings.api_key_list())
+    named = read_keys(settings.api_keys_file) if settings.api_keys_file else {}
+    api_keys = ApiKeys({**callers_of(settings.api_key_list()), **named})
     waiters = Waiters(stream, settings.max_waiters)
     budget = ByteBudget(settings.max_buffered_bytes)
     functions = settings.push_function_set()
@@ -71,6 +73,18 @@ def create_context(settings: GatewaySettings) -> Context:
     )
 
 
+def _side_tasks(context: Context) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
+    """What runs beside the requests, with its name for the log."""
+    yield "sweep", _keep_sweeping(context.stream)
+    for one in context.waiters.subscriptions():
+        yield "subscription", one.run()
+    yield "schemas", context.schemas.follow()
+    if path := context.settings.api_keys_file:
+        yield "API keys", follow_keys(path, context.api_keys, callers_of(context.settings.api_key_list()))
+    if context.webhooks:
+        yield "webhooks", context.webhooks.deliver(context.stream, context.metrics.webhook)
+
+
 def create_app(context: Context, on_side_task_end: Callable[[asyncio.Task[None]], None]) -> ASGIApp:
     """The gateway as an ASGI application. It starts without a server to keep the stream, and then answers 503.
 
@@ -87,14 +101,7 @@ def create_app(context: Context, on_side_task_end: Callable[[asyncio.Task[None]]
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        side = [
-            asyncio.create_task(_keep_sweeping(context.stream), name="sweep"),
-            *(asyncio.create_task(one.run(), name="subscription") for one in context.waiters.subscriptions()),
-            asyncio.create_task(context.schemas.follow(), name="schemas"),
-        ]
-        if context.webhooks:
-            delivering = context.webhooks.deliver(context.stream, context.metrics.webhook)
-            side.append(asyncio.create_task(delivering, name="webhooks"))
+        side = [asyncio.create_task(coroutine, name=name) for name, coroutine in _side_tasks(context)]
         for task in side:
             task.add_done_callback(on_side_task_end)
         try:

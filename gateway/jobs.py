@@ -15,6 +15,7 @@ from gateway.http.body import read_args, read_call
 from gateway.http.errors import Problem, unavailable
 from gateway.http.idempotency import read_key
 from gateway.http.responses import JsonResponse
+from gateway.limits import too_many
 from gateway.waiting import read_wait
 from gateway.webhooks import read_webhook
 from workers.stream import DEFAULT_FUNCTION, JobView, NewJob, Pushed, Status, is_unavailable
@@ -132,9 +133,12 @@ async def _answer_with_events(context: Context, request: HttpRequest, job: NewJo
 
 
 async def _accept(context: Context, request: HttpRequest, job: NewJob) -> Pushed:
-    """What has become of the push, with the id of its job or of the one before it. Raises Problem (422, 503)."""
-    pushed = await context.stream.push(job)
+    """What has become of the push, with the id of its job or of the one before it. Raises Problem (422, 429, 503)."""
+    limits = context.api_keys.caller(request).limits
+    pushed = await context.stream.push(job._replace(limits=limits) if any(limits) else job)
     context.metrics.pushed(pushed.outcome)
+    if pushed.outcome == "limited":
+        raise too_many(pushed, limits)
     if pushed.outcome == "full":
         raise unavailable("the backlog is full")
     if pushed.outcome == "conflict":

@@ -9,6 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from gateway.key_file import read_keys
 from workers.outbound.addresses import AddressRules
 from workers.settings import LogLevel, StreamSettings, check_certificate
 from workers.webhooks.signature import MIN_SECRET_CHARS
@@ -68,6 +69,9 @@ class GatewaySettings(StreamSettings):
         SecretStr(""),
         description=f"comma-separated API keys of {MIN_API_KEY_CHARS} or more characters; empty lets everybody in",
     )
+    api_keys_file: Path | None = Field(
+        None, description="YAML file of API keys with names and limits (docs/api.md); read again when it changes"
+    )
     webhook_secrets: SecretStr = Field(
         SecretStr(""),
         description=f"comma-separated secrets of {MIN_SECRET_CHARS} or more characters, of which those that sign "
@@ -105,6 +109,13 @@ class GatewaySettings(StreamSettings):
                 raise ValueError(
                     f"key {number} is not {MIN_API_KEY_CHARS} or more printable ASCII characters without spaces"
                 )
+        return value
+
+    @field_validator("api_keys_file")
+    @classmethod
+    def _check_keys_file(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            read_keys(value)
         return value
 
     @field_validator("webhook_secrets")
@@ -169,6 +180,11 @@ class GatewaySettings(StreamSettings):
             except (OSError, ValueError) as error:
                 raise ValueError(f"TLS_CERT_FILE and TLS_KEY_FILE are no certificate and its key: {error}") from None
         return self
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether a client needs a key."""
+        return bool(self.api_keys_file or self.api_key_list())
 
     def push_function_set(self) -> frozenset[str]:
         """The functions that clients may push."""

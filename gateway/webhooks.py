@@ -31,6 +31,9 @@ _NOT_FOUND = "failed webhook not found"
 def read_webhook(context: Context, request: HttpRequest) -> str:
     """What `NewJob.webhook` takes, of `?webhook=` and `?webhook_events=`. Raises Problem 400."""
     url, names = (request.query.get(name) for name in PARAMETERS)
+    own = context.api_keys.caller(request).webhook if url is None and context.webhooks else ""
+    if url is None and own:
+        url = own
     if url is None:
         if names is not None:
             raise Problem(400, "webhook_events goes with webhook")

@@ -41,6 +41,7 @@ LISTS = {
 NEEDS = {
     "up": "up",
     "check": "up",
+    "key": "service",
     "deploy": "up",
     "undeploy": "up",
     "bench": "bench",
@@ -62,6 +63,7 @@ COMMANDS = {
     "up": [["-m", "deploy.local.up"]],
     "test": [["-m", "pytest"]],
     "check": [["-m", "deploy.local.check"]],
+    "key": [["-m", "deploy.local.key"]],
     "lint": [["-m", "ruff", "format", "--check", "."], ["-m", "ruff", "check", "."], IMPORTS, ["-m", "mypy"]],
     "fmt": [
         ["-m", "ruff", "format", "."],

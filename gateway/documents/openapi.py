@@ -185,6 +185,7 @@ def _problem(description: str, headers: Document | None = None) -> Document:
 
 
 _AWAY = {"503": _problem("the job stream can't be reached or takes no more now", _RETRY_AFTER)}
+_LIMITED = {"429": _problem("a limit of the key's name is reached", _RETRY_AFTER)}
 _BAD_QUERY = "a query parameter that is unknown or given twice"
 _BAD_WAIT = {"400": _problem(f"a bad wait, or {_BAD_QUERY}")}
 
@@ -256,6 +257,7 @@ def _push(settings: GatewaySettings) -> Document:
             "415": _problem("the body is not JSON by its content type"),
             "404": _problem("PUSH_FUNCTIONS does not name the model's function"),
             "422": _problem("the input does not fit the model, or the Idempotency-Key was used with another input"),
+            **(_LIMITED if settings.api_keys_file else {}),
             "431": _problem("the head is too large: an input in the query may be better sent as a body"),
             **_AWAY,
         },
@@ -390,7 +392,7 @@ def describe(settings: GatewaySettings) -> Document:
     `servers` is a path alone: a client takes scheme and host from where it got the document.
     """
     push = _push(settings)
-    has_keys, has_webhooks = bool(settings.api_key_list()), bool(settings.webhook_secret_list())
+    has_keys, has_webhooks = settings.has_keys, bool(settings.webhook_secret_list())
     push["parameters"] += PUSH_PARAMETERS if has_webhooks else []
     machines = _machine_paths(settings)
     webhooks = webhook_paths(_answer, _problem) if has_webhooks else {}

@@ -57,6 +57,9 @@ async def test_a_function_gets_its_arguments_and_its_result_is_served(
         assert (document["args"], document["kwargs"]) == ([], {})
 
 
+TAKEN = "taken here: wait, webhook, webhook_events"
+
+
 @pytest.mark.parametrize(
     ("path", "body", "answer"),
     [
@@ -68,7 +71,7 @@ async def test_a_function_gets_its_arguments_and_its_result_is_served(
         ("/push/describe", {"args": {}}, (400, "args must be an array and kwargs an object")),
         ("/push/describe", {"kwargs": []}, (400, "args must be an array and kwargs an object")),
         ("/push/describe", {"args": ["x" * 1000]}, (413, "the input is larger than 1000 bytes")),
-        ("/push/describe?input=x", {}, (400, "unknown query parameter: 'input'; taken here: wait, webhook, webhook_events")),
+        ("/push/describe?input=x", {}, (400, f"unknown query parameter: 'input'; {TAKEN}")),
     ],
 )  # fmt: skip
 async def test_what_may_not_be_pushed_is_refused(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # The settings that are secret or may have a password in them, of whichever process.
-SECRETS = frozenset({"REDIS_URL", "API_KEYS"})
+SECRETS = frozenset({"REDIS_URL", "API_KEYS", "WEBHOOK_SECRETS"})
 
 _PR_SET_DUMPABLE = 4
 # Positions of env_start and env_end in /proc/self/stat, counted from the field after the name; see proc(5).

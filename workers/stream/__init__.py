@@ -13,6 +13,7 @@ from workers.stream.pipeline import PipelinedRedis
 from workers.stream.records import (
     ANY_SCHEMA,
     DEFAULT_FUNCTION,
+    NO_LIMITS,
     WEBHOOK_EVENTS,
     Claimed,
     Counts,
@@ -22,6 +23,7 @@ from workers.stream.records import (
     JobView,
     NewJob,
     Pushed,
+    PushLimits,
     SchemaView,
     Status,
     WorkerView,
@@ -30,10 +32,9 @@ from workers.stream.stream import EVENTS_BYTES, LARGE_BYTES, WEBHOOKS_PART, Stre
 from workers.stream.subscription import Subscription
 
 __all__ = [
-    "ANY_SCHEMA", "DEFAULT_FUNCTION", "EVENTS_BYTES", "LARGE_BYTES", "LIBRARY", "WEBHOOKS_PART", "WEBHOOK_EVENTS",
-    "Batcher", "Claimed",
-    "Counts", "DeadLetter", "Demand", "Finish", "JobEvent", "JobView", "NewJob", "Outage", "PipelinedRedis", "Pushed",
-    "SchemaView", "ServerMemory", "ServerUnfit", "Status", "Stream", "StreamSettings", "Subscription", "Telling",
-    "WorkerView", "backoff_s", "bad_server", "connect", "end", "is_entry", "is_out_of_memory", "is_unavailable",
-    "reason", "until_available",
+    "ANY_SCHEMA", "DEFAULT_FUNCTION", "EVENTS_BYTES", "LARGE_BYTES", "LIBRARY", "NO_LIMITS", "WEBHOOKS_PART",
+    "WEBHOOK_EVENTS", "Batcher", "Claimed", "Counts", "DeadLetter", "Demand", "Finish", "JobEvent", "JobView", "NewJob",
+    "Outage", "PipelinedRedis", "PushLimits", "Pushed", "SchemaView", "ServerMemory", "ServerUnfit", "Status", "Stream",
+    "StreamSettings", "Subscription", "Telling", "WorkerView", "backoff_s", "bad_server", "connect", "end", "is_entry",
+    "is_out_of_memory", "is_unavailable", "reason", "until_available",
 ]  # fmt: skip

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # In this order, as Lua's local functions must be defined before they are used.
 _PARTS = (
-    "keys", "group", "record", "events", "bury",
+    "keys", "group", "record", "events", "bury", "limits",
     "push", "webhooks", "claim", "jobs", "finish", "schemas", "workers", "sweep", "figures",
 )  # fmt: skip
 _TEXT = "\n".join(files("workers.stream").joinpath(f"lua/{part}.lua").read_text(encoding="utf-8") for part in _PARTS)

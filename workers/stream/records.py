@@ -33,6 +33,29 @@ class Status(StrEnum):
         return self in (Status.FINISHED, Status.FAILED, Status.CANCELLED)
 
 
+class PushLimits(NamedTuple):
+    """What one owner may push; 0 is no limit. `burst` jobs may come at once, if `pushes_per_s` is limited."""
+
+    pushes_per_s: float = 0.0
+    burst: int = 0
+    outstanding: int = 0
+    bytes_per_day: int = 0
+
+    def encoded(self) -> dict[str, float]:
+        """As `limited` in limits.lua takes them."""
+        found: dict[str, float] = {}
+        if self.pushes_per_s:
+            found = {"rate": self.pushes_per_s, "burst": max(1, self.burst)}
+        if self.outstanding:
+            found["outstanding"] = self.outstanding
+        if self.bytes_per_day:
+            found["bytes"] = self.bytes_per_day
+        return found
+
+
+NO_LIMITS = PushLimits()
+
+
 class NewJob(NamedTuple):
     """A job to push. `args` is a JSON array, `kwargs` a JSON object or empty; neither is parsed here.
 
@@ -53,6 +76,7 @@ class NewJob(NamedTuple):
     outlives_job: bool = False
     waits_at: str = ""
     webhook: str = ""
+    limits: PushLimits = NO_LIMITS
 
     def encoded(self) -> EncodedJob:
         """What `push` in push.lua takes for a job: id, function, args, owner, options.
@@ -63,7 +87,8 @@ class NewJob(NamedTuple):
 
     def _options(self) -> bytes:
         # The rarely used fields, as JSON; empty if none is used.
-        if not (self.kwargs or self.idempotency_key or self.defer_ms or self.waits_at or self.webhook):
+        limits = self.limits.encoded()
+        if not (self.kwargs or self.idempotency_key or self.defer_ms or self.waits_at or self.webhook or limits):
             return b""
         options: dict[str, Any] = {}
         if self.kwargs:
@@ -79,6 +104,8 @@ class NewJob(NamedTuple):
             options["waits"] = self.waits_at
         if self.webhook:
             options["webhook"] = self.webhook
+        if limits:
+            options["limits"] = limits
         return orjson.dumps(options)
 
 
@@ -88,10 +115,15 @@ def size_bytes(job: EncodedJob) -> int:
 
 
 class Pushed(NamedTuple):
-    """What became of a push; `id` is the job's, or that of the job the idempotency key stands for."""
+    """What became of a push; `id` is the job's, or that of the job the idempotency key stands for.
 
-    outcome: Literal["accepted", "existing", "conflict", "full"]
+    A push that is beyond one of its owner's limits names that `limit`, and after how many ms it may succeed.
+    """
+
+    outcome: Literal["accepted", "existing", "conflict", "full", "limited"]
     id: str
+    limit: str = ""
+    retry_ms: int = 0
 
     @classmethod
     def from_reply(cls, job_id: bytes, reply: bytes) -> Pushed:
@@ -99,6 +131,9 @@ class Pushed(NamedTuple):
         match reply:
             case b"accepted" | b"conflict" | b"full":
                 return cls(reply.decode(), job_id.decode())  # type: ignore[arg-type]
+            case _ if reply.startswith(b"limited "):
+                _, limit, retry_ms = reply.decode().split(" ")
+                return cls("limited", job_id.decode(), limit, int(retry_ms))
             case _:
                 return cls("existing", reply.removeprefix(b"existing ").decode())
 

@@ -36,6 +36,8 @@
 -- {q}:schemas          hash    schemas of the workers' models; of each digest: its   a day after its last renewal
 --                              JSON, DIGEST:since (first publication), DIGEST:seen
 --                              (last renewal)
+-- {q}:limit:OWNER      hash    what an owner has used up of its limits (limits.lua)   2 days after its last push
+-- {q}:outstanding:OWNER set    its jobs that may not have ended, if they are limited  7 days after its last push
 -- {q}:webhooks:...     queue   deliveries of webhooks: an internal queue with these same keys (webhooks.lua)
 --
 -- channel              message
@@ -88,6 +90,8 @@ local function keys_of(stream)
     proof = prefix .. ':proof',
     scaler = prefix .. ':scaler',
     schemas = prefix .. ':schemas',
+    limit = prefix .. ':limit:',
+    outstanding = prefix .. ':outstanding:',
     ended = prefix .. ':ended',
     told = prefix .. ':told',
     answer = prefix .. ':answer:',

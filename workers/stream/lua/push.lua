@@ -43,8 +43,9 @@ local function hand_over(k, id, entry, function_name, args, kwargs, queued)
 end
 
 -- push(max_backlog, idempotency_ms, then 5 a job: id, function, args, owner, options)
--- options: '' or JSON {kwargs, idempotency_key, fingerprint, outlives_job, defer_ms, waits, webhook}.
--- Replies per job: 'accepted' | 'full' | 'conflict' | 'existing ID'. Pushing an id again changes nothing.
+-- options: '' or JSON {kwargs, idempotency_key, fingerprint, outlives_job, defer_ms, waits, webhook,
+--   limits}.
+-- Replies per job: 'accepted' | 'full' | 'conflict' | 'existing ID' | 'limited WHICH MS'. Pushing an id again changes nothing.
 -- Costs a job: EXISTS, XADD and HSET; HSET with an owner, and if the push waits; GET and SET with an idempotency key, and EXISTS if it is
 -- known; EXISTS, HSET and ZADD if deferred. Costs a call: XINFO GROUPS, 2 XLEN, ZCARD, TIME, XPENDING if jobs run and
 -- none waits, and the waking or handing over.
@@ -71,6 +72,9 @@ local function push(keys, argv)
     end
     if not reply and redis.call('EXISTS', job_key) == 1 then reply = 'existing ' .. id end
     if not reply and room <= 0 then reply = 'full' end
+    if not reply and options and options.limits then
+      reply = limited(k, now, argv[i + 3], id, options.limits, #argv[i + 2] + #(options.kwargs or ''))
+    end
     if not reply then
       reply = 'accepted'
       room = room - 1

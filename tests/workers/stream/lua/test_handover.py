@@ -22,7 +22,7 @@ from tests.workers.stream.actions import (
     sweep,
     until,
 )
-from workers.stream import LIBRARY, Claimed, Finish, Status, Stream, StreamSettings
+from workers.stream import LIBRARY, Claimed, Finish, Pushed, Status, Stream, StreamSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -83,7 +83,7 @@ async def test_the_worker_is_told_what_a_claim_would_tell_it(stream: Stream, idl
     pushed = new(job_id, b'["\xc3\xbc \xff 12", 3]', function="a function", kwargs=kwargs, owner="me")
     if kwargs:
         pushed = pushed._replace(idempotency_key="k", fingerprint="f")
-    assert (await stream.push(pushed)) == ("accepted", job_id)
+    assert (await stream.push(pushed)) == Pushed("accepted", job_id)
     job = await idle.handed()
     assert (job.id, job.function, job.args, job.kwargs, job.attempt) == (
         job_id, "a function", pushed.args, kwargs, 1,
@@ -97,7 +97,7 @@ async def test_the_worker_is_told_what_a_claim_would_tell_it(stream: Stream, idl
     fields = await fields_of(stream, "idle")
     assert (fields["state"], fields["job"], fields["running"]) == ("busy", job_id, "1")
 
-    assert await stream.push(pushed) == ("existing", job_id)
+    assert await stream.push(pushed) == Pushed("existing", job_id)
     assert await stream.renew("idle", [(job_id, 1)]) == []
     assert await stream.claim("other", 1) == []
     assert await stream.finish("other", [Finish(job_id, 1, "finished", b"1", 60_000)]) == [False]

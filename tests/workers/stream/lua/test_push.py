@@ -24,12 +24,12 @@ from tests.workers.stream.actions import (
     sweep,
     until,
 )
-from workers.stream import Status, Stream, StreamSettings
+from workers.stream import Pushed, Status, Stream, StreamSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from workers.stream import NewJob, Pushed
+    from workers.stream import NewJob
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ async def test_pushing_an_id_again_changes_nothing(stream: Stream) -> None:
     first = new("same", b'["first"]')
     outcomes = await stream.push_many([first, new("same", b'["second"]')])
     outcomes.append(await stream.push(first))
-    assert outcomes == [("accepted", "same"), ("existing", "same"), ("existing", "same")]
+    assert outcomes == [Pushed("accepted", "same"), *[Pushed("existing", "same")] * 2]
     [job] = await stream.claim("w", 5)
     assert job.args == b'["first"]'
     await finish(stream, "w", [job])
@@ -132,14 +132,14 @@ async def test_an_idempotency_key_ends_with_its_jobs_record(stream: Stream) -> N
     first = await stream.push(new(idempotency_key="k", fingerprint="f"))
     [job] = await stream.claim("w", 1)
     await finish(stream, "w", [job])
-    assert await stream.push(new(idempotency_key="k", fingerprint="f")) == ("existing", first.id)
+    assert await stream.push(new(idempotency_key="k", fingerprint="f")) == Pushed("existing", first.id)
     await stream.redis.delete(key(stream, f"job:{job.id}"))
 
     second = await stream.push(new(idempotency_key="k", fingerprint="g"))
 
     assert second.outcome == "accepted"
     assert second.id != first.id
-    assert await stream.push(new(idempotency_key="k", fingerprint="g")) == ("existing", second.id)
+    assert await stream.push(new(idempotency_key="k", fingerprint="g")) == Pushed("existing", second.id)
     assert (await stream.push(new(idempotency_key="k", fingerprint="f"))).outcome == "conflict"
     assert (await stream.counts()).waiting == 1
 
@@ -152,7 +152,7 @@ async def test_an_idempotency_key_that_outlives_its_job_ends_by_itself(
     await finish(stream, "w", [job])
     await stream.redis.delete(key(stream, f"job:{job.id}"))
     again = await stream.push(new(idempotency_key="k", fingerprint="f", outlives_job=True))
-    assert again == ("existing", pushed.id)
+    assert again == Pushed("existing", pushed.id)
     ttl_ms = await command(stream, "PTTL", key(stream, "idempotency:k"))
     assert settings.idempotency_s * 1000 - 60_000 < ttl_ms <= settings.idempotency_s * 1000
     await stream.redis.delete(key(stream, "idempotency:k"))
@@ -180,7 +180,7 @@ async def test_a_deferred_push_waits_outside_the_stream_until_it_is_due(stream: 
     [early] = await accept(stream)
     queued_ms = (await see(stream, late.id)).queued_ms
     assert await stream.counts() == EMPTY._replace(length=1, waiting=1, deferred=1)
-    assert await stream.push(late) == ("existing", late.id)
+    assert await stream.push(late) == Pushed("existing", late.id)
     assert await sweep(stream) == stream.sweep_interval_s
     assert [job.id for job in await stream.claim("w", 5)] == [early]
     assert (await see(stream, late.id)).status is Status.QUEUED

@@ -1,0 +1,35 @@
+"""What a client is told whose push is beyond a limit of its key."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from gateway.http.errors import Problem
+
+if TYPE_CHECKING:
+    from workers.stream import Pushed, PushLimits
+
+_DAY_S = 86_400
+
+
+def too_many(pushed: Pushed, limits: PushLimits) -> Problem:
+    """429 with Retry-After, and the fields of the IETF draft "RateLimit header fields for HTTP"."""
+    retry_s = max(1, math.ceil(pushed.retry_ms / 1000))
+    policy = f'"{pushed.limit}";'
+    match pushed.limit:
+        case "pushes_per_s":
+            detail = f"this key may push {limits.pushes_per_s:g} jobs/s, and {limits.burst} at once"
+            policy += f"q={limits.burst};w={max(1, math.ceil(limits.burst / limits.pushes_per_s))}"
+        case "bytes_per_day":
+            detail = f"this key may push {limits.bytes_per_day} bytes a day (UTC)"
+            policy += f'q={limits.bytes_per_day};w={_DAY_S};qu="content-bytes"'
+        case _:
+            detail = f"this key may have {limits.outstanding} jobs that have not ended"
+            policy += f"q={limits.outstanding}"
+    headers = {
+        "Retry-After": str(retry_s),
+        "RateLimit-Policy": policy,
+        "RateLimit": f'"{pushed.limit}";r=0;t={retry_s}',
+    }
+    return Problem(429, detail, headers, limit=pushed.limit)

@@ -1,0 +1,179 @@
+"""Named keys: who owns a job, what a name may push, and a file that changes."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+import yaml
+
+from gateway.key_file import KeyFileError, read_keys
+from tests.gateway.service import GatewayProcess, problem, push, serving, status_of
+from tests.workers.service import until
+from workers.stream import Finish, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from workers.stream import StreamSettings
+
+HOUR_S = 3600
+
+
+def sha256(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def auth(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+def entry(name: str, *keys: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "sha256": [sha256(key) for key in keys], **more}
+
+
+def write(path: Path, *entries: Any) -> Path:
+    path.write_text(yaml.safe_dump({"keys": list(entries)}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def process(settings: StreamSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """A gateway with named keys."""
+    path = write(
+        tmp_path_factory.mktemp("keys") / "keys.yaml",
+        entry("ann", "ann-old", "ann-new"),
+        entry("bob", "bob"),
+        entry("root", "root", admin=True),
+        entry("bursty", "bursty", limits={"pushes_per_s": 1 / HOUR_S, "burst": 3}),
+        entry("heavy", "heavy", limits={"bytes_per_day": 100}),
+        entry("few", "few", limits={"outstanding": 2}),
+    )
+    with GatewayProcess(settings, API_KEYS_FILE=str(path), API_KEYS="a-key-without-a-name").running() as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def http(process: GatewayProcess, stream: Stream) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of it; what was counted for a test before is gone with its queue."""
+    async with process.client():
+        yield process.http
+
+
+async def test_a_job_belongs_to_the_name_and_not_to_the_key(http: aiohttp.ClientSession) -> None:
+    job_id = await push(http, **auth("ann-old"))
+    seen = {
+        key: await status_of(http.get(f"/status/{job_id}", headers=auth(key)))
+        for key in ("ann-old", "ann-new", "bob", "root", "a-key-without-a-name", "nobody")
+    }
+    assert seen == {
+        "ann-old": 200, "ann-new": 200, "bob": 404, "root": 200, "a-key-without-a-name": 404, "nobody": 401,
+    }  # fmt: skip
+
+
+async def refused(http: aiohttp.ClientSession, key: str, body: Any = "x") -> tuple[str, int, aiohttp.ClientResponse]:
+    """Which limit a push is beyond, and its Retry-After."""
+    async with http.post("/push", json=body, headers=auth(key)) as response:
+        assert response.status == 429
+        document = await response.json()
+        return document["limit"], int(response.headers["Retry-After"]), response
+
+
+async def test_more_pushes_than_a_name_may_are_refused_with_the_time_to_try_again(
+    http: aiohttp.ClientSession, stream: Stream
+) -> None:
+    for _ in range(3):
+        await push(http, **auth("bursty"))
+    limit, retry_s, response = await refused(http, "bursty")
+    assert (limit, HOUR_S - 60 < retry_s <= HOUR_S) == ("pushes_per_s", True)
+    assert response.headers["RateLimit-Policy"] == '"pushes_per_s";q=3;w=10800'
+    assert response.headers["RateLimit"] == f'"pushes_per_s";r=0;t={retry_s}'
+    assert (await problem(response))[1] == "this key may push 0.000277778 jobs/s, and 3 at once"
+    await push(http, **auth("bob"))
+    assert (await stream.counts()).waiting == 4
+
+
+async def test_a_push_that_is_there_already_counts_once(http: aiohttp.ClientSession) -> None:
+    for _ in range(6):
+        await push(http, **auth("bursty"), **{"Idempotency-Key": "one"})
+    await push(http, **auth("bursty"))
+    await push(http, **auth("bursty"))
+    await refused(http, "bursty")
+
+
+async def test_bytes_are_counted_by_the_day(http: aiohttp.ClientSession) -> None:
+    for _ in range(2):
+        await push(http, "x" * 40, **auth("heavy"))
+    limit, retry_s, response = await refused(http, "heavy", "x" * 40)
+    assert (limit, 0 < retry_s <= 24 * HOUR_S) == ("bytes_per_day", True)
+    assert response.headers["RateLimit-Policy"] == '"bytes_per_day";q=100;w=86400;qu="content-bytes"'
+    await push(http, "x", **auth("heavy"))
+
+
+async def test_jobs_that_have_not_ended_are_counted(http: aiohttp.ClientSession, stream: Stream) -> None:
+    for _ in range(2):
+        await push(http, **auth("few"))
+    limit, *_ = await refused(http, "few")
+    assert limit == "outstanding"
+    [job] = await stream.claim("w", 1)
+    assert await stream.finish("w", [Finish(job.id, 1, "finished", b"1", 60_000)]) == [True]
+
+    async def taken() -> bool:
+        return await status_of(http.post("/push?input=x", headers=auth("few"))) == 202
+
+    await until(taken)
+    assert (await refused(http, "few"))[0] == "outstanding"
+
+
+async def test_the_file_is_read_again_when_it_changes_and_a_bad_one_changes_nothing(
+    settings: StreamSettings, stream: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.key_file._LOOK_S", 0.02)
+    path = write(tmp_path / "keys.yaml", entry("ann", "ann"))
+    async with serving(settings, api_keys_file=path) as base, aiohttp.ClientSession(base) as http:
+
+        async def are(*expected: int) -> bool:
+            found = [await status_of(http.get("/status/x", headers=auth(key))) for key in ("ann", "bob")]
+            return found == list(expected)
+
+        assert await are(404, 401)
+        write(tmp_path / "next.yaml", entry("ann", "ann"), entry("bob", "bob")).replace(path)
+        await until(lambda: are(404, 404))
+        path.write_text("keys: [")
+        path.unlink()
+        assert await are(404, 404)
+        write(path, entry("bob", "bob"))
+        await until(lambda: are(401, 404))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "valid dictionary"),
+        ("keys: []", "keys: List should have at least 1 item"),
+        ("keys: [", "is no YAML"),
+        ("!!python/object/apply:os.system [true]", "is no YAML"),
+        ("keys: [{name: a, sha256: [x]}]", "keys.0.sha256.0"),
+        ("keys: [{name: a b, sha256: [A]}]", "keys.0.name"),
+        ("keys: [{name: a, sha256: [A], key: x}]", "keys.0.key: Extra inputs"),
+        ("keys: [{name: a, sha256: [A], limits: {burst: 3}}]", "burst goes with pushes_per_s"),
+        ("keys: [{name: a, sha256: [A], limits: {pushes_per_s: .inf}}]", "keys.0.limits.pushes_per_s"),
+        ("keys: [{name: a, sha256: [A]}, {name: b, sha256: [A]}]", "a key is there twice"),
+        ("keys: [{name: a, sha256: [A]}, {name: a, sha256: [B]}]", "a name is there twice"),
+    ],
+)
+def test_a_file_that_can_not_be_used_is_refused_with_one_sentence(tmp_path: Path, text: str, why: str) -> None:
+    path = tmp_path / "keys.yaml"
+    path.write_text(text.replace("[A]", f"[{sha256('a')}]").replace("[B]", f"[{sha256('b')}]"))
+    with pytest.raises(KeyFileError) as refused:
+        read_keys(path)
+    assert why in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(KeyFileError, match="can't be read: No such file"):
+        read_keys(tmp_path / "keys.yaml")
