@@ -14,6 +14,7 @@ from workers.stream.records import (
     ANY_SCHEMA,
     DEFAULT_FUNCTION,
     WEBHOOK_EVENTS,
+    ClaimCall,
     Claimed,
     Counts,
     DeadLetter,
@@ -31,7 +32,7 @@ from workers.stream.subscription import Subscription
 
 __all__ = [
     "ANY_SCHEMA", "DEFAULT_FUNCTION", "EVENTS_BYTES", "LARGE_BYTES", "LIBRARY", "WEBHOOKS_PART", "WEBHOOK_EVENTS",
-    "Batcher", "Claimed",
+    "Batcher", "ClaimCall", "Claimed",
     "Counts", "DeadLetter", "Demand", "Finish", "JobEvent", "JobView", "NewJob", "Outage", "PipelinedRedis", "Pushed",
     "SchemaView", "ServerMemory", "ServerUnfit", "Status", "Stream", "StreamSettings", "Subscription", "Telling",
     "WorkerView", "backoff_s", "bad_server", "connect", "end", "is_entry", "is_out_of_memory", "is_unavailable",
