@@ -21,6 +21,10 @@ check *arguments:
 lint *arguments:
     python3 deploy/local lint {{arguments}}
 
+# an API key for a file of keys: `just key new NAME`
+key *arguments:
+    python3 deploy/local key {{arguments}}
+
 # format, fix what can be fixed, and bring the README's settings up to date
 fmt *arguments:
     python3 deploy/local fmt {{arguments}}

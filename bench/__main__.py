@@ -12,6 +12,7 @@ COMMANDS = {
     "faults": "bench.faults.command",
     "peers": "bench.peers.command",
     "growth": "bench.growth",
+    "calls": "bench.calls",
     "batches": "bench.batches",
     "reload": "bench.reload",
     "events": "bench.events",

@@ -18,21 +18,21 @@ import argparse
 import contextlib
 import json
 import sys
-import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.common import server
 from bench.common.arguments import whole
-from bench.common.processes import ROOT, BenchError
+from bench.common.checkout import other_checkout
+from bench.common.processes import BenchError
 from bench.peers import venvs
 from bench.peers.kinds import KINDS
 from bench.peers.measure import PeersSizes
 from bench.peers.report import conditions, plain, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from bench.peers.contenders import Contender
     from bench.peers.measure import Figures
@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace) -> None:
             name: KINDS[name].contenders for one in options.only for name in ONLY[one]
         }
         if options.against:
-            folder = stack.enter_context(_other_checkout(options.against))
+            folder = stack.enter_context(other_checkout(options.against))
             who = {name: KINDS[name].beside(folder) for name in who}
         libraries = dict.fromkeys(one.library for contenders in who.values() for one in contenders)
         versions = {library: venvs.versions(library) for library in libraries}
@@ -83,17 +83,6 @@ def _run(options: argparse.Namespace) -> None:
     if options.json:
         document = {"conditions": told.splitlines(), "versions": versions, **plain(found)}
         options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-
-
-@contextlib.contextmanager
-def _other_checkout(root: Path) -> Iterator[Path]:
-    """A folder in which the other checkout's `gateway` and `workers` run as ours do: beside the `bench` of this one."""
-    with tempfile.TemporaryDirectory(prefix="leadtime-peers-") as folder:
-        for name, at in (("bench", ROOT), ("gateway", root), ("workers", root)):
-            if not (at / name).is_dir():
-                raise BenchError(f"{root} is no checkout of this project: it has no folder {name}")
-            (Path(folder) / name).symlink_to((at / name).resolve())
-        yield Path(folder)
 
 
 def _measured(

@@ -15,6 +15,7 @@ from workers.stream.records import (
     DEFAULT_FUNCTION,
     NO_LIMITS,
     WEBHOOK_EVENTS,
+    ClaimCall,
     Claimed,
     Counts,
     DeadLetter,
@@ -33,8 +34,8 @@ from workers.stream.subscription import Subscription
 
 __all__ = [
     "ANY_SCHEMA", "DEFAULT_FUNCTION", "EVENTS_BYTES", "LARGE_BYTES", "LIBRARY", "NO_LIMITS", "WEBHOOKS_PART",
-    "WEBHOOK_EVENTS", "Batcher", "Claimed", "Counts", "DeadLetter", "Demand", "Finish", "JobEvent", "JobView", "NewJob",
-    "Outage", "PipelinedRedis", "PushLimits", "Pushed", "SchemaView", "ServerMemory", "ServerUnfit", "Status", "Stream",
-    "StreamSettings", "Subscription", "Telling", "WorkerView", "backoff_s", "bad_server", "connect", "end", "is_entry",
-    "is_out_of_memory", "is_unavailable", "reason", "until_available",
+    "WEBHOOK_EVENTS", "Batcher", "ClaimCall", "Claimed", "Counts", "DeadLetter", "Demand", "Finish", "JobEvent",
+    "JobView", "NewJob", "Outage", "PipelinedRedis", "PushLimits", "Pushed", "SchemaView", "ServerMemory",
+    "ServerUnfit", "Status", "Stream", "StreamSettings", "Subscription", "Telling", "WorkerView", "backoff_s",
+    "bad_server", "connect", "end", "is_entry", "is_out_of_memory", "is_unavailable", "reason", "until_available",
 ]  # fmt: skip

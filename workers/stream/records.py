@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 EncodedJob: TypeAlias = tuple[bytes, bytes, bytes, bytes, bytes]
 
@@ -171,6 +171,16 @@ class Claimed(NamedTuple):
             texts[:id_end].decode(), entry.decode(), texts[id_end:function_end].decode(),
             texts[function_end:args_end], texts[args_end:], 1, int(queued_ms),
         )  # fmt: skip
+
+
+class ClaimCall(NamedTuple):
+    """What a worker claims: at most so many jobs, while it runs `running` others. See `Stream.claim`."""
+
+    most: int
+    running: int = 0
+    ready_ms: int = 0
+    max_attempts: int = 5
+    attempts_of: Mapping[str, int] | None = None
 
 
 class Finish(NamedTuple):

@@ -19,6 +19,7 @@ from workers.stream.library import Library
 from workers.stream.memory import MemoryWatch
 from workers.stream.pipeline import Lane, PipelinedRedis
 from workers.stream.records import (
+    ClaimCall,
     Claimed,
     Counts,
     DeadLetter,
@@ -71,7 +72,7 @@ class Stream:
     """One queue's stream on one server. Every method is one round trip, and atomic.
 
     Raises the redis client's errors; `is_unavailable` and `is_out_of_memory` tell which kind. After an error every
-    method but `claim` may be repeated: what was done before is recognized by the job's record (or its idempotency key)
+    method but `claim` and `finish_and_claim` may be repeated: what was done before is recognized by the job's record (or its idempotency key)
     for as long as that is kept.
     """
 
@@ -165,10 +166,12 @@ class Stream:
         woken any more. Payloads of more than 8 MiB come in several claims. After an error call
         `release_unknown`: the reply may have been lost on the way.
         """
-        overrides = [item for pair in (attempts_of or {}).items() for item in pair]
-        keep_ms = _ms(self.settings.keep_result_s)
-        args = (worker, count, running, ready_ms, max_attempts, keep_ms)
-        return Claimed.from_reply(await self._call("claim", *args, *overrides, lane=Lane.CLAIMS))
+        call = ClaimCall(count, running, ready_ms, max_attempts, attempts_of)
+        return Claimed.from_reply(await self._call("claim", worker, *self._claim_args(call), lane=Lane.CLAIMS))
+
+    def _claim_args(self, call: ClaimCall) -> list[str | int]:
+        args = (call.most, call.running, call.ready_ms, call.max_attempts, _ms(self.settings.keep_result_s))
+        return [*args, *_flat((call.attempts_of or {}).items())]
 
     async def finish(self, worker: str, finishes: Sequence[Finish]) -> list[bool]:
         """Acknowledges, deletes and publishes (XACK, XDEL, HSET) each job that the worker still holds.
@@ -176,12 +179,21 @@ class Stream:
         False: the lease was lost or the job has ended, and nothing was changed. If results would take more than
         RESULTS_MEMORY_BYTES then, the oldest are given up.
         """
-        args: list[str | bytes | int] = [worker, self.settings.results_memory_bytes]
-        for finish in finishes:
-            args += (finish.id, finish.attempt, finish.status, finish.keep_ms, finish.body, finish.notes)
-        large = sum(map(len, args[6::6])) + sum(map(len, args[7::6])) > LARGE_BYTES  # type: ignore[arg-type]
+        args = (worker, self.settings.results_memory_bytes, *_finish_args(finishes))
+        large = sum(finish.size_bytes for finish in finishes) > LARGE_BYTES
         lane = Lane.UPLOADS if large else Lane.CALLS
         return [reply == b"done" for reply in await self._call("finish", *args, lane=lane)]
+
+    async def finish_and_claim(
+        self, worker: str, finishes: Sequence[Finish], claim: ClaimCall
+    ) -> tuple[list[bool], list[Claimed]]:
+        """Does what `finish` and then `claim` do, in one step and one call.
+
+        Not to be repeated after an error: then finish again, and call `release_unknown`.
+        """
+        args = (worker, self.settings.results_memory_bytes, len(finishes), *_finish_args(finishes))
+        replies, flat = await self._call("finish_and_claim", *args, *self._claim_args(claim), lane=Lane.CLAIMS)
+        return [reply == b"done" for reply in replies], Claimed.from_reply(flat)
 
     async def tell(self, worker: str, tellings: Sequence[Telling]) -> list[bool]:
         """Appends events of jobs that the worker holds (XADD), each job's to a stream of its own; how far is bounded.
@@ -489,8 +501,15 @@ def _each_id(on_id: Callable[[str], None]) -> Callable[[bytes], None]:
     return on_message
 
 
-def _flat(held: Iterable[tuple[str, int]]) -> list[str | int]:
-    return [item for pair in held for item in pair]
+def _flat(pairs: Iterable[tuple[str, int]]) -> list[str | int]:
+    return [item for pair in pairs for item in pair]
+
+
+def _finish_args(finishes: Sequence[Finish]) -> list[str | bytes | int]:
+    args: list[str | bytes | int] = []
+    for finish in finishes:
+        args += (finish.id, finish.attempt, finish.status, finish.keep_ms, finish.body, finish.notes)
+    return args
 
 
 def _pause_s(interval_s: float, due_s: float, workers: int, most_s: float) -> float:

@@ -9,6 +9,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from workers.stream import ClaimCall
 from workers.worker.beside.heartbeat import BEATS_IN_A_LEASE
 
 if TYPE_CHECKING:
@@ -44,6 +45,21 @@ class ClaimTerms(NamedTuple):
         return max(self.together, most - most % self.together)
 
 
+class BesideFinish(NamedTuple):
+    """A claim that goes to the server in the same call as finishes (`workers.worker.finishes.ClaimBeside`)."""
+
+    claims: Claims
+    call: ClaimCall
+
+    def received(self, jobs: list[Claimed]) -> None:
+        """These were claimed."""
+        self.claims.came_beside(self.call, jobs)
+
+    def failed(self) -> None:
+        """Jobs may have been claimed or not."""
+        self.claims.came_beside(self.call, None)
+
+
 class Claims:
     """The claim loop of one worker; `run` must run beside its subscription.
 
@@ -57,7 +73,8 @@ class Claims:
         self._work = asyncio.Event()
         self._count = 0
         self._claimed_s = 0.0
-        self._claiming = False
+        self._settled = asyncio.Event()  # no claim is under way
+        self._settled.set()
         # How many jobs one claim may bring. 1 after a job whose function this worker lacks: the next ones may be meant
         # for another worker, which was woken too. Each claim of nothing but own jobs doubles it.
         self._most_at_once = terms.slots
@@ -96,6 +113,25 @@ class Claims:
         self._messages_are_known = False
         self._work.set()
 
+    def beside(self) -> BesideFinish | None:
+        """A claim that goes along with finishes that are about to be sent. None: if any is needed, it goes by itself."""
+        count = self._wanted()
+        if self.burst or self._claiming or count <= 0 or not (self._replies_are_known and self._messages_are_known):
+            return None
+        self._settled.clear()
+        self._replies_are_known = False
+        return BesideFinish(self, self._call_for(count))
+
+    def came_beside(self, call: ClaimCall, jobs: list[Claimed] | None) -> None:
+        """The answer to such a claim; None: it is not known what was claimed."""
+        self._settled.set()
+        if jobs is None or (jobs and self._session.life.stopping.is_set()):
+            # `withdraw` hands them back, or the next claim of the loop.
+            self._work.set()
+            return
+        self._replies_are_known = True
+        self._received(call.most, jobs)
+
     def set_slots(self, slots: int, together: int) -> None:
         """Has the worker run so many jobs at once, so many in one call. Before `run`."""
         self._terms = self._terms._replace(slots=slots, together=together)
@@ -105,12 +141,14 @@ class Claims:
 
     async def run(self) -> None:
         """Returns when the worker was told to stop, or in burst mode when no job is left."""
-        stopping, terms = self._session.life.stopping, self._terms
+        stopping = self._session.life.stopping
         while not stopping.is_set():
             self._work.clear()
-            free = self._free()
-            if free > 0:
-                await self._claim(min(free, terms.most_at_once, self._most_at_once))
+            # A claim beside finishes that is under way wakes this loop when it is over.
+            if self._claiming:
+                pass
+            elif (count := self._wanted()) > 0:
+                await self._claim(count)
             elif self._may_be_woken:
                 # A wake-up is another worker's then; such a claim only says that there is no room.
                 await self._claim(0)
@@ -129,9 +167,11 @@ class Claims:
                 self._work.set()
 
     async def settle(self, loop: asyncio.Task[None]) -> None:
-        """Waits for a claim that is under way in `loop`: its jobs would be nobody's until their leases run out."""
+        """Waits for a claim that is under way: its jobs would be nobody's until their leases run out."""
         if self._claiming and self._session.outage.available:
-            await asyncio.wait([loop], timeout=2 * self._session.settings.redis_timeout_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2 * self._session.settings.redis_timeout_s):
+                    await self._settled.wait()
 
     async def withdraw(self) -> None:
         """Hands back what a claim may have brought that nobody heard of, and asks not to be woken."""
@@ -141,6 +181,13 @@ class Claims:
                 await self._release_unknown()
                 if self._may_be_woken and running:
                     await session.stream.claim(session.id, 0, session.life.running)
+
+    @property
+    def _claiming(self) -> bool:
+        return not self._settled.is_set()
+
+    def _wanted(self) -> int:
+        return min(self._free(), self._terms.most_at_once, self._most_at_once)
 
     def _free(self) -> int:
         life = self._session.life
@@ -157,7 +204,7 @@ class Claims:
 
     async def _claim(self, count: int) -> None:
         session = self._session
-        self._claiming = True
+        self._settled.clear()
         try:
             jobs = await session.outage.call(lambda: self._ask_for(count), "claiming")
             if session.life.stopping.is_set() and jobs:
@@ -165,7 +212,11 @@ class Claims:
                 await session.outage.call(lambda: session.stream.release(session.id, held), "handing jobs back")
                 return
         finally:
-            self._claiming = False
+            self._settled.set()
+        self._received(count, jobs)
+
+    def _received(self, count: int, jobs: list[Claimed]) -> None:
+        """Runs what was claimed when so many jobs were asked for."""
         self._claimed_s = time.monotonic()
         # There is less room than was asked for if a job has been handed over meanwhile.
         room = max(0, self._free())
@@ -185,19 +236,16 @@ class Claims:
             self._most_at_once = 1
 
     async def _ask_for(self, count: int) -> list[Claimed]:
-        session, terms = self._session, self._terms
+        session = self._session
         await self._release_unknown()
         self._replies_are_known = False
-        claimed = await session.stream.claim(
-            session.id,
-            count,
-            session.life.running,
-            session.life.in_line_since_ms,
-            _ANY_ATTEMPT,
-            terms.attempts_of,
-        )
+        claimed = await session.stream.claim(session.id, *self._call_for(count))
         self._replies_are_known = True
         return claimed
+
+    def _call_for(self, count: int) -> ClaimCall:
+        life = self._session.life
+        return ClaimCall(count, life.running, life.in_line_since_ms, _ANY_ATTEMPT, self._terms.attempts_of)
 
     async def _release_unknown(self) -> None:
         """Hands back what this worker may hold without having heard of it."""

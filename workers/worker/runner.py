@@ -6,21 +6,21 @@ import asyncio
 import logging
 import time
 from functools import partial
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from arq.worker import JobExecutionFailed
 
 from workers.arq.sentry import job_scope
-from workers.stream import LARGE_BYTES, Batcher, Claimed, Finish
+from workers.stream import Claimed, Finish
 from workers.worker.attempt import Again, Attempt, Done, Failed, Outcome, Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from workers.telemetry.metrics import JobOutcome
     from workers.worker.attempt import StopReason
     from workers.worker.events import Events, Outbox
+    from workers.worker.finishes import Finishes
     from workers.worker.foreign import ForeignJobs
     from workers.worker.functions import Functions
     from workers.worker.session import Session
@@ -44,6 +44,7 @@ class Runner:
         self,
         session: Session,
         functions: Functions,
+        finishes: Finishes,
         foreign: ForeignJobs,
         events: Events,
         tasks: dict[str, asyncio.Task[Any]],
@@ -61,11 +62,7 @@ class Runner:
         self._on_outcome = on_outcome
         self._attempts: dict[str, Attempt] = {}
         self._concluding: set[asyncio.Task[Any]] = set()
-        # A callback for each finish: a future would cost more than the rest of it.
-        # Large results have a batcher of their own: others need not wait until they are with the server.
-        self._finishes, self._large_finishes = (
-            Batcher[Finish, bool](self._send, size_of=attrgetter("size_bytes"), resends_singly=True) for _ in range(2)
-        )
+        self._finishes = finishes
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -129,7 +126,6 @@ class Runner:
             await asyncio.wait(self._concluding)
         await self.events.close()
         await self._finishes.abandon()
-        await self._large_finishes.abandon()
 
     # one job
 
@@ -161,9 +157,9 @@ class Runner:
                 self._session.settings.max_result_bytes,
                 functions.on_job_start,
             )
-        finally:
-            self._session.life.running -= 1
-            self._on_slot_free()
+        except BaseException:
+            self._free_slot()
+            raise
         took_s = time.monotonic() - started_s
         metrics.attempts.observe(took_s)
         if not isinstance(outcome, Stopped):
@@ -172,10 +168,16 @@ class Runner:
                 self._session.life.news.set()
         hooked, told = functions.has_end_hook, self.events.take(job.id, job.attempt)
         if isinstance(outcome, Done) and not hooked and told is None:
-            # The usual way awaits nothing any more.
+            # The usual way awaits nothing any more. The claim for the slot that is free now goes along with the finish.
             self._finish(attempt, outcome, None)
+            self._free_slot()
         else:
+            self._free_slot()
             await self._uncancelled(self._conclude(attempt, outcome, ctx if hooked else None, told))
+
+    def _free_slot(self) -> None:
+        self._session.life.running -= 1
+        self._on_slot_free()
 
     async def _uncancelled(self, coroutine: Coroutine[Any, Any, None]) -> None:
         # A cancel that comes once the function has returned must not lose the outcome.
@@ -267,12 +269,7 @@ class Runner:
             finish = Finish(job.id, job.attempt, "finished", outcome.body, keep_ms, outcome.notes)
         else:
             finish = Finish(job.id, job.attempt, "failed", outcome.body, keep_ms)
-        finishes = self._finishes if finish.size_bytes <= LARGE_BYTES else self._large_finishes
-        finishes.put(finish, partial(self._recorded, attempt, outcome, recorded, finish))
-
-    async def _send(self, finishes: Sequence[Finish]) -> Sequence[bool]:
-        session = self._session
-        return await session.outage.call(lambda: session.stream.finish(session.id, finishes), "finishing")
+        self._finishes.put(finish, partial(self._recorded, attempt, outcome, recorded, finish))
 
     def _recorded(
         self,

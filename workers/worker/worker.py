@@ -34,6 +34,7 @@ from workers.worker.beside.probe import Probe
 from workers.worker.beside.side_tasks import SideTasks
 from workers.worker.claims import Claims, ClaimTerms
 from workers.worker.events import Events
+from workers.worker.finishes import Finishes
 from workers.worker.foreign import ForeignJobs, not_found
 from workers.worker.functions import Functions
 from workers.worker.life import Life, WorkerState
@@ -104,6 +105,7 @@ class Worker(arq_worker.Worker):
         self.runner = Runner(
             self.session,
             self._functions,
+            Finishes(self.session, lambda: self.claims.beside()),
             foreign,
             self.events,
             self.tasks,

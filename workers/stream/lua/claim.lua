@@ -32,19 +32,12 @@ local function start(k, worker, entry, fields, limits, limit, now, keep_ms, drop
   return id, payload, attempts + 1, queued
 end
 
--- claim(worker, count, running, ready_ms, max_attempts, keep_ms, then pairs function, max_attempts)
--- Replies flat, 7 a job: id, entry, function, args, kwargs, attempt, queued_ms. A worker that got fewer jobs than it
--- asked for is registered as idle in the same step, so no push can miss it. If it got fewer because the reply is
--- full, it or another worker is woken for the rest.
--- Costs a job: HMGET and HSET. Costs a call: XINFO GROUPS, XLEN, TIME, XPENDING, XREADGROUP, ZADD or ZREM, EXISTS and
--- HSET; XREADGROUP again for each further ROUND, XPENDING and XCLAIM for each ROUND of released jobs; before 7.2.5
--- XINFO GROUPS and XGROUP SETID with each XREADGROUP.
-local function claim(keys, argv)
-  local k = keys_of(keys[1])
-  local worker, count, running, ready = argv[1], tonumber(argv[2]), tonumber(argv[3]), argv[4]
-  local limit, keep_ms, limits = tonumber(argv[5]), tonumber(argv[6]), {}
-  for i = 7, #argv, 2 do limits[argv[i]] = tonumber(argv[i + 1]) end
-  group_of(k)
+-- Claims for a worker, by arguments from `at` on: count, running, ready_ms, max_attempts, keep_ms, then pairs function and
+-- max_attempts. The stream's counters are right by then. Returns what `claim` replies.
+local function claim_by(k, worker, argv, at)
+  local count, running, ready = tonumber(argv[at]), tonumber(argv[at + 1]), argv[at + 2]
+  local limit, keep_ms, limits = tonumber(argv[at + 3]), tonumber(argv[at + 4]), {}
+  for i = at + 5, #argv, 2 do limits[argv[i]] = tonumber(argv[i + 1]) end
   local now = now_ms()
   local out, drop, ended, taken, bytes, first = {}, {}, {}, 0, 0, nil
   local function take(rows)
@@ -87,6 +80,19 @@ local function claim(keys, argv)
     end
   end
   return out
+end
+
+-- claim(worker, count, running, ready_ms, max_attempts, keep_ms, then pairs function, max_attempts)
+-- Replies flat, 7 a job: id, entry, function, args, kwargs, attempt, queued_ms. A worker that got fewer jobs than it
+-- asked for is registered as idle in the same step, so no push can miss it. If it got fewer because the reply is
+-- full, it or another worker is woken for the rest.
+-- Costs a job: HMGET and HSET. Costs a call: XINFO GROUPS, XLEN, TIME, XPENDING, XREADGROUP, ZADD or ZREM, EXISTS and
+-- HSET; XREADGROUP again for each further ROUND, XPENDING and XCLAIM for each ROUND of released jobs; before 7.2.5
+-- XINFO GROUPS and XGROUP SETID with each XREADGROUP.
+local function claim(keys, argv)
+  local k = keys_of(keys[1])
+  group_of(k)
+  return claim_by(k, argv[1], argv, 2)
 end
 
 export('claim', claim, 'allow-oom')

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.workers.stream.actions import OLD_MS, command, key, make_due, sweep
 from tests.workers.stream.lua.queue_model import STATUS, ModelJob, ModelLetter, ModelState, QueueModel
-from workers.stream import LIBRARY, Claimed, Finish, JobView, NewJob, Stream, StreamSettings, Telling
+from workers.stream import LIBRARY, ClaimCall, Claimed, Finish, JobView, NewJob, Stream, StreamSettings, Telling
 
 if TYPE_CHECKING:
     import asyncio
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from redis.client import PubSub
 
+    FinishPlan: TypeAlias = tuple[int, bool, int, Any, bool]
     PushPlan: TypeAlias = tuple[int | None, str, str, str, int, str, bytes, bool]
 
     from workers.stream import PipelinedRedis
@@ -180,7 +181,25 @@ class StreamMachine(RuleBasedStateMachine):
         self.push(batch)
 
     @rule(worker=workers, batch=st.lists(finishes, min_size=1, max_size=4))
-    def finish(self, worker: str, batch: list[tuple[int, bool, int, Any, bool]]) -> None:
+    def finish(self, worker: str, batch: list[FinishPlan]) -> None:
+        ends, expected = self.ends_of(worker, batch)
+        assert self.run(self.stream.finish(worker, ends)) == expected
+        self.answers_agree()
+
+    @has("running")
+    @rule(worker=workers, batch=st.lists(finishes, min_size=1, max_size=3), count=st.integers(0, 3))
+    def finish_and_claim(self, worker: str, batch: list[FinishPlan], count: int) -> None:
+        ends, expected = self.ends_of(worker, batch)
+        call = ClaimCall(count, 0, 0, MAX_ATTEMPTS, {"fragile": 1})
+        done, jobs = self.run(self.stream.finish_and_claim(worker, ends, call))
+        self.answers_agree()
+        assert done == expected
+        assert [(job.id, job.attempt) for job in jobs] == self.model.claim(worker, count, ATTEMPTS)
+        for job in jobs:
+            self.model.check(job)
+
+    def ends_of(self, worker: str, batch: list[FinishPlan]) -> tuple[list[Finish], list[bool]]:
+        """Finishes, and what the model says to each."""
         ends, expected = [], []
         for pick, is_own, added, status, keep in batch:
             own = self.pick_running([pick], worker) if is_own else []
@@ -190,8 +209,7 @@ class StreamMachine(RuleBasedStateMachine):
             body = b"%d" % next(self.numbers) if status == "finished" else ERROR
             ends.append(Finish(job_id, attempt, status, body, LATER_MS if keep else 0))
             expected.append(self.model.finish(worker, job_id, attempt, status, body, keep))
-        assert self.run(self.stream.finish(worker, ends)) == expected
-        self.answers_agree()
+        return ends, expected
 
     def answers_agree(self) -> None:
         """Whoever waits was sent what there is to see."""
