@@ -20,6 +20,13 @@ T = TypeVar("T")
 
 _ID = re.compile("[A-Za-z0-9_.:-]{1,128}")
 NO_JOB = "job not found"
+_MOST_SHOWN_CHARS = 100
+
+
+def check_function(context: Context, function: str) -> None:
+    """Raises Problem 404 unless clients may push jobs of this function."""
+    if function not in context.functions:
+        raise Problem(404, f"this gateway pushes no function {function[:_MOST_SHOWN_CHARS]!r} (PUSH_FUNCTIONS)")
 
 
 async def own_job(

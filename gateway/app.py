@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from gateway import events, health, jobs, webhooks
+from gateway.batches.endpoints import batch_results, batch_status, cancel_batch, push_batch
 from gateway.context import Context
 from gateway.deliveries import Webhooks
 from gateway.documents.openapi import describe
@@ -24,8 +25,10 @@ from gateway.http.request import HttpRequest
 from gateway.http.routing import HotPath, MeasuredEndpoint, PortSwitch, SingleSlashes, SubPath
 from gateway.key_file import follow_keys, read_keys
 from gateway.metrics import GatewayMetrics
+from gateway.options import OPTIONS
 from gateway.results import LargeResults
 from gateway.schemas.live import ModelSchemas
+from gateway.staging import Staging
 from gateway.waiting import Waiters
 from workers.stream import Stream, end, until_available
 
@@ -70,6 +73,7 @@ def create_context(settings: GatewaySettings) -> Context:
         status_path=f"{settings.root_path}/status/",
         schemas=ModelSchemas(stream),
         webhooks=Webhooks(settings) if settings.webhook_secret_list() else None,
+        staging=Staging(settings.max_buffered_bytes),
     )
 
 
@@ -119,19 +123,23 @@ def create_app(context: Context, on_side_task_end: Callable[[asyncio.Task[None]]
         context.metrics.turned_away(response.status_code)
         return response
 
-    push = route("POST", "/push", jobs.push, "input", "wait", *webhooks.PARAMETERS)
+    push = route("POST", "/push", jobs.push, "input", "wait", *OPTIONS, *webhooks.PARAMETERS)
     metrics = route("GET", "/metrics", health.metrics)
     metrics_port = context.settings.metrics_port
     errors = {HTTPException: turn_away, Exception: turn_away}
     app = Starlette(
         routes=[
             push,
-            route("POST", "/push/{function}", jobs.push_function, "wait", *webhooks.PARAMETERS),
+            route("POST", "/push/{function}", jobs.push_function, "wait", *OPTIONS, *webhooks.PARAMETERS),
             route("GET", "/status/{id}", jobs.status, "wait"),
             route("GET", "/data/{id}", jobs.data, "wait"),
             route("GET", "/events/{id}", events.events, "after"),
             route("POST", "/cancel/{id}", jobs.cancel),
             route("POST", "/retry/{id}", jobs.retry),
+            route("POST", "/batches", push_batch, *OPTIONS, *webhooks.PARAMETERS),
+            route("GET", "/batches/{id}", batch_status, "wait"),
+            route("GET", "/batches/{id}/results", batch_results, "wait"),
+            route("POST", "/batches/{id}/cancel", cancel_batch),
             route("GET", "/webhooks/secrets", webhooks.secrets),
             route("GET", "/webhooks/failed", webhooks.failed, "after"),
             route("POST", "/webhooks/failed/{place}/resend", webhooks.resend),

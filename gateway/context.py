@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gateway.results import LargeResults
     from gateway.schemas.live import ModelSchemas
     from gateway.settings import GatewaySettings
+    from gateway.staging import Staging
     from gateway.waiting import Waiters
     from workers.stream import Stream
 
@@ -35,3 +36,4 @@ class Context:
     status_path: str
     schemas: ModelSchemas
     webhooks: Webhooks | None
+    staging: Staging

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 QUIET_S = 15.0
 _PAGE = 100
 _QUIET = b": nothing new\n\n"
-_HEADERS = {"content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no"}
+EVENT_HEADERS = {"content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no"}
 
 
 async def events(context: Context, request: HttpRequest) -> Response:
@@ -75,7 +75,7 @@ class EventStream(Response):
     def of(self, job_id: str, after: str = "", headers: Mapping[str, str] | None = None) -> EventStream:
         """Itself, for the events of this job behind the event `after`."""
         self._job_id, self._after = job_id, after
-        named = {**_HEADERS, **(headers or {})}
+        named = {**EVENT_HEADERS, **(headers or {})}
         self.raw_headers = [(name.lower().encode(), value.encode()) for name, value in named.items()]
         return self
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
-from gateway.access import NO_JOB, made, own_job
+from gateway.access import NO_JOB, check_function, made, own_job
 from gateway.documents.job import data_document, pushed_document, status_document
 from gateway.events import EventStream, wants_events
 from gateway.http.body import read_args, read_call
@@ -16,6 +16,7 @@ from gateway.http.errors import Problem, unavailable
 from gateway.http.idempotency import read_key
 from gateway.http.responses import JsonResponse
 from gateway.limits import too_many
+from gateway.options import PushOptions, read_options
 from gateway.waiting import read_wait
 from gateway.webhooks import read_webhook
 from workers.stream import DEFAULT_FUNCTION, JobView, NewJob, Pushed, Status, is_unavailable
@@ -31,7 +32,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_MOST_SHOWN_CHARS = 100
 _NO_RESULT = "job result not found"
 
 
@@ -43,13 +43,16 @@ async def push(context: Context, request: HttpRequest) -> Response:
     """
     settings = context.settings
     owner = context.api_keys.owner(request)
-    _check_function(context, DEFAULT_FUNCTION)
+    check_function(context, DEFAULT_FUNCTION)
     wait_s, headers = read_wait(request, settings.max_wait_s)
     webhook = read_webhook(context, request)
+    options = read_options(request, settings)
     args, value = await read_args(request, settings.max_input_bytes, settings.body_timeout_s)
-    key, fingerprint = read_key(request, owner, args, webhook)
+    key, fingerprint = read_key(request, owner, args, options.text + webhook.encode())
     _check_input(context, value)
     job = NewJob(os.urandom(16).hex(), args, owner=owner, idempotency_key=key, fingerprint=fingerprint, webhook=webhook)
+    if options.text:
+        job = _with_options(job, options)
     return await _answer(context, request, job, wait_s, headers)
 
 
@@ -58,19 +61,24 @@ async def push_function(context: Context, request: HttpRequest) -> Response:
     settings = context.settings
     owner = context.api_keys.owner(request)
     function = request.path_parameter("function")
-    _check_function(context, function)
+    check_function(context, function)
     wait_s, headers = read_wait(request, settings.max_wait_s)
     webhook = read_webhook(context, request)
+    options = read_options(request, settings)
     args, kwargs = await read_call(request, settings.max_input_bytes, settings.body_timeout_s)
     call = b"[[%b,%b,%b]]" % (orjson.dumps(function), args, kwargs or b"{}")
-    key, fingerprint = read_key(request, owner, call, webhook)
+    key, fingerprint = read_key(request, owner, call, options.text + webhook.encode())
     if function == DEFAULT_FUNCTION:
         _check_call(context, loads(args), loads(kwargs or b"{}"))
     job_id = os.urandom(16).hex()
     job = NewJob(
         job_id, args, function, kwargs, owner=owner, idempotency_key=key, fingerprint=fingerprint, webhook=webhook
     )
-    return await _answer(context, request, job, wait_s, headers)
+    return await _answer(context, request, _with_options(job, options), wait_s, headers)
+
+
+def _with_options(job: NewJob, options: PushOptions) -> NewJob:
+    return job._replace(options=options.job, defer_ms=options.delay_ms, due_ms=options.at_ms)
 
 
 def _check_input(context: Context, value: Any) -> None:
@@ -88,11 +96,6 @@ def _check_call(context: Context, args: list[Any], kwargs: dict[str, Any]) -> No
         _check_input(context, args[0])
     elif not args and kwargs.keys() == {"input"}:
         _check_input(context, kwargs["input"])
-
-
-def _check_function(context: Context, function: str) -> None:
-    if function not in context.functions:
-        raise Problem(404, f"this gateway pushes no function {function[:_MOST_SHOWN_CHARS]!r} (PUSH_FUNCTIONS)")
 
 
 async def _answer(
@@ -142,7 +145,7 @@ async def _accept(context: Context, request: HttpRequest, job: NewJob) -> Pushed
     if pushed.outcome == "full":
         raise unavailable("the backlog is full")
     if pushed.outcome == "conflict":
-        raise Problem(422, "the Idempotency-Key was used with another input before")
+        raise Problem(422, "the Idempotency-Key was used with another input or other options before")
     _log(request, pushed.id, pushed.outcome)
     return pushed
 

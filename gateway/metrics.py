@@ -60,9 +60,9 @@ class GatewayMetrics(Collector):
         self._memory: ServerMemory | None = None
         self._registry.register(self)
 
-    def pushed(self, outcome: str) -> None:
-        """Counts a push."""
-        self._pushes[outcome] += 1
+    def pushed(self, outcome: str, count: int = 1) -> None:
+        """Counts a push, or so many in one request."""
+        self._pushes[outcome] += count
 
     def webhook(self, outcome: str) -> None:
         """Counts a try to deliver a webhook."""

@@ -18,7 +18,7 @@ MIN_API_KEY_CHARS = 16
 # Unreserved characters alone (RFC 3986): they are the same percent-encoded or not, whatever a proxy does to them.
 _ROOT_PATH = re.compile(r"(/(?!\.\.?(/|$))[A-Za-z0-9._~-]+)*")
 # With these as a prefix, `/status/ID` would be two different requests.
-_PATHS_OF_THE_API = {"/push", "/status", "/data", "/cancel", "/retry", "/webhooks"}
+_PATHS_OF_THE_API = {"/push", "/status", "/data", "/events", "/cancel", "/retry", "/webhooks", "/batches"}
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
@@ -61,6 +61,25 @@ class GatewaySettings(StreamSettings):
         3_000,
         description="requests of one gateway process that may wait for a job's end at the same time; each has a "
         "connection, so fewer than MAX_CONNECTIONS",
+    )
+    max_job_attempts: Annotated[int, Field(ge=1, le=1000)] = Field(
+        100, description="the most attempts that a push may ask for by `?max_attempts=`"
+    )
+    max_keep_s: Annotated[float, Field(ge=1, le=31_536_000)] = Field(
+        604_800.0, description="the longest that a push may have its result kept by `?keep=`"
+    )
+    max_ttl_s: Annotated[float, Field(ge=1, le=31_536_000)] = Field(
+        604_800.0, description="the longest `?ttl=`: the time within which a job must be started"
+    )
+    max_delay_s: Annotated[float, Field(ge=0, le=31_536_000)] = Field(
+        2_592_000.0, description="how far ahead a push may put its job off by `?delay=` or `?at=`"
+    )
+    max_tag_chars: Annotated[int, Field(ge=1, le=1000)] = Field(100, description="length of a job's `?tag=`")
+    max_batch_jobs: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        10_000, description="inputs that one `POST /batches` may have"
+    )
+    max_batch_bytes: Annotated[int, Field(ge=1)] = Field(
+        16_777_216, description="size of such a request's body above which it is refused"
     )
     push_functions: Annotated[str, Field(pattern=r"^[^,/\s]+( *, *[^,/\s]+)*$")] = Field(
         "predict", description="comma-separated functions that clients may push; `predict` is the model"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 
+from gateway.hearing import BatchEars
 from gateway.http.errors import Problem, unavailable
 from workers.stream import LIBRARY
 
@@ -106,7 +107,8 @@ class Bells:
 class Waiters:
     """The waiting requests of this process: at most `most` at a time, `count` now.
 
-    `ended` rings when a job has ended, `told` when it has told something. `name` is what a push gives as `waits_at`.
+    `ended` rings when a job has ended, `told` when it has told something; `batches` hears of the ends of their jobs.
+    `name` is what a push gives as `waits_at`.
     """
 
     def __init__(self, stream: Stream, most: int) -> None:
@@ -115,6 +117,7 @@ class Waiters:
         self.name = f"{LIBRARY}:{os.urandom(8).hex()}"
         self.ended = Bells()
         self.told = Bells()
+        self.batches = BatchEars()
         self.closing = False
         self.count = 0
 
@@ -122,14 +125,22 @@ class Waiters:
         """The subscriptions to news of jobs. They must run, or no waiter is woken."""
         stream = self._stream
         return [
-            stream.ended(self.ended.ring, self.ended.ring_all, self.name, self.ended.answer),
+            stream.ended(self._tell_end, self._ring_for_ends, self.name, self.ended.answer),
             stream.told(self.told.ring, self.told.ring_all),
         ]
 
     def close(self) -> None:
         """Ends all waits, also those that begin later: each request is answered with its job as it is."""
         self.closing = True
+        self._ring_for_ends()
+
+    def _tell_end(self, job_id: str) -> None:
+        self.ended.ring(job_id)
+        self.batches.tell(job_id)
+
+    def _ring_for_ends(self) -> None:
         self.ended.ring_all()
+        self.batches.ring_all()
 
     @contextlib.contextmanager
     def place(self) -> Iterator[Waiter]:

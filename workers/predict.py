@@ -37,19 +37,21 @@ MOST_TRIES_TOGETHER = 2
 async def predict(ctx: dict[Any, Any], input: Any) -> EncodedResult:  # noqa: A002
     """Runs the model on one JSON value; the result is what `Model.predict` returned, as JSON.
 
-    Raises ModelTimedOut after JOB_TIMEOUT_S, when the process has been stopped: as after a crash, the job is
-    tried again if it has attempts left. Raises arq's Retry if the model did.
+    Raises ModelTimedOut after JOB_TIMEOUT_S, or the job's own timeout if that is shorter, when the process has been
+    stopped: as after a crash, the job is tried again if it has attempts left. Raises arq's Retry if the model did.
     """
     host: ModelHost = ctx["model"]
     worker: Worker = ctx["worker"]
     job_id, attempt = ctx["job_id"], ctx["job_try"]
+    most_s = worker.settings.job_timeout_s
+    timeout_s = min(most_s, ctx.get("timeout_s") or most_s)
     started_s = time.monotonic()
     logger.info("job %s: attempt %d starts", job_id, attempt)
     try:
         alone = attempt > MOST_TRIES_TOGETHER
         events = worker.events
         job = JobAtHand(job_id, attempt, partial(events.tell, job_id, attempt) if events.are_kept else None)
-        result = await host.predict(encode_exactly(input), worker.settings.job_timeout_s, alone=alone, job=job)
+        result = await host.predict(encode_exactly(input), timeout_s, alone=alone, job=job)
     except ModelAskedAgain as error:
         raise Retry(None if error.defer_ms is None else error.defer_ms / 1000) from error
     logger.info("job %s: answered in %.3g s", job_id, time.monotonic() - started_s)
@@ -83,6 +85,7 @@ async def load_model(ctx: dict[Any, Any]) -> None:
     worker: Worker = ctx["worker"]
     settings: WorkerSettings = worker.settings
     worker.set_capacity(0)
+    worker.leave_timeouts_to(predict.__name__)
     told: set[str] = set()
 
     def tell(description: Description) -> None:

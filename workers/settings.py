@@ -60,6 +60,9 @@ class StreamSettings(BaseSettings):
     keep_result_s: Annotated[float, Field(ge=1, le=31_536_000)] = Field(
         86_400.0, description="how long an ended job's record and result are kept"
     )
+    job_timeout_s: Positive = Field(
+        300.0, description="how long one attempt may take; of jobs in one call, the call; the longest `?timeout=`"
+    )
     results_memory_bytes: Annotated[int, Field(ge=0)] = Field(
         0, description="memory that results may take before the oldest are given up; 0 gives up none"
     )
@@ -116,7 +119,6 @@ class WorkerSettings(StreamSettings):
     concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
         1, description="model processes of one worker; each runs one job at a time, one batch, or several jobs at once"
     )
-    job_timeout_s: Positive = Field(300.0, description="how long one attempt may take; of jobs in one call, the call")
     max_attempts: Annotated[int, Field(ge=1, le=1000)] = Field(5, description="attempts after which a job is failed")
     unknown_function_s: NotNegative = Field(
         3600.0, description="a job whose function no worker has had for this long is failed"

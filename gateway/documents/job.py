@@ -31,9 +31,14 @@ _UNREADABLE = b'{"warnings":[{"pointer":"/output","detail":"the stored result is
 def status_document(view: JobView) -> dict[str, Any]:
     """Status, attempts, times (RFC 3339, null until they are known), error, and at most how many jobs are ahead.
 
-    Of a job that runs also its last progress.
+    Of a job that runs also its last progress, of a scheduled one when it is due, and the tag if it was pushed with one.
     """
-    return {**_status(view), "progress": view.progress}
+    document = {**_status(view), "progress": view.progress}
+    if view.due_ms is not None:
+        document["due"] = _time(view.due_ms)
+    if view.options.tag is not None:
+        document["tag"] = view.options.tag
+    return document
 
 
 def _status(view: JobView) -> dict[str, Any]:
@@ -131,6 +136,9 @@ def _apart(service: dict[str, Any], noted: dict[str, Any], taken: Set[str]) -> d
 
 
 def _time(ms: int | None) -> str | None:
-    if ms is None:
-        return None
+    return None if ms is None else time_text(ms)
+
+
+def time_text(ms: int) -> str:
+    """A time as RFC 3339 has it, in UTC."""
     return datetime.fromtimestamp(ms / 1000, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from gateway.documents.batch_paths import BATCH_ID, BATCH_SCHEMAS, batch_paths
 from gateway.documents.job import JOB_MEMBER
+from gateway.documents.option_parameters import option_parameters
+from gateway.documents.parts import answer as _answer
+from gateway.documents.parts import object_of as _object
+from gateway.documents.parts import problem as _problem
+from gateway.documents.parts import ref as _ref
 from gateway.documents.webhooks import PUSH_PARAMETERS, webhook_paths
 from gateway.http.idempotency import MAX_KEY_CHARS
 from gateway.schemas.faults import MOST_FAULTS
@@ -13,21 +19,12 @@ from workers.stream import Status
 from workers.wire.limits import MAX_INT_DIGITS, MAX_NESTING, MAX_WARNINGS
 
 if TYPE_CHECKING:
+    from gateway.documents.parts import Document
     from gateway.settings import GatewaySettings
-
-Document = dict[str, Any]
 
 _TIME = {"type": ["string", "null"], "format": "date-time"}
 _STATUS = {"$ref": "#/components/schemas/Status"}
 _ID = {"type": "string", "description": "32 hexadecimal digits, 128 random bits", "example": "0" * 32}
-
-
-def _object(properties: Document, required: list[str] | None = None, **more: Any) -> Document:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties) if required is None else required,
-    } | more
 
 
 _ERROR = _object(
@@ -52,6 +49,10 @@ _PROGRESS = {
     "anyOf": [{"$ref": "#/components/schemas/JobProgress"}, {"type": "null"}],
     "description": "of a job that runs: what its model has told last of its progress",
 }
+_SOME_STATUS_PROPERTIES: Document = {
+    "due": {"type": "string", "format": "date-time", "description": "if scheduled: when it is due"},
+    "tag": {"type": "string", "description": "if it was pushed with one"},
+}
 _DATA_PROPERTIES: Document = {
     "id": _ID,
     "latency": {"type": "number", "minimum": 0, "description": "seconds from push to finish"},
@@ -66,6 +67,7 @@ _MORE_DATA_PROPERTIES: Document = {
     },
 }
 _SCHEMAS: Document = {
+    **BATCH_SCHEMAS,
     "Status": {"type": "string", "enum": [status.value for status in Status]},
     "JobError": _ERROR,
     "ResultWarning": _object(
@@ -87,7 +89,11 @@ _SCHEMAS: Document = {
             "text": {"type": "string", "description": "what is being done, in the model's words"},
         }
     ),
-    "Job": _object({**_STATUS_PROPERTIES, "progress": _PROGRESS}, additionalProperties=False),
+    "Job": _object(
+        {**_STATUS_PROPERTIES, "progress": _PROGRESS, **_SOME_STATUS_PROPERTIES},
+        [*_STATUS_PROPERTIES, "progress"],
+        additionalProperties=False,
+    ),
     "FinishedJob": _object(
         {**_STATUS_PROPERTIES, **_DATA_PROPERTIES, **_MORE_DATA_PROPERTIES},
         [*_STATUS_PROPERTIES, *_DATA_PROPERTIES],
@@ -134,6 +140,12 @@ _SCHEMAS: Document = {
             "id": _ID,
             "job_status": _STATUS,
             "error": {"anyOf": [{"$ref": "#/components/schemas/JobError"}, {"type": "null"}]},
+            "index": {"type": "integer", "minimum": 0, "description": "of a batch: which input is wrong, from 0"},
+            "parameters": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "of a bad query: the names of its parameters that are wrong",
+            },
             "errors": {
                 "type": "array",
                 "maxItems": MOST_FAULTS,
@@ -151,18 +163,6 @@ _CHALLENGE = {"WWW-Authenticate": {"schema": {"type": "string"}, "required": Tru
 _RETRY_AFTER = {"Retry-After": {"schema": {"type": "integer"}, "required": True, "description": "seconds"}}
 
 
-def _ref(name: str) -> Document:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _answer(description: str, schema: Document, headers: Document | None = None) -> Document:
-    return {
-        "description": description,
-        "headers": headers or {},
-        "content": {"application/json": {"schema": schema}},
-    }
-
-
 def _with_events(answer: Document) -> Document:
     """The same, or server-sent events if they are asked for."""
     events = {"schema": {"type": "string", "description": "server-sent events, up to the job's end"}}
@@ -176,17 +176,10 @@ def _links() -> Document:
     }
 
 
-def _problem(description: str, headers: Document | None = None) -> Document:
-    return {
-        "description": description,
-        "headers": headers or {},
-        "content": {"application/problem+json": {"schema": _ref("Problem")}},
-    }
-
-
 _AWAY = {"503": _problem("the job stream can't be reached or takes no more now", _RETRY_AFTER)}
 _LIMITED = {"429": _problem("a limit of the key's name is reached", _RETRY_AFTER)}
 _BAD_QUERY = "a query parameter that is unknown or given twice"
+_WITHOUT_WAIT = ("/events/{id}", "/cancel/{id}", "/retry/{id}", "/batches", "/batches/{id}/cancel")
 _BAD_WAIT = {"400": _problem(f"a bad wait, or {_BAD_QUERY}")}
 
 
@@ -222,7 +215,7 @@ def _push(settings: GatewaySettings) -> Document:
             {
                 "name": "Idempotency-Key",
                 "in": "header",
-                "description": "the same key and input stand for the same job",
+                "description": "the same key, input and options stand for the same job",
                 "schema": {
                     "type": "string",
                     "minLength": 1,
@@ -230,6 +223,7 @@ def _push(settings: GatewaySettings) -> Document:
                     "pattern": "^[!-~]([ -~]*[!-~])?$",
                 },
             },
+            *option_parameters(settings),
         ],
         "requestBody": {
             "required": False,
@@ -251,12 +245,14 @@ def _push(settings: GatewaySettings) -> Document:
                 {"anyOf": [_ref("Job"), _ref("Pushed")]},
                 {**_LOCATION, **_APPLIED},
             ),
-            "400": _problem(f"no input, two inputs, no JSON, a bad wait or Idempotency-Key, or {_BAD_QUERY}"),
+            "400": _problem(f"no input, two inputs, no JSON, a bad wait, option or Idempotency-Key, or {_BAD_QUERY}"),
             "408": _problem("the body took too long"),
             "413": _problem("the input is too large"),
             "415": _problem("the body is not JSON by its content type"),
             "404": _problem("PUSH_FUNCTIONS does not name the model's function"),
-            "422": _problem("the input does not fit the model, or the Idempotency-Key was used with another input"),
+            "422": _problem(
+                "the input does not fit the model, or the Idempotency-Key was used with another input or other options"
+            ),
             **(_LIMITED if settings.api_keys_file else {}),
             "431": _problem("the head is too large: an input in the query may be better sent as a body"),
             **_AWAY,
@@ -396,13 +392,19 @@ def describe(settings: GatewaySettings) -> Document:
     push["parameters"] += PUSH_PARAMETERS if has_webhooks else []
     machines = _machine_paths(settings)
     webhooks = webhook_paths(_answer, _problem) if has_webhooks else {}
-    jobs = {"/push": {"post": push}, "/push/{function}": {"post": _push_function(settings, push)}, **_job_paths()}
+    jobs = {
+        "/push": {"post": push},
+        "/push/{function}": {"post": _push_function(settings, push)},
+        **_job_paths(),
+        **batch_paths(settings, push["parameters"], _AWAY, _LIMITED if settings.api_keys_file else {}),
+    }
     wait = _parameters(settings.max_wait_s)
     for path, operation in _operations(jobs):
         operation.setdefault("parameters", [])
         if "{id}" in path:
-            operation["parameters"].append({"name": "id", "in": "path", "required": True, "schema": _ID})
-        if path not in ("/events/{id}", "/cancel/{id}", "/retry/{id}"):
+            schema = BATCH_ID if path.startswith("/batches") else _ID
+            operation["parameters"].append({"name": "id", "in": "path", "required": True, "schema": schema})
+        if path not in _WITHOUT_WAIT:
             operation["parameters"] += wait
     for tag, paths in (("jobs", jobs), ("webhooks", webhooks), ("machines", machines)):
         for path, operation in _operations(paths):

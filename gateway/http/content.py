@@ -15,6 +15,7 @@ _CHARSET = re.compile(r';\s*charset\s*=\s*"?([^\s";]*)', re.IGNORECASE)
 _CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
 _MARKS = {codecs.BOM_UTF8: "UTF-8", codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 _MOST_SHOWN_CHARS = 100
+LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
 
 
 def check_codings(request: HttpRequest) -> None:
@@ -33,10 +34,33 @@ def check_codings(request: HttpRequest) -> None:
 
 def check_json(request: HttpRequest, body: bytes) -> None:
     """Raises Problem (400, 415) unless the content type is JSON, in UTF-8 without a byte order mark."""
-    content_type = request.header(b"content-type") or ""
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type != "application/json" and not media_type.endswith("+json"):
+    if not _is_json(request):
         raise Problem(415, "a body must be application/json", {"Accept-Post": "application/json"})
+    _check_charset(request)
+    check_marks(body)
+
+
+def has_lines(request: HttpRequest) -> bool:
+    """Whether the content type is NDJSON rather than JSON. Raises Problem 415 if it is neither, in UTF-8."""
+    lines = _media_type(request) in LINES
+    if not lines and not _is_json(request):
+        both = f"application/json, {LINES[0]}"
+        raise Problem(415, "a body must be application/json or application/x-ndjson", {"Accept-Post": both})
+    _check_charset(request)
+    return lines
+
+
+def _media_type(request: HttpRequest) -> str:
+    return (request.header(b"content-type") or "").partition(";")[0].strip().lower()
+
+
+def _is_json(request: HttpRequest) -> bool:
+    media_type = _media_type(request)
+    return media_type == "application/json" or media_type.endswith("+json")
+
+
+def _check_charset(request: HttpRequest) -> None:
+    content_type = request.header(b"content-type") or ""
     charset = _CHARSET.search(content_type)
     if charset and charset[1].lower() not in _CHARSETS:
         raise Problem(
@@ -44,6 +68,10 @@ def check_json(request: HttpRequest, body: bytes) -> None:
             f"a body in the charset {_shown(charset[1])} is not taken: JSON is sent in UTF-8",
             {"Accept-Post": "application/json"},
         )
+
+
+def check_marks(body: bytes) -> None:
+    """Raises Problem 400 if the body's beginning says that it is not UTF-8, or has a byte order mark."""
     for mark, name in _MARKS.items():
         if body.startswith(mark):
             raise Problem(400, f"the body begins with a byte order mark of {name}: send JSON in UTF-8, without a mark")

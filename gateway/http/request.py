@@ -40,11 +40,13 @@ class HttpRequest:
     def check_query(self, names: frozenset[str]) -> None:
         """Raises Problem 400 if the query has a parameter that is not one of `names`, or has one twice."""
         if self._repeated:
-            raise Problem(400, f"a query parameter is given more than once: {_shown(self._repeated)}")
+            text = f"a query parameter is given more than once: {_shown(self._repeated)}"
+            raise Problem(400, text, parameters=_cut(self._repeated))
         if not self.query.keys() <= names:
             taken = ", ".join(sorted(names)) or "none"
-            unknown = _shown(sorted(self.query.keys() - names))
-            raise Problem(400, f"unknown query parameter: {unknown}; taken here: {taken}")
+            unknown = sorted(self.query.keys() - names)
+            text = f"unknown query parameter: {_shown(unknown)}; taken here: {taken}"
+            raise Problem(400, text, parameters=_cut(unknown))
 
     @property
     def query_string(self) -> bytes:
@@ -115,5 +117,9 @@ def _parse(query_string: bytes) -> tuple[dict[str, str], list[str]]:
 
 def _shown(names: list[str]) -> str:
     """The first few names, each cut."""
-    shown = [repr(name if len(name) <= _MOST_SHOWN_CHARS else name[: _MOST_SHOWN_CHARS - 3] + "...") for name in names]
-    return ", ".join(shown[:_MOST_SHOWN]) + (", ..." if len(shown) > _MOST_SHOWN else "")
+    return ", ".join(map(repr, _cut(names))) + (", ..." if len(names) > _MOST_SHOWN else "")
+
+
+def _cut(names: list[str]) -> list[str]:
+    short = [name if len(name) <= _MOST_SHOWN_CHARS else name[: _MOST_SHOWN_CHARS - 3] + "..." for name in names]
+    return [name.encode(errors="replace").decode() for name in short[:_MOST_SHOWN]]

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from workers.stream import StreamSettings
 
 PATIENCE_S = 30.0
+# Of openapi-python-client, which knows JSON and bytes. NDJSON is bytes to it.
+CLIENT_CONFIG = """post_hooks: []
+content_type_overrides: {application/x-ndjson: application/octet-stream}
+"""
 
 
 class GatewayProcess:

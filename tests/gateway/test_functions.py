@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from workers.stream import Stream, StreamSettings
 
 
+TAKEN = "at, delay, keep, max_attempts, tag, timeout, ttl, wait, webhook, webhook_events"
 SHAPE = 'the body must be {"args": [...], "kwargs": {...}}, of which either may be left out'
 
 
@@ -71,7 +72,7 @@ TAKEN = "taken here: wait, webhook, webhook_events"
         ("/push/describe", {"args": {}}, (400, "args must be an array and kwargs an object")),
         ("/push/describe", {"kwargs": []}, (400, "args must be an array and kwargs an object")),
         ("/push/describe", {"args": ["x" * 1000]}, (413, "the input is larger than 1000 bytes")),
-        ("/push/describe?input=x", {}, (400, f"unknown query parameter: 'input'; {TAKEN}")),
+        ("/push/describe?input=x", {}, (400, f"unknown query parameter: 'input'; taken here: {TAKEN}")),
     ],
 )  # fmt: skip
 async def test_what_may_not_be_pushed_is_refused(

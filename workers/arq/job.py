@@ -51,6 +51,8 @@ class StreamJob(Job):
         match view and view.status:
             case None:
                 return JobStatus.not_found
+            case Status.SCHEDULED:
+                return JobStatus.deferred
             case Status.QUEUED:
                 return JobStatus.deferred if await self._stream.is_deferred(self.job_id) else JobStatus.queued
             case Status.PROCESSING:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
@@ -134,11 +135,13 @@ class Batches:
             return error
 
     async def _together(self, slot: Slot, jobs: list[_Job]) -> None:
+        # A call that is too long for one of its jobs tells nothing of the others: each is then run alone.
+        shortest = min(jobs, key=lambda job: math.inf if job.timeout_s is None else job.timeout_s)
         try:
-            async with asyncio.timeout(jobs[0].timeout_s):
+            async with asyncio.timeout(shortest.timeout_s):
                 outcomes = await slot.predict_batch([job.input_json for job in jobs])
         except Exception as error:  # noqa: BLE001 - whatever it is: alone, each job gets its own
-            why = _timed_out(jobs[0]) if isinstance(error, TimeoutError) else error
+            why = _timed_out(shortest) if isinstance(error, TimeoutError) else error
             logger.warning("a batch of %d jobs failed, and each is run alone: %s", len(jobs), why)
             for job in jobs:
                 job.alone = True

@@ -8,8 +8,19 @@ from workers.stream.errors import ServerUnfit, bad_server, is_out_of_memory, is_
 from workers.stream.events import JobEvent, Telling, is_entry
 from workers.stream.library import LIBRARY
 from workers.stream.memory import ServerMemory
+from workers.stream.options import NO_OPTIONS, JobOptions
 from workers.stream.outage import Outage
 from workers.stream.pipeline import PipelinedRedis
+from workers.stream.pushed_batches import (
+    BATCH_ID_CHARS,
+    GONE,
+    PLACES_AT_ONCE,
+    BatchJob,
+    BatchView,
+    NewBatch,
+    PushedBatches,
+    batch_job_id,
+)
 from workers.stream.records import (
     ANY_SCHEMA,
     DEFAULT_FUNCTION,
@@ -33,9 +44,10 @@ from workers.stream.stream import EVENTS_BYTES, LARGE_BYTES, WEBHOOKS_PART, Stre
 from workers.stream.subscription import Subscription
 
 __all__ = [
-    "ANY_SCHEMA", "DEFAULT_FUNCTION", "EVENTS_BYTES", "LARGE_BYTES", "LIBRARY", "NO_LIMITS", "WEBHOOKS_PART",
-    "WEBHOOK_EVENTS", "Batcher", "ClaimCall", "Claimed", "Counts", "DeadLetter", "Demand", "Finish", "JobEvent",
-    "JobView", "NewJob", "Outage", "PipelinedRedis", "PushLimits", "Pushed", "SchemaView", "ServerMemory",
-    "ServerUnfit", "Status", "Stream", "StreamSettings", "Subscription", "Telling", "WorkerView", "backoff_s",
-    "bad_server", "connect", "end", "is_entry", "is_out_of_memory", "is_unavailable", "reason", "until_available",
+    "ANY_SCHEMA", "BATCH_ID_CHARS", "DEFAULT_FUNCTION", "EVENTS_BYTES", "GONE", "LARGE_BYTES", "LIBRARY", "NO_LIMITS",
+    "NO_OPTIONS", "PLACES_AT_ONCE", "WEBHOOKS_PART", "WEBHOOK_EVENTS", "BatchJob", "BatchView", "Batcher", "ClaimCall",
+    "Claimed", "Counts", "DeadLetter", "Demand", "Finish", "JobEvent", "JobOptions", "JobView", "NewBatch", "NewJob",
+    "Outage", "PipelinedRedis", "PushLimits", "Pushed", "PushedBatches", "SchemaView", "ServerMemory", "ServerUnfit",
+    "Status", "Stream", "StreamSettings", "Subscription", "Telling", "WorkerView", "backoff_s", "bad_server",
+    "batch_job_id", "connect", "end", "is_entry", "is_out_of_memory", "is_unavailable", "reason", "until_available",
 ]  # fmt: skip

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import orjson
 
+from workers.stream.options import NO_OPTIONS, JobOptions
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -21,6 +23,7 @@ WEBHOOK_EVENTS = ("started", "progress", "output", "finished", "failed", "cancel
 class Status(StrEnum):
     """A job's status as users see it."""
 
+    SCHEDULED = "scheduled"
     QUEUED = "queued"
     PROCESSING = "processing"
     FINISHED = "finished"
@@ -60,6 +63,8 @@ class NewJob(NamedTuple):
     """A job to push. `args` is a JSON array, `kwargs` a JSON object or empty; neither is parsed here.
 
     An idempotency key counts for `idempotency_s`, but not after the job's record has gone, unless it `outlives_job`.
+    A job waits outside the stream for `defer_ms` ms or, by the server's clock, until `due_ms` since the epoch; 0 is
+    neither.
     `waits_at` is the name of the gateway to which the job's end is sent, if it is small (`Stream.ended`). It begins
     with `LIBRARY`, as only a worker of the same release sends it.
     `webhook` is JSON, {"url", "events"}, or empty: the events are among `WEBHOOK_EVENTS`.
@@ -77,6 +82,8 @@ class NewJob(NamedTuple):
     waits_at: str = ""
     webhook: str = ""
     limits: PushLimits = NO_LIMITS
+    due_ms: int = 0
+    options: JobOptions = NO_OPTIONS
 
     def encoded(self) -> EncodedJob:
         """What `push` in push.lua takes for a job: id, function, args, owner, options.
@@ -88,25 +95,22 @@ class NewJob(NamedTuple):
     def _options(self) -> bytes:
         # The rarely used fields, as JSON; empty if none is used.
         limits = self.limits.encoded()
-        if not (self.kwargs or self.idempotency_key or self.defer_ms or self.waits_at or self.webhook or limits):
+        rare = self.kwargs or self.idempotency_key or self.defer_ms or self.waits_at or self.webhook or limits
+        if not (rare or self.due_ms or self.options is not NO_OPTIONS):
             return b""
-        options: dict[str, Any] = {}
-        if self.kwargs:
-            options["kwargs"] = self.kwargs.decode()
-        if self.idempotency_key:
-            options["idempotency_key"] = self.idempotency_key
-            options["fingerprint"] = self.fingerprint
-            if self.outlives_job:
-                options["outlives_job"] = True
-        if self.defer_ms:
-            options["defer_ms"] = self.defer_ms
-        if self.waits_at:
-            options["waits"] = self.waits_at
-        if self.webhook:
-            options["webhook"] = self.webhook
-        if limits:
-            options["limits"] = limits
-        return orjson.dumps(options)
+        options: dict[str, Any] = {
+            "kwargs": self.kwargs.decode(),
+            "idempotency_key": self.idempotency_key,
+            "fingerprint": self.fingerprint,
+            "outlives_job": self.outlives_job,
+            "defer_ms": self.defer_ms,
+            "due_ms": self.due_ms,
+            "waits": self.waits_at,
+            "webhook": self.webhook,
+            "limits": limits,
+            "options": self.options.encoded(),
+        }
+        return orjson.dumps({name: value for name, value in options.items() if value})
 
 
 def size_bytes(job: EncodedJob) -> int:
@@ -148,16 +152,17 @@ class Claimed(NamedTuple):
     kwargs: bytes
     attempt: int
     queued_ms: int
+    options: JobOptions = NO_OPTIONS
 
     @classmethod
     def from_reply(cls, flat: Sequence[bytes]) -> list[Claimed]:
-        """Reads the reply of `claim`: seven items a job."""
+        """Reads the reply of `claim`: eight items a job."""
         return [
             cls(
                 flat[i].decode(), flat[i + 1].decode(), flat[i + 2].decode(), flat[i + 3], flat[i + 4],
-                int(flat[i + 5]), int(flat[i + 6]),
+                int(flat[i + 5]), int(flat[i + 6]), JobOptions.from_json(flat[i + 7]),
             )
-            for i in range(0, len(flat), 7)
+            for i in range(0, len(flat), 8)
         ]  # fmt: skip
 
     @classmethod
@@ -208,7 +213,7 @@ class JobView:
 
     `notes` are the result's (see `Finish`); they come with the result, and are empty if there are none.
     `unsent_bytes` is the size of both if that was too large to be sent. `progress` is what a job that runs has told
-    last: {"fraction", "text"}.
+    last: {"fraction", "text"}. `due_ms` is when a scheduled job is due.
     """
 
     id: str
@@ -224,13 +229,16 @@ class JobView:
     notes: bytes = b""
     unsent_bytes: int = 0
     progress: dict[str, Any] | None = None
+    options: JobOptions = NO_OPTIONS
+    due_ms: int | None = None
 
     @classmethod
     def from_reply(cls, job_id: str, reply: Sequence[Any] | None) -> JobView | None:
         """Reads the reply of `view` for one job; None if there is no such job."""
         if not reply:
             return None
-        status, owner, attempts, queued, started, finished, error, ahead, result, notes, progress = reply
+        status, owner, attempts, queued, started, finished, error, ahead, result, notes, progress, *rest = reply
+        options, due = rest
         return cls(
             id=job_id,
             status=Status(status.decode()),
@@ -245,6 +253,8 @@ class JobView:
             notes=notes,
             unsent_bytes=result if isinstance(result, int) else 0,
             progress=orjson.loads(progress) if progress else None,
+            options=JobOptions.from_json(options),
+            due_ms=int(float(due)) if due else None,
         )
 
     @classmethod

@@ -18,6 +18,7 @@ from workers.stream.events import JobEvent
 from workers.stream.library import Library
 from workers.stream.memory import MemoryWatch
 from workers.stream.pipeline import Lane, PipelinedRedis
+from workers.stream.pushed_batches import PushedBatches
 from workers.stream.records import (
     ClaimCall,
     Claimed,
@@ -84,6 +85,7 @@ class Stream:
         self.memory = MemoryWatch(self.redis)
         self._library = Library(self.redis, f"{self.prefix}:stream")
         self._call = self._library.call
+        self.batches = PushedBatches(settings, self._call, self._call_push)
         self._subscriptions: WeakSet[Subscription] = WeakSet()
         self._pushes: Batcher[EncodedJob, Pushed] = Batcher(self._push, size_of=size_bytes)
         self._large_pushes: Batcher[EncodedJob, Pushed] = Batcher(self._push, size_of=size_bytes)
@@ -127,16 +129,16 @@ class Stream:
         args: list[str | bytes | int] = [settings.max_backlog, _ms(settings.idempotency_s)]
         for job in jobs:
             args += job
-        await self.memory.check()
-        if settings.push_replicas:
-            replies = await self._push_to_replicas(settings.push_replicas, args)
-        else:
-            large = sum(map(size_bytes, jobs)) > LARGE_BYTES
-            replies = await self._call("push", *args, lane=Lane.UPLOADS if large else Lane.CALLS)
+        large = sum(map(size_bytes, jobs)) > LARGE_BYTES
+        replies = await self._call_push("push", *args, lane=Lane.UPLOADS if large else Lane.CALLS)
         return [Pushed.from_reply(job[0], reply) for job, reply in zip(jobs, replies, strict=True)]
 
-    async def _push_to_replicas(self, least: int, args: Sequence[str | bytes | int]) -> Any:
-        replies = await self._call("push", *args, lane=Lane.REPLICATED)
+    async def _call_push(self, function: str, *args: str | bytes | float, lane: Lane = Lane.UPLOADS) -> Any:
+        await self.memory.check()
+        least = self.settings.push_replicas
+        if not least:
+            return await self._call(function, *args, lane=lane)
+        replies = await self._call(function, *args, lane=Lane.REPLICATED)
         # WAIT waits for the last write of its connection. A push that finds its job there writes nothing, and the job
         # may have come over another connection. So a write goes before WAIT, on the same connection.
         write = ("SET", f"{self.prefix}:proof", 0, "PX", 1)
@@ -293,7 +295,9 @@ class Stream:
         return min(1.0, self.settings.lease_s / _SWEEPS_PER_LEASE)
 
     async def sweep(self, most_s: float = 0.0) -> float:
-        """Promotes due jobs, releases expired leases (XAUTOCLAIM), wakes workers. Returns seconds to the next call.
+        """Promotes due jobs, fails those whose ttl is over, releases expired leases (XAUTOCLAIM), wakes workers.
+
+        Returns seconds to the next call.
 
         Many workers share the calls: with `most_s` those seconds grow with the number of workers, up to about so many.
         Looks at the server's memory at times (INFO), and raises ServerUnfit, after all that, if it may evict jobs.
@@ -303,8 +307,9 @@ class Stream:
         # A sweep leaves a mark for half an interval. If the mark lasted for all of it, a call that comes a bit early
         # would find the mark of the sweep before and do nothing, and the next sweep would be late.
         due_ms, workers = await self._call(
-            "sweep", _ms(interval_s / 2), expired_ms, _ms(settings.dead_letter_age_s), settings.max_dead_letters
-        )
+            "sweep", _ms(interval_s / 2), expired_ms, _ms(settings.dead_letter_age_s), settings.max_dead_letters,
+            _ms(settings.keep_result_s),
+        )  # fmt: skip
         await self.memory.check()
         return _pause_s(interval_s, due_ms / 1000, workers, most_s)
 

@@ -110,7 +110,7 @@ class Attempt:
             self.task.cancel()
 
     def context(self, shared: dict[Any, Any]) -> dict[Any, Any]:
-        """arq's `ctx` of a job: the worker's, with job_id, job_try, enqueue_time and score."""
+        """arq's `ctx` of a job: the worker's, with job_id, job_try, enqueue_time and score, and the job's timeout_s."""
         job = self.job
         return {
             **shared,
@@ -118,6 +118,7 @@ class Attempt:
             "job_try": job.attempt,
             "enqueue_time": datetime.fromtimestamp(job.queued_ms / 1000, UTC),
             "score": job.queued_ms,
+            "timeout_s": job.options.timeout_s,
         }
 
     async def run(

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from arq.worker import Function
     from arq.worker import Worker as ArqWorker
 
+    from workers.stream import JobOptions
+
     Hook: TypeAlias = Callable[[dict[Any, Any]], Awaitable[None]]
 
 
@@ -22,6 +24,14 @@ class Plan(NamedTuple):
     timeout_s: float | None
     keep_ms: int
     max_attempts: int
+    times_itself: bool = False
+    """Whether the function ends by its job's own timeout, of which it is told (`timeout_s` in its context)."""
+
+    def timeout_of(self, options: JobOptions) -> float | None:
+        """How many seconds an attempt of a job with these options may take; they can only make it shorter."""
+        if options.timeout_s is None or self.times_itself:
+            return self.timeout_s
+        return options.timeout_s if self.timeout_s is None else min(options.timeout_s, self.timeout_s)
 
 
 @dataclass(slots=True)

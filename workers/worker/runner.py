@@ -152,7 +152,7 @@ class Runner:
             outcome = await attempt.run(
                 plan.function,
                 ctx,
-                plan.timeout_s,
+                plan.timeout_of(job.options),
                 functions.retry_jobs,
                 self._session.settings.max_result_bytes,
                 functions.on_job_start,
@@ -239,7 +239,7 @@ class Runner:
 
     async def _try_again(self, attempt: Attempt, again: Again) -> None:
         session, job = self._session, attempt.job
-        max_attempts = self._functions.plans[job.function].max_attempts
+        max_attempts = job.options.max_attempts or self._functions.plans[job.function].max_attempts
         of = f"attempt {job.attempt} of {max_attempts}"
         if job.attempt >= max_attempts:
             message = f"{again.error.message} ({of})"
@@ -264,7 +264,7 @@ class Runner:
 
     def _finish(self, attempt: Attempt, outcome: Done | Failed, recorded: asyncio.Event | None) -> None:
         job = attempt.job
-        keep_ms = self._functions.plans[job.function].keep_ms
+        keep_ms = job.options.keep_ms or self._functions.plans[job.function].keep_ms
         if isinstance(outcome, Done):
             finish = Finish(job.id, job.attempt, "finished", outcome.body, keep_ms, outcome.notes)
         else:

@@ -184,6 +184,10 @@ class Worker(arq_worker.Worker):
         """How long the jobs of a function may take from now on."""
         self._functions.plans[function] = self._functions.plans[function]._replace(timeout_s=timeout_s)
 
+    def leave_timeouts_to(self, function: str) -> None:
+        """The function ends by its job's own timeout itself."""
+        self._functions.plans[function] = self._functions.plans[function]._replace(times_itself=True)
+
     def set_schema(self, text: bytes) -> None:
         """The schema (JSON) of the model, which the gateways are told; empty if it takes any JSON."""
         if text != self._schema.text or not self._schema.digest:

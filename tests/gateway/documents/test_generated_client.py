@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from tests.gateway.service import GatewayProcess
+from tests.gateway.service import CLIENT_CONFIG, GatewayProcess
 from workers.stream import Finish, Stream
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def made(
     gateway = GatewayProcess(settings, API_KEYS=key, PUSH_FUNCTIONS="predict,count")
     gateway.start()
     asyncio.run(save_description(gateway, key, folder / "openapi.json"))
-    (folder / "config.yaml").write_text("post_hooks: []\n")
+    (folder / "config.yaml").write_text(CLIENT_CONFIG)
     package = f"client_{'locked' if key else 'open'}"
     command = [str(Path(sys.executable).with_name("openapi-python-client")), "generate", "--fail-on-warning"]
     command += ["--path", "openapi.json", "--config", "config.yaml", "--meta", "none", "--output-path", package]

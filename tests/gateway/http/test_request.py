@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from workers.stream import Stream, StreamSettings
 
 ENDPOINTS = [
-    ("POST", "/push", "input, wait, webhook, webhook_events"),
+    (
+        "POST",
+        "/push",
+        "at, delay, input, keep, max_attempts, tag, timeout, ttl, wait, webhook, webhook_events",
+    ),
     ("GET", "/status/{id}", "wait"),
     ("GET", "/data/{id}", "wait"),
     ("POST", "/cancel/{id}", "none"),

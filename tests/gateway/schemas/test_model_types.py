@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from gateway.documents.openapi import describe
 from gateway.schemas.model_types import ModelTypes
 from gateway.settings import GatewaySettings
+from tests.gateway.service import CLIENT_CONFIG
 from tests.workers.model_host.calls import shapes
 from workers.model_host.calls.inputs.binding import binder_of
 from workers.model_host.calls.schemas.describing import described
@@ -77,7 +78,7 @@ def test_members_of_the_result_do_not_replace_the_services() -> None:
 def test_a_client_can_be_generated(name: str, tmp_path: Path) -> None:
     document = types_of(PREDICTS[name]).added_to(describe(GatewaySettings()))
     (tmp_path / "openapi.json").write_bytes(orjson.dumps(document))
-    (tmp_path / "config.yaml").write_text("post_hooks: []\n")
+    (tmp_path / "config.yaml").write_text(CLIENT_CONFIG)
     command = [str(Path(sys.executable).with_name("openapi-python-client")), "generate", "--fail-on-warning"]
     command += ["--path", "openapi.json", "--config", "config.yaml", "--meta", "none", "--output-path", "client"]
 

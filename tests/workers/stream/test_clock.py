@@ -39,7 +39,7 @@ async def set_clock_back(stream: Stream) -> None:
         dump = dump.replace(before, after)
     dump = dump[:-8] + struct.pack("<Q", crc64(dump[:-8]))
     await command(stream, "RESTORE", key(stream, "stream"), 0, dump, "REPLACE")
-    for zset in ("workers", "deferred"):
+    for zset in ("workers", "deferred", "expiring"):
         members = await command(stream, "ZRANGE", key(stream, zset), 0, -1, "WITHSCORES")
         for member, score in zip(members[::2], members[1::2], strict=True):
             await command(stream, "ZADD", key(stream, zset), int(score) + HOUR_MS, member)

@@ -1,25 +1,29 @@
 -- Claiming jobs: a lease on each, its attempt counted.
 
 -- Starts one claimed entry: counts the attempt before anything runs. Returns nothing for an entry that must not run,
--- and adds it to `drop`: it belongs to no job, its job is gone or has ended, or the attempts are used up (then the job
--- fails, and its id is added to `ended`).
+-- and adds it to `drop`: it belongs to no job, its job is gone or has ended, or the attempts are used up or its ttl is
+-- over (then the job fails, and its id is added to `ended`).
 local function start(k, worker, entry, fields, limits, limit, now, keep_ms, drop, ended)
   local payload = map_of(fields)
   local id = payload['id'] or ''
   local job_key = k.job .. id
-  local r = redis.call('HMGET', job_key, 'entry', 'status', 'attempts', 'queued', 'owner', 'started', 'webhook')
+  local r = redis.call('HMGET', job_key, 'entry', 'status', 'attempts', 'queued', 'owner', 'started', 'webhook', 'options')
   if r[1] ~= entry or (r[2] and r[2] ~= 'processing') then
     drop[#drop + 1] = entry
     return nil
   end
   local attempts = tonumber(r[3] or 0)
   local queued = r[4] or whole(entry_ms(entry))
-  local allowed = limits[payload['function']] or limit
+  local options = options_of(r[8])
+  local allowed, why = options.max_attempts or limits[payload['function']] or limit, nil
   if attempts >= allowed then
+    why = { type = 'AttemptsExhausted',
+      message = 'gave up after ' .. attempts .. ' attempts: the last one ended without a result' }
+  end
+  why = why or late_error(k, id, options, attempts, now)
+  if why then
     keep_queued(job_key, entry)
-    bury(k, job_key, id, payload, attempts, r[5], cjson.encode({ type = 'AttemptsExhausted',
-      message = 'gave up after ' .. attempts .. ' attempts: the last one ended without a result' }),
-      end_ms(now, queued), keep_ms, worker)
+    bury(k, job_key, id, payload, attempts, r[5], cjson.encode(why), end_ms(now, queued), keep_ms, worker)
     drop[#drop + 1] = entry
     ended[#ended + 1] = id
     return nil
@@ -29,7 +33,7 @@ local function start(k, worker, entry, fields, limits, limit, now, keep_ms, drop
   redis.call('HSET', job_key, 'status', 'processing', 'worker', worker,
     'attempts', attempts + 1, 'started', whole(started))
   if r[7] then notify(k, id, r[7], 'started', whole(started), whole(attempts + 1)) end
-  return id, payload, attempts + 1, queued
+  return id, payload, attempts + 1, queued, r[8] or ''
 end
 
 -- Claims for a worker, by arguments from `at` on: count, running, ready_ms, max_attempts, keep_ms, then pairs function and
@@ -42,14 +46,15 @@ local function claim_by(k, worker, argv, at)
   local out, drop, ended, taken, bytes, first = {}, {}, {}, 0, 0, nil
   local function take(rows)
     for _, row in ipairs(rows) do
-      local id, payload, attempt, queued = start(k, worker, row[1], row[2], limits, limit, now, keep_ms, drop, ended)
+      local id, payload, attempt, queued, options =
+        start(k, worker, row[1], row[2], limits, limit, now, keep_ms, drop, ended)
       if id then
         first = first or id
         taken = taken + 1
         bytes = bytes + #payload['args']
         local n = #out
         out[n + 1], out[n + 2], out[n + 3], out[n + 4] = id, row[1], payload['function'], payload['args']
-        out[n + 5], out[n + 6], out[n + 7] = payload['kwargs'] or '', attempt, queued
+        out[n + 5], out[n + 6], out[n + 7], out[n + 8] = payload['kwargs'] or '', attempt, queued, options
       end
     end
   end
@@ -83,10 +88,10 @@ local function claim_by(k, worker, argv, at)
 end
 
 -- claim(worker, count, running, ready_ms, max_attempts, keep_ms, then pairs function, max_attempts)
--- Replies flat, 7 a job: id, entry, function, args, kwargs, attempt, queued_ms. A worker that got fewer jobs than it
+-- Replies flat, 8 a job: id, entry, function, args, kwargs, attempt, queued_ms, options. A worker that got fewer jobs than it
 -- asked for is registered as idle in the same step, so no push can miss it. If it got fewer because the reply is
 -- full, it or another worker is woken for the rest.
--- Costs a job: HMGET and HSET. Costs a call: XINFO GROUPS, XLEN, TIME, XPENDING, XREADGROUP, ZADD or ZREM, EXISTS and
+-- Costs a job: HMGET and HSET; ZSCORE with a ttl. Costs a call: XINFO GROUPS, XLEN, TIME, XPENDING, XREADGROUP, ZADD or ZREM, EXISTS and
 -- HSET; XREADGROUP again for each further ROUND, XPENDING and XCLAIM for each ROUND of released jobs; before 7.2.5
 -- XINFO GROUPS and XGROUP SETID with each XREADGROUP.
 local function claim(keys, argv)

@@ -12,11 +12,13 @@ end
 local function view_of(k, id, most, queue)
   local job_key = k.job .. id
   local r = redis.call('HMGET', job_key, 'status', 'owner', 'attempts', 'queued', 'started', 'finished',
-    'error', 'seq', 'entry', 'events', 'progress')
+    'error', 'seq', 'entry', 'events', 'progress', 'options', 'scheduled')
   local status, queued, seq, entry = r[1], r[4], r[8], r[9]
   if not (status or queued or entry) then return false, 0 end
-  local ahead = ''
-  if not status then
+  local ahead, due = '', ''
+  if not status and not entry and r[13] then
+    status, due = 'scheduled', redis.call('ZSCORE', k.deferred, id) or ''
+  elseif not status then
     if not queue.length then
       local group = find_group(k)
       queue.length, queue.read = redis.call('XLEN', k.stream), group and group['entries-read'] or 0
@@ -37,7 +39,7 @@ local function view_of(k, id, most, queue)
     end
   end
   return { status or 'queued', r[2] or '', r[3] or '0', queued or whole(entry_ms(entry)), r[5] or '', r[6] or '',
-    r[7] or '', ahead, result, notes, progress }, bytes
+    r[7] or '', ahead, result, notes, progress, r[12] or '', due }, bytes
 end
 
 -- Sends a job that has just ended to the gateway at which its push waits, so that it need not ask: the job's id and what
@@ -59,7 +61,7 @@ local function answer(k, gateway, id)
 end
 
 -- view(then pairs id, bytes up to which its result is wanted, 0 for none): per job false, or
--- {status, owner, attempts, queued, started, finished, error, ahead, result, notes, progress}.
+-- {status, owner, attempts, queued, started, finished, error, ahead, result, notes, progress, options, due}.
 -- Of a result that is larger with its notes, their size is replied as a number in place of the result.
 -- Replies with fewer than asked for, but at least one, when the results fill a reply.
 local function view(keys, argv)
@@ -73,31 +75,41 @@ local function view(keys, argv)
   return replies
 end
 
--- cancel(id, keep_ms): ends a job that has not ended. If a worker runs it, that worker is told to stop, and what it
--- still produces is refused. Replies 'cancelled' | 'missing' | the status of a job that has ended.
-local function cancel(keys, argv)
-  local k = keys_of(keys[1])
-  local id, job_key = argv[1], k.job .. argv[1]
-  local r = redis.call('HMGET', job_key, 'status', 'entry', 'worker', 'queued', 'started', 'attempts', 'events',
+-- Cancels a job that has not ended; the caller removes its entry, which is added to `removed`, and tells the waiters.
+-- Returns 'missing' or the job's status; and whether it has ended now.
+local function cancel_job(k, id, keep_ms, removed)
+  local job_key = k.job .. id
+  local r = redis.call('HMGET', job_key, 'status', 'entry', 'worker', 'queued', 'started', 'attempts', 'events', 'options',
     'webhook')
   local status, entry, worker = r[1], r[2], r[3]
-  if not status and not entry and not r[4] then return 'missing' end
-  if status and status ~= 'processing' then return status end
+  keep_ms = options_of(r[8]).keep_ms or keep_ms
+  if not status and not entry and not r[4] then return 'missing', false end
+  if status and status ~= 'processing' then return status, false end
   if not entry then
     redis.call('ZREM', k.deferred, id)
   else
     keep_queued(job_key, entry)
-    remove_entries(k, { entry })
+    removed[#removed + 1] = entry
   end
   local finished = end_ms(now_ms(), r[4] or entry_ms(entry))
   redis.call('HSET', job_key, 'status', 'cancelled', 'finished', finished)
-  redis.call('HDEL', job_key, 'entry', 'seq', 'worker', 'function', 'args', 'kwargs', 'progress')
-  if r[8] then notify(k, id, r[8], 'cancelled', finished, '') end
-  expire(job_key, tonumber(argv[2]))
-  end_events(k, id, 'cancelled', tonumber(argv[2]), { r[5], r[6], r[7] })
+  redis.call('HDEL', job_key, 'entry', 'seq', 'worker', 'function', 'args', 'kwargs', 'progress', 'scheduled')
+  if r[8] then redis.call('ZREM', k.expiring, id) end
+  if r[9] then notify(k, id, r[9], 'cancelled', finished, '') end
+  expire(job_key, keep_ms)
+  end_events(k, id, 'cancelled', keep_ms, { r[5], r[6], r[7] })
   if worker then redis.call('PUBLISH', k.wake .. worker, 'cancel ' .. id) end
-  publish_ended(k, { id })
-  return 'cancelled'
+  return 'cancelled', true
+end
+
+-- cancel(id, keep_ms): ends a job that has not ended. If a worker runs it, that worker is told to stop, and what it
+-- still produces is refused. Replies 'cancelled' | 'missing' | the status of a job that has ended.
+local function cancel(keys, argv)
+  local k, removed = keys_of(keys[1]), {}
+  local outcome, is_new = cancel_job(k, argv[1], tonumber(argv[2]), removed)
+  remove_entries(k, removed)
+  if is_new then publish_ended(k, { argv[1] }) end
+  return outcome
 end
 
 -- Puts a dead letter back into the stream under its id, its attempts counted from 0.
@@ -112,6 +124,7 @@ local function revive(k, entry, payload)
   redis.call('HSET', job_key, 'entry', new, 'seq', whole(group['entries-read'] + group['lag'] + 1))
   if entry_ms(new) > now + CLOCK_SLACK_MS then redis.call('HSET', job_key, 'queued', whole(now)) end
   if payload['owner'] ~= '' then redis.call('HSET', job_key, 'owner', payload['owner']) end
+  keep_options(k, id, payload['options'], now)
   redis.call('XDEL', k.dead, entry)
   wake(k, 1)
 end

@@ -17,8 +17,14 @@
 -- {q}:events:ID        stream  what a job tells while it runs (events.lua); an       a day after the last one;
 --                              entry has one field, the event's kind                 with the record once it has ended
 -- {q}:deferred         zset    job ids by due time; the payload is in the record     a member when it is due
+-- {q}:expiring         zset    ids of jobs with a ttl, by the time until which they   a member when it is looked at
+--                              must have been started                                then
 -- {q}:dead             stream  dead letters: id, function, args, kwargs, owner,      trimmed by age and length
---                              attempts, error
+--                              attempts, error, options
+-- {q}:batch:ID          hash    jobs that were pushed together: owner, count, queued,    when the records of all
+--                              gone (so many of the first have no record any more)     its jobs have gone
+-- {q}:batches           zset    batch ids by the time of the next look for that         with its batch
+-- {q}:staged:ID         list    inputs of a batch that is still being received          30 s after the last ones
 -- {q}:idempotency:KEY  string  "fingerprint id" of the first push with that key      24 h after that push; it counts
 --                                                                                    only while its job's record exists
 -- {q}:idle             zset    workers with free slots, by the time they were ready  a worker when it is woken, full
@@ -51,7 +57,8 @@
 -- queued (only if the entry's id does not tell the time of the push), attempts. From the first claim on: status (absent
 -- means queued), worker, started, and at the end finished, and result or error (JSON). Beside a result there may be
 -- notes: a JSON object with the pushed input, if the result has none, and with warnings. A deferred job keeps its
--- function, args and kwargs here. unserved: since when (behind the number of attempts) workers without its function
+-- function, args and kwargs here, and one whose push asked for a time also scheduled. options: what the push asked for
+-- (options.lua). unserved: since when (behind the number of attempts) workers without its function
 -- have put it off. events: of its last run that told any: "started bytes"; progress: that run's last one. waits: the
 -- gateway at which the job's push waits for its end. webhook: whom it tells of what (JSON, webhooks.lua).
 -- Fields of a registration that are read here: running, state, takes (the library whose pushes may hand it a job), and
@@ -77,7 +84,11 @@ local function keys_of(stream)
     job = prefix .. ':job:',
     events = prefix .. ':events:',
     deferred = prefix .. ':deferred',
+    expiring = prefix .. ':expiring',
     dead = prefix .. ':dead',
+    batch = prefix .. ':batch:',
+    batches = prefix .. ':batches',
+    staged = prefix .. ':staged:',
     idempotency = prefix .. ':idempotency:',
     idle = prefix .. ':idle',
     worker = prefix .. ':worker:',

@@ -4,43 +4,49 @@
 local DAY_MS = 86400 * 1000
 local SCAN_MS = 1000 -- a set that is full is looked through once in this time
 
--- Whether an owner has fewer jobs that have not ended than `most`.
+-- Whether an owner may have `count` jobs more that have not ended, `most` in all.
 -- Costs SCARD; once in SCAN_MS, if it is full, also SMEMBERS, HMGET for each, SREM and HSET.
-local function has_room(k, now, owner, most, scanned)
+local function has_room(k, now, owner, count, most, scanned)
   local key = k.outstanding .. owner
-  if redis.call('SCARD', key) < most then return true end
+  if redis.call('SCARD', key) + count <= most then return true end
   if scanned and scanned <= now and now - scanned < SCAN_MS then return false end
   redis.call('HSET', k.limit .. owner, 'scanned', whole(now))
   for _, id in ipairs(redis.call('SMEMBERS', key)) do
     local r = redis.call('HMGET', k.job .. id, 'status', 'queued', 'entry')
     if r[1] and r[1] ~= 'processing' or not (r[1] or r[2] or r[3]) then redis.call('SREM', key, id) end
   end
-  return redis.call('SCARD', key) < most
+  return redis.call('SCARD', key) + count <= most
 end
 
--- Counts a push of `size` bytes by an owner with `limits` {rate, burst (jobs/s, jobs), bytes (a day), outstanding}.
--- Returns nil, or 'limited WHICH MS' if it is one too many: which limit, and after how many ms to try again.
--- Costs HMGET, HSET and PEXPIRE; with `outstanding` also SADD, PEXPIRE and what `has_room` costs.
-local function limited(k, now, owner, id, limits, size)
+-- Counts a push of jobs with `ids` and `size` bytes in all by an owner with `limits` {rate, burst (jobs/s, jobs), bytes (a day), outstanding}.
+-- More jobs than `burst` may come at once where that many have been saved up: what they are too many is waited for later.
+-- Returns nil, or 'limited WHICH MS' if these are too many: which limit, and after how many ms to try again.
+-- Costs HMGET, HSET and PEXPIRE; with `outstanding` also SADD for each CHUNK of jobs, PEXPIRE and what `has_room` costs.
+local function limited(k, now, owner, ids, limits, size)
   local key = k.limit .. owner
   local r = redis.call('HMGET', key, 'pushes', 'at', 'day', 'bytes', 'scanned')
   local day, pushes, bytes = math.floor(now / DAY_MS), limits.burst, 0
   if limits.rate then
     if r[1] then pushes = math.min(limits.burst, r[1] + math.max(0, now - r[2]) * limits.rate / 1000) end
-    if pushes < 1 then return 'limited pushes_per_s ' .. whole(math.ceil((1 - pushes) / limits.rate * 1000)) end
+    local wanted = math.min(#ids, limits.burst)
+    if pushes < wanted then
+      return 'limited pushes_per_s ' .. whole(math.ceil((wanted - pushes) / limits.rate * 1000))
+    end
   end
   if limits.bytes then
     if tonumber(r[3] or nil) == day then bytes = tonumber(r[4]) end
     if bytes + size > limits.bytes then return 'limited bytes_per_day ' .. whole((day + 1) * DAY_MS - now) end
   end
   if limits.outstanding then
-    if not has_room(k, now, owner, limits.outstanding, tonumber(r[5] or nil)) then
+    if not has_room(k, now, owner, #ids, limits.outstanding, tonumber(r[5] or nil)) then
       return 'limited outstanding ' .. SCAN_MS
     end
-    redis.call('SADD', k.outstanding .. owner, id)
+    for i = 1, #ids, CHUNK do
+      redis.call('SADD', k.outstanding .. owner, unpack(ids, i, math.min(i + CHUNK - 1, #ids)))
+    end
     redis.call('PEXPIRE', k.outstanding .. owner, 7 * DAY_MS)
   end
-  redis.call('HSET', key, 'pushes', string.format('%.6f', (pushes or 1) - 1), 'at', whole(now), 'day', day,
+  redis.call('HSET', key, 'pushes', string.format('%.6f', (pushes or #ids) - #ids), 'at', whole(now), 'day', day,
     'bytes', whole(bytes + size))
   redis.call('PEXPIRE', key, 2 * DAY_MS)
 end

@@ -18,11 +18,11 @@ end
 -- Claims an entry that was just added to an empty queue for the worker that `wake` would wake. The worker saves its
 -- claim: the message carries what a claim would reply. The caller writes the record as `start` (claim.lua) does.
 -- A worker gets a job in this way only if it runs nothing, is of this very release (its registration's `takes` names
--- this library) and the payload is at most MESSAGE_BYTES; otherwise it is just woken.
+-- this library), the job has no options (`is_plain`) and its payload is at most MESSAGE_BYTES; otherwise it is just woken.
 -- Returns the worker, or nil if no job was handed over; and how many workers were told: 1, or 0 if nobody listens.
 -- Costs ZPOPMIN, HMGET, PUBLISH, XREADGROUP and HSET.
-local function hand_over(k, id, entry, function_name, args, kwargs, queued)
-  local is_small = #args + #kwargs <= MESSAGE_BYTES
+local function hand_over(k, id, entry, function_name, args, kwargs, queued, is_plain)
+  local is_small = is_plain and #args + #kwargs <= MESSAGE_BYTES
   while true do
     local worker = redis.call('ZPOPMIN', k.idle)[1]
     if not worker then return nil, 0 end
@@ -43,11 +43,12 @@ local function hand_over(k, id, entry, function_name, args, kwargs, queued)
 end
 
 -- push(max_backlog, idempotency_ms, then 5 a job: id, function, args, owner, options)
--- options: '' or JSON {kwargs, idempotency_key, fingerprint, outlives_job, defer_ms, waits, webhook,
---   limits}.
+-- options: '' or JSON {kwargs, idempotency_key, fingerprint, outlives_job, defer_ms, due_ms, waits, webhook, limits,
+--   options}; the last is kept in the record.
 -- Replies per job: 'accepted' | 'full' | 'conflict' | 'existing ID' | 'limited WHICH MS'. Pushing an id again changes nothing.
--- Costs a job: EXISTS, XADD and HSET; HSET with an owner, and if the push waits; GET and SET with an idempotency key, and EXISTS if it is
--- known; EXISTS, HSET and ZADD if deferred. Costs a call: XINFO GROUPS, 2 XLEN, ZCARD, TIME, XPENDING if jobs run and
+-- Costs a job: EXISTS, XADD and HSET; HSET with an owner, and if the push waits; GET and SET with an idempotency key, and
+-- EXISTS if it is known; EXISTS, HSET and ZADD if deferred; HSET with options, ZADD with a ttl. Costs a call: XINFO GROUPS,
+-- 2 XLEN, ZCARD, TIME, XPENDING if jobs run and
 -- none waits, and the waking or handing over.
 local function push(keys, argv)
   local k = keys_of(keys[1])
@@ -73,15 +74,16 @@ local function push(keys, argv)
     if not reply and redis.call('EXISTS', job_key) == 1 then reply = 'existing ' .. id end
     if not reply and room <= 0 then reply = 'full' end
     if not reply and options and options.limits then
-      reply = limited(k, now, argv[i + 3], id, options.limits, #argv[i + 2] + #(options.kwargs or ''))
+      reply = limited(k, now, argv[i + 3], { id }, options.limits, #argv[i + 2] + #(options.kwargs or ''))
     end
     if not reply then
       reply = 'accepted'
       room = room - 1
-      if options and options.defer_ms then
+      local due = options and due_of(options, now)
+      if due then
         redis.call('HSET', job_key, 'function', argv[i + 1], 'args', argv[i + 2],
-          'kwargs', options.kwargs or '', 'queued', whole(now))
-        redis.call('ZADD', k.deferred, whole(now + options.defer_ms), id)
+          'kwargs', options.kwargs or '', 'queued', whole(now), 'scheduled', 1)
+        redis.call('ZADD', k.deferred, whole(due), id)
       else
         local kwargs = options and options.kwargs or ''
         local entry = append(k, id, argv[i + 1], argv[i + 2], kwargs)
@@ -93,7 +95,8 @@ local function push(keys, argv)
         local told
         if is_empty then
           local queued = whole(behind and now or entry_ms(entry))
-          worker, told = hand_over(k, id, entry, argv[i + 1], argv[i + 2], kwargs, queued)
+          local is_plain = not (options and options.options)
+          worker, told = hand_over(k, id, entry, argv[i + 1], argv[i + 2], kwargs, queued, is_plain)
           is_empty, served = worker, served + told
         end
         if worker then
@@ -104,6 +107,7 @@ local function push(keys, argv)
         end
       end
       if argv[i + 3] ~= '' then redis.call('HSET', job_key, 'owner', argv[i + 3]) end
+      if options then keep_options(k, id, options.options, due or now) end
       if options and options.waits then redis.call('HSET', job_key, 'waits', options.waits) end
       if options and options.webhook then
         redis.call('HSET', job_key, 'webhook', options.webhook)

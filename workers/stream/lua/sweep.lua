@@ -13,7 +13,7 @@ local function promote_due(k, now)
       seq = seq + 1
       local entry = append(k, id, r[1], r[2], r[3])
       redis.call('HSET', job_key, 'entry', entry, 'seq', whole(seq))
-      redis.call('HDEL', job_key, 'function', 'args', 'kwargs')
+      redis.call('HDEL', job_key, 'function', 'args', 'kwargs', 'scheduled')
     end
     redis.call('ZREM', k.deferred, id)
   end
@@ -49,7 +49,7 @@ end
 -- the future, whatever its idle time was. It gets a third of a lease, the time of one heartbeat, so that a live worker
 -- can renew it before it ends.
 -- Costs XPENDING for each CHUNK of pending entries, XCLAIM for each that is set right, three commands a worker, and
--- ZADD for each deferred job.
+-- ZADD for each deferred job and each with a ttl.
 local function set_back(k, now, by, lease_ms)
   local start_at, idle = '-', whole(math.min(by, math.floor(lease_ms / 3)))
   while true do
@@ -60,7 +60,7 @@ local function set_back(k, now, by, lease_ms)
     end
     if #pending < CHUNK then break end
   end
-  for _, key in ipairs({ k.workers, k.deferred }) do
+  for _, key in ipairs({ k.workers, k.deferred, k.expiring }) do
     local ahead = redis.call('ZRANGEBYSCORE', key, '(' .. whole(now + by), '+inf', 'WITHSCORES')
     for i = 1, #ahead, 2 do
       redis.call('ZADD', key, whole(ahead[i + 1] - by), ahead[i])
@@ -101,22 +101,32 @@ local function forget_results(k, now)
   redis.call('DECRBY', k.results_bytes, whole(bytes))
 end
 
--- sweep(interval_ms, lease_ms, dead_age_ms, dead_max): called often by every worker and gateway; the first call in each
--- interval does the work. Due deferred jobs return to the stream, expired leases are released, workers are
--- woken for what waits. Replies ms until the next deferred job is due, or -1 if there is none; and how many workers live.
+-- When the next deferred job is due or the next ttl is over; nil if there is neither. Two ZRANGE.
+local function next_due_of(k)
+  local deferred = tonumber(redis.call('ZRANGE', k.deferred, 0, 0, 'WITHSCORES')[2] or nil)
+  local expiring = tonumber(redis.call('ZRANGE', k.expiring, 0, 0, 'WITHSCORES')[2] or nil)
+  return deferred and expiring and math.min(deferred, expiring) or deferred or expiring
+end
+
+-- sweep(interval_ms, lease_ms, dead_age_ms, dead_max, keep_ms): called often by every worker and gateway; the first call in each
+-- interval does the work. Due deferred jobs return to the stream, jobs whose ttl is over fail, expired leases are released,
+-- workers are woken for what waits. Replies ms until the next of the first two, or -1 if there is none; and how many workers
+-- live.
 local function sweep(keys, argv)
   local k = keys_of(keys[1])
   local now, interval, lease_ms = now_ms(), tonumber(argv[1]), tonumber(argv[2])
-  local next_due = redis.call('ZRANGE', k.deferred, 0, 0, 'WITHSCORES')[2]
-  local is_due = next_due and tonumber(next_due) <= now
+  local next_due = next_due_of(k)
+  local is_due = next_due and next_due <= now
   local first, last = is_time(k.swept, now, interval, true)
   if first and last and last > now then set_back(k, now, last - now, lease_ms) end
   if is_due or first then
     promote_due(k, now)
+    expire_unstarted(k, now, lease_ms, tonumber(argv[5]))
     local lag = group_of(k)['lag']
     if first then
       release_expired(k, lease_ms)
       forget_results(k, now)
+      look_at_batches(k, now)
       if is_time(k.pruned, now, lease_ms) then
         prune(k, now, lease_ms)
         redis.call('XTRIM', k.dead, 'MAXLEN', argv[4])
@@ -125,9 +135,9 @@ local function sweep(keys, argv)
     end
     local released = #redis.call('XPENDING', k.stream, GROUP, '-', '+', 100, RELEASED)
     wake(k, math.min(lag + released, 100))
-    next_due = redis.call('ZRANGE', k.deferred, 0, 0, 'WITHSCORES')[2]
+    next_due = next_due_of(k)
   end
-  return { next_due and math.max(0, tonumber(next_due) - now) or -1, redis.call('ZCARD', k.workers) }
+  return { next_due and math.max(0, next_due - now) or -1, redis.call('ZCARD', k.workers) }
 end
 
 -- prove(): proves that the server takes writes; most calls of a second write nothing, but the server refuses them all

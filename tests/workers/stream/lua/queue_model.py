@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from workers.stream import Claimed, Counts, NewJob, Pushed, Status
+from workers.stream import NO_OPTIONS, Claimed, Counts, NewJob, Pushed, Status
 
 ModelState = Literal["waiting", "running", "released", "deferred", "finished", "failed", "cancelled"]
 OUTSTANDING: tuple[ModelState, ...] = ("waiting", "running", "released", "deferred")
@@ -37,6 +37,14 @@ class ModelJob:
     told: list[tuple[str, bytes]] = field(default_factory=list)
     told_in: int = 0  # the run that told these
     is_waited_for: bool = False  # at the gateway that its push named
+    is_scheduled: bool = False
+    has_ttl: bool = False  # that is still looked at
+    is_late: bool = False  # its ttl is over
+
+    @property
+    def status(self) -> Status:
+        """As users see it."""
+        return Status.SCHEDULED if self.is_scheduled and self.state == "deferred" else STATUS[self.state]
 
     @property
     def ended(self) -> bool:
@@ -113,14 +121,16 @@ class QueueModel:
         if new.idempotency_key:
             self.idempotency[new.idempotency_key] = (new.fingerprint, new.id)
         self.accepted += 1
-        job = self.records[new.id] = ModelJob(new, "deferred", is_waited_for=bool(new.waits_at))
+        job = ModelJob(new, "deferred", is_waited_for=bool(new.waits_at), is_scheduled=new.defer_ms > 0)
+        self.records[new.id] = job
+        job.has_ttl = bool(new.options.ttl_ms)
         if not new.defer_ms:
             self._append(job)
         return Pushed("accepted", new.id)
 
     def _append(self, job: ModelJob) -> None:
         self.places += 1
-        job.place, job.state = self.places, "waiting"
+        job.place, job.state, job.is_scheduled = self.places, "waiting", False
 
     def wake(self, count: int) -> None:
         """All have been ready for as long, so it is the names' order; a wake-up for who doesn't listen goes on."""
@@ -145,7 +155,7 @@ class QueueModel:
             to_wake += 1
             while is_empty and self.idle:
                 if self._pop_idle() == self.listening:
-                    is_empty = self.registered and not self.busy
+                    is_empty = self.registered and not self.busy and new.options is NO_OPTIONS
                     to_wake -= 1
                     if is_empty:
                         handed.append(self._hand_over(self.records[new.id]))
@@ -180,8 +190,11 @@ class QueueModel:
         for job in self.in_state("released") + self.in_state("waiting"):
             if len(taken) == count:
                 break
-            if job.attempts >= max_attempts[job.new.function]:
+            if job.attempts >= (job.new.options.max_attempts or max_attempts[job.new.function]):
                 self._fail(job, worker, "AttemptsExhausted")
+                continue
+            if job.is_late and not job.attempts:
+                self._fail(job, worker, "Expired")
                 continue
             job.state, job.worker, job.is_old = "running", worker, False
             job.attempts += 1
@@ -276,10 +289,20 @@ class QueueModel:
         """Expired leases are released, due jobs return (all were due at the same time: in the order of ids)."""
         for job_id in sorted(due):
             self._append(self.records[job_id])
+        for job_id in sorted(job_id for job_id, job in self.records.items() if job.is_late):
+            self._expire(self.records[job_id])
         for job in self.in_state("running"):
             if job.is_old:
                 job.state, job.worker = "released", ""
         self.wake(len(self.in_state("waiting", "released")))
+
+    def _expire(self, job: ModelJob) -> None:
+        job.is_late = False
+        if job.state == "running" and job.attempts == 1:
+            return
+        job.has_ttl = False
+        if not job.ended and job.state != "running" and not job.attempts:
+            self._fail(job, "", "Expired")
 
     def cancel(self, job_id: str) -> str:
         """Ends a job that has not ended."""
@@ -287,7 +310,7 @@ class QueueModel:
         if job is None:
             return "missing"
         if not job.ended:
-            job.worker = ""
+            job.worker, job.has_ttl, job.is_late = "", False, False
             self._end(job, "cancelled")
         return job.state
 
@@ -313,7 +336,7 @@ class QueueModel:
         """A new life of the job, with all its attempts before it."""
         self.letters.remove(letter)
         self.accepted += 1
-        job = self.records[letter.new.id] = ModelJob(letter.new, "waiting")
+        job = self.records[letter.new.id] = ModelJob(letter.new, "waiting", has_ttl=bool(letter.new.options.ttl_ms))
         self._append(job)
         self.wake(1)
 
@@ -321,3 +344,4 @@ class QueueModel:
         """A claimed job is what was pushed."""
         new = self.records[claimed.id].new
         assert (claimed.function, claimed.args, claimed.kwargs) == (new.function, new.args, new.kwargs)
+        assert claimed.options == new.options

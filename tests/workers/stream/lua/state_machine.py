@@ -12,7 +12,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.workers.stream.actions import OLD_MS, command, key, make_due, sweep
 from tests.workers.stream.lua.queue_model import STATUS, ModelJob, ModelLetter, ModelState, QueueModel
-from workers.stream import LIBRARY, ClaimCall, Claimed, Finish, JobView, NewJob, Stream, StreamSettings, Telling
+from workers.stream import (
+    LIBRARY,
+    NO_OPTIONS,
+    ClaimCall,
+    Claimed,
+    Finish,
+    JobOptions,
+    JobView,
+    NewJob,
+    Stream,
+    StreamSettings,
+    Telling,
+)
 
 if TYPE_CHECKING:
     import asyncio
@@ -21,7 +33,7 @@ if TYPE_CHECKING:
     from redis.client import PubSub
 
     FinishPlan: TypeAlias = tuple[int, bool, int, Any, bool]
-    PushPlan: TypeAlias = tuple[int | None, str, str, str, int, str, bytes, bool]
+    PushPlan: TypeAlias = tuple[int | None, str, str, str, int, str, bytes, bool, JobOptions]
 
     from workers.stream import PipelinedRedis
 
@@ -49,6 +61,7 @@ pushes = st.tuples(
     st.sampled_from(["", "owner"]),
     st.sampled_from([b"", b'{"n":1}']),
     st.booleans(),  # the push waits
+    st.sampled_from([*[NO_OPTIONS] * 3, *[JobOptions(ttl_ms=LATER_MS, tag="a")] * 2, JobOptions(max_attempts=1)]),
 )
 finishes = st.tuples(
     picks,
@@ -127,18 +140,18 @@ class StreamMachine(RuleBasedStateMachine):
 
     @initialize(count=st.integers(2, 6), worker=workers, claimed=st.integers(1, 4))
     def begin(self, count: int, worker: str, claimed: int) -> None:
-        self.push([(None, "predict", "", "same", 0, "", b"", True)] * count)
+        self.push([(None, "predict", "", "same", 0, "", b"", True, NO_OPTIONS)] * count)
         self.claim(worker, claimed)
 
     @rule(batch=st.lists(pushes, min_size=1, max_size=4))
     def push(self, batch: list[PushPlan]) -> None:
         jobs = []
-        for known, function, idempotency_key, fingerprint, defer_ms, owner, kwargs, waits in batch:
+        for known, function, idempotency_key, fingerprint, defer_ms, owner, kwargs, waits, options in batch:
             number = next(self.numbers)
             job_id = f"job{number}" if known is None else self.pick_id(known)
             args = b"[%d]" % number
             new = NewJob(job_id, args, function, kwargs, owner, idempotency_key, fingerprint, defer_ms)
-            jobs.append(new._replace(waits_at=GATEWAY) if waits else new)
+            jobs.append(new._replace(waits_at=GATEWAY if waits else "", options=options))
         outcomes, handed = self.model.push_many(jobs)
         assert self.run(self.stream.push_many(jobs)) == outcomes
         for job in handed:
@@ -299,6 +312,13 @@ class StreamMachine(RuleBasedStateMachine):
         for job in self.pick_running(chosen):
             self.make_old(job)
 
+    @rule(pick=picks)
+    def a_ttl_is_over(self, pick: int) -> None:
+        if with_ttl := [job for job in self.model.records.values() if job.has_ttl]:
+            job = with_ttl[pick % len(with_ttl)]
+            self.raw("ZADD", key(self.stream, "expiring"), "XX", 0, job.new.id)
+            job.is_late = True
+
     def make_old(self, job: ModelJob) -> None:
         entry = self.raw("HGET", key(self.stream, f"job:{job.new.id}"), "entry")
         self.raw("XCLAIM", key(self.stream, "stream"), "workers", job.worker, 0, entry, "IDLE", OLD_MS)
@@ -363,7 +383,8 @@ class StreamMachine(RuleBasedStateMachine):
             assert (view is None) == (job is None)
             if view is None or job is None:
                 continue
-            assert (view.status, view.attempts, view.owner) == (STATUS[job.state], job.attempts, job.new.owner)
+            assert (view.status, view.attempts, view.owner) == (job.status, job.attempts, job.new.owner)
+            assert view.options == job.new.options
             assert view.result == job.result
             assert (view.error and view.error["type"]) == (job.error or None)
             if view.ahead is not None:

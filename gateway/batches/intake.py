@@ -1,0 +1,123 @@
+"""Receives the inputs of a batch. They go to the server as they come, where nobody sees them until all are there."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import TYPE_CHECKING
+
+from gateway.http.content import check_codings, check_marks, has_lines
+from gateway.http.elements import ArrayElements, BadElements, Lines, TooLongElement
+from gateway.http.errors import Problem
+from workers.wire.decode import loads_bounded
+from workers.wire.encode import canonical
+from workers.wire.limits import NotJson, OverLimit
+
+if TYPE_CHECKING:
+    from gateway.context import Context
+    from gateway.http.request import HttpRequest
+
+# What is held here before it goes to the server.
+_CHUNK_BYTES = 262_144
+_CHUNK_INPUTS = 1000
+
+
+class Intake:
+    """The inputs of one batch. `rest` has those that were not staged: all of them, if they are few and small.
+
+    `count` is how many there are, `size_bytes` what they take. With `is_keyed`, `fingerprint` is the SHA-256 of their
+    canonical forms in hex.
+    """
+
+    def __init__(self, context: Context, batch_id: str, is_keyed: bool) -> None:
+        self._context = context
+        self._id = batch_id
+        self._hash = hashlib.sha256() if is_keyed else None
+        self._size_bytes = self._staged_bytes = 0
+        self.count = self.size_bytes = 0
+        self.rest: list[bytes] = []
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the inputs that have come; empty unless it `is_keyed`."""
+        return self._hash.hexdigest() if self._hash else ""
+
+    async def read(self, request: HttpRequest) -> None:
+        """Receives the body. Raises Problem (400, 408, 413, 415, 422, 503), ClientDisconnect, what the stream does."""
+        settings = self._context.settings
+        check_codings(request)
+        most_bytes = settings.max_input_bytes
+        elements = Lines(most_bytes) if has_lines(request) else ArrayElements(most_bytes)
+        declared = request.header(b"content-length")
+        if declared and int(declared.lstrip("0")[:19] or 0) > settings.max_batch_bytes:
+            raise _too_large(settings.max_batch_bytes)
+        try:
+            async with asyncio.timeout(settings.body_timeout_s):
+                await self._read(request, elements, settings.max_batch_bytes)
+        except TimeoutError:
+            text = f"the body took longer than {settings.body_timeout_s:g} s"
+            raise Problem(408, text, {"Connection": "close"}) from None
+        except BadElements as error:
+            raise Problem(400, str(error)) from None
+        except TooLongElement:
+            raise Problem(413, f"an input is larger than {most_bytes} bytes", index=self.count) from None
+        if not self.count:
+            raise Problem(400, "the batch has no inputs")
+        if self._staged_bytes and self.rest:
+            await self._stage()
+
+    async def close(self, is_pushed: bool) -> None:
+        """Forgets what was staged, unless it has become jobs."""
+        self._context.staging.release(self._staged_bytes)
+        if self._staged_bytes and not is_pushed:
+            await self._context.stream.batches.unstage(self._id)
+
+    async def _read(self, request: HttpRequest, elements: Lines | ArrayElements, most_bytes: int) -> None:
+        received_bytes = 0
+        async for chunk in request.body():
+            if received_bytes < len(b"\0\0\0\0"):
+                check_marks(chunk)
+            received_bytes += len(chunk)
+            if received_bytes > most_bytes:
+                raise _too_large(most_bytes)
+            for element in elements.feed(chunk):
+                self._add(element)
+                if self._size_bytes >= _CHUNK_BYTES or len(self.rest) >= _CHUNK_INPUTS + 1:
+                    await self._stage()
+        for element in elements.end():
+            self._add(element)
+
+    def _add(self, text: bytes) -> None:
+        place, settings = self.count, self._context.settings
+        if place >= settings.max_batch_jobs:
+            raise Problem(413, f"a batch has at most {settings.max_batch_jobs} inputs")
+        try:
+            value = loads_bounded(text)
+        except OverLimit as error:
+            raise Problem(400, f"the input is not taken: {error}", index=place) from None
+        except NotJson as error:
+            raise Problem(400, f"the input is not JSON: {error}", index=place) from None
+        if value == "":
+            raise Problem(400, "empty input", index=place)
+        try:
+            self._context.schemas.check(value)
+        except Problem as problem:
+            problem.members["index"] = place
+            raise
+        args = b"[%b]" % text
+        if self._hash:
+            self._hash.update(canonical(value) + b"\n")
+        self.count += 1
+        self._size_bytes += len(args)
+        self.size_bytes += len(args)
+        self.rest.append(args)
+
+    async def _stage(self) -> None:
+        self._context.staging.hold(self._size_bytes)
+        self._staged_bytes += self._size_bytes
+        staged, self.rest, self._size_bytes = self.rest, [], 0
+        await self._context.stream.batches.stage(self._id, staged)
+
+
+def _too_large(most_bytes: int) -> Problem:
+    return Problem(413, f"the batch is larger than {most_bytes} bytes")

@@ -1,0 +1,47 @@
+"""The options of a push in the API's description."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.options import LEAST_KEEP_S, LEAST_TIMEOUT_S, LEAST_TTL_S
+
+if TYPE_CHECKING:
+    from gateway.settings import GatewaySettings
+
+
+def option_parameters(settings: GatewaySettings) -> list[dict[str, Any]]:
+    """The parameters of the query, with the bounds that the settings make."""
+    return [
+        _option("timeout", _number(LEAST_TIMEOUT_S, settings.job_timeout_s), "seconds that one attempt may take"),
+        _option(
+            "max_attempts",
+            {"type": "integer", "minimum": 1, "maximum": settings.max_job_attempts},
+            "attempts after which the job fails",
+        ),
+        _option("keep", _number(LEAST_KEEP_S, settings.max_keep_s), "seconds that record and result are kept"),
+        _option(
+            "ttl",
+            _number(LEAST_TTL_S, settings.max_ttl_s),
+            "seconds within which the job must be started; after that it fails with the type Expired",
+        ),
+        _option("delay", _number(0, settings.max_delay_s), "seconds after which the job is due; not with `at`"),
+        _option(
+            "at",
+            {"type": "string", "format": "date-time"},
+            f"time at which the job is due, at most {settings.max_delay_s:.15g} s ahead; not with `delay`",
+        ),
+        _option(
+            "tag",
+            {"type": "string", "minLength": 1, "maxLength": settings.max_tag_chars, "pattern": "^[ -~]+$"},
+            "a word of the client's own, which the job's status repeats",
+        ),
+    ]
+
+
+def _number(least: float, most: float) -> dict[str, Any]:
+    return {"type": "number", "minimum": least, "maximum": most}
+
+
+def _option(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": description, "schema": schema}
