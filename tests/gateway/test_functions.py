@@ -58,9 +58,6 @@ async def test_a_function_gets_its_arguments_and_its_result_is_served(
         assert (document["args"], document["kwargs"]) == ([], {})
 
 
-TAKEN = "taken here: wait, webhook, webhook_events"
-
-
 @pytest.mark.parametrize(
     ("path", "body", "answer"),
     [
