@@ -1,6 +1,6 @@
 """How fast jobs will come, learnt from nothing but their number: a mixture of experts.
 
-The experts are the fits of several windows (`curves.py`), the regimes and what followed on them (`regimes.py`,
+The experts are the rates of several windows (`windows.py`), the regimes with what followed on them (`regimes.py`,
 `succession.py`), and the recent past (`recent.py`). Each counts as much as it has been right (`track_record.py`).
 """
 
@@ -10,14 +10,14 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from workers.scaler.forecast import dispersion, regimes
+from workers.scaler.forecast import dispersion, regimes, windows
 from workers.scaler.forecast.atoms import UNHEARD, Atom, mean, merged
-from workers.scaler.forecast.curves import EXPERTS, Curves, Fitted
 from workers.scaler.forecast.dispersion import Count
 from workers.scaler.forecast.recent import KEPT, recent
 from workers.scaler.forecast.regimes import Hypothesis  # noqa: TC001 - pydantic reads it
 from workers.scaler.forecast.succession import Succession
 from workers.scaler.forecast.track_record import QUARTERS, TrackRecord
+from workers.scaler.forecast.windows import EXPERTS, WINDOWS_S, Windows
 
 # Length of a bin, as a share of the lead, but at least LEAST_BIN_S. Design: half of it is how late a change is seen.
 # Example: lead 31 s, one observation a second: each of them is a bin.
@@ -29,16 +29,20 @@ BINS, LEAST_BIN_S = 40.0, 0.5
 DISPERSION = (0.3, 3.0)
 # Logarithms of the weights of the regimes and of the recent past at first. Judged by simulation:
 # `--load burst:0,2,300,60` and the trace of code completions.
-# Example: the recent past weighs exp(-2) = 0.14 of the regimes, which weigh as much as the best window.
-REGIMES, RECENT = 0.0, -2.0
+# Example: the recent past weighs exp(-3) = 0.05 of the regimes, which weigh as much as the best window.
+REGIMES, RECENT = 0.0, -3.0
 
 
 class Forecast(NamedTuple):
-    """What is expected at one time: possible rates, the index of dispersion, and the probability of a known change."""
+    """What is expected at one time: possible rates, the index of dispersion, and the probability of a known change.
+
+    It rests on `busy` observations that found new jobs.
+    """
 
     atoms: tuple[Atom, ...]
     dispersion: float
     change: float = 0.0
+    busy: int = 0
 
     @property
     def rate(self) -> float:
@@ -56,18 +60,20 @@ class Forecast(NamedTuple):
 class Arrivals:
     """What has been learnt of arrivals; times in seconds of any clock that does not go back."""
 
+    since_s: float
     last_s: float  # the last observation
     base: int  # jobs that had come before the first
-    curves: Curves
     hypotheses: tuple[Hypothesis, ...]
     succession: Succession
     total: int = 0  # jobs that have come since
+    busy: int = 0  # observations that found new jobs
+    busy_s: float = 0.0  # the last of them
+    weights: tuple[float, ...] = (0.0,) * len(WINDOWS_S)  # of all jobs, in each window
     bin_s: float = 0.0  # length so far of the bin that is being counted
     bin_jobs: int = 0
     quarter_s: float = 0.0  # as long is the quarter-lead so far
     quarter_jobs: int = 0
     counts: tuple[Count, ...] = ()  # of the last quarter-leads, oldest first
-    again: tuple[Atom, ...] = (Atom(1.0, 0.0, 0.0),)  # their rates, as the recent past expects them
     record: TrackRecord = field(default_factory=lambda: TrackRecord.of(EXPERTS + 2))
     dispersion: float = 1.0  # the index
 
@@ -78,7 +84,7 @@ class Arrivals:
         Without that, one job in the first second would be a rate of 1 job/s.
         """
         since_s = now_s - quiet_s
-        return cls(now_s, arrived, Curves(since_s, since_s), regimes.begin(since_s, lead_s), Succession(since_s))
+        return cls(since_s, now_s, arrived, regimes.begin(since_s, lead_s), Succession(since_s))
 
     @property
     def _bounded(self) -> float:
@@ -91,8 +97,10 @@ class Arrivals:
         after = replace(
             self,
             last_s=now_s,
-            curves=self.curves.observe(now_s, jobs),
             total=self.total + jobs,
+            busy=self.busy + (jobs > 0),
+            busy_s=now_s if jobs else self.busy_s,
+            weights=windows.observe(self.weights, passed_s, jobs),
             bin_s=self.bin_s + passed_s,
             bin_jobs=self.bin_jobs + jobs,
             quarter_s=self.quarter_s + passed_s,
@@ -106,28 +114,35 @@ class Arrivals:
 
     def with_bin(self, lead_s: float) -> Arrivals:
         """Returns it with the bin that is over, and the next one empty."""
-        bounded, following = self._bounded, self.succession.following(self.last_s, self.total, lead_s)
+        bounded = self._bounded
+        known = self.succession.known(self.last_s - self.bin_s, self.total - self.bin_jobs, self.bin_s, lead_s)
         hypotheses = regimes.observe(
-            self.hypotheses, self.last_s, self.bin_s, self.bin_jobs, lead_s, bounded, following
+            self.hypotheses, self.last_s, self.bin_s, self.bin_jobs, lead_s, bounded, known
         )  # fmt: skip
         succession = self.succession.observe(hypotheses, self.last_s, self.total, lead_s, bounded)
         return replace(self, hypotheses=hypotheses, succession=succession, bin_s=0.0, bin_jobs=0)
 
     def with_quarter(self, lead_s: float) -> Arrivals:
         """Returns it with the quarter-lead that is over, and the next one empty."""
-        ahead_s = (1 - 0.5 / QUARTERS) * lead_s
-        fitted, (atoms, _) = self.curves.fitted(lead_s, self.dispersion), self.regimes(ahead_s, lead_s)
-        windows = [(fitted.atom(expert, ahead_s),) for expert in range(EXPERTS)]
+        ahead_s, fitted = (1 - 0.5 / QUARTERS) * lead_s, self.windows(lead_s)
+        atoms, _ = self.regimes(ahead_s, lead_s)
+        foretold = [*[(fitted.atom(expert, ahead_s),) for expert in range(EXPERTS)], atoms, recent(self.counts)]
         # What was not observed for long is as many quarter-leads as it lasted, with its jobs spread evenly.
         times, counts, record = min(KEPT, max(1, round(self.quarter_s * QUARTERS / lead_s))), self.counts, self.record
         length_s, judged = self.quarter_s / times, min(self.dispersion, DISPERSION[1])
         for n in range(times):
             jobs = self.quarter_jobs * (n + 1) // times - self.quarter_jobs * n // times
             counts = (*counts, Count(jobs, length_s))[-KEPT:]
-            again = recent(counts)
-            record = record.observe(jobs, length_s, (*windows, atoms, again), judged)
+            record = record.observe(jobs, length_s, foretold, judged)
         index = dispersion.index(counts)
-        return replace(self, counts=counts, again=again, record=record, dispersion=index, quarter_s=0.0, quarter_jobs=0)
+        return replace(self, counts=counts, record=record, dispersion=index, quarter_s=0.0, quarter_jobs=0)
+
+    def windows(self, lead_s: float) -> Windows:
+        """Returns what each of them foretells."""
+        seen_s, quiet_s = self.last_s - self.since_s, self.last_s - self.busy_s
+        return Windows.of(
+            self.weights, seen_s, quiet_s, self.total, self.busy, lead_s, self.dispersion
+        )  # fmt: skip
 
     def regimes(self, ahead_s: float, lead_s: float) -> tuple[list[Atom], float]:
         """Returns what they foretell, and the probability of a change that is foreseen."""
@@ -135,14 +150,9 @@ class Arrivals:
         lasts, following = self.succession.foretold(self.last_s, self.total, ahead_s, lead_s)
         return [Atom(lasts * weight, rate, spread) for weight, rate, spread in atoms] + following, 1 - lasts
 
-    @property
-    def rate(self) -> float:
-        """The rate of now, in jobs/s."""
-        return regimes.level(self.hypotheses, self.last_s, self._bounded) if self.total else 0.0
-
     def outlook(self, lead_s: float) -> Outlook:
         """Returns what is known of the time to come."""
-        fitted = self.curves.fitted(lead_s, self.dispersion)
+        fitted = self.windows(lead_s)
         return Outlook(
             self, lead_s, fitted, self.record.weights([*fitted.priors, REGIMES, RECENT if self.counts else -math.inf])
         )
@@ -157,19 +167,19 @@ class Outlook(NamedTuple):
 
     arrivals: Arrivals
     lead_s: float
-    fitted: Fitted
+    fitted: Windows
     shares: list[float]
 
     def at(self, ahead_s: float) -> Forecast:
         """Returns what is to be expected in `ahead_s` seconds."""
-        arrivals, (*windows, regimes, recent) = self.arrivals, self.shares
+        arrivals, (*fitted, regimes, again) = self.arrivals, self.shares
         if not arrivals.total:
             return Forecast((Atom(1.0, 0.0, 0.0),), arrivals.dispersion)
-        mixed = [self.fitted.atom(expert, ahead_s, share) for expert, share in enumerate(windows) if share > UNHEARD]
+        mixed = [self.fitted.atom(expert, ahead_s, share) for expert, share in enumerate(fitted) if share > UNHEARD]
         change = 0.0
         if regimes > UNHEARD:
             atoms, change = arrivals.regimes(ahead_s, self.lead_s)
             mixed += [Atom(regimes * weight, rate, spread) for weight, rate, spread in atoms]
-        if recent > UNHEARD:
-            mixed += [Atom(recent * weight, rate, spread) for weight, rate, spread in arrivals.again]
-        return Forecast(merged(mixed), arrivals.dispersion, regimes * change)
+        if again > UNHEARD:
+            mixed += [Atom(again * weight, rate, spread) for weight, rate, spread in recent(arrivals.counts)]
+        return Forecast(merged(mixed), arrivals.dispersion, regimes * change, arrivals.busy)

@@ -12,10 +12,10 @@ about a factor of 10, to "it has changed a moment ago" it is not: after some 4 j
 from __future__ import annotations
 
 import math
-from operator import mul
 from typing import NamedTuple
 
 from workers.scaler.forecast.atoms import UNHEARD, Atom
+from workers.scaler.forecast.windows import UNSURE
 
 # How readily regimes end: one of age r ends within the next t seconds with a probability of about
 # HAZARD * t / (r + lead). No duration is preferred. Judged by simulation: `--load step:0.2,0.5@600,0.2@1200`.
@@ -40,6 +40,9 @@ AGAIN_JOBS = 10.0
 # `--load sine:1,0.8,1200`.
 # Example: 1 job/s for an hour, lead 31 s: in 31 s it may be 0.92 or 1.08 jobs/s.
 WANDER = 0.08
+# Greatest probability of an end within one bin that is believed. Design: its logarithm is finite.
+# Example: a burst that always lasted for 60 s may go on in the 61st second.
+SUREST = 0.99
 # Levels below this many jobs in a lead count as it, as a regime of no jobs at all could never see one. Design.
 # Example: lead 30 s: a regime that is remembered as idle begins again with 10 jobs in 6000 s.
 _IDLE_JOBS = 0.05
@@ -82,15 +85,20 @@ class Hypothesis(NamedTuple):
         """The rate that it foretells, if a rate wanders by that share of itself until then."""
         jobs = self._jobs(dispersion)
         rate = jobs / (self.prior_s + (now_s - self.began_s) / dispersion)
-        # The first job, or batch, says nothing of a rate: only a second one shows how far they are apart.
         if self.prior_jobs == PRIOR_JOBS and self.busy:
-            rate *= 1 - 1 / self.busy
+            rate *= 1 - UNSURE / self.busy
         return Atom(weight, rate, rate * math.sqrt(1 / jobs + wanders * wanders))
 
 
 class Remembered(NamedTuple):
-    """How probable it is that the next regime is one that is remembered, and that one's level in jobs/s."""
+    """What regimes like the present one, which began at `began_s`, let expect.
 
+    `share` is how probable it is that the next regime is one that is remembered, at `level` jobs/s, and `ends` that
+    the present one has ended within the bin.
+    """
+
+    began_s: float
+    ends: float
     share: float
     level: float
 
@@ -107,7 +115,7 @@ def observe(
     jobs: int,
     lead_s: float,
     dispersion: float,
-    following: Remembered,
+    known: Remembered,
 ) -> tuple[Hypothesis, ...]:
     """Returns them after a bin of `passed_s` seconds with that many jobs, oldest first.
 
@@ -118,15 +126,17 @@ def observe(
     for one in hypotheses:
         weight, left_s = math.exp(one.log_weight), from_s - one.began_s + lead_s
         log_stays = HAZARD * math.log(left_s / (left_s + passed_s))
+        if 2 * (from_s - one.began_s) >= from_s - known.began_s:  # not of a regime that may have begun since then
+            log_stays += math.log1p(-min(known.ends, SUREST))
         total += weight
         ended -= weight * math.expm1(log_stays)
         expected += weight * one.level(from_s, dispersion)
         lasting.append((one, one.log_weight + log_stays))
     prior_s = PRIOR_JOBS / max(expected / total, LEAST_JOBS / lead_s)
-    lasting.append((Hypothesis(from_s, PRIOR_JOBS, prior_s), _log(ended * (1 - following.share))))
-    if following.share > UNHEARD:
-        again_s = AGAIN_JOBS / max(following.level, _IDLE_JOBS / lead_s)
-        lasting.append((Hypothesis(from_s, AGAIN_JOBS, again_s), _log(ended * following.share)))
+    lasting.append((Hypothesis(from_s, PRIOR_JOBS, prior_s), _log(ended * (1 - known.share))))
+    if known.share > UNHEARD:
+        again_s = AGAIN_JOBS / max(known.level, _IDLE_JOBS / lead_s)
+        lasting.append((Hypothesis(from_s, AGAIN_JOBS, again_s), _log(ended * known.share)))
     logs = [prior + one.log_likelihood(from_s, passed_s, jobs, dispersion) for one, prior in lasting]
     while len(logs) > KEPT:
         least = logs.index(min(logs[:-NEWEST]))
@@ -138,13 +148,6 @@ def observe(
             for (one, _), log_weight in zip(lasting, logs, strict=True)
         ]
     )
-
-
-def level(hypotheses: tuple[Hypothesis, ...], now_s: float, dispersion: float) -> float:
-    """Returns the expected rate of now, in jobs/s."""
-    weights = [math.exp(one.log_weight) for one in hypotheses]
-    levels = [one.level(now_s, dispersion) for one in hypotheses]
-    return math.fsum(map(mul, weights, levels)) / math.fsum(weights)
 
 
 def foretold(

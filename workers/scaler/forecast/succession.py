@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from workers.scaler.forecast.atoms import UNHEARD, Atom
 from workers.scaler.forecast.regimes import Remembered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from workers.scaler.forecast.regimes import Hypothesis
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 KEPT = 40
 # A regime has ended if SURE of the weight is on later beginnings, and its level is another by a factor of DIFFERENT.
 # Judged by simulation: `--load burst:0,2,300,60 --process poisson`.
-# Example: 1 job/s, then 1.5 jobs/s: one regime; 1 job/s, then 2 jobs/s: two.
-SURE, DIFFERENT = 0.9, 1.6
+# Example: 1 job/s, then 1.8 jobs/s: one regime; 1 job/s, then 2.5 jobs/s: two.
+SURE, DIFFERENT = 0.9, 2.0
 # Standard deviation of the logarithm of levels that are alike. Judged by simulation, as before.
 # Example: levels of 1 and 1.42 jobs/s differ by one: a regime counts exp(-0.5) = 0.6 for the other.
 ALIKE = 0.35
@@ -39,6 +40,10 @@ SLACK_JOBS = 0.1
 # Judged by simulation: `--load burst:0,2,300,60`.
 # Example: lead 31 s: 300 s are repeated to 300 * 0.08 + 31 * 0.06 = 26 s.
 LENGTH_SHARE, LENGTH_LEADS = 0.08, 0.06
+# That share is less if the lengths of regimes that are alike differ by less: for LENGTH_PRIOR pairs of them it is as
+# above. Regimes that count for less than COMPARED are not compared. Judged by simulation: `--load burst:0,2,300,60`.
+# Example: three idle times of 240, 241 and 240 s are two pairs that differ by 0.4 %: sqrt(0.08^2 / 3) = 4.6 %.
+LENGTH_PRIOR, COMPARED = 1.0, 0.1
 # What a remembered regime counts for fades by this share, with the root of how many ended after it. Judged by
 # simulation, as before.
 # Example: the last one counts 1, the tenth before it 0.9^sqrt(10) = 0.72.
@@ -50,7 +55,6 @@ UNKNOWN, UNKNOWN_FADES = 0.7, 0.3
 # How probable it is at most that the next regime is one that is remembered. Judged by simulation, as before.
 # Example: 5 regimes like the present one are remembered: 0.5 * 5 / (5 + 1) = 0.42.
 BORN = 0.5
-
 # Seconds. A regime is taken to be at least this old, to avoid dividing by zero. Design.
 # Example: one that has just begun has a rate of so many jobs in a second.
 _LEAST_AGE_S = 1.0
@@ -98,23 +102,26 @@ class Succession:
         ended.append(EndedRegime(level, length_s, next_level))
         return Succession(new.began_s, before, tuple(ended[-KEPT:]))
 
-    def following(self, now_s: float, total: int, lead_s: float) -> Remembered:
-        """Returns what came next after regimes like the present one."""
+    def known(self, now_s: float, total: int, bin_s: float, lead_s: float) -> Remembered:
+        """Returns what regimes like the present one let expect of a bin that begins now."""
+        lasts, _ = self.foretold(now_s, total, bin_s, lead_s)
         known = levels = 0.0
         for weight, one in self._alike(self._level(now_s, total), lead_s):
             known += weight
             levels += weight * one.next_level
         if known < UNHEARD:
-            return Remembered(0.0, 0.0)
-        return Remembered(BORN * known / (known + 1), levels / known)
+            return Remembered(self.began_s, 1 - lasts, 0.0, 0.0)
+        return Remembered(self.began_s, 1 - lasts, BORN * known / (known + 1), levels / known)
 
     def foretold(self, now_s: float, total: int, ahead_s: float, lead_s: float) -> tuple[float, list[Atom]]:
         """Returns the probability that the present regime lasts, and what comes in `ahead_s` if it does not."""
         age_s = max(now_s - self.began_s, _LEAST_AGE_S)
         lasting = UNKNOWN * (1 + age_s / lead_s) ** -UNKNOWN_FADES
         over: list[Atom] = []
-        for weight, one in self._alike(self._level(now_s, total), lead_s):
-            deviation_s = LENGTH_SHARE * one.length_s + LENGTH_LEADS * lead_s
+        alike = list(self._alike(self._level(now_s, total), lead_s))
+        share = _repeats(alike)
+        for weight, one in alike:
+            deviation_s = share * one.length_s + LENGTH_LEADS * lead_s
             now, then = ((after_s - one.length_s) / deviation_s for after_s in (age_s, age_s + ahead_s))
             lasting += weight * _longer(then)
             if (ends := weight * (_longer(now) - _longer(then))) > _UNLIKELY:
@@ -131,6 +138,16 @@ class Succession:
         for back, one in enumerate(reversed(self.ended)):
             apart = math.log((one.level + slack) / (level + slack)) / ALIKE
             yield math.exp(-apart * apart / 2) * FADES ** math.sqrt(back), one
+
+
+def _repeats(alike: Sequence[tuple[float, EndedRegime]]) -> float:
+    """Returns the standard deviation of the lengths of regimes that are alike, as a share of them."""
+    differ, known = LENGTH_PRIOR * LENGTH_SHARE**2, LENGTH_PRIOR
+    like = [(weight, one.length_s) for weight, one in alike if weight > COMPARED]
+    for (weight, length_s), (_, other_s) in pairwise(like):
+        differ += weight * math.log(length_s / other_s) ** 2 / 2
+        known += weight
+    return min(LENGTH_SHARE, math.sqrt(differ / known))
 
 
 def _differ(level: float, other: float, slack: float) -> bool:

@@ -1,17 +1,20 @@
-"""Rates fitted to the jobs of one window, as a constant and as a straight line, and how uncertain they are.
+"""Windows of several lengths, two experts each: the rate stays as it was, or it goes on changing as it did.
 
-A window of length w weighs a job that came s seconds ago with exp(-s / w). Two sums are kept of its jobs: of their
-weights, and of their weighted ages. Together with the integrals of the weights over the time of observation they give
-the weighted least-squares fits of a constant and of a line.
+A window of length w weighs a job that came s seconds ago with exp(-s / w). The sum of the weights over their integral
+is the mean rate of its time, which is as old as the weights are on average. Two windows give a line: the rate of the
+shorter one is younger. A long window is out of date, a short one shows chance. Which is best follows at first from how
+unevenly jobs come, and then from how well each has foretold (`track_record.py`).
 
-Example: a window of 10 s, observed for long, in which one job came now and one 10 s ago. The weights sum up to
-1 + exp(-1) = 1.37 and their integral is 10 s, so the constant is 0.137 jobs/s.
+Example: windows of 32 and 64 s, observed for long, say 2.0 and 1.7 jobs/s. The rate was that 32 and 64 s ago, so it
+grows by 0.3 in 32 s, is 2.3 now and will be 2.6 in 32 s.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
+
+from workers.scaler.forecast.atoms import Atom
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,107 +23,144 @@ if TYPE_CHECKING:
 # further than a factor of 1.4 from one that there is.
 # Example: the best length for a load is 45 s; there are 32 s and 64 s.
 WINDOWS_S = (4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
-# Determinant of the equations of a line, as a share of its first product, from which on a line is fitted. Design: below
-# it there are only rounding errors, as doubles have 16 digits and long windows lose most of them over a short time.
-# Example: the window of 1024 s has a share of 0.25 after 1 s. After 1 ms an integral is negative: no line is fitted.
-_SINGULAR = 1e-9
-Integrals: TypeAlias = tuple[float, float, float]
+# Share of itself by which a rate is thought to wander within a lead. The less it wanders the longer is the best window:
+# sqrt(lead * dispersion / rate / 2) / WANDER. Judged by simulation: `--load ramping constant:0.8`.
+# Example: 1 job/s of a Poisson process, lead 31 s: sqrt(31 * 1 / 1 / 2) / 0.13 = 30 s.
+WANDER = 0.13
+# Jobs that the best window should have, as long as it need not be longer than the lead for it. Judged by simulation:
+# `--load step:0.2,2@600,0.2@1200 --process deterministic`.
+# Example: at 1 job/s it is at least 15 s; at 0.1 jobs/s with a lead of 31 s it is 31 s, not 150 s.
+FEWEST_JOBS = 15.0
+# Logarithm of how much less a window is believed at first for being half or twice the best length; it grows with the
+# square of the number of doublings. Judged by simulation: `--load ramping`.
+# Example: if 32 s are the best, 64 s weigh exp(-2) = 0.14 of it, and 128 s exp(-8) = 0.0003.
+FAR_OFF = 2.0
+# Logarithm of how much less a line is believed at first than a constant. Judged by simulation: `--load ramping`.
+# Example: a line weighs exp(-2) = 0.14 of the constant of its window.
+LINE = 2.0
+# Times that a window of a line may be as long as what was seen. Design: the ages of two windows are the same before.
+# Example: after 100 s lines of windows up to 256 s are drawn.
+SEEN = 4.0
+# Jobs that the window of a line should have. Judged by simulation: a job a minute through KEDA.
+# Example: at 1 job a minute no line is drawn through less than 256 s.
+LINE_JOBS = 4.0
+# Share of the rate that is not believed after the first job, or batch; after n it is 1/n of that. It says nothing of a
+# rate: only a second one shows how far they are apart. Judged by simulation: a job a minute, `--load spike`.
+# Example: a job 10 s ago is half a job in 10 s; two jobs in 20 s are 0.75 * 2 / 20 s.
+UNSURE = 0.5
+# Jobs by which a count may be wrong because it is a whole number; over the window it is an error of the rate. Design.
+# Example: a window of 10 s adds a standard error of 0.025 jobs/s.
+_ROUNDING_JOBS = 0.25
+# Least index of dispersion: what follows from it must not vanish. Design.
+# Example: a perfect clock's index counts as 0.005, not 0.
+_LEAST_DISPERSION = 0.005
+# Jobs that a window is taken to have at least when the phase of a clock is reckoned. Design: the exponential is finite.
+# Example: a clock of one job an hour has no phase in a window of 1024 s.
+_FEWEST_IN_WINDOW = 0.2
+# Shortest time in seconds that is fitted. Design: to avoid dividing by zero.
+# Example: after 1 ms nothing is foretold.
+_LEAST_S = 0.01
+EXPERTS = 2 * len(WINDOWS_S)
 
 
-class WindowSums(NamedTuple):
-    """What is kept of the jobs in one window: the sum of their weights, and of their weighted ages (in seconds)."""
-
-    weight: float = 0.0
-    age_s: float = 0.0
-
-    def observe(self, window_s: float, passed_s: float, jobs: int) -> WindowSums:
-        """Returns the sums `passed_s` later. `jobs` came meanwhile: evenly, for all that is known."""
-        decay = math.exp(-passed_s / window_s)
-        weight, age_s = decay * self.weight, decay * (self.age_s + passed_s * self.weight)
-        if jobs:
-            fresh = jobs * math.exp(-passed_s / 2 / window_s)
-            weight, age_s = weight + fresh, age_s + fresh * passed_s / 2
-        return WindowSums(weight, age_s)
-
-
-class RateLine(NamedTuple):
-    """A rate in jobs/s now, and its change in jobs/s per second.
-
-    `scale` (1/s) times the dispersion times the rate is the variance of the rate that the line foretells.
-    """
-
-    rate: float
-    trend: float
-    scale: float
-
-
-class WindowFit(NamedTuple):
-    """The two fits of one window: the constant `level`, and the line of `rate` and `trend`.
-
-    `integrals` are those of the weights times 1, s and s^2, `squares` those of the squared weights.
-    """
-
-    window_s: float
-    level: float
-    integrals: Integrals
-    squares: Integrals
-    rate: float
-    trend: float
-
-    @classmethod
-    def of(cls, window_s: float, seen_s: float, sums: WindowSums) -> WindowFit:
-        """Fits the jobs of `seen_s` seconds."""
-        return cls.from_integrals(window_s, integrals_of(window_s, seen_s), integrals_of(window_s / 2, seen_s), sums)
-
-    @classmethod
-    def from_integrals(cls, window_s: float, integrals: Integrals, squares: Integrals, sums: WindowSums) -> WindowFit:
-        """Fits the jobs whose weights have these integrals, and whose squared weights have `squares`."""
-        i0, i1, i2 = integrals
-        weight, age_s = sums
-        level, determinant = weight / i0, i0 * i2 - i1 * i1
-        if determinant <= _SINGULAR * i0 * i2:
-            return cls(window_s, level, integrals, squares, level, 0.0)
-        rate, trend = (weight * i2 - age_s * i1) / determinant, (weight * i1 - age_s * i0) / determinant
-        return cls(window_s, level, integrals, squares, rate, trend)
-
-    @property
-    def has_line(self) -> bool:
-        """Whether there is more in a line than rounding errors."""
-        i0, i1, i2 = self.integrals
-        return i0 * i2 - i1 * i1 > _SINGULAR * i0 * i2
-
-    @property
-    def constant(self) -> RateLine:
-        """The rate stays as it was."""
-        return RateLine(self.level, 0.0, self.squares[0] / self.integrals[0] ** 2)
-
-    def line(self, lead_s: float) -> RateLine:
-        """The rate goes on changing as it did. `scale` is of the rate in `lead_s` seconds; infinite without a line."""
-        (i0, i1, i2), (j0, j1, j2) = self.integrals, self.squares
-        determinant = i0 * i2 - i1 * i1
-        if determinant <= _SINGULAR * i0 * i2:
-            return RateLine(self.level, 0.0, math.inf)
-        # The foretold rate is linear in the jobs: it weighs a job of age s with (a + b s) times its weight.
-        a, b = (i2 + lead_s * i1) / determinant, -(i1 + lead_s * i0) / determinant
-        return RateLine(self.rate, self.trend, a * a * j0 + 2 * a * b * j1 + b * b * j2)
-
-
-def fit_windows(seen_s: float, sums: Sequence[WindowSums]) -> list[WindowFit]:
-    """Fits every window of `WINDOWS_S` to the jobs of `seen_s` seconds; the shortest window is first."""
-    # The squared weights of a window are the weights of one half as long, which is the one before.
-    squares, fits = integrals_of(WINDOWS_S[0] / 2, seen_s), []
-    for window_s, one in zip(WINDOWS_S, sums, strict=True):
-        integrals = integrals_of(window_s, seen_s)
-        fits.append(WindowFit.from_integrals(window_s, integrals, squares, one))
-        squares = integrals
-    return fits
-
-
-def integrals_of(window_s: float, seen_s: float) -> Integrals:
-    """Returns the integrals from 0 to `seen_s` of exp(-s / window_s) times 1, s and s^2."""
-    q, w, x = math.exp(-seen_s / window_s), window_s, seen_s
-    return (
-        w * (1 - q),
-        w * w * (1 - q) - x * w * q,
-        2 * w**3 * (1 - q) - (x * x * w + 2 * x * w * w) * q,
+def observe(weights: Sequence[float], passed_s: float, jobs: int) -> tuple[float, ...]:
+    """Returns the sums of the windows' weights `passed_s` later. `jobs` came meanwhile: evenly, for all we know."""
+    return tuple(
+        [
+            math.exp(-passed_s / window_s) * weight + jobs * math.exp(-passed_s / 2 / window_s)
+            for window_s, weight in zip(WINDOWS_S, weights, strict=True)
+        ]
     )
+
+
+class Windows(NamedTuple):
+    """The experts at one time, a constant and a line for each window; nothing is foretold while `levels` is empty.
+
+    `priors` are the logarithms of how much each is believed at first; -inf: not at all. `known` is the share of its
+    rate that is believed.
+    """
+
+    priors: tuple[float, ...] = (0.0,) * EXPERTS
+    levels: tuple[float, ...] = ()  # mean rates in jobs/s
+    seen_s: float = 0.0
+    dispersion: float = 1.0
+    known: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        weights: Sequence[float],
+        seen_s: float,
+        quiet_s: float,
+        jobs: int,
+        busy: int,
+        lead_s: float,
+        dispersion: float,
+    ) -> Windows:
+        """Returns those of sums that `observe` made of `seen_s` seconds with `jobs`, in `busy` observations.
+
+        The last of the jobs came `quiet_s` ago.
+        """
+        if seen_s < _LEAST_S or not jobs:
+            return cls()
+        dispersion = max(dispersion, _LEAST_DISPERSION)
+        even = 1 - min(1.0, dispersion)
+        levels = [
+            weight / _integral(window_s, seen_s) * _phase(weight, quiet_s / window_s) ** even
+            for window_s, weight in zip(WINDOWS_S, weights, strict=True)
+        ]
+        later = [level for window_s, level in zip(WINDOWS_S, levels, strict=True) if window_s >= lead_s]
+        rate = max(jobs / seen_s, *later, 0.0)
+        suited_s = max(math.sqrt(lead_s * dispersion / rate / 2) / WANDER, min(FEWEST_JOBS / rate, lead_s))
+        best_s, priors = math.sqrt(lead_s * suited_s), []
+        for window_s, level in zip(WINDOWS_S, levels, strict=True):
+            prior = -FAR_OFF * math.log2(window_s / best_s) ** 2
+            # A line is not drawn out by more than its own length, and some of that must have been seen.
+            long = min(window_s, seen_s) >= lead_s and WINDOWS_S[0] < window_s < SEEN * seen_s
+            priors += [prior, prior - LINE if long and level * window_s >= LINE_JOBS else -math.inf]
+        return cls(tuple(priors), tuple(levels), seen_s, dispersion, 1 - UNSURE / busy)
+
+    def atom(self, expert: int, ahead_s: float, weight: float = 1.0) -> Atom:
+        """Returns what that one says of the rate in `ahead_s` seconds."""
+        if not self.levels:
+            return Atom(weight, 0.0, 0.0)
+        number, drawn = divmod(expert, 2)
+        window_s, level = WINDOWS_S[number], self.levels[number]
+        rate, scale = level, self._covariance(window_s, window_s)
+        if drawn and self.priors[expert] > -math.inf:
+            half_s, younger = window_s / 2, self.levels[number - 1]
+            young_s = _mean_age_s(half_s, self.seen_s)
+            ahead = (young_s + ahead_s) / (_mean_age_s(window_s, self.seen_s) - young_s)
+            rate = max(0.0, younger + ahead * (younger - level))
+            scale *= ahead * ahead
+            scale += (1 + ahead) * (
+                (1 + ahead) * self._covariance(half_s, half_s) - 2 * ahead * self._covariance(half_s, window_s)
+            )
+        variance = self.dispersion * max(level, rate) * max(0.0, scale)
+        error = math.sqrt(variance + (_ROUNDING_JOBS / window_s) ** 2)
+        return Atom(weight, self.known * rate, self.known * error)
+
+    def _covariance(self, one_s: float, other_s: float) -> float:
+        """Returns that of the levels of two windows, for a Poisson process of 1 job/s."""
+        both_s = one_s * other_s / (one_s + other_s)
+        return _integral(both_s, self.seen_s) / _integral(one_s, self.seen_s) / _integral(other_s, self.seen_s)
+
+
+def _integral(window_s: float, seen_s: float) -> float:
+    """Returns that of the weights of a window over the time that was observed, in seconds."""
+    return -window_s * math.expm1(-seen_s / window_s)
+
+
+def _phase(weight: float, quiet: float) -> float:
+    """Returns by how much a clock's rate is more than it seems: with each job too high, and too low before the next.
+
+    `quiet` is the time since the last job, in windows. Example: a job each 6 s, and a window of 32 s. With a job the
+    sum of the weights is 32 / 6 + 0.5, and before the next one 32 / 6 - 0.5: 9 % too much and too little.
+    """
+    gap = 1 / max(weight, _FEWEST_IN_WINDOW)
+    return -math.expm1(-gap) / gap * math.exp(min(quiet, gap))
+
+
+def _mean_age_s(window_s: float, seen_s: float) -> float:
+    """Returns the mean age of what a window weighs."""
+    return window_s + seen_s * math.exp(-seen_s / window_s) / math.expm1(-seen_s / window_s)

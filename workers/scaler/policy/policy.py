@@ -51,15 +51,13 @@ def _expected(
     learnt: State, situation: Situation, options: Options, rate_in: Callable[[float], float] | None
 ) -> Expected:
     """Returns what is expected of the arrivals, or what the caller knows of them."""
-    lead_s, paid_in_s = situation.lead_s, KEEP_STARTUPS * situation.startup_s + options.actuation_s
-    if rate_in is None:
-        outlook = learnt.arrivals.outlook(lead_s)
-        return Expected(learnt.arrivals.rate, outlook.at(lead_s), lambda: outlook.at(paid_in_s), paid_in_s)
 
     def known(ahead_s: float) -> Forecast:
+        assert rate_in is not None
         return Forecast((Atom(1.0, rate_in(ahead_s), 0.0),), learnt.arrivals.dispersion)
 
-    return Expected(rate_in(0.0), known(lead_s), lambda: known(paid_in_s), paid_in_s)
+    at = known if rate_in else learnt.arrivals.outlook(situation.lead_s).at
+    return Expected(at, at(situation.lead_s), KEEP_STARTUPS * situation.startup_s + options.actuation_s)
 
 
 def _keep(order: int, strategy: Strategy, situation: Situation, learnt: State) -> tuple[int, SlidingMaximum]:

@@ -104,9 +104,13 @@ def keep_ahead_s(lead_s: float, paid_in_s: float, dispersion: float) -> float:
     return lead_s + min(1.0, dispersion / EVEN) * (paid_in_s - lead_s)
 
 
-def hold_s(startup_s: float, dispersion: float, rate: float) -> float:
-    """Returns how long pods are held after they were last needed, where `rate` jobs/s come."""
+def hold_s(startup_s: float, dispersion: float, rate: float, busy: int) -> float:
+    """Returns how long pods are held after they were last needed.
+
+    `rate` jobs/s come, or so it seems after jobs were seen `busy` times: after the first it is twice as long, as
+    nobody knows yet.
+    """
     least, most = HOLD_DISPERSION
-    longest_s = HOLD * startup_s
+    longest_s = HOLD * startup_s * (1 + 1 / max(busy, 1))
     gaps_s = GAPS / rate if rate > 0 else longest_s
     return min(longest_s, max(longest_s * min(max(dispersion, least), most), gaps_s))

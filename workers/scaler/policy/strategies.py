@@ -31,14 +31,13 @@ _TOLD_CHANGE = 0.1
 
 
 class Expected(NamedTuple):
-    """What is expected of the arrivals: `rate` jobs/s now, `ready` when an order of now is ready.
+    """What is expected of the arrivals: `at` a time in seconds from now, and `ready`, when an order of now is ready.
 
-    `paid` returns what is expected when another start would have paid, in `paid_in_s` seconds.
+    In `paid_in_s` seconds another start would have paid.
     """
 
-    rate: float
+    at: Callable[[float], Forecast]
     ready: Forecast
-    paid: Callable[[], Forecast]
     paid_in_s: float
 
 
@@ -107,7 +106,7 @@ class Predictive:
 
     def keep(self, order: int, at_hand: int) -> int:
         """The cheapest number when another start would have paid, and at least those that run something."""
-        now, paid = self._now, self._expected.paid()
+        now, paid = self._now, self._expected.at(self._expected.paid_in_s)
         ahead_s = keep_ahead_s(now.lead_s, self._expected.paid_in_s, paid.dispersion)
         worth = self._staffing.cheapest(paid, ahead_s, now.outstanding, now.startup_s, order, at_hand)
         # The jobs that are there now have to be begun in time, too.
@@ -118,9 +117,9 @@ class Predictive:
 
     def _with_backlog(self, steady: int, coming_s: Sequence[float]) -> int:
         """Returns `steady`, or more if more are worth their start for the backlog that is left with those to come."""
-        now, staffing, expected = self._now, self._staffing, self._expected
-        rate = expected.ready.rate
-        backlog = Backlog(self._service, expected.rate, (rate - expected.rate) / now.lead_s)
+        now, staffing, rate = self._now, self._staffing, self._expected.ready.rate
+        present = self._expected.at(0.0).rate
+        backlog = Backlog(self._service, present, (rate - present) / now.lead_s)
         waiting = backlog.waiting_at(now.outstanding, now.ready, coming_s, now.lead_s)
         base = max(now.ready + len(coming_s), steady)
         extra = backlog.drainers(waiting, base, staffing.most, now.startup_s, staffing.late_cost_s, rate)
@@ -128,7 +127,8 @@ class Predictive:
 
     def keep_alive_s(self) -> float:
         """Less than half a start-up; next to nothing for a clock."""
-        return hold_s(self._now.startup_s, self._expected.ready.dispersion, self._expected.ready.rate)
+        ready = self._expected.ready
+        return hold_s(self._now.startup_s, ready.dispersion, ready.rate, ready.busy)
 
     def demand(self) -> str:
         """The jobs, and those that are expected within the lead."""

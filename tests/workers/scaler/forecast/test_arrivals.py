@@ -133,7 +133,7 @@ def test_whatever_comes_the_forecast_is_finite_and_no_job_is_lost(
         lead_s = leads[i % len(leads)]
         arrivals = arrivals.observe(now_s, arrived, lead_s)
         forecast = arrivals.forecast(lead_s, lead_s)
-        assert math.isfinite(forecast.dispersion + forecast.change + arrivals.rate)
+        assert math.isfinite(forecast.dispersion + forecast.change)
         assert all(math.isfinite(number) and number >= 0 for atom in forecast.atoms for number in atom)
         assert sum(atom.weight for atom in forecast.atoms) == pytest.approx(1)
         assert len(arrivals.hypotheses) <= 24

@@ -1,4 +1,4 @@
-"""Rates over one window, against least squares on explicit weights."""
+"""Rates over windows, against the jobs themselves."""
 
 from __future__ import annotations
 
@@ -10,117 +10,103 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.scaler.forecast.windows import WINDOWS_S, WindowFit, WindowSums
+from workers.scaler.forecast.windows import EXPERTS, UNSURE, WINDOWS_S, Windows, observe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-BIN_S = 0.05
+LEAD_S = 31.0
 
 
-def observed(window_s: float, jobs: Iterable[tuple[float, int]]) -> WindowSums:
+def observed(jobs: Iterable[tuple[float, int]]) -> tuple[float, ...]:
     """After observations of (seconds since the one before, jobs that came in them)."""
-    sums = WindowSums()
+    weights: tuple[float, ...] = (0.0,) * len(WINDOWS_S)
     for passed_s, count in jobs:
-        sums = sums.observe(window_s, passed_s, count)
-    return sums
+        weights = observe(weights, passed_s, count)
+    return weights
 
 
-def least_squares(counts: NDArray[np.int64], window_s: float, degree: int) -> tuple[NDArray[np.float64], float]:
-    """Of the bins' rates, the latest bin last: coefficients in the age, and the variance of their first per rate."""
-    ages_s = (np.arange(len(counts))[::-1] + 0.5) * BIN_S
-    weights = np.exp(-ages_s / window_s)
-    design = np.vander(ages_s, degree + 1, increasing=True)
-    estimator = np.linalg.inv(design.T @ (weights[:, None] * design)) @ (weights[:, None] * design).T
-    # A bin's rate has the variance of its count, rate x BIN_S, over BIN_S squared.
-    return estimator @ (counts / BIN_S), float((estimator[0] ** 2).sum() / BIN_S)
+def of_ages(ages_s: NDArray[np.float64], jobs: NDArray[np.float64] | float = 1.0) -> list[float]:
+    """The sums of jobs of these ages."""
+    return [float((jobs * np.exp(-ages_s / window_s)).sum()) for window_s in WINDOWS_S]
 
 
-@pytest.mark.parametrize("window_s", WINDOWS_S[:6])
-@pytest.mark.parametrize("seen_s", [20.0, 300.0])
-def test_a_fit_is_the_weighted_least_squares(window_s: float, seen_s: float) -> None:
-    generator = np.random.default_rng(5)
-    counts = generator.poisson(np.linspace(0.01, 0.2, round(seen_s / BIN_S)))
-    sums = observed(window_s, [(BIN_S, int(count)) for count in counts])
-    fit = WindowFit.of(window_s, seen_s, sums)
-    (level,), scale = least_squares(counts, window_s, 0)
-    assert fit.level == pytest.approx(level, rel=1e-3)
-    assert fit.constant[:2] == (fit.level, 0.0)
-    assert fit.constant.scale == pytest.approx(scale, rel=1e-3)
-    (rate, by_age), scale = least_squares(counts, window_s, 1)
-    assert fit.rate == pytest.approx(rate, rel=1e-2)
-    assert fit.trend == pytest.approx(-by_age, rel=1e-2, abs=1e-5)
-    line = fit.line(0.0)
-    assert line[:2] == (fit.rate, fit.trend)
-    assert line.scale == pytest.approx(scale, rel=1e-2)
+def windows_of(weights: Iterable[float], seen_s: float, dispersion: float = 1.0, quiet_s: float = 0.0) -> Windows:
+    """Of so many jobs that all of the rate is believed."""
+    return Windows.of(list(weights), seen_s, quiet_s, 10**9, 10**9, LEAD_S, dispersion)
 
 
-@pytest.mark.parametrize("lead_s", [0.0, 31.0, 300.0])
-def test_forecasts_vary_as_much_as_the_fit_says(lead_s: float) -> None:
-    """Over many Poisson streams of the same rate."""
-    window_s, seen_s, rate = 64.0, 400.0, 2.0
+@pytest.mark.parametrize("seen_s", [300.0, 600.0])
+def test_what_came_along_a_line_gives_that_line_and_the_mean_of_its_window(seen_s: float) -> None:
+    """From 1 job/s to 1.4 within 200 s."""
+    ages_s = (np.arange(40_000) + 0.5) * seen_s / 40_000
+    found = windows_of(of_ages(ages_s, (1.4 - 0.002 * ages_s) * seen_s / 40_000), seen_s)
+    for number, window_s in enumerate(WINDOWS_S):
+        constant, line = (found.atom(2 * number + drawn, LEAD_S) for drawn in (False, True))
+        weights = np.exp(-ages_s / window_s)
+        assert constant.rate == pytest.approx(float(((1.4 - 0.002 * ages_s) * weights).sum() / weights.sum()), rel=1e-3)
+        if found.priors[2 * number + 1] > -math.inf:
+            assert line.rate == pytest.approx(1.4 + 0.002 * LEAD_S, rel=0.01)
+    assert found.priors[2 * 5 + 1] > -math.inf
+    assert found.priors[1] == -math.inf
+
+
+def test_forecasts_vary_as_much_as_they_say() -> None:
+    """Over many Poisson streams of the same rate; a quarter of a job is added for rounding."""
+    seen_s, rate = 400.0, 2.0
     generator = np.random.default_rng(6)
-    ages_s = [np.sort(generator.uniform(0, seen_s, generator.poisson(rate * seen_s))) for _ in range(4000)]
-    told, levels = [], []
-    for ages in ages_s:
-        weights = np.exp(-ages / window_s)
-        fit = WindowFit.of(window_s, seen_s, WindowSums(float(weights.sum()), float((weights * ages).sum())))
-        told.append(fit.rate + fit.trend * lead_s)
-        levels.append(fit.level)
-    # The mean within four of its own errors; a variance of 4,000 is known to 2 %.
-    for values, line in ((told, fit.line(lead_s)), (levels, fit.constant)):
-        assert np.mean(values) == pytest.approx(rate, abs=4 * math.sqrt(rate * line.scale / len(values)))
-        assert np.var(values) == pytest.approx(rate * line.scale, rel=0.1)
+    streams = [generator.uniform(0, seen_s, generator.poisson(rate * seen_s)) for _ in range(2000)]
+    found = [windows_of(of_ages(ages_s), seen_s) for ages_s in streams]
+    for expert in (2 * 4, 2 * 4 + 1, 2 * 6):
+        atoms = [windows.atom(expert, LEAD_S) for windows in found]
+        rates, spread = [atom.rate for atom in atoms], float(np.median([atom.spread for atom in atoms]))
+        assert np.mean(rates) == pytest.approx(rate, abs=4 * spread / math.sqrt(len(rates)) + 0.01)
+        assert np.std(rates) == pytest.approx(spread, rel=0.1)
 
 
-@given(window=st.sampled_from(WINDOWS_S), rate=st.floats(0.01, 1e4), trend=st.floats(-0.9, 5))
-def test_jobs_that_came_along_a_line_give_that_line(window: float, rate: float, trend: float) -> None:
-    """`trend` is the change over the time that was seen, as a share of the rate now."""
-    seen_s = 200.0
-    slope = trend * rate / seen_s
-    ages_s = (np.arange(20_000) + 0.5) * seen_s / 20_000
-    jobs = (rate - slope * ages_s) * seen_s / 20_000
-    weights = np.exp(-ages_s / window)
-    fit = WindowFit.of(
-        window, seen_s, WindowSums(float((weights * jobs).sum()), float((weights * jobs * ages_s).sum()))
-    )
-    assert fit.rate == pytest.approx(rate, rel=1e-3)
-    assert fit.trend == pytest.approx(slope, rel=1e-2, abs=1e-4 * rate)
+@pytest.mark.parametrize("gap_s", [3.0, 6.0, 12.0])
+def test_a_clocks_rate_is_the_same_before_and_after_its_job(gap_s: float) -> None:
+    """Without that it would seem to rise with each job, and to fall until the next."""
+    for quiet_s in (0.0, 0.5 * gap_s, 0.99 * gap_s):
+        found = windows_of(of_ages(np.arange(400.0) * gap_s + quiet_s), 5000.0, dispersion=0.0, quiet_s=quiet_s)
+        for number in range(3, 7):
+            assert found.atom(2 * number, LEAD_S).rate == pytest.approx(1 / gap_s, rel=0.05)
+    by_chance = windows_of(of_ages(np.arange(400.0) * gap_s), 5000.0, dispersion=1.0)
+    assert by_chance.atom(2 * 3, LEAD_S).rate == pytest.approx(1 / gap_s + 0.5 / 32, rel=0.05)
 
 
-@given(
-    observations=st.lists(st.tuples(st.floats(0.1, 30), st.integers(0, 20)), min_size=1, max_size=40),
-    window_s=st.sampled_from(WINDOWS_S),
-)
-def test_two_sums_are_all_that_a_window_needs(observations: list[tuple[float, int]], window_s: float) -> None:
-    """They are the sums over all jobs, each in the middle of its interval, however many observations ago."""
-    weight = age_s = after_s = 0.0
+def test_a_first_job_is_not_quite_believed() -> None:
+    weights = observed([(5.0, 1)])
+    first, many = (Windows.of(weights, 5.0, 0.0, 1, busy, LEAD_S, 1.0).atom(8, LEAD_S) for busy in (1, 10**9))
+    assert first.rate == pytest.approx((1 - UNSURE) * many.rate)
+    assert Windows.of(weights, 5.0, 0.0, 0, 0, LEAD_S, 1.0).atom(8, LEAD_S) == (1.0, 0.0, 0.0)
+
+
+@given(observations=st.lists(st.tuples(st.floats(0.1, 30), st.integers(0, 20)), min_size=1, max_size=40))
+def test_one_sum_is_all_that_a_window_needs(observations: list[tuple[float, int]]) -> None:
+    """It is the sum over all jobs, each in the middle of its interval, however many observations ago."""
+    sums, after_s = [0.0] * len(WINDOWS_S), 0.0
     for passed_s, count in reversed(observations):
-        middle_s = after_s + passed_s / 2
-        weight += count * math.exp(-middle_s / window_s)
-        age_s += count * middle_s * math.exp(-middle_s / window_s)
+        for number, window_s in enumerate(WINDOWS_S):
+            sums[number] += count * math.exp(-(after_s + passed_s / 2) / window_s)
         after_s += passed_s
-    sums = observed(window_s, observations)
-    assert sums.weight == pytest.approx(weight)
-    assert sums.age_s == pytest.approx(age_s)
+    assert observed(observations) == pytest.approx(tuple(sums))
 
 
 @given(
-    observations=st.lists(st.tuples(st.floats(0.1, 30), st.integers(0, 1000)), min_size=1, max_size=30),
-    window_s=st.sampled_from(WINDOWS_S),
-    quiet_s=st.floats(0.01, 100),
-    lead_s=st.floats(0, 1000),
+    observations=st.lists(st.tuples(st.floats(0, 1e4), st.integers(0, 1000)), min_size=1, max_size=30),
+    seen_s=st.floats(1e-6, 1e6),
+    quiet_s=st.floats(0, 1e6),
+    lead_s=st.floats(1e-6, 1000),
+    dispersion=st.floats(0, 1e6),
 )
-def test_a_fit_has_finite_numbers(
-    observations: list[tuple[float, int]], window_s: float, quiet_s: float, lead_s: float
+def test_what_is_foretold_is_finite(
+    observations: list[tuple[float, int]], seen_s: float, quiet_s: float, lead_s: float, dispersion: float
 ) -> None:
-    fit = WindowFit.of(
-        window_s, quiet_s + sum(passed_s for passed_s, _ in observations), observed(window_s, observations)
-    )
-    line = fit.line(lead_s)
-    assert fit.level >= 0
-    assert 0 < fit.constant.scale < math.inf
-    assert line.scale > 0
-    assert math.isfinite(line.rate + line.trend)
+    jobs = sum(count for _, count in observations)
+    found = Windows.of(observed(observations), seen_s, quiet_s, jobs, max(1, jobs), lead_s, dispersion)
+    for expert in range(EXPERTS):
+        atom = found.atom(expert, lead_s)
+        assert all(math.isfinite(number) and number >= 0 for number in atom)

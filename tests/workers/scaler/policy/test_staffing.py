@@ -258,11 +258,18 @@ def test_less_than_what_was_ordered_is_not_kept_nor_more_than_there_is_looked_fo
 
 
 def test_what_was_needed_is_held_for_longer_if_jobs_come_by_chance() -> None:
-    assert hold_s(30.0, 0.005, 10.0) == pytest.approx(1.44)
-    assert hold_s(30.0, 1.0, 10.0) == hold_s(30.0, 50.0, 10.0) == pytest.approx(12.0)
+    assert hold_s(30.0, 0.005, 10.0, 10**6) == pytest.approx(1.44, rel=1e-3)
+    assert hold_s(30.0, 1.0, 10.0, 10**6) == hold_s(30.0, 50.0, 10.0, 10**6) == pytest.approx(12.0, rel=1e-3)
+
+
+def test_the_first_pod_is_held_for_twice_as_long() -> None:
+    """Nobody knows yet whether jobs keep coming."""
+    assert hold_s(30.0, 1.0, 10.0, 0) == hold_s(30.0, 1.0, 10.0, 1) == pytest.approx(24.0)
+    assert hold_s(30.0, 1.0, 10.0, 2) == pytest.approx(18.0)
 
 
 def test_what_was_needed_is_held_until_the_next_job_of_a_clock_is_late() -> None:
     """Otherwise a pod that is just worth it would be ordered and called off with every job."""
-    assert 1 / 0.19 < hold_s(30.0, 0.005, 0.19) < 2 / 0.19
-    assert hold_s(30.0, 0.005, 0.01) == hold_s(30.0, 0.005, 0.0) == pytest.approx(12.0)
+    assert 1 / 0.19 < hold_s(30.0, 0.005, 0.19, 10**6) < 2 / 0.19
+    rare, none = (hold_s(30.0, 0.005, rate, 10**6) for rate in (0.01, 0.0))
+    assert rare == none == pytest.approx(12.0, rel=1e-3)
