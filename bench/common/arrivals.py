@@ -36,6 +36,8 @@ SHAPES = {
     "step": "step:RATE,RATE@SECOND,...: another rate from each second on",
     "burst": "burst:RATE,PEAK,PERIOD_S,LENGTH_S: PEAK jobs/s in the last LENGTH_S of each PERIOD_S, RATE before",
     "sine": "sine:MEAN,AMPLITUDE,PERIOD_S: MEAN + AMPLITUDE sin(2 pi t / PERIOD_S) jobs/s, with AMPLITUDE <= MEAN",
+    "days": "days:PEAK,DAY_S: each DAY_S nothing until 8:00, PEAK jobs/s until 17:00 (half of it from 12:00 to 13:00), a"
+    " fifth until 22:00",
     "trace": "trace:FILE: arrivals as in a CSV file (or .csv.gz) with the header arrival_s or arrival_s,service_s",
 }
 # Halvings of the duration until an arrival's time is as exact as a float gets.
@@ -241,6 +243,19 @@ def _burst(rate: float, peak: float, period_s: float, length_s: float) -> Shape:
     return Shape(lambda t_s, _: rate if t_s % period_s < calm_s else peak, integral)
 
 
+def _days(peak: float, day_s: float) -> Shape:
+    if not day_s:
+        raise LoadError("DAY_S of days must be more than 0")
+    day = _steps([0.0, peak, peak / 2, peak, peak / 5, 0.0], [day_s * hour / 24 for hour in (0, 8, 12, 13, 17, 22)])
+    each = float(day.integral(np.array([day_s]), day_s)[0])
+
+    def integral(t_s: Floats, duration_s: float) -> Floats:
+        days, rest_s = np.divmod(t_s, day_s)
+        return days * each + day.integral(rest_s, duration_s)
+
+    return Shape(lambda t_s, duration_s: day.rate(t_s % day_s, duration_s), integral)
+
+
 def _sine(mean: float, amplitude: float, period_s: float) -> Shape:
     if amplitude > mean or not period_s:
         raise LoadError("AMPLITUDE of sine must be at most MEAN, and PERIOD_S more than 0")
@@ -259,4 +274,5 @@ _MAKERS: dict[str, Callable[..., Shape]] = {
     "step": _step,
     "burst": _burst,
     "sine": _sine,
+    "days": _days,
 }

@@ -68,3 +68,23 @@ def test_one_job_a_minute_keeps_its_pod(rule: str, tmp_path: Path) -> None:
 
     assert result.within(5.0) > 0.85
     assert result.pod_s < 1.2 * 3600
+
+
+@pytest.mark.slow
+def test_mornings_of_a_week_find_their_pods_ready() -> None:
+    """Seven days of an hour each: the first mornings surprise, and from the third on nobody waits in their first minute.
+
+    When this was written: 100 % in time in these minutes, where it were 41 % without seasons; 98.0 % of all.
+    """
+    days = Case("days:2,3600", process="poisson", duration_s=7 * 3600.0)
+
+    result = one(days, "leadtime", 11)
+
+    mornings = [
+        claimed_s - arrived_s
+        for arrived_s, claimed_s in zip(result.work.arrivals_s, result.claimed_s, strict=True)
+        if arrived_s > 7200 and 1200 <= arrived_s % 3600 < 1260
+    ]
+    assert sum(waited_s <= 5 for waited_s in mornings) > 0.9 * len(mornings)
+    assert result.within(5.0) > 0.96
+    assert result.pod_s < 1.2 * one(days, "clairvoyant", 11).pod_s

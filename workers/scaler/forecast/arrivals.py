@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from workers.scaler.forecast import dispersion, regimes, windows
+from workers.scaler.forecast import dispersion, regimes, seasons, windows
 from workers.scaler.forecast.atoms import UNHEARD, Atom, mean, merged
 from workers.scaler.forecast.dispersion import Count
 from workers.scaler.forecast.recent import KEPT, recent
 from workers.scaler.forecast.regimes import Hypothesis  # noqa: TC001 - pydantic reads it
+from workers.scaler.forecast.seasons import PERIODS, Season
 from workers.scaler.forecast.succession import Succession
 from workers.scaler.forecast.track_record import QUARTERS, TrackRecord
 from workers.scaler.forecast.windows import EXPERTS, WINDOWS_S, Windows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Length of a bin, as a share of the lead, but at least LEAST_BIN_S. Design: half of it is how late a change is seen.
 # Example: lead 31 s, one observation a second: each of them is a bin.
@@ -31,6 +35,11 @@ DISPERSION = (0.3, 3.0)
 # `--load burst:0,2,300,60` and the trace of code completions.
 # Example: the recent past weighs exp(-3) = 0.05 of the regimes, which weigh as much as the best window.
 REGIMES, RECENT = 0.0, -3.0
+# Logarithm of the weight of a season at first, where all of these together count as 1. Judged by simulation:
+# `--load days:2,3600` and `--load burst:0,2,300,60`.
+# Example: exp(-4) = 0.02. On the second day a profile says 5 jobs/s where nothing came yet, and is right four times: it
+# may then weigh exp(4 * 0.25 * 6 - 4) = 7 times as much as all others.
+SEASON = -4.0
 
 
 class Forecast(NamedTuple):
@@ -74,7 +83,8 @@ class Arrivals:
     quarter_s: float = 0.0  # as long is the quarter-lead so far
     quarter_jobs: int = 0
     counts: tuple[Count, ...] = ()  # of the last quarter-leads, oldest first
-    record: TrackRecord = field(default_factory=lambda: TrackRecord.of(EXPERTS + 2))
+    record: TrackRecord = field(default_factory=lambda: TrackRecord.of(EXPERTS + 2, len(PERIODS)))
+    seasons: tuple[Season, ...] = field(default_factory=seasons.begin)
     dispersion: float = 1.0  # the index
 
     @classmethod
@@ -120,42 +130,39 @@ class Arrivals:
             self.hypotheses, self.last_s, self.bin_s, self.bin_jobs, lead_s, bounded, known
         )  # fmt: skip
         succession = self.succession.observe(hypotheses, self.last_s, self.total, lead_s, bounded)
-        return replace(self, hypotheses=hypotheses, succession=succession, bin_s=0.0, bin_jobs=0)
+        profiles = [season.observe(self.last_s, self.bin_s, self.bin_jobs, lead_s) for season in self.seasons]
+        return replace(
+            self, hypotheses=hypotheses, succession=succession, seasons=tuple(profiles), bin_s=0.0, bin_jobs=0
+        )  # fmt: skip
 
     def with_quarter(self, lead_s: float) -> Arrivals:
         """Returns it with the quarter-lead that is over, and the next one empty."""
-        ahead_s, fitted = (1 - 0.5 / QUARTERS) * lead_s, self.windows(lead_s)
-        atoms, _ = self.regimes(ahead_s, lead_s)
-        foretold = [*[(fitted.atom(expert, ahead_s),) for expert in range(EXPERTS)], atoms, recent(self.counts)]
+        ahead_s, outlook = (1 - 0.5 / QUARTERS) * lead_s, self.outlook(lead_s)
+        foretold = outlook.experts(ahead_s)
         # What was not observed for long is as many quarter-leads as it lasted, with its jobs spread evenly.
         times, counts, record = min(KEPT, max(1, round(self.quarter_s * QUARTERS / lead_s))), self.counts, self.record
         length_s, judged = self.quarter_s / times, min(self.dispersion, DISPERSION[1])
         for n in range(times):
             jobs = self.quarter_jobs * (n + 1) // times - self.quarter_jobs * n // times
             counts = (*counts, Count(jobs, length_s))[-KEPT:]
-            record = record.observe(jobs, length_s, foretold, judged)
+            record = record.observe(jobs, length_s, foretold, judged, outlook.shares)
         index = dispersion.index(counts)
         return replace(self, counts=counts, record=record, dispersion=index, quarter_s=0.0, quarter_jobs=0)
 
-    def windows(self, lead_s: float) -> Windows:
-        """Returns what each of them foretells."""
-        seen_s, quiet_s = self.last_s - self.since_s, self.last_s - self.busy_s
-        return Windows.of(
-            self.weights, seen_s, quiet_s, self.total, self.busy, lead_s, self.dispersion
-        )  # fmt: skip
-
-    def regimes(self, ahead_s: float, lead_s: float) -> tuple[list[Atom], float]:
-        """Returns what they foretell, and the probability of a change that is foreseen."""
+    def regimes(self, ahead_s: float, lead_s: float) -> list[Atom]:
+        """Returns what they foretell, with what follows on them."""
         atoms = regimes.foretold(self.hypotheses, self.last_s, ahead_s, lead_s, self._bounded)
         lasts, following = self.succession.foretold(self.last_s, self.total, ahead_s, lead_s)
-        return [Atom(lasts * weight, rate, spread) for weight, rate, spread in atoms] + following, 1 - lasts
+        return [Atom(lasts * weight, rate, spread) for weight, rate, spread in atoms] + following
 
     def outlook(self, lead_s: float) -> Outlook:
         """Returns what is known of the time to come."""
-        fitted = self.windows(lead_s)
-        return Outlook(
-            self, lead_s, fitted, self.record.weights([*fitted.priors, REGIMES, RECENT if self.counts else -math.inf])
-        )
+        seen_s, quiet_s = self.last_s - self.since_s, self.last_s - self.busy_s
+        fitted = Windows.of(
+            self.weights, seen_s, quiet_s, self.total, self.busy, lead_s, self.dispersion
+        )  # fmt: skip
+        again = RECENT if self.counts else -math.inf
+        return Outlook(self, lead_s, fitted, self.record.weights([*fitted.priors, REGIMES, again], SEASON))
 
     def forecast(self, ahead_s: float, lead_s: float) -> Forecast:
         """Returns what is to be expected in `ahead_s` seconds."""
@@ -170,16 +177,27 @@ class Outlook(NamedTuple):
     fitted: Windows
     shares: list[float]
 
+    def experts(self, ahead_s: float, least: float = -1.0) -> list[Sequence[Atom]]:
+        """Returns what each expert says of the time in `ahead_s` seconds, if its probability is more than `least`."""
+        arrivals, heard = self.arrivals, [share > least for share in self.shares]
+        said: list[Sequence[Atom]] = [
+            (self.fitted.atom(expert, ahead_s),) if heard[expert] else () for expert in range(EXPERTS)
+        ]
+        said.append(arrivals.regimes(ahead_s, self.lead_s) if heard[EXPERTS] else ())
+        said.append(recent(arrivals.counts) if heard[EXPERTS + 1] else ())
+        at_s = arrivals.last_s + ahead_s
+        return [*said, *[season.foretold(at_s) for season in arrivals.seasons]]
+
     def at(self, ahead_s: float) -> Forecast:
         """Returns what is to be expected in `ahead_s` seconds."""
-        arrivals, (*fitted, regimes, again) = self.arrivals, self.shares
+        arrivals = self.arrivals
         if not arrivals.total:
             return Forecast((Atom(1.0, 0.0, 0.0),), arrivals.dispersion)
-        mixed = [self.fitted.atom(expert, ahead_s, share) for expert, share in enumerate(fitted) if share > UNHEARD]
-        change = 0.0
-        if regimes > UNHEARD:
-            atoms, change = arrivals.regimes(ahead_s, self.lead_s)
-            mixed += [Atom(regimes * weight, rate, spread) for weight, rate, spread in atoms]
-        if again > UNHEARD:
-            mixed += [Atom(again * weight, rate, spread) for weight, rate, spread in recent(arrivals.counts)]
-        return Forecast(merged(mixed), arrivals.dispersion, regimes * change, arrivals.busy)
+        mixed = [
+            Atom(share * weight, rate, spread)
+            for share, atoms in zip(self.shares, self.experts(ahead_s, UNHEARD), strict=True)
+            for weight, rate, spread in atoms
+        ]
+        lasts, _ = arrivals.succession.foretold(arrivals.last_s, arrivals.total, ahead_s, self.lead_s)
+        change = self.shares[EXPERTS] * (1 - lasts)
+        return Forecast(merged(mixed), arrivals.dispersion, change, arrivals.busy)

@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workers.scaler.forecast.atoms import Atom, merged
+from workers.scaler.forecast.atoms import Atom, mean, merged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,11 @@ FADE = 0.01
 # Judged by simulation: the trace of code completions (docs/scaling.md).
 # Example: a count that the best expert thinks 10,000 times as likely (9.2) takes 6 / 4 off, a weight of 0.22.
 SHARE, MOST = 0.25, 6.0
+# A season is judged only where its mean is another than that of all others together, by a factor of DISPUTED, after
+# DISPUTED_JOBS were added to both; and it is held to what all others said. Its score stays within LIMITS. Judged by
+# simulation: `--load days:2,3600`.
+# Example: it says 5 jobs and the others none: 6 / 1 is a dispute. If 5 come, it gets 0.25 times up to MOST.
+DISPUTED, DISPUTED_JOBS, LIMITS = 1.5, 1.0, (-2.0, 8.0)
 # Least index of dispersion of a judgement: no single one may decide everything. Design.
 # Example: for a clock, whose index is 0.01, a job counts for 20 of a Poisson process, and not for 100.
 LEAST_DISPERSION = 0.05
@@ -42,39 +47,73 @@ _LEAST_VARIANCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class TrackRecord:
-    """The logarithms of the experts' weights, and what they foretold that can't be judged yet, the oldest first."""
+    """The logarithms of the experts' weights, those of seasons, and what all foretold that can't be judged yet.
+
+    `pending` begins with the oldest.
+    """
 
     scores: tuple[float, ...]
+    seasons: tuple[float, ...] = ()
     pending: tuple[tuple[tuple[Atom, ...], ...], ...] = ()
 
     @classmethod
-    def of(cls, experts: int) -> TrackRecord:
+    def of(cls, experts: int, seasons: int = 0) -> TrackRecord:
         """Returns that of experts who have not been judged yet."""
-        return cls((0.0,) * experts)
+        return cls((0.0,) * experts, (0.0,) * seasons)
 
-    def weights(self, priors: Sequence[float]) -> list[float]:
-        """Returns the probability of each expert, whose weights had these logarithms at first."""
+    def weights(self, priors: Sequence[float], season: float = 0.0) -> list[float]:
+        """Returns the probability of each expert, whose weights had these logarithms at first; then of each season.
+
+        A season's had the logarithm `season`, where all experts together count as 1.
+        """
         found = [score + prior for score, prior in zip(self.scores, priors, strict=True)]
-        best = max(found)
+        best, odds = max(found), [math.exp(score + season) for score in self.seasons]
         weights = [math.exp(one - best) for one in found]
-        total = math.fsum(weights)
-        return [weight / total for weight in weights]
+        total, all_odds = math.fsum(weights), 1 + math.fsum(odds)
+        return [weight / total / all_odds for weight in weights] + [one / all_odds for one in odds]
 
-    def observe(self, jobs: int, length_s: float, foretold: Sequence[Sequence[Atom]], dispersion: float) -> TrackRecord:
+    def observe(
+        self,
+        jobs: int,
+        length_s: float,
+        foretold: Sequence[Sequence[Atom]],
+        dispersion: float,
+        shares: Sequence[float] = (),
+    ) -> TrackRecord:
         """Returns it after another quarter-lead.
 
-        `foretold` is what each expert says of the quarter-lead that ends a lead later.
+        `foretold` is what each expert, and then each season, says of the quarter-lead that ends a lead later. `shares`
+        are the present probabilities of the experts.
         """
-        scores, pending = self.scores, self.pending
+        scores, seasons, pending = self.scores, self.seasons, self.pending
         if len(pending) == QUARTERS:
             first, *rest = pending
-            pending = tuple(rest)
-            said = [_likelihood(atoms, jobs, length_s, dispersion) for atoms in first]
+            pending, experts = tuple(rest), first[: len(scores)]
+            said = [_likelihood(atoms, jobs, length_s, dispersion) for atoms in experts]
             best = max(said)
             scores = tuple(
                 [(1 - FADE) * score - SHARE * min(MOST, best - one) for score, one in zip(scores, said, strict=True)]
             )
-        return TrackRecord(scores, (*pending, tuple([merged(atoms) for atoms in foretold])))
+            parts = zip(shares, experts, strict=False)
+            together = merged([Atom(share * weight, *rest) for share, atoms in parts for weight, *rest in atoms])
+            seasons = tuple(
+                [
+                    _of_season(score, atoms, together, jobs, length_s, dispersion)
+                    for score, atoms in zip(seasons, first[len(scores) :], strict=True)
+                ]
+            )
+        return TrackRecord(scores, seasons, (*pending, tuple([merged(atoms) for atoms in foretold])))
+
+
+def _of_season(
+    score: float, atoms: Sequence[Atom], together: Sequence[Atom], jobs: int, length_s: float, dispersion: float
+) -> float:
+    """Returns the score of a season that foretold `atoms`, where all experts foretold `together`."""
+    one, other = (mean(said) * length_s + DISPUTED_JOBS for said in (atoms, together))
+    if not atoms or abs(math.log(one / other)) < math.log(DISPUTED):
+        return score
+    gain = _likelihood(atoms, jobs, length_s, dispersion) - _likelihood(together, jobs, length_s, dispersion)
+    return min(max((1 - FADE) * score + SHARE * min(max(gain, -MOST), MOST), LIMITS[0]), LIMITS[1])
 
 
 def _likelihood(atoms: Sequence[Atom], jobs: int, length_s: float, dispersion: float) -> float:

@@ -39,25 +39,6 @@ class ServiceTerms(NamedTuple):
 class Lateness:
     """For growing numbers of replicas, in `ahead_s` seconds, at the rate of `atom`; `outstanding` jobs are here now."""
 
-    __slots__ = (
-        "_ahead_s",
-        "_burst",
-        "_delays",
-        "_ended",
-        "_fresh",
-        "_grows_by",
-        "_left",
-        "_outstanding",
-        "_over",
-        "_peakedness",
-        "_rate",
-        "_service",
-        "_spread",
-        "_until_s",
-        "_variance_here",
-        "fewest",
-    )  # fmt: skip
-
     def __init__(
         self, service: ServiceTerms, atom: Atom, dispersion: float, ahead_s: float, outstanding: float
     ) -> None:

@@ -6,6 +6,7 @@ No clock, no I/O, no global state. It is asked about once a second, by the live 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from workers.scaler.forecast.arrivals import Forecast
@@ -52,12 +53,12 @@ def _expected(
 ) -> Expected:
     """Returns what is expected of the arrivals, or what the caller knows of them."""
 
-    def known(ahead_s: float) -> Forecast:
-        assert rate_in is not None
-        return Forecast((Atom(1.0, rate_in(ahead_s), 0.0),), learnt.arrivals.dispersion)
-
-    at = known if rate_in else learnt.arrivals.outlook(situation.lead_s).at
+    at = learnt.arrivals.outlook(situation.lead_s).at if rate_in is None else partial(_told, rate_in, learnt)
     return Expected(at, at(situation.lead_s), KEEP_STARTUPS * situation.startup_s + options.actuation_s)
+
+
+def _told(rate_in: Callable[[float], float], learnt: State, ahead_s: float) -> Forecast:
+    return Forecast((Atom(1.0, rate_in(ahead_s), 0.0),), learnt.arrivals.dispersion)
 
 
 def _keep(order: int, strategy: Strategy, situation: Situation, learnt: State) -> tuple[int, SlidingMaximum]:

@@ -1,0 +1,74 @@
+"""What comes at this time of the hour, of the day and of the week: one profile each, of the rounds before.
+
+A period is cut into slots, and the mean rate of each is kept. Today may be busier than other days: by the factor by
+which more came in the last leads than the profile says. The profile must have shown that it is right where it says
+something else than the others (`track_record.py`): until then it is hardly heard.
+
+Example: on two days nothing came before 9:00, and 5 jobs/s from then on. On the third day 5 jobs/s are expected from
+9:00 on, and pods are ordered a lead before.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from workers.scaler.forecast.atoms import Atom
+
+# Length of each period in seconds, and its number of slots: a minute, ten minutes and an hour long. Design: 372 numbers
+# are kept in all.
+# Example: the third slot of the day begins 20 minutes after midnight, by UTC.
+PERIODS = ((3600.0, 60), (86400.0, 144), (604800.0, 168))
+# Share of a slot's rate that is its last round's. Design: half a profile is from the last round, a quarter from the one
+# before.
+# Example: 10:00 had 4 jobs/s yesterday and 2 today: 3 are expected tomorrow.
+LAST = 0.5
+# Leads in which today's factor is found, jobs for which it counts as 1, and the most that it may be.
+# Judged by simulation: `--load days:2,3600`.
+# Example: lead 31 s: 120 jobs came within 2 minutes where 80 were expected: (120 + 4) / (80 + 4) = 1.5 times as many.
+FACTOR_LEADS, FACTOR_JOBS, MOST_FACTOR = 4.0, 4.0, 3.0
+# Share of a slot that must have been observed for it to be kept. Design.
+# Example: a scaler that begins at 9:07 keeps nothing for the ten minutes from 9:00 on.
+_OBSERVED = 0.5
+_UNSEEN = -1.0
+
+
+class Season(NamedTuple):
+    """One period's profile: `rates` in jobs/s, and what came in the present slot and of late."""
+
+    period_s: float
+    rates: tuple[float, ...]
+    slot: int = 0  # since the clock's zero
+    slot_s: float = 0.0  # of it, as far as it was observed
+    slot_jobs: int = 0
+    came: float = 0.0  # jobs of late, fading
+    expected: float = 0.0  # as many had been expected
+
+    def observe(self, now_s: float, passed_s: float, jobs: int, lead_s: float) -> Season:
+        """Returns it with what came in the last `passed_s` seconds."""
+        length_s = self.period_s / len(self.rates)
+        slot, before, rates = math.floor(now_s / length_s), self.rates[self.slot % len(self.rates)], self.rates
+        if slot != self.slot:
+            if self.slot_s >= _OBSERVED * length_s:
+                rate, place = self.slot_jobs / self.slot_s, self.slot % len(rates)
+                rate = rate if before == _UNSEEN else before + LAST * (rate - before)
+                rates = (*rates[:place], rate, *rates[place + 1 :])
+            return Season(self.period_s, rates, slot, 0.0, 0, self.came, self.expected)
+        fades, known = math.exp(-passed_s / (FACTOR_LEADS * lead_s)), before != _UNSEEN
+        came, expected = fades * self.came + known * jobs, fades * self.expected + known * before * passed_s
+        return Season(self.period_s, rates, slot, self.slot_s + passed_s, self.slot_jobs + jobs, came, expected)
+
+    def foretold(self, at_s: float) -> tuple[Atom, ...]:
+        """Returns the rate that is expected at that time; nothing if it was never seen."""
+        length_s = self.period_s / len(self.rates)
+        rate = self.rates[math.floor(at_s / length_s) % len(self.rates)]
+        if rate == _UNSEEN:
+            return ()
+        came = self.came + FACTOR_JOBS
+        rate *= min(max(came / (self.expected + FACTOR_JOBS), 1 / MOST_FACTOR), MOST_FACTOR)
+        return (Atom(1.0, rate, math.sqrt(rate * rate / came + rate / length_s)),)
+
+
+def begin() -> tuple[Season, ...]:
+    """Returns the seasons before anything was observed."""
+    return tuple([Season(period_s, (_UNSEEN,) * slots) for period_s, slots in PERIODS])
