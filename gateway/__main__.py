@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 
-from gateway.app import create_app, create_context
+from gateway.app import create_app, create_queues
 from gateway.http.connection.connections import Connections
 from gateway.http.connection.protocol import LimitedProtocol
 from gateway.settings import GatewaySettings
@@ -28,7 +28,7 @@ from workers.stream import bad_server
 from workers.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import FrameType
 
     from gateway.waiting import Waiters
@@ -48,7 +48,7 @@ class GatewayServer(uvicorn.Server):
     `failure` is why it has stopped, if nobody asked for it. `port` is the one that it listens on, or tried to, last.
     """
 
-    def __init__(self, config: uvicorn.Config, waiters: Waiters, metrics_port: int) -> None:
+    def __init__(self, config: uvicorn.Config, waiters: Sequence[Waiters], metrics_port: int) -> None:
         super().__init__(config)
         self._waiters = waiters
         self._metrics_port = metrics_port
@@ -86,19 +86,21 @@ class GatewayServer(uvicorn.Server):
 
     async def shutdown(self, *args: object, **kwargs: object) -> None:
         """Ends the waits first, because uvicorn waits for the open connections."""
-        self._waiters.close()
+        for waiters in self._waiters:
+            waiters.close()
         await super().shutdown(*args, **kwargs)  # type: ignore[arg-type]
 
 
 def server_of(settings: GatewaySettings) -> GatewayServer:
     """The gateway's HTTP server."""
-    context = create_context(settings)
+    queues = create_queues(settings)
+    first = queues.first
     connections = Connections(
         settings.head_timeout_s,
         settings.write_timeout_s,
         settings.max_connections,
-        context.budget,
-        context.metrics.turned_away,
+        first.budget,
+        first.metrics.all.turned_away,
         settings.cors_origin_list(),
     )
 
@@ -106,7 +108,7 @@ def server_of(settings: GatewaySettings) -> GatewayServer:
         server.fail(task)
 
     config = uvicorn.Config(
-        create_app(context, on_side_task_end),
+        create_app(queues, on_side_task_end),
         host=settings.host,
         port=settings.port,
         http=partial(LimitedProtocol, connections=connections),  # type: ignore[arg-type]
@@ -122,7 +124,7 @@ def server_of(settings: GatewaySettings) -> GatewayServer:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_S,
     )
-    server = GatewayServer(config, context.waiters, settings.metrics_port)
+    server = GatewayServer(config, [context.waiters for context in queues.all], settings.metrics_port)
     return server
 
 

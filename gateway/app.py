@@ -17,6 +17,7 @@ from gateway.batches.endpoints import batch_results, batch_status, cancel_batch,
 from gateway.context import Context
 from gateway.deliveries import Webhooks
 from gateway.documents.openapi import describe
+from gateway.documents.queue_parameters import is_of_a_queue
 from gateway.http.api_keys import ApiKeys, callers_of
 from gateway.http.connection.budget import ByteBudget
 from gateway.http.cors import Cors
@@ -24,8 +25,10 @@ from gateway.http.errors import error_response
 from gateway.http.request import HttpRequest
 from gateway.http.routing import HotPath, MeasuredEndpoint, PortSwitch, SingleSlashes, SubPath
 from gateway.key_file import follow_keys, read_keys
+from gateway.marks import mark_of
 from gateway.metrics import GatewayMetrics
 from gateway.options import OPTIONS
+from gateway.queues import Queues
 from gateway.results import LargeResults
 from gateway.schemas.live import ModelSchemas
 from gateway.staging import Staging
@@ -44,6 +47,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+async def _respond(
+    queues: Queues, respond: Callable[[Context, HttpRequest], Awaitable[Response]], request: HttpRequest
+) -> Response:
+    return await respond(queues.of(request), request)
+
+
 async def _keep_sweeping(stream: Stream) -> None:
     # Workers sweep too. The gateway does it for the times without any: deferred jobs come due then as well.
     await until_available(stream.open, "opening the stream")
@@ -51,86 +60,97 @@ async def _keep_sweeping(stream: Stream) -> None:
         await asyncio.sleep(await until_available(stream.sweep, "sweeping"))
 
 
-def create_context(settings: GatewaySettings) -> Context:
+def create_queues(settings: GatewaySettings) -> Queues:
     """What the endpoints of one gateway process work with. Nothing is sent to the stream's server yet."""
-    stream = Stream(settings)
+    names = settings.queue_list()
+    budget, staging = ByteBudget(settings.max_buffered_bytes), Staging(settings.max_buffered_bytes)
+    metrics, contexts = GatewayMetrics(budget, names), list[Context]()
     named = read_keys(settings.api_keys_file) if settings.api_keys_file else {}
     api_keys = ApiKeys({**callers_of(settings.api_key_list()), **named})
-    waiters = Waiters(stream, settings.max_waiters)
-    budget = ByteBudget(settings.max_buffered_bytes)
-    functions = settings.push_function_set()
-    metrics = GatewayMetrics(budget)
-    return Context(
-        settings,
-        stream,
-        api_keys,
-        waiters,
-        LargeResults(stream, budget),
-        metrics,
-        budget,
-        describe(settings),
-        functions,
-        status_path=f"{settings.root_path}/status/",
-        schemas=ModelSchemas(stream),
-        webhooks=Webhooks(settings) if settings.webhook_secret_list() else None,
-        staging=Staging(settings.max_buffered_bytes),
-    )
+    document, functions = describe(settings), settings.push_function_set()
+    for name in names:
+        own = settings.model_copy(update={"queue_name": name})
+        stream = Stream(own)
+        context = Context(
+            own,
+            stream,
+            api_keys,
+            Waiters(stream, settings.max_waiters),
+            LargeResults(stream, budget),
+            metrics.of(name),
+            budget,
+            document,
+            functions,
+            status_path=f"{settings.root_path}/status/",
+            schemas=ModelSchemas(stream),
+            webhooks=Webhooks(own) if settings.webhook_secret_list() else None,
+            staging=staging,
+            mark=mark_of(name) if len(names) > 1 else "",
+            queues=contexts,
+        )
+        contexts.append(context)
+    return Queues(contexts)
 
 
-def _side_tasks(context: Context) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
+def _side_tasks(queues: Queues) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
     """What runs beside the requests, with its name for the log."""
-    yield "sweep", _keep_sweeping(context.stream)
-    for one in context.waiters.subscriptions():
-        yield "subscription", one.run()
-    yield "schemas", context.schemas.follow()
-    if path := context.settings.api_keys_file:
-        yield "API keys", follow_keys(path, context.api_keys, callers_of(context.settings.api_key_list()))
-    if context.webhooks:
-        yield "webhooks", context.webhooks.deliver(context.stream, context.metrics.webhook)
+    first = queues.first
+    if path := first.settings.api_keys_file:
+        yield "API keys", follow_keys(path, first.api_keys, callers_of(first.settings.api_key_list()))
+    for context in queues.all:
+        yield "sweep", _keep_sweeping(context.stream)
+        for one in context.waiters.subscriptions():
+            yield "subscription", one.run()
+        yield "schemas", context.schemas.follow()
+        if context.webhooks:
+            yield "webhooks", context.webhooks.deliver(context.stream, context.metrics.webhook)
 
 
-def create_app(context: Context, on_side_task_end: Callable[[asyncio.Task[None]], None]) -> ASGIApp:
+def create_app(queues: Queues, on_side_task_end: Callable[[asyncio.Task[None]], None]) -> ASGIApp:
     """The gateway as an ASGI application. It starts without a server to keep the stream, and then answers 503.
 
     `on_side_task_end` has to end the process if a task ends that was not cancelled: without it the gateway would only
     seem to work.
     """
+    settings, metrics = queues.first.settings, queues.first.metrics.all
+    has_queues = len(queues.all) > 1
+    push_parameters = ("input", "wait", *OPTIONS, *webhooks.PARAMETERS)
 
     def route(
         method: str, path: str, respond: Callable[[Context, HttpRequest], Awaitable[Response]], *parameters: str
     ) -> Route:
-        name = respond.__name__
-        endpoint = MeasuredEndpoint(name, partial(respond, context), frozenset(parameters), context.metrics.answered)
+        taken = {*parameters, "queue"} if has_queues and is_of_a_queue(path) else {*parameters}
+        respond_for = partial(_respond, queues, respond)
+        endpoint = MeasuredEndpoint(respond.__name__, respond_for, frozenset(taken), metrics.answered)
         return Route(path, endpoint, methods=[method])
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        side = [asyncio.create_task(coroutine, name=name) for name, coroutine in _side_tasks(context)]
+        side = [asyncio.create_task(coroutine, name=name) for name, coroutine in _side_tasks(queues)]
         for task in side:
             task.add_done_callback(on_side_task_end)
         try:
             yield
         finally:
             await end(*side)
-            await context.stream.close()
-            if context.webhooks:
-                await context.webhooks.close()
+            await queues.close()
 
     async def turn_away(request: Request, error: Exception) -> Response:
         request_id = HttpRequest(request.scope, request.receive).id
         response = error_response(error, request_id)
         response.raw_headers.append((b"x-request-id", request_id))
-        context.metrics.turned_away(response.status_code)
+        metrics.turned_away(response.status_code)
         return response
 
-    push = route("POST", "/push", jobs.push, "input", "wait", *OPTIONS, *webhooks.PARAMETERS)
-    metrics = route("GET", "/metrics", health.metrics)
-    metrics_port = context.settings.metrics_port
+    push = route("POST", "/push", jobs.push, *push_parameters)
+    metrics_route = route("GET", "/metrics", health.metrics)
+    metrics_port = settings.metrics_port
     errors = {HTTPException: turn_away, Exception: turn_away}
     app = Starlette(
         routes=[
             push,
             route("POST", "/push/{function}", jobs.push_function, "wait", *OPTIONS, *webhooks.PARAMETERS),
+            *([route("POST", "/queues/{queue}/push", jobs.push, *push_parameters)] if has_queues else []),
             route("GET", "/status/{id}", jobs.status, "wait"),
             route("GET", "/data/{id}", jobs.data, "wait"),
             route("GET", "/events/{id}", events.events, "after"),
@@ -146,7 +166,7 @@ def create_app(context: Context, on_side_task_end: Callable[[asyncio.Task[None]]
             route("GET", "/healthz", health.healthz),
             route("GET", "/readyz", health.readyz),
             route("GET", "/openapi.json", health.openapi),
-            *([] if metrics_port else [metrics]),
+            *([] if metrics_port else [metrics_route]),
         ],
         exception_handlers=errors,
         lifespan=lifespan,
@@ -154,10 +174,10 @@ def create_app(context: Context, on_side_task_end: Callable[[asyncio.Task[None]]
     app.router.redirect_slashes = False
     app.router.default = SingleSlashes(app.router)
     api: ASGIApp = HotPath(app, "POST", "/push", push.endpoint)
-    if root_path := context.settings.root_path:
+    if root_path := settings.root_path:
         api = SubPath(api, root_path)
-    if origins := context.settings.cors_origin_list():
-        api = Cors(api, origins, context.metrics.turned_away)
+    if origins := settings.cors_origin_list():
+        api = Cors(api, origins, metrics.turned_away)
     if not metrics_port:
         return api
-    return PortSwitch(api, metrics_port, Starlette(routes=[metrics], exception_handlers=errors))
+    return PortSwitch(api, metrics_port, Starlette(routes=[metrics_route], exception_handlers=errors))

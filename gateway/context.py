@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gateway.marks import new_id
+
 if TYPE_CHECKING:
     from gateway.deliveries import Webhooks
     from gateway.http.api_keys import ApiKeys
     from gateway.http.connection.budget import ByteBudget
-    from gateway.metrics import GatewayMetrics
+    from gateway.metrics import QueueMetrics
     from gateway.results import LargeResults
     from gateway.schemas.live import ModelSchemas
     from gateway.settings import GatewaySettings
@@ -20,16 +22,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Every endpoint's first argument; there is one per process. `openapi` is the document of /openapi.json,
-    `functions` are those that may be pushed, and `status_path` followed by a job's id is its `Location`. Without
-    `webhooks` there are none."""
+    """Every endpoint's first argument; there is one per queue, and `queues` are all of them.
+
+    `openapi` is the document of /openapi.json, `functions` are those that may be pushed, and `status_path` followed by
+    a job's id is its `Location`. Without `webhooks` there are none. With several queues, ids of new jobs begin with the
+    `mark` of theirs.
+    """
 
     settings: GatewaySettings
     stream: Stream
     api_keys: ApiKeys
     waiters: Waiters
     results: LargeResults
-    metrics: GatewayMetrics
+    metrics: QueueMetrics
     budget: ByteBudget
     openapi: dict[str, Any]
     functions: frozenset[str]
@@ -37,3 +42,9 @@ class Context:
     schemas: ModelSchemas
     webhooks: Webhooks | None
     staging: Staging
+    mark: str
+    queues: list[Context]
+
+    def new_id(self, chars: int = 32) -> str:
+        """An id for a job or a batch of this queue."""
+        return new_id(self.mark, chars)

@@ -42,14 +42,15 @@ async def metrics(context: Context, request: HttpRequest) -> Response:
         context.api_keys.owner(request)
     counts = memory = None
     try:
-        counts = await context.stream.counts()
+        counts = {one.settings.queue_name: await one.stream.counts() for one in context.queues}
         await context.stream.memory.look()
         memory = context.stream.memory.memory
     except Exception as error:
         if not is_unavailable(error):
             raise
         logger.warning("metrics without the stream's: it can't be reached (%s)", error)
-    return Response(context.metrics.text(counts, context.waiters.count, memory), media_type=CONTENT_TYPE_LATEST)
+    waiters = sum(one.waiters.count for one in context.queues)
+    return Response(context.metrics.all.text(counts, waiters, memory), media_type=CONTENT_TYPE_LATEST)
 
 
 async def openapi(context: Context, request: HttpRequest) -> Response:

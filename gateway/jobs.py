@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
@@ -50,7 +49,7 @@ async def push(context: Context, request: HttpRequest) -> Response:
     args, value = await read_args(request, settings.max_input_bytes, settings.body_timeout_s)
     key, fingerprint = read_key(request, owner, args, options.text + webhook.encode())
     _check_input(context, value)
-    job = NewJob(os.urandom(16).hex(), args, owner=owner, idempotency_key=key, fingerprint=fingerprint, webhook=webhook)
+    job = NewJob(context.new_id(), args, owner=owner, idempotency_key=key, fingerprint=fingerprint, webhook=webhook)
     if options.text:
         job = _with_options(job, options)
     return await _answer(context, request, job, wait_s, headers)
@@ -70,7 +69,7 @@ async def push_function(context: Context, request: HttpRequest) -> Response:
     key, fingerprint = read_key(request, owner, call, options.text + webhook.encode())
     if function == DEFAULT_FUNCTION:
         _check_call(context, loads(args), loads(kwargs or b"{}"))
-    job_id = os.urandom(16).hex()
+    job_id = context.new_id()
     job = NewJob(
         job_id, args, function, kwargs, owner=owner, idempotency_key=key, fingerprint=fingerprint, webhook=webhook
     )

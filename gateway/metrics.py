@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from workers.telemetry.registry import ProcessRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from prometheus_client import Metric
 
@@ -39,13 +39,14 @@ _MEMORY_GAUGES = {
 class GatewayMetrics(Collector):
     """Counts this process's requests and pushes, and times the requests. `budget` is what connections hold."""
 
-    def __init__(self, budget: ByteBudget) -> None:
+    def __init__(self, budget: ByteBudget, queues: Sequence[str] = ("",)) -> None:
         self._budget = budget
+        self._queues = queues
         self._registry = ProcessRegistry()
         # Plain numbers: prometheus-client's counters would add 1 % to the time of a push.
         self._requests: Counter[tuple[str, str, int]] = Counter()
-        self._pushes: Counter[str] = Counter()
-        self._webhooks: Counter[str] = Counter()
+        self.pushes: Counter[tuple[str, str]] = Counter()
+        self.webhooks: Counter[tuple[str, str]] = Counter()
         times = Histogram(
             "leadtime_http_request_seconds",
             "Time from a request's head to the end of its answer, waits included.",
@@ -56,17 +57,13 @@ class GatewayMetrics(Collector):
         # `labels` costs more than `observe`. There are few endpoints, so the cache stays small.
         self._times = cache(times.labels)
         self._waiters = 0
-        self._stream: Counts | None = None
+        self._streams: Mapping[str, Counts] | None = None
         self._memory: ServerMemory | None = None
         self._registry.register(self)
 
-    def pushed(self, outcome: str, count: int = 1) -> None:
-        """Counts a push, or so many in one request."""
-        self._pushes[outcome] += count
-
-    def webhook(self, outcome: str) -> None:
-        """Counts a try to deliver a webhook."""
-        self._webhooks[outcome] += 1
+    def of(self, queue: str) -> QueueMetrics:
+        """What counts for a queue."""
+        return QueueMetrics(self, queue)
 
     def answered(self, endpoint: str, method: str, status: int, seconds: float) -> None:
         """Counts a request that reached an endpoint."""
@@ -77,9 +74,9 @@ class GatewayMetrics(Collector):
         """Counts a request that reached no endpoint. Its path and method are no labels: a client could make up any."""
         self._requests["none", "other", status] += 1
 
-    def text(self, counts: Counts | None, waiters: int, memory: ServerMemory | None = None) -> bytes:
-        """All metrics in Prometheus' text format. What is None is left out."""
-        self._stream, self._memory, self._waiters = counts, memory, waiters
+    def text(self, counts: Mapping[str, Counts] | None, waiters: int, memory: ServerMemory | None = None) -> bytes:
+        """All metrics in Prometheus' text format, with the counts of each queue. What is None is left out."""
+        self._streams, self._memory, self._waiters = counts, memory, waiters
         return self._registry.text()
 
     def collect(self) -> Iterator[Metric]:
@@ -90,18 +87,20 @@ class GatewayMetrics(Collector):
         for (endpoint, method, status), count in self._requests.items():
             requests.add_metric([endpoint, method, str(status)], count)
         yield requests
-        pushes = CounterMetricFamily(
-            "leadtime_pushes", "Pushes by outcome: accepted, existing, conflict, full, invalid.", labels=["outcome"]
-        )
-        for outcome, count in self._pushes.items():
-            pushes.add_metric([outcome], count)
-        yield pushes
-        tries = CounterMetricFamily(
-            "leadtime_webhooks", "Tries of webhooks by outcome: delivered, retried, failed.", labels=["outcome"]
-        )
-        for outcome, count in self._webhooks.items():
-            tries.add_metric([outcome], count)
-        yield tries
+        # With one queue there is no label: a dashboard of before goes on.
+        by_queue = ["queue"] if len(self._queues) > 1 else []
+        for name, text, outcomes in (
+            (
+                "leadtime_pushes",
+                "Pushes: accepted, existing, conflict, full, limited or invalid.",
+                self.pushes,
+            ),
+            ("leadtime_webhooks", "Tries of webhooks by outcome: delivered, retried, failed.", self.webhooks),
+        ):
+            family = CounterMetricFamily(name, text, labels=["outcome", *by_queue])
+            for (queue, outcome), count in outcomes.items():
+                family.add_metric([outcome, queue][: 1 + len(by_queue)], count)
+            yield family
         yield GaugeMetricFamily("leadtime_waiters", "Requests that wait for a job's end.", self._waiters)
         yield GaugeMetricFamily(
             "leadtime_buffered_bytes", "Held for clients that are slow to send or to read.", self._budget.held_bytes
@@ -117,12 +116,30 @@ class GatewayMetrics(Collector):
         yield GaugeMetricFamily(
             "leadtime_stream_reachable",
             "1 if the stream could be read for this very scrape.",
-            float(self._stream is not None),
+            float(self._streams is not None),
         )
-        if self._stream is not None:
-            for field, (name, text) in _STREAM_GAUGES.items():
-                yield GaugeMetricFamily(name, text, getattr(self._stream, field))
+        for field, (name, text) in _STREAM_GAUGES.items() if self._streams is not None else ():
+            gauges = GaugeMetricFamily(name, text, labels=by_queue)
+            for queue, counts in (self._streams or {}).items():
+                gauges.add_metric([queue][: len(by_queue)], getattr(counts, field))
+            yield gauges
         if self._memory is not None:
             for field, (name, text) in _MEMORY_GAUGES.items():
                 if (value := getattr(self._memory, field)) is not None:
                     yield GaugeMetricFamily(name, text, value)
+
+
+class QueueMetrics:
+    """Counts what happens with one queue; `all` are the metrics of the process."""
+
+    def __init__(self, of_all: GatewayMetrics, queue: str) -> None:
+        self.all = of_all
+        self._queue = queue
+
+    def pushed(self, outcome: str, count: int = 1) -> None:
+        """Counts a push, or so many in one request."""
+        self.all.pushes[self._queue, outcome] += count
+
+    def webhook(self, outcome: str) -> None:
+        """Counts a try to deliver a webhook."""
+        self.all.webhooks[self._queue, outcome] += 1

@@ -10,6 +10,7 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from gateway.key_file import read_keys
+from gateway.marks import mark_of
 from workers.outbound.addresses import AddressRules
 from workers.settings import LogLevel, StreamSettings, check_certificate
 from workers.webhooks.signature import MIN_SECRET_CHARS
@@ -80,6 +81,12 @@ class GatewaySettings(StreamSettings):
     )
     max_batch_bytes: Annotated[int, Field(ge=1)] = Field(
         16_777_216, description="size of such a request's body above which it is refused"
+    )
+    queues: str = Field(
+        "",
+        pattern=r"^([A-Za-z0-9_.:-]{1,100}( *, *[A-Za-z0-9_.:-]{1,100})*)?$",
+        description="comma-separated queues behind this gateway, each the QUEUE_NAME of its workers; pushes go to the "
+        "first unless they name another; empty is QUEUE_NAME alone",
     )
     push_functions: Annotated[str, Field(pattern=r"^[^,/\s]+( *, *[^,/\s]+)*$")] = Field(
         "predict", description="comma-separated functions that clients may push; `predict` is the model"
@@ -199,6 +206,18 @@ class GatewaySettings(StreamSettings):
             except (OSError, ValueError) as error:
                 raise ValueError(f"TLS_CERT_FILE and TLS_KEY_FILE are no certificate and its key: {error}") from None
         return self
+
+    @field_validator("queues")
+    @classmethod
+    def _check_queues(cls, value: str) -> str:
+        names = _split(value)
+        if len(set(names)) < len(names) or len({mark_of(name) for name in names}) < len(names):
+            raise ValueError("each queue is there once")
+        return value
+
+    def queue_list(self) -> list[str]:
+        """The queues, the one of pushes that name none first."""
+        return _split(self.queues) or [self.queue_name]
 
     @property
     def has_keys(self) -> bool:

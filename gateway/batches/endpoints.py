@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from typing import TYPE_CHECKING, Any
 
 from gateway.access import check_function
@@ -40,7 +39,7 @@ async def push_batch(context: Context, request: HttpRequest) -> Response:
     check_function(context, DEFAULT_FUNCTION)
     webhook, options = read_webhook(context, request), read_options(request, context.settings)
     key = hashed_key(request, f"batch {caller.owner}")
-    batch_id = os.urandom(BATCH_ID_CHARS // 2).hex()
+    batch_id = context.new_id(BATCH_ID_CHARS)
     intake, pushed = Intake(context, batch_id, bool(key)), None
     try:
         await intake.read(request)

@@ -11,6 +11,7 @@ from gateway.documents.parts import answer as _answer
 from gateway.documents.parts import object_of as _object
 from gateway.documents.parts import problem as _problem
 from gateway.documents.parts import ref as _ref
+from gateway.documents.queue_parameters import with_queues
 from gateway.documents.webhooks import PUSH_PARAMETERS, webhook_paths
 from gateway.http.idempotency import MAX_KEY_CHARS
 from gateway.schemas.faults import MOST_FAULTS
@@ -406,8 +407,8 @@ def describe(settings: GatewaySettings) -> Document:
             operation["parameters"].append({"name": "id", "in": "path", "required": True, "schema": schema})
         if path not in _WITHOUT_WAIT:
             operation["parameters"] += wait
-    for tag, paths in (("jobs", jobs), ("webhooks", webhooks), ("machines", machines)):
-        for path, operation in _operations(paths):
+    for tag, tagged in (("jobs", jobs), ("webhooks", webhooks), ("machines", machines)):
+        for path, operation in _operations(tagged):
             operation["tags"] = [tag]
             operation["responses"].setdefault("400", _problem(_BAD_QUERY))
             if tag == "webhooks":
@@ -418,6 +419,8 @@ def describe(settings: GatewaySettings) -> Document:
     components: Document = {"schemas": _SCHEMAS}
     if has_keys:
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    paths = {**jobs, **webhooks, **machines}
+    queues = settings.queue_list()
     return {
         "openapi": "3.1.0",
         "info": {
@@ -426,6 +429,6 @@ def describe(settings: GatewaySettings) -> Document:
             "description": "Push an input, get an id, ask for its status, fetch its result. Errors: RFC 9457.",
         },
         **({"servers": [{"url": settings.root_path}]} if settings.root_path else {}),
-        "paths": {**jobs, **webhooks, **machines},
+        "paths": with_queues(paths, queues) if len(queues) > 1 else paths,
         "components": components,
     }

@@ -59,6 +59,12 @@ class HttpRequest:
         """The path's `{id}`."""
         return self.path_parameter("id")
 
+    @property
+    def path_parameters(self) -> dict[str, str]:
+        """The parts of the path that the route names; none on the way past the routes."""
+        parameters: dict[str, str] = self._scope.get("path_params", {})
+        return parameters
+
     def path_parameter(self, name: str) -> str:
         """A part of the path, by its name in the route."""
         value: str = self._scope["path_params"][name]

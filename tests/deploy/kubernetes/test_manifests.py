@@ -448,7 +448,7 @@ def test_settings_file_names_settings() -> None:
 async def test_dashboard_asks_for_metrics_that_exist() -> None:
     worker = Worker([func(predict)], settings=WorkerSettings(), handle_signals=False)
     Probe(worker.session, worker.heartbeat, lambda: 0)
-    text = worker.metrics.text() + GatewayMetrics(ByteBudget(1)).text(Counts(*[0] * len(Counts._fields)), 0)
+    text = worker.metrics.text() + GatewayMetrics(ByteBudget(1)).text({"": Counts(*[0] * len(Counts._fields))}, 0)
     await worker.close()
     scaler = scaler_metrics()
     text += scaler
