@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from gateway import events, health, jobs, webhooks
+from gateway import events, files, health, jobs, uploads, webhooks
 from gateway.batches.endpoints import batch_results, batch_status, cancel_batch, push_batch
 from gateway.context import Context
 from gateway.deliveries import Webhooks
@@ -26,14 +27,19 @@ from gateway.http.routing import HotPath, MeasuredEndpoint, PortSwitch, SingleSl
 from gateway.key_file import follow_keys, read_keys
 from gateway.metrics import GatewayMetrics
 from gateway.options import OPTIONS
+from gateway.pace import UPLOADS_AT_ONCE
 from gateway.results import LargeResults
 from gateway.schemas.live import ModelSchemas
 from gateway.staging import Staging
+from gateway.stored import StoredJsons
 from gateway.waiting import Waiters
-from workers.stream import Stream, end, until_available
+from workers.objects.errors import StoreUnavailable
+from workers.objects.store import open_store
+from workers.objects.sweep import sweep
+from workers.stream import Stream, end, is_unavailable, until_available
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -43,6 +49,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+OBJECTS_SWEPT_S = 600.0
+"""How often, on average, each gateway looks for objects whose job is gone."""
+
 
 async def _keep_sweeping(stream: Stream) -> None:
     # Workers sweep too. The gateway does it for the times without any: deferred jobs come due then as well.
@@ -51,11 +60,34 @@ async def _keep_sweeping(stream: Stream) -> None:
         await asyncio.sleep(await until_available(stream.sweep, "sweeping"))
 
 
+async def _keep_sweeping_objects(context: Context) -> None:
+    # At another time than other gateways: each of them sweeps.
+    store, stream = context.objects, context.stream
+
+    async def which_exist(job_ids: Collection[str]) -> Collection[str]:
+        return [view.id for view in await stream.view_many([(one, False) for one in job_ids]) if view]
+
+    while store is not None:
+        await asyncio.sleep(OBJECTS_SWEPT_S * random.uniform(0.5, 1.5))  # noqa: S311
+        try:
+            if count := await sweep(store, context.settings.queue_name, which_exist):
+                logger.info("deleted %d objects of jobs that are gone", count)
+        except Exception as error:
+            if not (isinstance(error, StoreUnavailable) or is_unavailable(error)):
+                raise
+            logger.warning("objects of jobs that are gone stay for now: %s", error)
+
+
 def create_context(settings: GatewaySettings) -> Context:
-    """What the endpoints of one gateway process work with. Nothing is sent to the stream's server yet."""
+    """What the endpoints of one gateway process work with. Nothing is sent to the stream's server yet.
+
+    Raises StoreUnavailable.
+    """
     stream = Stream(settings)
     named = read_keys(settings.api_keys_file) if settings.api_keys_file else {}
     api_keys = ApiKeys({**callers_of(settings.api_key_list()), **named})
+    objects = open_store(settings)
+    stored = StoredJsons(objects, settings.queue_name, settings.inline_bytes) if objects else None
     waiters = Waiters(stream, settings.max_waiters)
     budget = ByteBudget(settings.max_buffered_bytes)
     functions = settings.push_function_set()
@@ -65,7 +97,7 @@ def create_context(settings: GatewaySettings) -> Context:
         stream,
         api_keys,
         waiters,
-        LargeResults(stream, budget),
+        LargeResults(stream, budget, stored, settings.root_path),
         metrics,
         budget,
         describe(settings),
@@ -74,6 +106,9 @@ def create_context(settings: GatewaySettings) -> Context:
         schemas=ModelSchemas(stream),
         webhooks=Webhooks(settings) if settings.webhook_secret_list() else None,
         staging=Staging(settings.max_buffered_bytes),
+        objects=objects,
+        stored=stored,
+        uploads=asyncio.Semaphore(UPLOADS_AT_ONCE),
     )
 
 
@@ -85,6 +120,8 @@ def _side_tasks(context: Context) -> Iterator[tuple[str, Coroutine[Any, Any, Non
     yield "schemas", context.schemas.follow()
     if path := context.settings.api_keys_file:
         yield "API keys", follow_keys(path, context.api_keys, callers_of(context.settings.api_key_list()))
+    if context.objects:
+        yield "objects' sweep", _keep_sweeping_objects(context)
     if context.webhooks:
         yield "webhooks", context.webhooks.deliver(context.stream, context.metrics.webhook)
 
@@ -134,6 +171,9 @@ def create_app(context: Context, on_side_task_end: Callable[[asyncio.Task[None]]
             route("GET", "/status/{id}", jobs.status, "wait"),
             route("GET", "/data/{id}", jobs.data, "wait"),
             route("GET", "/events/{id}", events.events, "after"),
+            route("GET", "/files/{id}/{name}", files.file),
+            route("POST", "/uploads", uploads.uploads, "name"),
+            route("PUT", "/uploads/{id}", uploads.upload),
             route("POST", "/cancel/{id}", jobs.cancel),
             route("POST", "/retry/{id}", jobs.retry),
             route("POST", "/batches", push_batch, *OPTIONS, *webhooks.PARAMETERS),

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import asyncio
+
     from gateway.deliveries import Webhooks
     from gateway.http.api_keys import ApiKeys
     from gateway.http.connection.budget import ByteBudget
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
     from gateway.schemas.live import ModelSchemas
     from gateway.settings import GatewaySettings
     from gateway.staging import Staging
+    from gateway.stored import StoredJsons
     from gateway.waiting import Waiters
+    from workers.objects.store import ObjectStore
     from workers.stream import Stream
 
 
@@ -22,7 +26,8 @@ if TYPE_CHECKING:
 class Context:
     """Every endpoint's first argument; there is one per process. `openapi` is the document of /openapi.json,
     `functions` are those that may be pushed, and `status_path` followed by a job's id is its `Location`. Without
-    `webhooks` there are none."""
+    `webhooks` there are none; without `objects` and `stored` OBJECT_STORE names no store.
+    `uploads` are places of pushes that send files."""
 
     settings: GatewaySettings
     stream: Stream
@@ -37,3 +42,6 @@ class Context:
     schemas: ModelSchemas
     webhooks: Webhooks | None
     staging: Staging
+    objects: ObjectStore | None
+    stored: StoredJsons | None
+    uploads: asyncio.Semaphore
