@@ -61,9 +61,8 @@ class LargeResults:
 
         Raises Problem 503 if there is no room for 10 s, ClientDisconnect, and what the stream does.
         """
-        size_bytes = view.unsent_bytes or (self._stored.size_bytes(view) if self._stored else 0)
-        if not size_bytes:
-            return self._rooted(view)
+        if not (size_bytes := self.missing_bytes(view)):
+            return self.shown(view)
         # One that is larger than all that may be held is fetched while nothing else is held.
         size_bytes = min(size_bytes, self._budget.limit_bytes)
         try:
@@ -77,11 +76,15 @@ class LargeResults:
             found = await self._stream.view(view.id, with_result=True) if view.unsent_bytes else view
             if found and self._stored:
                 found = await self._stored.completed(found)
-            return found and self._rooted(found)
+            return found and self.shown(found)
         finally:
             self._fetching_bytes -= size_bytes
 
-    def _rooted(self, view: JobView) -> JobView:
+    def missing_bytes(self, view: JobView) -> int:
+        """What the result of a job has that is not in its record as it was sent; 0 if all of it is there."""
+        return view.unsent_bytes or (self._stored.size_bytes(view) if self._stored else 0)
+
+    def shown(self, view: JobView) -> JobView:
         """The job with the URLs of its files below ROOT_PATH: workers don't know that path."""
         if not self._root_path or view.result is None:
             return view

@@ -147,3 +147,21 @@ async def test_a_store_that_is_away_is_told_with_503(
     async with http.post("/push", json="x" * 6000) as response:
         assert await problem(response) == (503, "the object store can't be reached")
     assert (await stream.counts()).waiting == 0
+
+
+async def test_a_batch_has_results_that_are_stored(
+    http: aiohttp.ClientSession, stream: Stream, store: ObjectStore, settings: StreamSettings
+) -> None:
+    async with http.post("/batches", json=["one"]) as response:
+        assert response.status == 202, await response.text()
+        batch = (await response.json())["id"]
+    (job,) = await stream.claim("worker", 1)
+    body = orjson.dumps("x" * 6000)
+    await store.put(f"{settings.queue_name}/{job.id}/0-result.json", body)
+    reference = StoredJson.of(job.id, "0-result.json", len(body)).reference
+    await stream.finish("worker", [Finish(job.id, 1, "finished", reference, 60_000)])
+
+    async with http.get(f"/batches/{batch}/results") as response:
+        line = orjson.loads(await response.read())
+
+    assert (line["id"], line["result"]) == (job.id, "x" * 6000)
