@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class S3Server:
             f"-s3.config={config}",
             *("-master.volumeSizeLimitMB=64", "-volume.max=40", "-master.telemetry=false"),
         ]
+        self._ports = range(first, first + 2 * len(_PARTS))
         self._process: LoggedProcess | None = None
 
     @property
@@ -64,12 +66,14 @@ class S3Server:
 
     def start(self) -> None:
         """Returns when it answers and has the bucket."""
-        self._process = LoggedProcess(self._command, os.environ, self._log)
         deadline = time.monotonic() + PATIENCE_S
+        self._process = LoggedProcess(self._command, os.environ, self._log)
         while not self._answers():
             assert time.monotonic() < deadline, self._process.text
-            assert self._process.running, self._process.text
-            time.sleep(0.05)
+            if not self._process.running:  # one of its ports may be that of somebody's connection just now
+                self.kill()
+                self._process = LoggedProcess(self._command, os.environ, self._log)
+            time.sleep(0.1)
 
     def _answers(self) -> bool:
         """Whether it takes an object; the first one makes the bucket."""
@@ -77,7 +81,7 @@ class S3Server:
         options: Any = {"allow_http": True, "timeout": "5s"}
         store = from_url(self.url, config=config, client_options=options, retry_config={"max_retries": 0})
         try:
-            obstore.put(store, "ready", b"")
+            obstore.put(store, "ready", b"yes")
         except BaseError:
             return False
         return True
@@ -88,3 +92,6 @@ class S3Server:
             self._process.kill()
             self._process.reap()
             self._process = None
+            for port in self._ports:
+                for path in Path(tempfile.gettempdir()).glob(f"seaweedfs-*-{port}.sock"):
+                    path.unlink()
