@@ -16,6 +16,7 @@ COMMANDS = {
     "batches": "bench.batches",
     "reload": "bench.reload",
     "events": "bench.events",
+    "objects": "bench.objects",
     "simulate": "bench.simulation.command",
     "plan": "bench.simulation.plan",
     "predict": "bench.simulation.predict",

@@ -22,8 +22,9 @@ from gateway.app import create_app, create_queues
 from gateway.http.connection.connections import Connections
 from gateway.http.connection.protocol import LimitedProtocol
 from gateway.settings import GatewaySettings
+from workers.objects.errors import StoreUnavailable
 from workers.process.secrets import hide_secrets
-from workers.settings import BAD_SETTING, load
+from workers.settings import BAD_SETTING, end_with_bad_setting, load
 from workers.stream import bad_server
 from workers.telemetry.logs import configure_logging
 
@@ -170,7 +171,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, _exit)
     _allow_many_connections()
     _give_memory_back()
-    server = server_of(settings)
+    try:
+        server = server_of(settings)
+    except StoreUnavailable as error:
+        end_with_bad_setting(f"bad setting OBJECT_STORE: {error}")
     _collect_garbage_seldom()
     try:
         server.run()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from gateway import events, health, jobs, webhooks
+from gateway import events, files, health, jobs, uploads, webhooks
 from gateway.batches.endpoints import batch_results, batch_status, cancel_batch, push_batch
 from gateway.context import Context
 from gateway.deliveries import Webhooks
@@ -28,15 +29,20 @@ from gateway.key_file import follow_keys, read_keys
 from gateway.marks import mark_of
 from gateway.metrics import GatewayMetrics
 from gateway.options import OPTIONS
+from gateway.pace import UPLOADS_AT_ONCE
 from gateway.queues import Queues
 from gateway.results import LargeResults
 from gateway.schemas.live import ModelSchemas
 from gateway.staging import Staging
+from gateway.stored import StoredJsons
 from gateway.waiting import Waiters
-from workers.stream import Stream, end, until_available
+from workers.objects.errors import StoreUnavailable
+from workers.objects.store import open_store
+from workers.objects.sweep import sweep
+from workers.stream import Stream, end, is_unavailable, until_available
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -45,6 +51,9 @@ if TYPE_CHECKING:
     from gateway.settings import GatewaySettings
 
 logger = logging.getLogger(__name__)
+
+OBJECTS_SWEPT_S = 600.0
+"""How often, on average, each gateway looks for objects whose job is gone."""
 
 
 async def _respond(
@@ -60,23 +69,46 @@ async def _keep_sweeping(stream: Stream) -> None:
         await asyncio.sleep(await until_available(stream.sweep, "sweeping"))
 
 
+async def _keep_sweeping_objects(context: Context) -> None:
+    # At another time than other gateways: each of them sweeps.
+    store, stream = context.objects, context.stream
+
+    async def which_exist(job_ids: Collection[str]) -> Collection[str]:
+        return [view.id for view in await stream.view_many([(one, False) for one in job_ids]) if view]
+
+    while store is not None:
+        await asyncio.sleep(OBJECTS_SWEPT_S * random.uniform(0.5, 1.5))  # noqa: S311
+        try:
+            if count := await sweep(store, context.settings.queue_name, which_exist):
+                logger.info("deleted %d objects of jobs that are gone", count)
+        except Exception as error:
+            if not (isinstance(error, StoreUnavailable) or is_unavailable(error)):
+                raise
+            logger.warning("objects of jobs that are gone stay for now: %s", error)
+
+
 def create_queues(settings: GatewaySettings) -> Queues:
-    """What the endpoints of one gateway process work with. Nothing is sent to the stream's server yet."""
+    """What the endpoints of one gateway process work with. Nothing is sent to the stream's server yet.
+
+    Raises StoreUnavailable.
+    """
     names = settings.queue_list()
     budget, staging = ByteBudget(settings.max_buffered_bytes), Staging(settings.max_buffered_bytes)
     metrics, contexts = GatewayMetrics(budget, names), list[Context]()
     named = read_keys(settings.api_keys_file) if settings.api_keys_file else {}
     api_keys = ApiKeys({**callers_of(settings.api_key_list()), **named})
     document, functions = describe(settings), settings.push_function_set()
+    objects, uploads = open_store(settings), asyncio.Semaphore(UPLOADS_AT_ONCE)
     for name in names:
         own = settings.model_copy(update={"queue_name": name})
         stream = Stream(own)
+        stored = StoredJsons(objects, name, settings.inline_bytes) if objects else None
         context = Context(
             own,
             stream,
             api_keys,
             Waiters(stream, settings.max_waiters),
-            LargeResults(stream, budget),
+            LargeResults(stream, budget, stored, settings.root_path),
             metrics.of(name),
             budget,
             document,
@@ -85,6 +117,9 @@ def create_queues(settings: GatewaySettings) -> Queues:
             schemas=ModelSchemas(stream),
             webhooks=Webhooks(own) if settings.webhook_secret_list() else None,
             staging=staging,
+            objects=objects,
+            stored=stored,
+            uploads=uploads,
             mark=mark_of(name) if len(names) > 1 else "",
             queues=contexts,
         )
@@ -102,6 +137,8 @@ def _side_tasks(queues: Queues) -> Iterator[tuple[str, Coroutine[Any, Any, None]
         for one in context.waiters.subscriptions():
             yield "subscription", one.run()
         yield "schemas", context.schemas.follow()
+        if context.objects:
+            yield "objects' sweep", _keep_sweeping_objects(context)
         if context.webhooks:
             yield "webhooks", context.webhooks.deliver(context.stream, context.metrics.webhook)
 
@@ -154,6 +191,9 @@ def create_app(queues: Queues, on_side_task_end: Callable[[asyncio.Task[None]], 
             route("GET", "/status/{id}", jobs.status, "wait"),
             route("GET", "/data/{id}", jobs.data, "wait"),
             route("GET", "/events/{id}", events.events, "after"),
+            route("GET", "/files/{id}/{name}", files.file),
+            route("POST", "/uploads", uploads.uploads, "name"),
+            route("PUT", "/uploads/{id}", uploads.upload),
             route("POST", "/cancel/{id}", jobs.cancel),
             route("POST", "/retry/{id}", jobs.retry),
             route("POST", "/batches", push_batch, *OPTIONS, *webhooks.PARAMETERS),

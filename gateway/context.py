@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from gateway.marks import new_id
 
 if TYPE_CHECKING:
+    import asyncio
+
     from gateway.deliveries import Webhooks
     from gateway.http.api_keys import ApiKeys
     from gateway.http.connection.budget import ByteBudget
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
     from gateway.schemas.live import ModelSchemas
     from gateway.settings import GatewaySettings
     from gateway.staging import Staging
+    from gateway.stored import StoredJsons
     from gateway.waiting import Waiters
+    from workers.objects.store import ObjectStore
     from workers.stream import Stream
 
 
@@ -25,8 +29,9 @@ class Context:
     """Every endpoint's first argument; there is one per queue, and `queues` are all of them.
 
     `openapi` is the document of /openapi.json, `functions` are those that may be pushed, and `status_path` followed by
-    a job's id is its `Location`. Without `webhooks` there are none. With several queues, ids of new jobs begin with the
-    `mark` of theirs.
+    a job's id is its `Location`. Without `webhooks` there are none; without `objects` and `stored` OBJECT_STORE names
+    no store. `uploads` are places of pushes that send files. With several queues, ids of new jobs begin with the `mark`
+    of theirs.
     """
 
     settings: GatewaySettings
@@ -42,6 +47,9 @@ class Context:
     schemas: ModelSchemas
     webhooks: Webhooks | None
     staging: Staging
+    objects: ObjectStore | None
+    stored: StoredJsons | None
+    uploads: asyncio.Semaphore
     mark: str
     queues: list[Context]
 

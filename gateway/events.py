@@ -14,6 +14,7 @@ from gateway.access import made, own_job
 from gateway.documents.job import events_document, pushed_document
 from gateway.http.errors import Problem
 from gateway.http.responses import JsonResponse
+from gateway.results import rooted
 from workers.stream import EVENTS_BYTES, is_entry, is_unavailable
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from gateway.context import Context
     from gateway.http.request import HttpRequest
     from gateway.waiting import Waiter
-    from workers.stream import JobView
+    from workers.stream import JobEvent, JobView
 
 # Proxies end connections that are silent for longer; nginx does after 60 s.
 QUIET_S = 15.0
@@ -43,11 +44,17 @@ async def events(context: Context, request: HttpRequest) -> Response:
     if after and not is_entry(after):
         raise Problem(400, "after must be the place of an event, as the page before has it in its member next")
     if not wants_events(request):
-        return JsonResponse(events_document(view.id, after, await context.stream.events(view.id, after)))
+        return JsonResponse(events_document(view.id, after, await _page_of(context, view.id, after)))
     last = request.header(b"last-event-id") or after
     if last and not is_entry(last):
         raise Problem(400, "Last-Event-ID must be the id of an event")
     return EventStream(context, request).of(view.id, last)
+
+
+async def _page_of(context: Context, job_id: str, after: str, count: int = 1000) -> list[JobEvent]:
+    """A page of events, with the URLs of files as clients need them."""
+    found, root_path = await context.stream.events(job_id, after, count), context.settings.root_path
+    return [one._replace(value=rooted(one.value, job_id, root_path)) for one in found] if root_path else found
 
 
 def wants_events(request: HttpRequest) -> bool:
@@ -126,7 +133,7 @@ class EventStream(Response):
         """
         stream = self._context.stream
         chunks: list[bytes] = []
-        page = await stream.events(self._job_id, self._after, _PAGE)
+        page = await _page_of(self._context, self._job_id, self._after, _PAGE)
         for event in page:
             self._after = event.entry
             value = await self._end() or event.value if event.is_last else event.value

@@ -10,10 +10,11 @@ import orjson
 from gateway.access import NO_JOB, check_function, made, own_job
 from gateway.documents.job import data_document, pushed_document, status_document
 from gateway.events import EventStream, wants_events
-from gateway.http.body import read_args, read_call
+from gateway.http.body import read_call
 from gateway.http.errors import Problem, unavailable
 from gateway.http.idempotency import read_key
 from gateway.http.responses import JsonResponse
+from gateway.inputs import forget, read_input
 from gateway.limits import too_many
 from gateway.options import PushOptions, read_options
 from gateway.waiting import read_wait
@@ -46,13 +47,24 @@ async def push(context: Context, request: HttpRequest) -> Response:
     wait_s, headers = read_wait(request, settings.max_wait_s)
     webhook = read_webhook(context, request)
     options = read_options(request, settings)
-    args, value = await read_args(request, settings.max_input_bytes, settings.body_timeout_s)
-    key, fingerprint = read_key(request, owner, args, options.text + webhook.encode())
-    _check_input(context, value)
-    job = NewJob(context.new_id(), args, owner=owner, idempotency_key=key, fingerprint=fingerprint, webhook=webhook)
-    if options.text:
-        job = _with_options(job, options)
-    return await _answer(context, request, job, wait_s, headers)
+    job_id = context.new_id()
+    given = await read_input(context, request, job_id)
+    try:
+        key, fingerprint = read_key(request, owner, given.fingerprinted, options.text + webhook.encode())
+        _check_input(context, given.value)
+        args = given.args if context.stored is None else await context.stored.put_args(job_id, given.args)
+        stored_bytes = given.files_bytes + len(given.args) - len(args)
+        job = NewJob(
+            job_id, args, owner=owner, idempotency_key=key, fingerprint=fingerprint, webhook=webhook,
+            stored_bytes=stored_bytes,
+        )  # fmt: skip
+        if options.text:
+            job = _with_options(job, options)
+        return await _answer(context, request, job, wait_s, headers)
+    except Problem:  # the job was not accepted
+        if given.has_files or (context.stored and len(given.args) > settings.inline_bytes):
+            await forget(context, job_id)
+        raise
 
 
 async def push_function(context: Context, request: HttpRequest) -> Response:
@@ -145,6 +157,8 @@ async def _accept(context: Context, request: HttpRequest, job: NewJob) -> Pushed
         raise unavailable("the backlog is full")
     if pushed.outcome == "conflict":
         raise Problem(422, "the Idempotency-Key was used with another input or other options before")
+    if pushed.id != job.id and job.id.encode() in job.args:  # what it has in the store has that in its URLs
+        await forget(context, job.id)
     _log(request, pushed.id, pushed.outcome)
     return pushed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
@@ -13,6 +14,7 @@ from gateway.http.errors import unavailable
 if TYPE_CHECKING:
     from gateway.http.connection.budget import ByteBudget
     from gateway.http.request import HttpRequest
+    from gateway.stored import StoredJsons
     from workers.stream import JobView, Stream
 
 # Fetched at the same time, or a single one that is larger: until it is sent, a result takes up to three times its size.
@@ -35,11 +37,21 @@ class _Reservation:
         return False
 
 
-class LargeResults:
-    """Fetches the results that `view_small` leaves out, in the order of the requests."""
+def rooted(value: bytes, job_id: str, root_path: str) -> bytes:
+    """JSON that a worker has written, with the URLs of the job's files below the root path."""
+    path = f"/files/{job_id}/"
+    return value.replace(f'"{path}'.encode(), f'"{root_path}{path}'.encode()) if root_path else value
 
-    def __init__(self, stream: Stream, budget: ByteBudget) -> None:
+
+class LargeResults:
+    """Fetches the results that `view_small` leaves out, or are `stored`, in the order of the requests."""
+
+    def __init__(
+        self, stream: Stream, budget: ByteBudget, stored: StoredJsons | None = None, root_path: str = ""
+    ) -> None:
+        self._stored = stored
         self._stream = stream
+        self._root_path = root_path
         self._budget = budget
         self._turn = asyncio.Lock()
         self._fetching_bytes = 0
@@ -49,10 +61,10 @@ class LargeResults:
 
         Raises Problem 503 if there is no room for 10 s, ClientDisconnect, and what the stream does.
         """
-        if not view.unsent_bytes:
-            return view
+        if not (size_bytes := self.missing_bytes(view)):
+            return self.shown(view)
         # One that is larger than all that may be held is fetched while nothing else is held.
-        size_bytes = min(view.unsent_bytes, self._budget.limit_bytes)
+        size_bytes = min(size_bytes, self._budget.limit_bytes)
         try:
             async with asyncio.timeout(_PATIENCE_S), self._turn:
                 await self._wait_for_room(request, size_bytes)
@@ -61,9 +73,22 @@ class LargeResults:
             raise unavailable("too many large results are asked for") from None
         self._reserve(size_bytes)
         try:
-            return await self._stream.view(view.id, with_result=True)
+            found = await self._stream.view(view.id, with_result=True) if view.unsent_bytes else view
+            if found and self._stored:
+                found = await self._stored.completed(found)
+            return found and self.shown(found)
         finally:
             self._fetching_bytes -= size_bytes
+
+    def missing_bytes(self, view: JobView) -> int:
+        """What the result of a job has that is not in its record as it was sent; 0 if all of it is there."""
+        return view.unsent_bytes or (self._stored.size_bytes(view) if self._stored else 0)
+
+    def shown(self, view: JobView) -> JobView:
+        """The job with the URLs of its files below ROOT_PATH: workers don't know that path."""
+        if not self._root_path or view.result is None:
+            return view
+        return replace(view, result=rooted(view.result, view.id, self._root_path))
 
     async def _wait_for_room(self, request: HttpRequest, size_bytes: int) -> None:
         for look in itertools.count():

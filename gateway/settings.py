@@ -12,19 +12,21 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from gateway.key_file import read_keys
 from gateway.marks import mark_of
 from workers.outbound.addresses import AddressRules
-from workers.settings import LogLevel, StreamSettings, check_certificate
+from workers.settings import LogLevel, ObjectSettings, StreamSettings, check_certificate
 from workers.webhooks.signature import MIN_SECRET_CHARS
 
 MIN_API_KEY_CHARS = 16
 # Unreserved characters alone (RFC 3986): they are the same percent-encoded or not, whatever a proxy does to them.
 _ROOT_PATH = re.compile(r"(/(?!\.\.?(/|$))[A-Za-z0-9._~-]+)*")
 # With these as a prefix, `/status/ID` would be two different requests.
-_PATHS_OF_THE_API = {"/push", "/status", "/data", "/events", "/cancel", "/retry", "/webhooks", "/batches"}
+_PATHS_OF_THE_API = {
+    "/push", "/status", "/data", "/events", "/files", "/uploads", "/cancel", "/retry", "/webhooks", "/batches",
+}  # fmt: skip
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
-class GatewaySettings(StreamSettings):
+class GatewaySettings(ObjectSettings, StreamSettings):
     """One gateway process."""
 
     host: str = Field("0.0.0.0", description="address the gateway listens on")  # noqa: S104
@@ -62,6 +64,11 @@ class GatewaySettings(StreamSettings):
         3_000,
         description="requests of one gateway process that may wait for a job's end at the same time; each has a "
         "connection, so fewer than MAX_CONNECTIONS",
+    )
+    presign_s: Annotated[float, Field(ge=0, le=604_800)] = Field(
+        900.0,
+        description="how long a URL of the object store is valid to which `/files` redirects; with 0, as with a "
+        "folder, the gateway sends the bytes itself",
     )
     max_job_attempts: Annotated[int, Field(ge=1, le=1000)] = Field(
         100, description="the most attempts that a push may ask for by `?max_attempts=`"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from tests.objects import S3Server
 from tests.processes import ROOT
 from tests.queues import opened, queue_name
 from tests.servers import Server, server_binaries, server_kinds
@@ -98,6 +99,15 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A running Valkey, for tests of which one kind of server is enough."""
     server = Server(server_binaries()["valkey"], tmp_path_factory.mktemp("valkey"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A running S3, started when the first test asks for it. Only slow ones do: it takes seconds."""
+    server = S3Server(tmp_path_factory.mktemp("s3"))
     server.start()
     yield server
     server.kill()

@@ -14,9 +14,10 @@ from typing import Any
 import uvloop
 from arq.worker import func
 
+from workers.files.job_files import BadFileSetting
 from workers.kubernetes.deletion_cost import PodSettings, keep_deletion_cost
 from workers.model_host.errors import ModelLoadFailed, ModelNotFound
-from workers.predict import STOP_S, load_model, predict
+from workers.predict import STOP_S, close_files, load_model, predict
 from workers.process.init import leave_pid_1
 from workers.process.secrets import hide_secrets
 from workers.settings import BAD_SETTING, LOAD_FAILED, WorkerSettings, load
@@ -42,13 +43,14 @@ async def run(settings: WorkerSettings, pod: PodSettings) -> int:
         max_jobs=settings.concurrency,
         job_completion_wait=pod.grace_s(settings),
         on_startup=start,
+        on_shutdown=close_files,
     )
     try:
         try:
             await worker.async_run()
         finally:
             await worker.close()
-    except ProbeFailed as error:
+    except (ProbeFailed, BadFileSetting) as error:
         logger.error("%s", error)
         return BAD_SETTING
     except ModelNotFound as error:

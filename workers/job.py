@@ -22,12 +22,16 @@ class Cancelled(BaseException):
 
 
 class JobTerms(NamedTuple):
-    """What a job is told of itself, as `Job` has it; and whether anybody hears what it tells."""
+    """What a job is told of itself, as `Job` has it; whether anybody hears what it tells; and its folder for files.
+
+    The folder is made by whoever needs it. It is empty if there is no place for files.
+    """
 
     id: str
     attempt: int
     deadline: float | None
     is_heard: bool
+    folder: str = ""
 
 
 class JobLink(Protocol):
@@ -69,6 +73,11 @@ class Job:
     def deadline(self) -> float | None:
         """Seconds since the epoch at which the attempt is stopped."""
         return self._link.terms().deadline
+
+    @property
+    def folder(self) -> str:
+        """The folder in which the job's files are, while it runs; empty without an object store. It may not exist."""
+        return self._link.terms().folder
 
     def __repr__(self) -> str:
         return f"Job(id={self.id!r}, attempt={self.attempt}, deadline={self.deadline})"

@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 from arq.worker import Retry
 
+from workers.files.fetch_terms import FetchFailed
+from workers.files.job_files import TRANSFER_S, open_files, stored_input
 from workers.model_host.backoff import LOAD_ATTEMPTS
-from workers.model_host.errors import ModelAskedAgain
+from workers.model_host.errors import ModelAskedAgain, ModelRaised
 from workers.model_host.host import ModelHost
 from workers.model_host.options import ModelOptions
 from workers.model_host.process.variables import devices_of
 from workers.model_host.protocol.job_at_hand import JobAtHand
+from workers.objects.errors import StoreUnavailable
 from workers.wire.encode import encode_exactly
 from workers.wire.result import EncodedResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from workers.files.job_files import JobFiles
     from workers.model_host.protocol.description import Description
     from workers.settings import WorkerSettings
     from workers.worker import Worker
@@ -51,11 +55,38 @@ async def predict(ctx: dict[Any, Any], input: Any) -> EncodedResult:  # noqa: A0
         alone = attempt > MOST_TRIES_TOGETHER
         events = worker.events
         job = JobAtHand(job_id, attempt, partial(events.tell, job_id, attempt) if events.are_kept else None)
-        result = await host.predict(encode_exactly(input), timeout_s, alone=alone, job=job)
+        run = partial(host.predict, timeout_s=timeout_s, alone=alone)
+        files: JobFiles | None = ctx.get("files")
+        if files is None:
+            if stored_input(job_id, input):
+                raise ModelRaised("InputGone", "the input is in the object store, and this worker has no OBJECT_STORE")
+            result = EncodedResult.unpacked(await run(encode_exactly(input), job=job))
+        else:
+            result = await _with_files(files, host.files, run, input, job)
     except ModelAskedAgain as error:
         raise Retry(None if error.defer_ms is None else error.defer_ms / 1000) from error
+    except (StoreUnavailable, FetchFailed) as error:
+        raise Retry from error
     logger.info("job %s: answered in %.3g s", job_id, time.monotonic() - started_s)
-    return EncodedResult.unpacked(result)
+    return result
+
+
+async def _with_files(
+    files: JobFiles, members: Sequence[str], run: Callable[..., Awaitable[bytes]], value: Any, job: JobAtHand
+) -> EncodedResult:
+    """The result of `run`, which gets the input with its files in a folder; the result's files are in the store.
+
+    Inputs and results that are large are there, too.
+
+    Raises StoreUnavailable, and FetchFailed.
+    """
+    value = await files.whole_input(job.id, value)
+    async with files.folder() as folder:
+        brought = await files.brought(job.id, value, members, folder) if members else value
+        job = job._replace(folder=str(folder), takes_files=brought is not value)
+        result = EncodedResult.unpacked(await run(encode_exactly(brought), job=job))
+        await files.upload(job.id, folder, result.files)
+    return await files.kept_result(job.id, result)
 
 
 def model_options(settings: WorkerSettings, on_described: Callable[[Description], None]) -> ModelOptions:
@@ -81,9 +112,11 @@ def model_options(settings: WorkerSettings, on_described: Callable[[Description]
 
 
 async def load_model(ctx: dict[Any, Any]) -> None:
-    """Starts the model's processes and returns when one is loaded. Raises ModelLoadFailed."""
+    """Starts the model's processes and returns when one is loaded. Raises ModelLoadFailed and BadFileSetting."""
     worker: Worker = ctx["worker"]
     settings: WorkerSettings = worker.settings
+    if files := open_files(settings):
+        ctx["files"] = files
     worker.set_capacity(0)
     worker.leave_timeouts_to(predict.__name__)
     told: set[str] = set()
@@ -107,8 +140,18 @@ async def load_model(ctx: dict[Any, Any]) -> None:
     elif host.max_concurrency > 1:
         logger.info("a model process runs up to %d jobs at once", host.max_concurrency)
         worker.set_slots(settings.concurrency * host.max_concurrency, 1)
+    transfer_s = 2 * TRANSFER_S if files else 0.0
     if (most := max(host.batch_size, host.max_concurrency)) > 1:
         # At worst its batch and then each job of it, alone, take too long, and the model is loaded anew after each. So
         # do jobs that are run alone, and for which others wait.
         call_s = settings.job_timeout_s + STOP_S + LOAD_ATTEMPTS * settings.model_load_timeout_s
-        worker.set_timeout(predict.__name__, (most + 1) * call_s)
+        worker.set_timeout(predict.__name__, (most + 1) * call_s + transfer_s)
+    elif files:
+        worker.set_timeout(predict.__name__, settings.job_timeout_s + STOP_S + transfer_s)
+
+
+async def close_files(ctx: dict[Any, Any]) -> None:
+    """Removes the files of jobs from the disk: the worker ends."""
+    files: JobFiles | None = ctx.get("files")
+    if files is not None:
+        files.close()

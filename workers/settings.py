@@ -108,7 +108,28 @@ class StreamSettings(BaseSettings):
         return url
 
 
-class WorkerSettings(StreamSettings):
+class ObjectSettings(BaseSettings):
+    """Where files, and inputs and results that are large, are kept; shared by gateway and workers."""
+
+    model_config = StreamSettings.model_config
+
+    object_store: str = Field(
+        "",
+        pattern=r"^((file:|(s3|gs|az)://).+)?$",
+        description="where files go: file:FOLDER, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX; "
+        "empty is nowhere, but `up` has a folder in DATA_DIR (docs/operations.md)",
+    )
+    object_timeout_s: Positive = Field(10.0, description="how long one request of the object store may take")
+    inline_bytes: Annotated[int, Field(ge=1024)] = Field(
+        65_536,
+        description="size of an input or a result of the model above which it goes there, not into Redis",
+    )
+    max_object_bytes: Annotated[int, Field(ge=1)] = Field(
+        1_073_741_824, description="size of one file above which it is refused"
+    )
+
+
+class WorkerSettings(ObjectSettings, StreamSettings):
     """One worker process and the model in it."""
 
     model: str = Field(
@@ -165,6 +186,12 @@ class WorkerSettings(StreamSettings):
     max_result_bytes: Annotated[int, Field(ge=1)] = Field(
         16_777_216, description="size of a result above which its job is failed"
     )
+    fetch_allow: str = Field(
+        "",
+        description="comma-separated hosts, addresses and networks from which files of inputs may be fetched although "
+        "they are not public, and also by http; empty is none",
+    )
+    fetch_timeout_s: Positive = Field(60.0, description="how long one file that a client has named by its URL may take")
     ready_file: str = Field("", description="file that exists while the worker is ready; empty is none")
     probe_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         0, description="port of /healthz, /readyz and /metrics of a worker; 0 is none"

@@ -10,7 +10,7 @@ from deploy.local.settings import UpSettings
 from gateway.settings import GatewaySettings
 from workers.kubernetes.deletion_cost import PodSettings
 from workers.scaler.settings import PolicySettings, ScalerSettings
-from workers.settings import StreamSettings, WorkerSettings
+from workers.settings import ObjectSettings, StreamSettings, WorkerSettings
 
 if TYPE_CHECKING:
     from pydantic_settings import BaseSettings
@@ -23,8 +23,9 @@ END = "<!-- end of settings -->\n"
 _SECTIONS: list[tuple[str, type[BaseSettings], tuple[type[BaseSettings], ...]]] = [
     ("The run command (`up`)", UpSettings, ()),
     ("Gateway, workers and scaler", StreamSettings, ()),
-    ("The gateway", GatewaySettings, (StreamSettings,)),
-    ("The workers", WorkerSettings, (StreamSettings,)),
+    ("Gateway and workers: the object store", ObjectSettings, ()),
+    ("The gateway", GatewaySettings, (StreamSettings, ObjectSettings)),
+    ("The workers", WorkerSettings, (StreamSettings, ObjectSettings)),
     ("A worker in a pod", PodSettings, ()),
     ("The scaler, and the run command with `WORKERS=auto`", PolicySettings, ()),
     ("The scaler in a cluster", ScalerSettings, (StreamSettings, PolicySettings)),

@@ -58,6 +58,9 @@ class Service:
         self._printer = Printer(sys.stdout.buffer, width, wants_colour(sys.stdout.buffer, os.environ))
         self._environment = dict(os.environ, PORT=str(up.port), LOG_LEVEL=up.log_level, PYTHONUNBUFFERED="1")
         self._data = DataDir(up.data_dir)
+        # Files go where the server's data are, unless another place is named.
+        if not gateway.object_store:
+            self._environment["OBJECT_STORE"] = f"file:{self._data.path / 'objects'}"
         self._server: EmbeddedServer | None = None
         self._children: dict[str, Child] = {}
         self._stopping = False

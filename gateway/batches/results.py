@@ -40,11 +40,11 @@ async def _views(
 ) -> AsyncGenerator[JobView | None, None]:
     """Jobs with their results; a large one is fetched when it is its turn, and held by nobody afterwards."""
     for view in await context.stream.view_many([(job_id, True) for job_id in job_ids], _SMALL_BYTES):
-        if view is not None and view.unsent_bytes:
+        if view is not None and context.results.missing_bytes(view):
             # In a task of its own, as what a result takes is given back when its task ends.
             yield await asyncio.create_task(context.results.completed(request, view))
         else:
-            yield view
+            yield view and context.results.shown(view)
 
 
 def line_of(job_id: str, view: JobView | None) -> bytes:

@@ -16,6 +16,7 @@ from gateway.documents.webhooks import PUSH_PARAMETERS, webhook_paths
 from gateway.http.idempotency import MAX_KEY_CHARS
 from gateway.schemas.faults import MOST_FAULTS
 from workers import __version__
+from workers.objects.names import NAME, UPLOAD_ID
 from workers.stream import Status
 from workers.wire.limits import MAX_INT_DIGITS, MAX_NESTING, MAX_WARNINGS
 
@@ -67,6 +68,7 @@ _MORE_DATA_PROPERTIES: Document = {
         "items": {"$ref": "#/components/schemas/ResultWarning"},
     },
 }
+_UPLOADED = _object({"url": {"type": "string"}}, description="what stands for the file in an input")
 _SCHEMAS: Document = {
     **BATCH_SCHEMAS,
     "Status": {"type": "string", "enum": [status.value for status in Status]},
@@ -130,6 +132,14 @@ _SCHEMAS: Document = {
         },
         additionalProperties=False,
     ),
+    "Upload": _object(
+        {
+            "file": _UPLOADED,
+            "put": {"type": "string", "description": "where to PUT the bytes: a path of this API, or a URL"},
+            "expires_s": {"type": "integer", "minimum": 0, "description": "how long that will do"},
+        },
+        additionalProperties=False,
+    ),
     "Changed": _object({"id": _ID, "status": _STATUS}, additionalProperties=False),
     "Health": _object({"status": {"const": "ok"}}, additionalProperties=False),
     "Problem": _object(
@@ -161,6 +171,7 @@ _SCHEMAS: Document = {
 _APPLIED = {"Preference-Applied": {"schema": {"type": "string"}, "description": "the wait that `Prefer` was granted"}}
 _LOCATION = {"Location": {"schema": {"type": "string"}, "required": True, "description": "path of the job's status"}}
 _CHALLENGE = {"WWW-Authenticate": {"schema": {"type": "string"}, "required": True}}
+_TEXT_HEADER = {"schema": {"type": "string"}, "required": True}
 _RETRY_AFTER = {"Retry-After": {"schema": {"type": "integer"}, "required": True, "description": "seconds"}}
 
 
@@ -168,6 +179,14 @@ def _with_events(answer: Document) -> Document:
     """The same, or server-sent events if they are asked for."""
     events = {"schema": {"type": "string", "description": "server-sent events, up to the job's end"}}
     return answer | {"content": answer["content"] | {"text/event-stream": events}}
+
+
+def _file(description: str, headers: Document) -> Document:
+    return {
+        "description": description,
+        "headers": {"ETag": _TEXT_HEADER, "Content-Disposition": _TEXT_HEADER, **headers},
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
 
 
 def _links() -> Document:
@@ -180,7 +199,10 @@ def _links() -> Document:
 _AWAY = {"503": _problem("the job stream can't be reached or takes no more now", _RETRY_AFTER)}
 _LIMITED = {"429": _problem("a limit of the key's name is reached", _RETRY_AFTER)}
 _BAD_QUERY = "a query parameter that is unknown or given twice"
-_WITHOUT_WAIT = ("/events/{id}", "/cancel/{id}", "/retry/{id}", "/batches", "/batches/{id}/cancel")
+_WITHOUT_WAIT = (
+    "/events/{id}", "/cancel/{id}", "/retry/{id}", "/batches", "/batches/{id}/cancel", "/files/{id}/{name}",
+    "/uploads", "/uploads/{id}",
+)  # fmt: skip
 _BAD_WAIT = {"400": _problem(f"a bad wait, or {_BAD_QUERY}")}
 
 
@@ -201,7 +223,23 @@ def _parameters(most_s: float) -> tuple[Document, Document]:
     return wait, prefer
 
 
+# A body of any other content type is a file, too.
+_FILES: Document = {
+    "application/octet-stream": {"schema": {"type": "string", "format": "binary", "minLength": 1}},
+    "multipart/form-data": {
+        "schema": {
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": {"pattern": "^[a-z]+$"},
+            "additionalProperties": {"type": "string"},
+            "description": "the members of an input: texts, files, and JSON in parts that are application/json",
+        }
+    },
+}
+
+
 def _push(settings: GatewaySettings) -> Document:
+    has_store = bool(settings.object_store)
     document: Document = {
         "operationId": "push",
         "summary": "Push a job",
@@ -230,7 +268,7 @@ def _push(settings: GatewaySettings) -> Document:
             "required": False,
             "description": f"any JSON value but an empty string, {settings.max_input_bytes} bytes at most, nested at "
             f"most {MAX_NESTING} deep, with integers of at most {MAX_INT_DIGITS} digits",
-            "content": {"application/json": {"schema": {"not": {"const": ""}}}},
+            "content": {"application/json": {"schema": {"not": {"const": ""}}}, **(_FILES if has_store else {})},
         },
         "responses": {
             # In this order, as in the result's: a generated client takes the first that has all that it needs.
@@ -332,6 +370,83 @@ def _job_paths() -> Document:
                 },
             }
         },
+        "/files/{id}/{name}": {
+            "get": {
+                "operationId": "file",
+                "summary": "A file of a job",
+                "parameters": [
+                    {
+                        "name": "name",
+                        "in": "path",
+                        "required": True,
+                        "description": "the end of a `url` in the job's result",
+                        "schema": {"type": "string", "pattern": f"^{NAME.pattern}$"},
+                    },
+                    {
+                        "name": "Range",
+                        "in": "header",
+                        "description": "the part that is wanted, such as `bytes=0-99`",
+                        "schema": {"type": "string", "pattern": "^bytes=[0-9]{1,9}-$"},
+                    },
+                ],
+                "responses": {
+                    "200": _file("the file", {}),
+                    "206": _file("the part that was asked for", {"Content-Range": _TEXT_HEADER}),
+                    "304": {"description": "the client has it (If-None-Match)", "headers": {"ETag": _TEXT_HEADER}},
+                    "307": {
+                        "description": "the file is at this URL, which needs no API key and is valid for a while",
+                        "headers": {"Location": _TEXT_HEADER},
+                    },
+                    "404": _problem("there is no such file, or it is of another key's job"),
+                    "416": _problem("the range begins behind the file's end", {"Content-Range": _TEXT_HEADER}),
+                    **_AWAY,
+                },
+            }
+        },
+        "/uploads": {
+            "post": {
+                "operationId": "uploads",
+                "summary": "Ask where to put a file that a push is to have",
+                "parameters": [
+                    {
+                        "name": "name",
+                        "in": "query",
+                        "description": "the file's name, whose ending says its type",
+                        "schema": {"type": "string"},
+                    }
+                ],
+                "responses": {
+                    "201": _answer("where to put it", _ref("Upload"), {"Location": _TEXT_HEADER}),
+                    "404": _problem("there is no object store"),
+                    **_AWAY,
+                },
+            }
+        },
+        "/uploads/{id}": {
+            "put": {
+                "operationId": "upload",
+                "summary": "Put a file that a push is to have",
+                "parameters": [
+                    {
+                        "name": "id",
+                        "in": "path",
+                        "required": True,
+                        "description": "the end of `put`, unless that is a URL of the object store",
+                        "schema": {"type": "string", "pattern": f"^{UPLOAD_ID.pattern}$"},
+                    }
+                ],
+                "requestBody": {
+                    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+                },
+                "responses": {
+                    "200": _answer("stored", _object({"file": _UPLOADED, "size_bytes": {"type": "integer"}})),
+                    "404": _problem("there is no such upload, or no object store"),
+                    "408": _problem("the body took too long"),
+                    "413": _problem("the file is too large"),
+                    **_AWAY,
+                },
+            }
+        },
         "/cancel/{id}": {
             "post": {
                 "operationId": "cancel",
@@ -402,7 +517,7 @@ def describe(settings: GatewaySettings) -> Document:
     wait = _parameters(settings.max_wait_s)
     for path, operation in _operations(jobs):
         operation.setdefault("parameters", [])
-        if "{id}" in path:
+        if "{id}" in path and not path.startswith("/uploads"):
             schema = BATCH_ID if path.startswith("/batches") else _ID
             operation["parameters"].append({"name": "id", "in": "path", "required": True, "schema": schema})
         if path not in _WITHOUT_WAIT:

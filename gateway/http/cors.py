@@ -16,12 +16,24 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp
 
-_METHODS = ("GET", "HEAD", "POST")
-_REQUEST_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "Prefer", "X-Request-ID")
+_METHODS = ("GET", "HEAD", "POST", "PUT")
+_REQUEST_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-None-Match",
+    "If-Range",
+    "Prefer",
+    "Range",
+    "X-Request-ID",
+)
 _ANSWER_HEADERS = (
     "Accept-Encoding",
     "Accept-Post",
     "Allow",
+    "Content-Disposition",
+    "Content-Range",
+    "ETag",
     "Location",
     "Preference-Applied",
     "Retry-After",

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from workers.objects.errors import StoreUnavailable
 from workers.stream import bad_server, is_out_of_memory, is_unavailable, reason
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def error_response(error: Exception, request_id: bytes) -> Response:
         return Problem(error.status_code, detail, error.headers).response()
     if isinstance(error, ClientDisconnect):
         return Response(status_code=CLIENT_CLOSED_REQUEST)
+    if isinstance(error, StoreUnavailable):
+        return unavailable(str(error)).response()
     if is_unavailable(error) or is_out_of_memory(error) or bad_server(error):
         return unavailable(reason(error)).response()
     logger.error("unexpected error in request %s", request_id.decode(), exc_info=error)

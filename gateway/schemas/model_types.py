@@ -48,7 +48,8 @@ class ModelTypes:
         else:
             schemas["PredictInput"] = self._input | ({} if self._is_object(self._input) else _NOT_EMPTY)
             schema = {"$ref": "#/components/schemas/PredictInput"}
-        return {**push, "requestBody": {**push["requestBody"], "content": {"application/json": {"schema": schema}}}}
+        content = {**push["requestBody"]["content"], "application/json": {"schema": schema}}
+        return {**push, "requestBody": {**push["requestBody"], "content": content}}
 
     def _properties(self, ours: Document) -> Document:
         """The members of a result: those of the object that the model returns, or else its `output`."""

@@ -51,6 +51,7 @@ class ModelHost:
         self._several: Batches | Sharing | None = None  # if a process may have more than one job
         self._changed = asyncio.Event()
         self._loaded = asyncio.Event()
+        self._files: tuple[str, ...] = ()
         self._stopped = False
         self.count = 0
         self._templates = TemplateKeeper(options, on_load_s) if options.is_forked else None
@@ -66,6 +67,11 @@ class ModelHost:
     def batch_size(self) -> int:
         """How many jobs are run in one call of the model. It is known once a process has been loaded."""
         return self._several.size if isinstance(self._several, Batches) else 1
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Members of an input in which there may be files; '' is the whole. It is known once a process was loaded."""
+        return self._files
 
     @property
     def max_concurrency(self) -> int:
@@ -140,6 +146,7 @@ class ModelHost:
         if change := (after in _LOADED) - (before in _LOADED):
             self.count += change
             if not self._loaded.is_set():
+                self._files = next(slot.abilities.files for slot in self._slots if slot.loaded)
                 self._several = self._make_batches() or self._make_sharing()
             self._loaded.set()
             if self.count == len(self._slots):

@@ -144,7 +144,7 @@ class Slot:
                 await self._examine(process, error)
             raise
         else:
-            self._note_answer(input_json)
+            self._note_answer(b"" if job.takes_files else input_json)
             return result
         finally:
             self._end_after_its_jobs(process)
@@ -181,11 +181,11 @@ class Slot:
             process.end("has had its number of jobs", self._options.stop_grace_s)
 
     def _note_answer(self, input_json: bytes) -> None:
-        """The model works: it has answered this input."""
+        """The model works: it has answered this input, which is empty if it can't be run again."""
         self._failures = 0
         self._broken_pauses.reset()
         self._suspect = False
-        if len(input_json) <= MAX_KEPT_BYTES:
+        if input_json and len(input_json) <= MAX_KEPT_BYTES:
             self._answered = input_json
 
     def count_failure(self, jobs: int = 1) -> None:

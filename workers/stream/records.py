@@ -67,6 +67,7 @@ class NewJob(NamedTuple):
     neither.
     `waits_at` is the name of the gateway to which the job's end is sent, if it is small (`Stream.ended`). It begins
     with `LIBRARY`, as only a worker of the same release sends it.
+    `stored_bytes` is what it has in the object store: it counts as pushed where `limits` has bytes a day.
     `webhook` is JSON, {"url", "events"}, or empty: the events are among `WEBHOOK_EVENTS`.
     """
 
@@ -84,6 +85,7 @@ class NewJob(NamedTuple):
     limits: PushLimits = NO_LIMITS
     due_ms: int = 0
     options: JobOptions = NO_OPTIONS
+    stored_bytes: int = 0
 
     def encoded(self) -> EncodedJob:
         """What `push` in push.lua takes for a job: id, function, args, owner, options.
@@ -108,6 +110,7 @@ class NewJob(NamedTuple):
             "waits": self.waits_at,
             "webhook": self.webhook,
             "limits": limits,
+            "stored": self.stored_bytes,
             "options": self.options.encoded(),
         }
         return orjson.dumps({name: value for name, value in options.items() if value})

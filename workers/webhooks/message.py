@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import orjson
+
+from workers.wire.stored import StoredJson
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +46,7 @@ class JobNews(NamedTuple):
         if view is None or view.status != self.name:
             # It is no longer kept, or was run again.
             return {"id": self.job_id, "status": self.name, "error": value}
+        view = _without_stored(view)
         document = document_of(view)
         if isinstance(document, bytes):
             return orjson.Fragment(document)
@@ -54,3 +58,12 @@ class JobNews(NamedTuple):
                 }
             ]
         return document
+
+
+def _without_stored(view: JobView) -> JobView:
+    """The job without what it has in the object store: such a result was too large for the stream, too."""
+    if (given := StoredJson.read_input(view.notes, view.id)) is not None:
+        view = replace(view, notes=view.notes.replace(given.reference, b"null", 1))
+    if view.result is None or (stored := StoredJson.read(view.result, view.id)) is None:
+        return view
+    return replace(view, result=None, unsent_bytes=stored.size_bytes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 
@@ -12,6 +12,9 @@ from workers.wire.decode import loads
 from workers.wire.limits import MAX_NESTING, MIN_DEEP_BYTES, TOO_DEEP, NotJson, brackets_of, is_too_deep
 from workers.wire.plain import Plainer, is_finite
 from workers.wire.result import EncodedResult
+
+if TYPE_CHECKING:
+    from workers.wire.plain import Files
 
 Warnings: TypeAlias = "list[dict[str, str]]"
 
@@ -22,18 +25,18 @@ _NAT = b"1677-09-21T00:12:43.145224"
 _NO_WARNINGS: Warnings = []
 
 
-def encode(value: Any) -> tuple[bytes, Warnings]:
+def encode(value: Any, files: Files | None = None) -> tuple[bytes, Warnings]:
     """The value as JSON on one line, and what was lost: at most `MAX_WARNINGS` of {"pointer", "detail"}, and a rest.
 
-    Raises NotJson for what has no sensible JSON.
+    `files` keeps the files in it. Raises NotJson for what has no sensible JSON.
     """
     try:
         body = orjson.dumps(value, option=_PLAIN)
     except TypeError:
-        return _encode_any(value)
+        return _encode_any(value, files)
     # orjson writes NaN and infinities as null. (`in` takes six times as long as `find`.)
     if body.find(b"null") >= 0 and value is not None and not is_finite(value):
-        return _encode_any(value)
+        return _encode_any(value, files)
     if len(body) >= MIN_DEEP_BYTES and is_deep(body):
         raise NotJson(TOO_DEEP)
     return body, _NO_WARNINGS
@@ -48,9 +51,9 @@ def encode_exactly(value: Any) -> bytes:
     return body
 
 
-def encode_result(value: Any) -> EncodedResult:
-    """What a model returned. Raises NotJson."""
-    body, warnings = encode(value)
+def encode_result(value: Any, files: Files | None = None) -> EncodedResult:
+    """What a model returned. `files` keeps the files in it. Raises NotJson."""
+    body, warnings = encode(value, files)
     if not body.startswith(b"{") or body.find(b'"input"') < 0:
         has_input = False
     else:
@@ -80,12 +83,12 @@ def is_deep(body: bytes) -> bool:
     return is_too_deep(loads(body))
 
 
-def _encode_any(value: Any) -> tuple[bytes, Warnings]:
+def _encode_any(value: Any, files: Files | None) -> tuple[bytes, Warnings]:
     # orjson is quicker with arrays in the usual layout. It writes NaT as a date.
     if "numpy" in sys.modules:
         with contextlib.suppress(TypeError):
             body = orjson.dumps(value, option=_WITH_NUMPY)
             if body.find(b"null") < 0 and body.find(_NAT) < 0 and not is_deep(body):
                 return body, _NO_WARNINGS
-    plainer = Plainer()
+    plainer = Plainer(files)
     return orjson.dumps(plainer.plain(value)), plainer.warnings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
@@ -11,6 +11,9 @@ from workers.wire.encode import encode, encode_result, is_deep
 from workers.wire.limits import TOO_DEEP, NotJson
 from workers.wire.plain import Plainer
 from workers.wire.result import EncodedResult
+
+if TYPE_CHECKING:
+    from workers.wire.plain import Files
 
 
 class Pieces(Protocol):
@@ -28,12 +31,12 @@ class Pieces(Protocol):
 
 
 class ArrayPieces:
-    """One JSON array. Warnings and errors name a value's place in it."""
+    """One JSON array. Warnings and errors name a value's place in it. `files` keeps the files in the values."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: Files | None = None) -> None:
         self._body = bytearray(b"[")
         self._count = 0
-        self._plainer = Plainer()
+        self._plainer = Plainer(files)
 
     @property
     def size_bytes(self) -> int:
@@ -62,7 +65,7 @@ class ArrayPieces:
 class TextPieces:
     """One text: the values are texts, too."""
 
-    def __init__(self) -> None:
+    def __init__(self, _files: Files | None = None) -> None:
         self._size_bytes = 2
         self._text = io.StringIO()
 

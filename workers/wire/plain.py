@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import Enum
 from math import isfinite
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 import orjson
@@ -29,7 +29,7 @@ from workers.wire.pointers import pointer_of
 from workers.wire.result import EncodedResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _NOTHING = type(None)
 _TOO_LARGE = 10**MAX_INT_DIGITS
@@ -53,10 +53,21 @@ def is_finite(value: Any) -> bool:
     return True
 
 
-class Plainer:
-    """Makes values plain. `warnings` then says what became null or was changed, by JSON pointer (RFC 6901)."""
+class Files(Protocol):
+    """What keeps the files in a value."""
 
-    def __init__(self) -> None:
+    def kept(self, value: Any, path: Sequence[str | int], warn: Callable[[str], None]) -> dict[str, Any] | None:
+        """The object that stands for a file; None if this is none. Raises NotJson. `path` leads to the value."""
+
+
+class Plainer:
+    """Makes values plain. `warnings` then says what became null or was changed, by JSON pointer (RFC 6901).
+
+    Without `files`, paths are texts, and bytes are no JSON.
+    """
+
+    def __init__(self, files: Files | None = None) -> None:
+        self._files = files
         self._warnings: list[dict[str, str]] = []
         self._more = 0
         self._path: list[str | int] = []  # to the value at hand; after an error, to its cause
@@ -106,6 +117,10 @@ class Plainer:
 
     def _other(self, value: Any) -> Any:  # noqa: C901, PLR0911, PLR0912
         kind = type(value)
+        if self._files is not None:
+            kept = self._files.kept(value, self._path, lambda detail: self._warn(self._path, detail))
+            if kept is not None:
+                return kept
         match value:
             case Enum():
                 return self._plain(value.value)

@@ -12,17 +12,23 @@ class EncodedResult:
     """What a model returned, as JSON on one line.
 
     `has_input`: it is an object with a member `input`. `warnings` is a JSON array of {"pointer", "detail"}, or empty.
+    `files` are the names of the files that go with it, in the job's folder.
     """
 
     body: bytes
     has_input: bool
     warnings: bytes = b""
+    files: tuple[str, ...] = ()
 
     def packed(self) -> bytes:
         """The body. If the body does not tell the rest, a second line does, as JSON; that is rare."""
-        if not self.warnings and self.has_input == _seems_to_have_input(self.body):
+        if not self.warnings and not self.files and self.has_input == _seems_to_have_input(self.body):
             return self.body
-        rest = {"has_input": self.has_input, "warnings": orjson.Fragment(self.warnings or b"[]")}
+        rest = {
+            "has_input": self.has_input,
+            "warnings": orjson.Fragment(self.warnings or b"[]"),
+            "files": self.files,
+        }
         return self.body + b"\n" + orjson.dumps(rest)
 
     @classmethod
@@ -32,7 +38,8 @@ class EncodedResult:
         if not line:
             return cls(body, _seems_to_have_input(body))
         rest = orjson.loads(line)
-        return cls(body, rest["has_input"], orjson.dumps(rest["warnings"]) if rest["warnings"] else b"")
+        warnings = orjson.dumps(rest["warnings"]) if rest["warnings"] else b""
+        return cls(body, rest["has_input"], warnings, tuple(rest["files"]))
 
 
 def notes(warnings: bytes, input_json: bytes = b"") -> bytes:

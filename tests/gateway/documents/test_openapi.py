@@ -49,7 +49,7 @@ def key(request: pytest.FixtureRequest) -> str:
 
 
 @contextlib.contextmanager
-def serving(server: Server, key: str, *others: str) -> Iterator[tuple[str, str]]:
+def serving(server: Server, key: str, store: str, *others: str) -> Iterator[tuple[str, str]]:
     """URL and queue of a gateway, with `python -m OTHER` beside it."""
     port, queue = free_port(), f"openapi-{uuid.uuid4().hex}"
     environment = {
@@ -60,6 +60,7 @@ def serving(server: Server, key: str, *others: str) -> Iterator[tuple[str, str]]
         "PORT": str(port),
         "MAX_WAIT_S": "1",
         "API_KEYS": key,
+        "OBJECT_STORE": store,
         "WEBHOOK_SECRETS": WEBHOOK_SECRET,
         "MODEL_SETUP_S": "0",
         "MODEL_PREDICT_S": "0.01",
@@ -83,14 +84,15 @@ def serving(server: Server, key: str, *others: str) -> Iterator[tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
-def base(server: Server, key: str) -> Iterator[str]:
-    """URL of a gateway with a worker behind it: jobs finish."""
-    with serving(server, key, "workers") as (base, _):
+def base(server: Server, key: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a gateway with a store, and a worker behind it: jobs finish."""
+    with serving(server, key, f"file:{tmp_path_factory.mktemp('objects')}", "workers") as (base, _):
         yield base
 
 
 def with_settings(key: str) -> GatewaySettings:
-    return GatewaySettings(max_wait_s=1, api_keys=SecretStr(key), webhook_secrets=SecretStr(WEBHOOK_SECRET))
+    secret = SecretStr(WEBHOOK_SECRET)
+    return GatewaySettings(max_wait_s=1, api_keys=SecretStr(key), webhook_secrets=secret, object_store="file:objects")
 
 
 def headers(key: str) -> dict[str, str]:
@@ -137,7 +139,7 @@ def test_answers_are_as_described(case: Case, base: str, key: str) -> None:
 @pytest.mark.slow
 def test_chains_of_requests(server: Server, key: str) -> None:
     # Without a worker, and from an empty queue each time: the same chain always gets the same answers.
-    with serving(server, key) as (base, queue), Redis.from_url(server.url) as redis:
+    with serving(server, key, "") as (base, queue), Redis.from_url(server.url) as redis:
         api = prepared(schemathesis.openapi.from_url(f"{base}/openapi.json", headers=headers(key)))
         api.config.generation.update(modes=[schemathesis.GenerationMode.POSITIVE])
 

@@ -65,6 +65,11 @@ class BatchCall:
         self._max_bytes = max_result_bytes
         self._report = report
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """None: see `Call.files`."""
+        return ()
+
     def described(self) -> Description:
         """What each input may be. The annotation of what is returned says nothing of a single result."""
         return described(None, None if self._check is None else WholeInput(self._check))

@@ -9,6 +9,7 @@ from workers.job import Job, reset_current, set_current
 from workers.model_host.calls.inputs.binding import binder_of
 from workers.model_host.calls.inputs.job_parameter import job_parameter_of
 from workers.model_host.calls.outputs.encoding import encoded
+from workers.model_host.calls.outputs.files import ResultFiles
 from workers.model_host.calls.outputs.yielded import Collector, yields_text
 from workers.model_host.calls.schemas.describing import described
 from workers.wire.decode import loads
@@ -38,6 +39,11 @@ class Call:
         self._collector = Collector(yields_text(self._predict), max_result_bytes)
         self._max_bytes = max_result_bytes
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The members of an input that may have files; an empty name is the whole input."""
+        return () if self._bind is None else self._bind.files
+
     def described(self) -> Description:
         """What `predict` takes and returns."""
         return described(self._predict, self._bind)
@@ -45,30 +51,30 @@ class Call:
     def run(self, input_json: bytes, link: ConnectionLink) -> EncodedResult:
         """Raises NotJson, InputRefused, what the model raises, and Refusal for a result that can't be handed on."""
         value = loads(input_json)
-        job = Job(link)
+        job, files = Job(link), ResultFiles(link.terms)
         token = set_current(job)
         try:
             result = self._called(value, job)
             while type(result) in _UNFINISHED:
-                result = self._finish(result, link.tell_partial)
+                result = self._finish(result, link.tell_partial, files)
         finally:
             reset_current(token)
-        return encoded(result, self._max_bytes)
+        return encoded(result, self._max_bytes, files)
 
     async def run_beside_others(self, input_json: bytes, link: ConnectionLink) -> EncodedResult:
         """As `run`, in a task of its own on the loop that runs."""
         value = loads(input_json)
-        job = Job(link)
+        job, files = Job(link), ResultFiles(link.terms)
         set_current(job)  # for this task, and for those that it starts
         result = self._called(value, job)
         while type(result) in _UNFINISHED:
             if type(result) is GeneratorType:
-                result = self._collector.collect(result, link.tell_partial)
+                result = self._collector.collect(result, link.tell_partial, files)
             elif type(result) is AsyncGeneratorType:
-                result = await self._collector.collect_async(result, link.tell_partial)
+                result = await self._collector.collect_async(result, link.tell_partial, files)
             else:
                 result = await result
-        return encoded(result, self._max_bytes)
+        return encoded(result, self._max_bytes, files)
 
     def _called(self, value: Any, job: Job) -> Any:
         if self._is_plain:
@@ -82,10 +88,10 @@ class Call:
             return positional, named
         return self._job_parameter.added(positional, named, job)
 
-    def _finish(self, result: Any, tell: Callable[[bytes], None]) -> Any:
+    def _finish(self, result: Any, tell: Callable[[bytes], None], files: ResultFiles) -> Any:
         """What comes of a coroutine or of a generator."""
         if type(result) is GeneratorType:
-            return self._collector.collect(result, tell)
+            return self._collector.collect(result, tell, files)
         if type(result) is AsyncGeneratorType:
-            result = self._collector.collect_async(result, tell)
+            result = self._collector.collect_async(result, tell, files)
         return self._loop.run(result)

@@ -18,6 +18,8 @@ class Abilities(NamedTuple):
     """Seconds that a batch waits for more inputs."""
     max_concurrency: int = 1
     """How many jobs its process may run at the same time; the setting has been heeded."""
+    files: tuple[str, ...] = ()
+    """Members of an input in which there may be files; an empty name is the whole input."""
 
     def packed(self) -> bytes:
         """The members as a JSON array."""
@@ -26,4 +28,5 @@ class Abilities(NamedTuple):
     @classmethod
     def unpacked(cls, body: bytes) -> Abilities:
         """What `packed` was made of. Raises ValueError or TypeError for anything else."""
-        return cls(*orjson.loads(body))
+        has_health, size, wait_s, at_once, files = orjson.loads(body)
+        return cls(has_health, size, wait_s, at_once, tuple(files))

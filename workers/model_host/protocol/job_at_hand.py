@@ -19,16 +19,20 @@ class JobAtHand(NamedTuple):
     on_event: Callable[[str, bytes], None] | None = None
     deadline_s: float | None = None
     """Seconds since the epoch at which the job will be stopped."""
+    folder: str = ""
+    """Where the files of the input are, and the model's process puts those of the result; empty if nowhere."""
+    takes_files: bool = False
+    """Whether there are files in its input: they are gone when the job is over, so it can't be run again later."""
 
     def within(self, timeout_s: float | None) -> JobAtHand:
         """The same, to be stopped so many seconds from now."""
         if timeout_s is None:
             return self
-        return JobAtHand(self.id, self.attempt, self.on_event, time.time() + timeout_s)
+        return self._replace(deadline_s=time.time() + timeout_s)
 
     def packed(self) -> bytes:
-        """The first line of the frame with the job's input: JSON, `[id, attempt, deadline_s, whether it may tell]`."""
-        return orjson.dumps([self.id, self.attempt, self.deadline_s, self.on_event is not None]) + b"\n"
+        """The first line of the frame with the job's input: `JobTerms` as a JSON array."""
+        return orjson.dumps([self.id, self.attempt, self.deadline_s, self.on_event is not None, self.folder]) + b"\n"
 
 
 # For an input that is run to find out whether the model works.

@@ -44,7 +44,7 @@ end
 
 -- push(max_backlog, idempotency_ms, then 5 a job: id, function, args, owner, options)
 -- options: '' or JSON {kwargs, idempotency_key, fingerprint, outlives_job, defer_ms, due_ms, waits, webhook, limits,
---   options}; the last is kept in the record.
+--   options, stored (bytes)}; `options` is kept in the record.
 -- Replies per job: 'accepted' | 'full' | 'conflict' | 'existing ID' | 'limited WHICH MS'. Pushing an id again changes nothing.
 -- Costs a job: EXISTS, XADD and HSET; HSET with an owner, and if the push waits; GET and SET with an idempotency key, and
 -- EXISTS if it is known; EXISTS, HSET and ZADD if deferred; HSET with options, ZADD with a ttl. Costs a call: XINFO GROUPS,
@@ -74,7 +74,8 @@ local function push(keys, argv)
     if not reply and redis.call('EXISTS', job_key) == 1 then reply = 'existing ' .. id end
     if not reply and room <= 0 then reply = 'full' end
     if not reply and options and options.limits then
-      reply = limited(k, now, argv[i + 3], { id }, options.limits, #argv[i + 2] + #(options.kwargs or ''))
+      reply = limited(k, now, argv[i + 3], { id }, options.limits,
+        #argv[i + 2] + #(options.kwargs or '') + (options.stored or 0))
     end
     if not reply then
       reply = 'accepted'

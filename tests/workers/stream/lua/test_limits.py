@@ -54,6 +54,12 @@ async def test_bytes_count_anew_each_day(stream: Stream) -> None:
     assert (await push(stream, limits)).outcome == "accepted"
 
 
+async def test_bytes_in_the_object_store_count(stream: Stream) -> None:
+    limits = PushLimits(bytes_per_day=1000)
+    pushed = [await stream.push(new(owner="me", args=b"[1]", limits=limits, stored_bytes=600)) for _ in range(2)]
+    assert [(one.outcome, one.limit) for one in pushed] == [("accepted", ""), ("limited", "bytes_per_day")]
+
+
 async def test_every_end_makes_room(stream: Stream) -> None:
     limits = PushLimits(outstanding=3)
     assert (await push(stream, limits)).outcome == "accepted"

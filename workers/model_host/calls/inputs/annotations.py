@@ -8,6 +8,7 @@ import typing
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from workers.file import takes_files
 from workers.model_host.calls.failures import NotLoadable
 
 if TYPE_CHECKING:
@@ -53,7 +54,10 @@ def item_check_of(parameter: inspect.Parameter, names: dict[str, Any]) -> Check 
                 f"the parameter {parameter.name} of predict_batch gets a list of inputs: annotate it with a list, such "
                 "as list[str]"
             )
-        return None if _is_anything(annotation) else Check(annotation)
+        check = None if _is_anything(annotation) else Check(annotation)
+        if check is not None and check.takes_files:
+            raise NotLoadable("predict_batch takes no files: take them by predict")
+        return check
     except (MemoryError, NotLoadable):
         raise
     except Exception as error:  # noqa: BLE001 - as above
@@ -80,13 +84,14 @@ def _is_anything(annotation: Any) -> bool:
 
 
 class Check:
-    """A check by pydantic. `type` is the annotation, as pydantic has it."""
+    """A check by pydantic. `type` is the annotation, as pydantic has it; `takes_files` if there is a File in it."""
 
     def __init__(self, annotation: Any) -> None:
         # It takes 100 ms to import, which a model without annotations must not pay.
         from pydantic import TypeAdapter, ValidationError
 
         self.type: TypeAdapter[Any] = TypeAdapter(annotation)
+        self.takes_files = takes_files(self.type.core_schema)
         self._error = ValidationError
 
     def __call__(self, value: Any, path: Path, faults: Faults) -> Any:

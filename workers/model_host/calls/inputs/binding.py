@@ -79,6 +79,11 @@ class WholeInput:
     def __init__(self, check: Check) -> None:
         self.check = check
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The members that may have files; an empty name is the whole input."""
+        return ("",) if self.check.takes_files else ()
+
     def __call__(self, value: Any) -> Arguments:
         faults = Faults()
         argument = self.check(value, [], faults)
@@ -110,6 +115,13 @@ class Members:
         self.places = {place.name: place for place in places if place is not self.rest}
         self._names = ", ".join(self.places)
         self.taken = taken
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The members that may have files. If other members than the named ones may, it is the whole input: ''."""
+        if self.rest is not None and self.rest.check is not None and self.rest.check.takes_files:
+            return ("",)
+        return tuple(name for name, place in self.places.items() if place.check is not None and place.check.takes_files)
 
     def __call__(self, value: Any) -> Arguments:
         faults = Faults()

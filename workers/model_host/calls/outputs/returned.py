@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 import types
 import typing
+from pathlib import PurePath
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from workers.file import File
 from workers.model_host.calls.outputs.yielded import yields_text
 
 if TYPE_CHECKING:
@@ -24,6 +26,18 @@ _PLAIN: dict[Any, dict[str, Any]] = {
     types.NoneType: {"type": "null"},
     list: {"type": "array"},
 }
+FILE: dict[str, Any] = {
+    "type": "object",
+    "title": "File",
+    "properties": {
+        "url": {"type": "string", "description": "path of the file"},
+        "content_type": {"type": "string"},
+        "size_bytes": {"type": "integer", "minimum": 0},
+    },
+    "required": ["url", "content_type", "size_bytes"],
+}
+"""What stands for a file in a result."""
+
 # They say nothing of the result, or nothing that JSON schema knows.
 _SILENT = (Any, object, dict, None, typing.NoReturn, typing.Never)
 
@@ -55,7 +69,16 @@ def returned_by(predict: Callable[..., Any]) -> Returned:
     annotation = _collected(annotation, function)
     if any(annotation is silent for silent in _SILENT) or _is_object_of_anything(annotation):
         return Returned(None, {})
+    if _is_file(annotation):
+        return Returned(annotation, FILE)
     return Returned(annotation, _PLAIN.get(annotation, {}) if isinstance(annotation, type) else {})
+
+
+def _is_file(annotation: Any) -> bool:
+    """Whether all that is returned is a file."""
+    if not isinstance(annotation, type):
+        return False
+    return issubclass(annotation, (bytes, bytearray, PurePath, File)) or annotation.__module__.startswith("PIL.")
 
 
 def _collected(annotation: Any, function: Callable[..., Any]) -> Any:

@@ -15,6 +15,8 @@ from workers.wire.pieces import ArrayPieces, Pieces, TextPieces
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
 
+    from workers.model_host.calls.outputs.files import ResultFiles
+
 _KINDS = ("Iterator", "Iterable", "Generator", "AsyncIterator", "AsyncIterable", "AsyncGenerator")
 _ORIGINS = tuple(getattr(collections.abc, kind) for kind in _KINDS)
 _TEXTS = re.compile(rf"(\w+\.)*({'|'.join(_KINDS)})\[\s*str\s*[\],]")
@@ -36,12 +38,15 @@ class Collector:
     """
 
     def __init__(self, as_text: bool, max_result_bytes: int) -> None:
-        self._pieces: Callable[[], Pieces] = TextPieces if as_text else ArrayPieces
+        self._pieces: Callable[[ResultFiles], Pieces] = TextPieces if as_text else ArrayPieces
         self._max_bytes = max_result_bytes
 
-    def collect(self, generator: Generator[Any, None, Any], tell: Callable[[bytes], None]) -> Any:
-        """What the generator returned, or else what it yielded. Raises Refusal if that is no JSON or too long."""
-        pieces = self._pieces()
+    def collect(self, generator: Generator[Any, None, Any], tell: Callable[[bytes], None], files: ResultFiles) -> Any:
+        """What the generator returned, or else what it yielded. Raises Refusal if that is no JSON or too long.
+
+        `files` keeps the files in what it yields.
+        """
+        pieces = self._pieces(files)
         try:
             while True:
                 try:
@@ -55,9 +60,11 @@ class Collector:
                 generator.close()
             raise
 
-    async def collect_async(self, generator: AsyncGenerator[Any, None], tell: Callable[[bytes], None]) -> Any:
-        """What it yielded. Raises Refusal if that is no JSON or too long."""
-        pieces = self._pieces()
+    async def collect_async(
+        self, generator: AsyncGenerator[Any, None], tell: Callable[[bytes], None], files: ResultFiles
+    ) -> Any:
+        """What it yielded. Raises Refusal if that is no JSON or too long. `files` keeps the files in it."""
+        pieces = self._pieces(files)
         try:
             async for piece in generator:
                 tell(self._add(pieces, piece))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
+from workers.model_host.calls.outputs.returned import FILE
+
 if TYPE_CHECKING:
     from typing import Literal
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     Asked = tuple[str, Literal["validation", "serialization"], TypeAdapter[Any]]
 
+_FILES = ("path", "file-path", "binary")
 REFERENCES = "#/components/schemas/Model.{model}"
 
 
@@ -51,7 +54,19 @@ def schemas_of(
                 warnings.append(_sentence(called, error))
         able = [one for one in asked if _is_able(one, warnings)]
         schemas, whole = TypeAdapter.json_schemas(able, ref_template=REFERENCES, schema_generator=_AsWritten)
-    return {key: schema for (key, _), schema in schemas.items()}, whole.get("$defs", {})
+    found = {key: _with_files(schema) if mode == "serialization" else schema for (key, mode), schema in schemas.items()}
+    return found, whole.get("$defs", {})
+
+
+def _with_files(schema: Any) -> Any:
+    """A result's schema as this project writes paths and bytes. (Within pydantic's own models they stay texts.)"""
+    if isinstance(schema, list):
+        return [_with_files(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("type") == "string" and schema.get("format") in _FILES:
+        return {"anyOf": [FILE, {"type": "string"}]}
+    return {name: _with_files(member) for name, member in schema.items()}
 
 
 def _is_able(asked: Asked, warnings: list[str]) -> bool:

@@ -14,6 +14,7 @@ from tests.workers.model_host.calls.shapes import noted
 from tests.workers.model_host.tools import ONE_LOOP, do, gone, make, running, told
 from workers.model_host.calls.outputs.yielded import yields_text
 from workers.model_host.errors import ModelRaised, ModelTimedOut
+from workers.model_host.protocol.job_at_hand import JobAtHand
 from workers.wire.result import EncodedResult
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def test_an_item_that_is_no_json_is_named_by_its_place(run: Run) -> None:
             with pytest.raises(
                 ModelRaised, match=r"^TypeError: predict yielded a dict that can't .* JSON: bytes, .*, at /1/image$"
             ):
-                await do(host, "odd", "bytes")
+                await host.predict(b'["odd","bytes"]', job=JobAtHand("job-7"))
             with pytest.raises(ModelRaised, match=r"^TypeError: .* nested more than 254 deep"):
                 await do(host, "odd", "tuple")
             assert await do(host, "odd", "decimal") == [1, [1, [2]]]

@@ -1,0 +1,185 @@
+"""A push's input with files: they go into the object store as they come, and their URLs into the input."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gateway.http.body import read_args
+from gateway.http.content import check_codings
+from gateway.http.errors import Problem
+from gateway.http.multipart import Multipart
+from gateway.pace import paced, place
+from gateway.uploads import names_uploads, taken
+from workers.objects.errors import ObjectTooLarge, StoreUnavailable
+from workers.objects.names import ending_of, job_prefix, new_name
+from workers.wire.decode import loads_bounded
+from workers.wire.encode import encode_exactly
+from workers.wire.limits import NotJson
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gateway.context import Context
+    from gateway.http.multipart import PartHead
+    from gateway.http.request import HttpRequest
+    from workers.objects.store import ObjectStore
+
+MOST_FILES = 100
+_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+")
+_FORM = "multipart/form-data"
+
+
+class PushedInput(NamedTuple):
+    """A job's arguments, its input as it was read, and what stands for it in an idempotency key's fingerprint."""
+
+    args: bytes
+    value: Any
+    fingerprinted: bytes
+    has_files: bool = False
+    files_bytes: int = 0
+
+
+async def read_input(context: Context, request: HttpRequest, job_id: str) -> PushedInput:
+    """The input of the push that would make the job with this id.
+
+    A body that is no JSON is a file, or a form with fields and files, if there is an object store. What was stored of
+    an input that is refused is deleted. Raises Problem (400, 408, 413, 415, 503) and ClientDisconnect.
+    """
+    settings = context.settings
+    if context.objects is None or not _has_files(request):
+        args, value = await read_args(request, settings.max_input_bytes, settings.body_timeout_s)
+        if context.objects is None or not names_uploads(args):
+            return PushedInput(args, value, args)
+        return await _with_uploads(context, request, job_id, args, value)
+    if "input" in request.query:
+        raise Problem(400, "the input is given twice: in the query and as a body")
+    check_codings(request)
+    async with place(context.uploads):
+        try:
+            return await _Upload(context, context.objects, request, job_id).read()
+        except BaseException:
+            await forget(context, job_id)
+            raise
+
+
+async def _with_uploads(context: Context, request: HttpRequest, job_id: str, args: bytes, value: Any) -> PushedInput:
+    try:
+        taken_value = await taken(context, context.api_keys.owner(request), job_id, value)
+    except BaseException:
+        await forget(context, job_id)
+        raise
+    return PushedInput(encode_exactly([taken_value]), taken_value, args, has_files=True)
+
+
+async def forget(context: Context, job_id: str) -> None:
+    """Deletes the objects of a job that was not accepted. If the store is away a sweep does it later."""
+    if context.objects is not None:
+        with contextlib.suppress(StoreUnavailable):
+            await context.objects.delete_all(job_prefix(context.settings.queue_name, job_id))
+
+
+def _has_files(request: HttpRequest) -> bool:
+    media_type = _media_type(request)
+    if media_type == "application/json" or media_type.endswith("+json") or not _MEDIA_TYPE.fullmatch(media_type):
+        return False
+    return request.header(b"content-length") not in (None, "0") or request.header(b"transfer-encoding") is not None
+
+
+def _media_type(request: HttpRequest) -> str:
+    return (request.header(b"content-type") or "").partition(";")[0].strip().lower()
+
+
+class _Upload:
+    """One body on its way into the store."""
+
+    def __init__(self, context: Context, store: ObjectStore, request: HttpRequest, job_id: str) -> None:
+        self._settings = context.settings
+        self._store = store
+        self._request = request
+        self._job_id = job_id
+        self._prefix = job_prefix(context.settings.queue_name, job_id)
+        self._left_bytes = context.settings.max_object_bytes
+        self._count = 0
+
+    async def read(self) -> PushedInput:
+        most_bytes, declared = self._settings.max_object_bytes, self._request.header(b"content-length")
+        if declared and int(declared.lstrip("0")[:19] or 0) > most_bytes + self._settings.max_input_bytes:
+            raise _too_large(most_bytes)
+        content_type = self._request.header(b"content-type") or ""
+        try:
+            if _media_type(self._request) == _FORM:
+                value, fingerprinted = await self._form(content_type)
+            else:
+                value, fingerprinted = await self._file(
+                    "input" + ending_of(content_type), content_type, paced(self._request, self._settings.body_timeout_s)
+                )
+        except ObjectTooLarge:
+            raise _too_large(most_bytes) from None
+        args = encode_exactly([value])
+        if len(args) > self._settings.max_input_bytes:
+            raise Problem(413, f"the fields are larger than {self._settings.max_input_bytes} bytes")
+        return PushedInput(args, value, encode_exactly([fingerprinted]), True, most_bytes - self._left_bytes)
+
+    async def _form(self, content_type: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The fields by their names, files and others; several of one name are an array."""
+        parts = Multipart(content_type, paced(self._request, self._settings.body_timeout_s))
+        values: dict[str, list[Any]] = {}
+        fingerprinted: dict[str, list[Any]] = {}
+        while (head := await parts.next_part()) is not None:
+            if head.filename is None:
+                value = stands_for = await self._field(head, parts.data())
+            else:
+                value, stands_for = await self._file(head.filename, head.content_type, parts.data())
+            values.setdefault(head.name, []).append(value)
+            fingerprinted.setdefault(head.name, []).append(stands_for)
+        if not values:
+            raise Problem(400, "empty input")
+        return _single(values), _single(fingerprinted)
+
+    async def _field(self, head: PartHead, pieces: AsyncIterator[bytes]) -> Any:
+        most_bytes, data = self._settings.max_input_bytes, bytearray()
+        async for piece in pieces:
+            data += piece
+            if len(data) > most_bytes:
+                raise Problem(413, f"the field {head.name[:100]!r} is larger than {most_bytes} bytes")
+        media_type = head.content_type.partition(";")[0].strip().lower()
+        try:
+            if media_type == "application/json" or media_type.endswith("+json"):
+                return loads_bounded(bytes(data))
+            return data.decode()
+        except (NotJson, UnicodeDecodeError) as error:
+            kind = "JSON" if isinstance(error, NotJson) else "UTF-8"
+            raise Problem(400, f"the field {head.name[:100]!r} is no {kind}") from None
+
+    async def _file(
+        self, own_name: str, content_type: str, pieces: AsyncIterator[bytes]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The object that stands for a file in the input, and the one that does in the fingerprint."""
+        self._count += 1
+        if self._count > MOST_FILES:
+            raise Problem(400, f"the form has more than {MOST_FILES} files")
+        digest = hashlib.sha256()
+
+        async def digested() -> AsyncIterator[bytes]:
+            async for piece in pieces:
+                digest.update(piece)
+                yield piece
+
+        name = new_name(own_name)
+        size_bytes = await self._store.put(self._prefix + name, digested(), content_type, self._left_bytes)
+        self._left_bytes -= size_bytes
+        about = {"content_type": content_type or "application/octet-stream", "size_bytes": size_bytes}
+        if own_name:
+            about["name"] = own_name[:200]
+        return {"url": f"/files/{self._job_id}/{name}", **about}, {"sha256": digest.hexdigest(), **about}
+
+
+def _single(values: dict[str, list[Any]]) -> dict[str, Any]:
+    return {name: several[0] if len(several) == 1 else several for name, several in values.items()}
+
+
+def _too_large(most_bytes: int) -> Problem:
+    return Problem(413, f"the files are larger than {most_bytes} bytes")

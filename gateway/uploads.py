@@ -1,0 +1,119 @@
+"""Files that are sent before the push that needs them: POST /uploads, PUT /uploads/{id}.
+
+Until a push takes it, an upload has a key of its own, which only its owner's requests find. A sweep deletes it later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING, Any
+
+from gateway.http.errors import Problem
+from gateway.http.responses import JsonResponse
+from gateway.pace import paced, place
+from workers.objects.errors import ObjectMissing, ObjectTooLarge
+from workers.objects.names import UPLOAD_ID, job_prefix, new_name, shown_name, type_of
+from workers.objects.sweep import MIN_AGE_S
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from gateway.context import Context
+    from gateway.http.request import HttpRequest
+    from workers.objects.store import ObjectStore
+
+PATH = "/uploads/"
+_MOST_FOUND = 100
+
+
+async def uploads(context: Context, request: HttpRequest) -> Response:
+    """POST /uploads: where to PUT a file, which a push may then name; 201. Raises Problem (401, 404, 503)."""
+    owner, store = context.api_keys.owner(request), _store_of(context)
+    settings = context.settings
+    own_name = shown_name(new_name(request.query.get("name", "file")))
+    upload_id = f"{os.urandom(16).hex()}-{own_name}"
+    url, expires_s = f"{settings.root_path}{PATH}{upload_id}", MIN_AGE_S
+    if settings.presign_s:
+        expires_s = min(MIN_AGE_S, settings.presign_s)
+        url = store.presigned("PUT", _key(context, owner, upload_id), expires_s) or url
+    document = {"file": {"url": PATH + upload_id}, "put": url, "expires_s": round(expires_s)}
+    return JsonResponse(document, 201, {"Location": f"{settings.root_path}{PATH}{upload_id}"})
+
+
+async def upload(context: Context, request: HttpRequest) -> Response:
+    """PUT /uploads/{id}: takes the file. Raises Problem (400, 401, 404, 408, 413, 503)."""
+    owner, store = context.api_keys.owner(request), _store_of(context)
+    upload_id, settings = request.path_parameter("id"), context.settings
+    if not UPLOAD_ID.fullmatch(upload_id):
+        raise Problem(404, "there is no such upload")
+    async with place(context.uploads):
+        try:
+            key = _key(context, owner, upload_id)
+            body = paced(request, settings.body_timeout_s)
+            size_bytes = await store.put(key, body, type_of(upload_id), settings.max_object_bytes)
+        except ObjectTooLarge as error:
+            raise Problem(413, f"the file can't be taken: {error}") from None
+    return JsonResponse({"file": {"url": PATH + upload_id}, "size_bytes": size_bytes})
+
+
+def names_uploads(args: bytes) -> bool:
+    """Whether there may be an upload in a job's arguments."""
+    return f'"{PATH}'.encode() in args
+
+
+async def taken(context: Context, owner: str, job_id: str, value: Any) -> Any:
+    """An input with its uploads copied to the job, which they then go with. Raises Problem (400, 413, 503)."""
+    return await _Taking(context, _store_of(context), owner, job_id).taken(value)
+
+
+class _Taking:
+    """The uploads that one input names."""
+
+    def __init__(self, context: Context, store: ObjectStore, owner: str, job_id: str) -> None:
+        self._context = context
+        self._store = store
+        self._owner = owner
+        self._job_id = job_id
+        self._count = 0
+        self._left_bytes = context.settings.max_object_bytes
+
+    async def taken(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [await self.taken(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        url = value.get("url")
+        if isinstance(url, str) and url.startswith(PATH) and UPLOAD_ID.fullmatch(url.removeprefix(PATH)):
+            return {**value, **await self._copy(url.removeprefix(PATH))}
+        return {name: await self.taken(member) for name, member in value.items()}
+
+    async def _copy(self, upload_id: str) -> dict[str, Any]:
+        self._count += 1
+        if self._count > _MOST_FOUND:
+            raise Problem(400, f"the input names more than {_MOST_FOUND} uploads")
+        own_name = upload_id.partition("-")[2]
+        name, key = new_name(own_name), _key(self._context, self._owner, upload_id)
+        try:
+            size_bytes = (await self._store.head(key)).size_bytes
+            # A presigned URL can't bound what is sent there.
+            self._left_bytes -= size_bytes
+            if self._left_bytes < 0:
+                raise Problem(413, f"the files are larger than {self._context.settings.max_object_bytes} bytes")
+            await self._store.copy(key, job_prefix(self._context.settings.queue_name, self._job_id) + name)
+        except ObjectMissing:
+            raise Problem(400, f"the upload {PATH}{upload_id} is not there (any more)") from None
+        url = f"/files/{self._job_id}/{name}"
+        return {"url": url, "name": own_name, "content_type": type_of(name), "size_bytes": size_bytes}
+
+
+def _key(context: Context, owner: str, upload_id: str) -> str:
+    """As of a job that there never is, so that a sweep finds it. Another owner's key is another one."""
+    digest = hashlib.sha256(f"{owner} {upload_id}".encode()).hexdigest()[:32]
+    return job_prefix(context.settings.queue_name, f"upload-{digest}") + upload_id.partition("-")[2]
+
+
+def _store_of(context: Context) -> ObjectStore:
+    if context.objects is None:
+        raise Problem(404, "this gateway has no object store (OBJECT_STORE)")
+    return context.objects

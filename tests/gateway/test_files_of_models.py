@@ -1,0 +1,73 @@
+"""Files from a model to a client: gateway, worker and model's process, and a folder for a store."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from tests.gateway.service import serving
+from tests.workers.service import WorkerProcess
+from workers.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from workers.stream import Stream, StreamSettings
+
+
+async def test_a_client_gets_the_files_that_a_model_returns(
+    stream: Stream, settings: StreamSettings, tmp_path: Path
+) -> None:
+    own = WorkerSettings(redis_url=settings.redis_url, queue_name=settings.queue_name, lease_s=settings.lease_s)
+    store, temporary = f"file:{tmp_path / 'objects'}", tmp_path / "tmp"
+    temporary.mkdir()
+    options = {"MODEL": "tests.workers.files.models:Draws", "OBJECT_STORE": store, "TMPDIR": str(temporary)}
+    with WorkerProcess(tmp_path, own, **options) as worker:
+        async with serving(settings, object_store=store, root_path="/api") as base, aiohttp.ClientSession() as http:
+            async with http.post(f"{base}/api/push?wait=30", json="hello") as response:
+                assert response.status == 200, await response.text()
+                document = await response.json()
+            found = {}
+            for name in ("raw", "page", "image"):
+                async with http.get(base + document[name]["url"]) as response:
+                    found[name] = await response.read()
+                    assert response.status == 200
+                    assert response.headers["Content-Type"] == document[name]["content_type"]
+                    assert len(found[name]) == document[name]["size_bytes"]
+
+            assert (found["raw"], found["page"]) == (b"hello", b"hello")
+            assert found["image"].startswith(b"\x89PNG")
+            assert document["what"] == "hello"
+            assert document["raw"]["url"].startswith(f"/api/files/{document['id']}/")
+        assert await worker.stopped() == 0
+    assert [path.name for path in temporary.iterdir() if "leadtime" in path.name] == []
+
+
+async def test_a_model_gets_the_file_that_a_client_pushes(
+    stream: Stream, settings: StreamSettings, tmp_path: Path
+) -> None:
+    own = WorkerSettings(redis_url=settings.redis_url, queue_name=settings.queue_name, lease_s=settings.lease_s)
+    store, temporary = f"file:{tmp_path / 'objects'}", tmp_path / "tmp"
+    temporary.mkdir()
+    options = {"MODEL": "tests.workers.files.models:Reads", "OBJECT_STORE": store, "TMPDIR": str(temporary)}
+    with WorkerProcess(tmp_path, own, **options) as worker:
+        async with serving(settings, object_store=store) as base, aiohttp.ClientSession(base) as http:
+            form = aiohttp.FormData({"note": "a note"})
+            form.add_field("file", io.BytesIO(b"x" * 6_000_000), filename="cat.png", content_type="image/png")
+            async with http.post("/push?wait=30", data=form) as response:
+                assert response.status == 200, await response.text()
+                document = await response.json()
+            async with http.post("/push?wait=30", json={"file": {"url": "http://127.0.0.1/x"}}) as response:
+                refused = await response.json()
+            async with http.get(document["input"]["file"]["url"], headers={"Range": "bytes=0-1"}) as response:
+                assert await response.read() == b"xx"
+        assert await worker.stopped() == 0
+
+    assert document["about"] == ["cat.png", "image/png", 6_000_000]
+    assert (document["head"], document["note"], document["is_beside_others"]) == ("x" * 10, "a note", True)
+    assert document["input"]["note"] == "a note"
+    assert refused["error"]["type"] == "InvalidInput"
+    assert refused["error"]["message"].startswith("/file/url: a URL to be called is https")
+    assert list(temporary.rglob("*cat*")) == []

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from workers.files import job_files
+from workers.files.fetch_terms import FetchTerms
+from workers.files.job_files import JobFiles
+from workers.files.scratch import Scratch
+from workers.model_host.errors import ModelRaised
+from workers.objects.errors import StoreUnavailable
+from workers.objects.store import ObjectStore
+from workers.outbound.addresses import AddressRules
+from workers.settings import ObjectSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The machine's folder for temporary files."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def terms(most_bytes: int) -> FetchTerms:
+    return FetchTerms(AddressRules(), 10, most_bytes)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ObjectStore:
+    return ObjectStore(ObjectSettings(object_store=f"file:{tmp_path / 'objects'}"))
+
+
+async def test_files_of_a_result_go_to_the_store_and_leave_nothing_behind(store: ObjectStore, temporary: Path) -> None:
+    files = JobFiles(store, "q", terms(10), 50)
+    async with files.folder() as folder:
+        folder.mkdir()
+        (folder / "0123-a.txt").write_bytes(b"hello")
+        (folder / "unnamed").write_bytes(b"")
+        await files.upload("job-7", folder, ["0123-a.txt"])
+    async with files.folder() as unused:
+        pass
+    files.close()
+
+    assert await store.read("q/job-7/0123-a.txt", 10) == b"hello"
+    assert not folder.exists()
+    assert not unused.exists()
+    assert list(temporary.iterdir()) == []
+
+
+async def test_a_file_that_is_too_large_or_none_fails_the_job(store: ObjectStore, temporary: Path) -> None:
+    files = JobFiles(store, "q", terms(4), 50)
+    async with files.folder() as folder:
+        folder.mkdir()
+        (folder / "large").write_bytes(b"12345")
+        (folder / "link").symlink_to("/etc/hostname")
+        for name, kind in (("large", "ResultTooLarge"), ("link", "TypeError"), ("none", "TypeError")):
+            with pytest.raises(ModelRaised) as raised:
+                await files.upload("job-7", folder, [name])
+            assert raised.value.type == kind
+        with pytest.raises(ModelRaised):
+            await files.upload("job-7", folder, ["../../secret"])
+    files.close()
+    assert list(temporary.iterdir()) == []
+
+
+async def test_a_store_that_is_away_is_tried_again(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(job_files, "_PAUSES_S", (0.0, 0.0))
+    files = JobFiles(store, "q", terms(10), 50)
+    # A file is where the folder of the queue should be.
+    (tmp_path / "objects" / "q").write_bytes(b"")
+    async with files.folder() as folder:
+        folder.mkdir()
+        (folder / "a").write_bytes(b"x")
+        with pytest.raises(StoreUnavailable):
+            await files.upload("job-7", folder, ["a"])
+        uploading = asyncio.create_task(files.upload("job-7", folder, ["a"]))
+        (tmp_path / "objects" / "q").unlink()
+        await uploading
+    files.close()
+    assert await store.read("q/job-7/a", 1) == b"x"
+
+
+def hold_a_folder(told: int) -> None:
+    scratch = Scratch()
+    scratch.new_folder().mkdir()
+    os.write(told, b"x")
+    signal.pause()
+
+
+def test_what_a_killed_worker_has_left_is_removed_by_the_next(temporary: Path) -> None:
+    mine = Scratch()
+    hears, told = os.pipe()
+    process = multiprocessing.get_context("fork").Process(target=hold_a_folder, args=(told,))
+    process.start()
+    assert os.read(hears, 1) == b"x"
+
+    Scratch().close()
+    assert len(list(temporary.iterdir())) == 2
+    process.kill()
+    process.join()
+    Scratch().close()
+
+    assert list(temporary.iterdir()) == [mine.path]
+    mine.close()
+    os.close(hears)
+    os.close(told)
