@@ -12,6 +12,7 @@ import pytest
 
 from tests.workers.model_host.tools import MEGABYTE, do, gone, make, running
 from workers.model_host.errors import ModelCrashed, ModelLoadFailed, ModelNotFound, ModelRaised
+from workers.model_host.protocol.job_at_hand import JobAtHand
 
 if TYPE_CHECKING:
     from tests.workers.model_host.tools import Run
@@ -83,7 +84,7 @@ def test_result_that_cannot_be_handed_on(run: Run) -> None:
             with pytest.raises(
                 ModelRaised, match=r"predict returned a list that can't be written as JSON: bytes, .*, at /0"
             ) as error:
-                await do(host, "no_json")
+                await host.predict(b'["no_json"]', job=JobAtHand("job-7"))
             assert error.value.type == "TypeError"
             with pytest.raises(ModelRaised, match="the result is 1001 bytes of JSON, 1000 are allowed") as error:
                 await do(host, "long", 999)
