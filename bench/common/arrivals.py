@@ -36,8 +36,8 @@ SHAPES = {
     "step": "step:RATE,RATE@SECOND,...: another rate from each second on",
     "burst": "burst:RATE,PEAK,PERIOD_S,LENGTH_S: PEAK jobs/s in the last LENGTH_S of each PERIOD_S, RATE before",
     "sine": "sine:MEAN,AMPLITUDE,PERIOD_S: MEAN + AMPLITUDE sin(2 pi t / PERIOD_S) jobs/s, with AMPLITUDE <= MEAN",
-    "days": "days:PEAK,DAY_S: each DAY_S nothing until 8:00, PEAK jobs/s until 17:00 (half of it from 12:00 to 13:00), a"
-    " fifth until 22:00",
+    "days": "days:PEAK,DAY_S: each DAY_S nothing until 8:00, PEAK jobs/s until 17:00 (half of it from 12:00 to 13:00), "
+    "a fifth until 22:00",
     "trace": "trace:FILE: arrivals as in a CSV file (or .csv.gz) with the header arrival_s or arrival_s,service_s",
 }
 # Halvings of the duration until an arrival's time is as exact as a float gets.

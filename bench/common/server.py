@@ -88,12 +88,16 @@ class BenchServer:
 
 
 @contextlib.contextmanager
-def running(name: str) -> Iterator[BenchServer]:
-    """A server for the block's time, by its program's name or path. Raises FileNotFoundError, BenchError."""
+def running(name: str, appendfsync: str = "") -> Iterator[BenchServer]:
+    """A server for the block's time, by its program's name or path. Raises FileNotFoundError, BenchError.
+
+    With `appendfsync` (Redis' always, everysec or no) it writes an append-only file, on the disk of temporary files.
+    """
     binary, port = program(name), free_port()
+    log = ["--appendonly", "yes", "--appendfsync", appendfsync] if appendfsync else []
     with (
         tempfile.TemporaryDirectory() as folder,
-        MeasuredProcess(command(binary, port, Path(folder)), {}, placement.REST) as process,
+        MeasuredProcess([*command(binary, port, Path(folder)), *log], {}, placement.REST) as process,
         contextlib.closing(redis.Redis(port=port, socket_timeout=60)) as client,
     ):
         try:

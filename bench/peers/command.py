@@ -58,6 +58,8 @@ def main() -> None:
     add("--server", default="valkey", help="valkey (embedded, the default), or a program's name or path")
     add("--against", type=Path, metavar="CHECKOUT", help="instead of other libraries, another checkout of this "
         "project, with this one's packages")  # fmt: skip
+    add("--log", choices=["always", "everysec", "no"], help="the server writes an append-only file, with this "
+        "appendfsync; the service is shipped with always (default: it writes none)")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="writes the figures of all rounds, too")
     try:
         _run(parser.parse_args())
@@ -76,9 +78,10 @@ def _run(options: argparse.Namespace) -> None:
             who = {name: KINDS[name].beside(folder) for name in who}
         libraries = dict.fromkeys(one.library for contenders in who.values() for one in contenders)
         versions = {library: venvs.versions(library) for library in libraries}
-        redis = stack.enter_context(server.running(options.server))
+        redis = stack.enter_context(server.running(options.server, options.log or ""))
         found = _measured(who, redis, QUICK if options.quick else FULL, rounds)
-        told = conditions(redis.version, rounds, versions)
+        version = f"{redis.version}, " + (f"log on disk, appendfsync {options.log}" if options.log else "no log")
+        told = conditions(version, rounds, versions)
     print("\n\n".join([*(table(KINDS[name], found[name]) for name in who), told]))
     if options.json:
         document = {"conditions": told.splitlines(), "versions": versions, **plain(found)}

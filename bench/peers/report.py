@@ -60,7 +60,7 @@ def conditions(server: str, rounds: int, versions: Mapping[str, Mapping[str, str
     lines = [
         f"machine   {placement.machine()}",
         f"placement {placement.words()}",
-        f"server    {server}, in memory only, emptied before each measurement",
+        f"server    {server}, emptied before each measurement",
         f"rounds    {rounds}, all programs in each; medians, with the least and the most in brackets",
     ]
     for library, found in versions.items():

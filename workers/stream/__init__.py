@@ -26,6 +26,7 @@ from workers.stream.records import (
     DEFAULT_FUNCTION,
     NO_LIMITS,
     WEBHOOK_EVENTS,
+    AheadStart,
     ClaimCall,
     Claimed,
     Counts,
@@ -38,6 +39,7 @@ from workers.stream.records import (
     PushLimits,
     SchemaView,
     Status,
+    Turn,
     WorkerView,
 )
 from workers.stream.stream import EVENTS_BYTES, LARGE_BYTES, WEBHOOKS_PART, Stream
@@ -45,9 +47,10 @@ from workers.stream.subscription import Subscription
 
 __all__ = [
     "ANY_SCHEMA", "BATCH_ID_CHARS", "DEFAULT_FUNCTION", "EVENTS_BYTES", "GONE", "LARGE_BYTES", "LIBRARY", "NO_LIMITS",
-    "NO_OPTIONS", "PLACES_AT_ONCE", "WEBHOOKS_PART", "WEBHOOK_EVENTS", "BatchJob", "BatchView", "Batcher", "ClaimCall",
-    "Claimed", "Counts", "DeadLetter", "Demand", "Finish", "JobEvent", "JobOptions", "JobView", "NewBatch", "NewJob",
-    "Outage", "PipelinedRedis", "PushLimits", "Pushed", "PushedBatches", "SchemaView", "ServerMemory", "ServerUnfit",
-    "Status", "Stream", "StreamSettings", "Subscription", "Telling", "WorkerView", "backoff_s", "bad_server",
-    "batch_job_id", "connect", "end", "is_entry", "is_out_of_memory", "is_unavailable", "reason", "until_available",
+    "NO_OPTIONS", "PLACES_AT_ONCE", "WEBHOOKS_PART", "WEBHOOK_EVENTS", "AheadStart", "BatchJob", "BatchView",
+    "Batcher", "ClaimCall", "Claimed", "Counts", "DeadLetter", "Demand", "Finish", "JobEvent", "JobOptions",
+    "JobView", "NewBatch", "NewJob", "Outage", "PipelinedRedis", "PushLimits", "Pushed", "PushedBatches",
+    "SchemaView", "ServerMemory", "ServerUnfit", "Status", "Stream", "StreamSettings", "Subscription", "Telling",
+    "Turn", "WorkerView", "backoff_s", "bad_server", "batch_job_id", "connect", "end", "is_entry", "is_out_of_memory",
+    "is_unavailable", "reason", "until_available",
 ]  # fmt: skip

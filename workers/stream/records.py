@@ -182,13 +182,37 @@ class Claimed(NamedTuple):
 
 
 class ClaimCall(NamedTuple):
-    """What a worker claims: at most so many jobs, while it runs `running` others. See `Stream.claim`."""
+    """What a worker claims: at most so many jobs, while it runs `running` others. See `Stream.claim`.
+
+    In `Stream.finish_and_claim`: how many more it wants to hold `ahead`, beside those that are `held`; -1: it has held
+    none. There -1 for `most` claims nothing.
+    """
 
     most: int
     running: int = 0
     ready_ms: int = 0
     max_attempts: int = 5
     attempts_of: Mapping[str, int] | None = None
+    ahead: int = 0
+    held: int = -1
+
+
+class AheadStart(NamedTuple):
+    """A job that was held ahead and that its worker has started, at `began_s` of its monotonic clock."""
+
+    id: str
+    entry: str
+    attempt: int
+    began_s: float
+
+
+class Turn(NamedTuple):
+    """The answer to `Stream.finish_and_claim`: what the calls that it stands for return. See there."""
+
+    done: list[bool]
+    started: list[bool]
+    claimed: list[Claimed]
+    held: list[Claimed]
 
 
 class Finish(NamedTuple):
@@ -276,7 +300,10 @@ class JobView:
 
 
 class Counts(NamedTuple):
-    """The queue in numbers. waiting = lag; pending = running + released; all O(log n) or better to read."""
+    """The queue in numbers. waiting = lag; pending = running + released + ahead; all O(log n) or better to read.
+
+    `ahead` are the jobs that workers hold without running them.
+    """
 
     length: int
     waiting: int
@@ -286,6 +313,7 @@ class Counts(NamedTuple):
     dead: int
     idle_workers: int
     workers: int
+    ahead: int = 0
 
     @property
     def outstanding(self) -> int:

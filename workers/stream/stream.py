@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -28,6 +29,7 @@ from workers.stream.records import (
     JobView,
     Pushed,
     SchemaView,
+    Turn,
     WorkerView,
     size_bytes,
 )
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
     from workers.settings import StreamSettings
     from workers.stream.events import Telling
-    from workers.stream.records import EncodedJob, Finish, NewJob
+    from workers.stream.records import AheadStart, EncodedJob, Finish, NewJob
 
 # What the keys of the internal queue of deliveries have behind `{q}` (webhooks.lua).
 WEBHOOKS_PART = ":webhooks"
@@ -61,6 +63,7 @@ _MOST_NEXT = 100  # events that end a wait
 # Of the values of one page of events, unless a single one is larger.
 EVENTS_BYTES = 1024 * 1024
 _ANY_SIZE = 2**53
+_NO_CLAIM = ClaimCall(-1)
 # How much of the time that the server may be silent WAIT may take.
 _WAIT_SHARE = 0.7
 
@@ -73,8 +76,8 @@ class Stream:
     """One queue's stream on one server. Every method is one round trip, and atomic.
 
     Raises the redis client's errors; `is_unavailable` and `is_out_of_memory` tell which kind. After an error every
-    method but `claim` and `finish_and_claim` may be repeated: what was done before is recognized by the job's record (or its idempotency key)
-    for as long as that is kept.
+    method but `claim` and `finish_and_claim` may be repeated: what was done before is recognized by the job's record
+    (or its idempotency key) for as long as that is kept.
     """
 
     def __init__(self, settings: StreamSettings, redis: PipelinedRedis | None = None) -> None:
@@ -187,15 +190,30 @@ class Stream:
         return [reply == b"done" for reply in await self._call("finish", *args, lane=lane)]
 
     async def finish_and_claim(
-        self, worker: str, finishes: Sequence[Finish], claim: ClaimCall
-    ) -> tuple[list[bool], list[Claimed]]:
+        self, worker: str, finishes: Sequence[Finish], claim: ClaimCall = _NO_CLAIM, starts: Sequence[AheadStart] = ()
+    ) -> Turn:
         """Does what `finish` and then `claim` do, in one step and one call.
 
-        Not to be repeated after an error: then finish again, and call `release_unknown`.
+        Before that it registers the `starts` of jobs that the worker held ahead; False: the job was cancelled, or is
+        another's. After that it has the worker hold some more jobs ahead (XREADGROUP), unless a worker is idle.
+        Not to be repeated after an error, but without the claim: then `release_unknown` is to be called, too.
         """
-        args = (worker, self.settings.results_memory_bytes, len(finishes), *_finish_args(finishes))
-        replies, flat = await self._call("finish_and_claim", *args, *self._claim_args(claim), lane=Lane.CLAIMS)
-        return [reply == b"done" for reply in replies], Claimed.from_reply(flat)
+        now_s = time.monotonic()
+        begins = [(start.id, start.entry, round(1000 * max(0.0, now_s - start.began_s))) for start in starts]
+        ends = (worker, self.settings.results_memory_bytes, len(finishes), *_finish_args(finishes))
+        ahead = (len(starts), *(item for begin in begins for item in begin), claim.ahead, claim.held)
+        reply = await self._call("finish_and_claim", *ends, *ahead, *self._claim_args(claim), lane=Lane.CLAIMS)
+        done, started, claimed, held = reply
+        return Turn(
+            [one == b"done" for one in done],
+            [bool(one) for one in started],
+            Claimed.from_reply(claimed),
+            Claimed.from_reply(held),
+        )
+
+    async def release_ahead(self, worker: str, held: Iterable[tuple[str, str]]) -> int:
+        """Hands back all the jobs (id, entry) that the worker holds ahead. Returns how many of them it still held."""
+        return int(await self._call("release_ahead", worker, *(item for pair in held for item in pair)))
 
     async def tell(self, worker: str, tellings: Sequence[Telling]) -> list[bool]:
         """Appends events of jobs that the worker holds (XADD), each job's to a stream of its own; how far is bounded.
@@ -465,12 +483,14 @@ class Stream:
         on_cancel: Callable[[str], None],
         on_job: Callable[[Claimed], None] | None = None,
         on_subscribed: Callable[[], None] | None = None,
+        on_call_back: Callable[[], None] | None = None,
     ) -> Subscription:
         """A worker's subscription to its own channel: there is work, or a job is to be stopped.
 
         `on_job` gets jobs that a push has claimed for the worker, which happens only while the worker is idle and its
         registration's field `takes` is `LIBRARY`. The worker holds such a job even if it missed the message, so it has
-        to call `release_unknown` after each `on_subscribed` (by default `on_work`).
+        to call `release_unknown` after each `on_subscribed` (by default `on_work`). At `on_call_back` it is to call
+        `release_ahead`, as another worker is idle.
         """
 
         def on_message(payload: bytes) -> None:
@@ -479,6 +499,8 @@ class Stream:
                 on_job(Claimed.from_message(rest))
             elif command == b"cancel":
                 on_cancel(rest.decode())
+            elif command == b"back" and on_call_back:
+                on_call_back()
             else:
                 on_work()
 

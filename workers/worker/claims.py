@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from workers.stream import Claimed
+    from workers.worker.ahead import Ahead
     from workers.worker.runner import Runner
     from workers.worker.session import Session
 
@@ -51,13 +52,13 @@ class BesideFinish(NamedTuple):
     claims: Claims
     call: ClaimCall
 
-    def received(self, jobs: list[Claimed]) -> None:
-        """These were claimed."""
-        self.claims.came_beside(self.call, jobs)
+    def received(self, claimed: list[Claimed], held: list[Claimed]) -> None:
+        """These were claimed, and these are held ahead."""
+        self.claims.came_beside(self.call, claimed, held)
 
     def failed(self) -> None:
         """Jobs may have been claimed or not."""
-        self.claims.came_beside(self.call, None)
+        self.claims.failed_beside()
 
 
 class Claims:
@@ -66,9 +67,10 @@ class Claims:
     With `burst` it stops when no job is left, or when it has claimed `most_jobs` (arq's `max_burst_jobs`; None: any).
     """
 
-    def __init__(self, session: Session, runner: Runner, terms: ClaimTerms) -> None:
+    def __init__(self, session: Session, runner: Runner, ahead: Ahead, terms: ClaimTerms) -> None:
         self._session = session
         self._runner = runner
+        self._ahead = ahead
         self._terms = terms
         self._work = asyncio.Event()
         self._count = 0
@@ -114,23 +116,31 @@ class Claims:
         self._work.set()
 
     def beside(self) -> BesideFinish | None:
-        """A claim that goes along with finishes that are about to be sent. None: if any is needed, it goes by itself."""
-        count = self._wanted()
-        if self.burst or self._claiming or count <= 0 or not (self._replies_are_known and self._messages_are_known):
+        """A claim that goes along with finishes that are about to be sent. None: if one is needed, it goes alone."""
+        if self.burst or self._claiming or not (self._replies_are_known and self._messages_are_known):
+            return None
+        count, ahead, held = max(0, self._wanted()), self._ahead.wanted(), self._ahead.told
+        if not count and not ahead and held < 0:
             return None
         self._settled.clear()
         self._replies_are_known = False
-        return BesideFinish(self, self._call_for(count))
+        return BesideFinish(self, self._call_for(count)._replace(ahead=ahead, held=held))
 
-    def came_beside(self, call: ClaimCall, jobs: list[Claimed] | None) -> None:
-        """The answer to such a claim; None: it is not known what was claimed."""
+    def came_beside(self, call: ClaimCall, jobs: list[Claimed], held: list[Claimed]) -> None:
+        """The answer to such a claim."""
         self._settled.set()
-        if jobs is None or (jobs and self._session.life.stopping.is_set()):
-            # `withdraw` hands them back, or the next claim of the loop.
-            self._work.set()
-            return
+        if jobs and self._session.life.stopping.is_set():
+            return  # `withdraw` hands them back
         self._replies_are_known = True
         self._received(call.most, jobs)
+        self._ahead.received(held)
+        if held and self._free() > 0:
+            self._work.set()
+
+    def failed_beside(self) -> None:
+        """There is no answer. `withdraw` hands back what was claimed, or the next claim of the loop."""
+        self._settled.set()
+        self._work.set()
 
     def set_slots(self, slots: int, together: int) -> None:
         """Has the worker run so many jobs at once, so many in one call. Before `run`."""
@@ -148,6 +158,9 @@ class Claims:
             if self._claiming:
                 pass
             elif (count := self._wanted()) > 0:
+                if self._ahead:
+                    # They come before all others, and with their attempts counted.
+                    await self._ahead.handed_back()
                 await self._claim(count)
             elif self._may_be_woken:
                 # A wake-up is another worker's then; such a claim only says that there is no room.
@@ -179,8 +192,15 @@ class Claims:
         with contextlib.suppress(Exception):
             async with asyncio.timeout(2 * session.settings.redis_timeout_s):
                 await self._release_unknown()
+                if self._ahead:
+                    await self._ahead.handed_back()
                 if self._may_be_woken and running:
                     await session.stream.claim(session.id, 0, session.life.running)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another job may run."""
+        return self._free() > 0
 
     @property
     def _claiming(self) -> bool:
@@ -239,7 +259,10 @@ class Claims:
         session = self._session
         await self._release_unknown()
         self._replies_are_known = False
-        claimed = await session.stream.claim(session.id, *self._call_for(count))
+        call = self._call_for(count)
+        claimed = await session.stream.claim(
+            session.id, call.most, call.running, call.ready_ms, call.max_attempts, call.attempts_of
+        )
         self._replies_are_known = True
         return claimed
 
@@ -252,6 +275,7 @@ class Claims:
         if self._replies_are_known and self._messages_are_known:
             return
         self._replies_are_known, self._messages_are_known = False, True
+        self._ahead.forget()
         for entry in await self._session.stream.release_unknown(self._session.id, self._runner.held()):
             # A message that was not lost may have arrived meanwhile, or is still to come.
             if not self._runner.lose(entry):

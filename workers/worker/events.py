@@ -35,6 +35,7 @@ class Events:
         self._session = session
         self._outboxes: dict[tuple[str, int], Outbox] = {}
         self._waiting: dict[Outbox, None] = {}  # those with something to send, in their order
+        self._unregistered: dict[tuple[str, int], Outbox | None] = {}
         self._task: asyncio.Task[None] | None = None
         self._logged_s = -_LOG_EVERY_S
 
@@ -51,6 +52,22 @@ class Events:
             outbox = Outbox(job_id, attempt, settings.max_events, settings.max_events_bytes)
             self._outboxes[job_id, attempt] = outbox
         outbox.add(kind, value)
+        if (job_id, attempt) in self._unregistered:
+            self._unregistered[job_id, attempt] = outbox
+        else:
+            self._send_soon(outbox)
+
+    def hold_back(self, job_id: str, attempt: int) -> None:
+        """The server does not know yet that this attempt has begun, and would refuse its events."""
+        self._unregistered[job_id, attempt] = None
+
+    def let_go(self, job_id: str, attempt: int) -> None:
+        """Now it knows."""
+        outbox = self._unregistered.pop((job_id, attempt), None)
+        if outbox is not None:
+            self._send_soon(outbox)
+
+    def _send_soon(self, outbox: Outbox) -> None:
         self._waiting[outbox] = None
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._send_all(), name="events")

@@ -5,13 +5,22 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 
-from workers.stream import LARGE_BYTES, Batcher, Finish
+from workers.stream import LARGE_BYTES, Batcher, ClaimCall, Finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from workers.stream import ClaimCall, Claimed
+    from workers.stream import AheadStart, Claimed
     from workers.worker.session import Session
+
+_NO_CLAIM = ClaimCall(-1)
+
+
+class MakesClaims(Protocol):
+    """Says what to claim in the same call as finishes (`workers.worker.claims.Claims`)."""
+
+    def beside(self) -> ClaimBeside | None:
+        """What to claim with a call that is about to be sent; None: nothing."""
 
 
 class ClaimBeside(Protocol):
@@ -21,32 +30,48 @@ class ClaimBeside(Protocol):
     def call(self) -> ClaimCall:
         """What to claim."""
 
-    def received(self, jobs: list[Claimed]) -> None:
-        """These were claimed."""
+    def received(self, claimed: list[Claimed], held: list[Claimed]) -> None:
+        """These were claimed, and these are held ahead."""
 
     def failed(self) -> None:
         """The call has failed. Jobs may have been claimed all the same."""
 
 
+class StartsToTell(Protocol):
+    """Starts of jobs that were held ahead (`workers.worker.ahead.Ahead`)."""
+
+    def take_starts(self) -> list[AheadStart]:
+        """Those that the server is to be told of now."""
+
+    def started(self, starts: Sequence[AheadStart], are_ours: Sequence[bool]) -> None:
+        """The server's answer to these."""
+
+    def untold(self, starts: Sequence[AheadStart]) -> None:
+        """These could not be told."""
+
+
 class Finishes:
     """Collects finishes while a round trip is under way; those leave together when it is over.
 
-    `claim_beside` is asked before each call what to claim with it; None: nothing. Large results have a way of their
-    own, so that others need not wait until they are with the server, and nothing is claimed with them.
+    `parts` say before each call what to claim with it, and which starts to tell. Large results have a way of their own,
+    so that others need not wait until they are with the server, and nothing else goes with them.
     """
 
-    def __init__(self, session: Session, claim_beside: Callable[[], ClaimBeside | None]) -> None:
+    def __init__(self, session: Session, parts: Callable[[], tuple[MakesClaims, StartsToTell]]) -> None:
         self._session = session
-        self._claim_beside = claim_beside
+        self._parts = parts
         self._small = Batcher[Finish, bool](self._send, size_of=attrgetter("size_bytes"), resends_singly=True)
         self._large = Batcher[Finish, bool](self._send_large, size_of=attrgetter("size_bytes"), resends_singly=True)
 
-    def put(self, finish: Finish, receiver: Callable[[bool | BaseException], None]) -> None:
-        """Sends it soon. The receiver gets whether the worker still held the job, or an error.
+    def put(self, finish: Finish, receiver: Callable[[bool | BaseException], None]) -> bool:
+        """Sends it soon. Returns whether the next claim and the starts of jobs go with it.
 
-        A future for each would cost more than the rest of it.
+        The receiver gets whether the worker still held the job, or an error. A future for each would cost more than the
+        rest of it.
         """
-        (self._small if finish.size_bytes <= LARGE_BYTES else self._large).put(finish, receiver)
+        is_small = finish.size_bytes <= LARGE_BYTES
+        (self._small if is_small else self._large).put(finish, receiver)
+        return is_small
 
     async def abandon(self) -> None:
         """Gives up what could not be told to the server."""
@@ -54,23 +79,32 @@ class Finishes:
         await self._large.abandon()
 
     async def _send(self, finishes: Sequence[Finish]) -> Sequence[bool]:
-        session, claim = self._session, self._claim_beside()
+        session, (claims, ahead) = self._session, self._parts()
+        claim, starts = claims.beside(), ahead.take_starts()
 
         async def send() -> Sequence[bool]:
-            # A finish may be repeated, and the claim may not: it goes with the first try.
+            # Starts and finishes may be repeated, and the claim may not: it goes with the first try.
             nonlocal claim
-            if claim is None:
+            if claim is None and not starts:
                 return await session.stream.finish(session.id, finishes)
             beside, claim = claim, None
             try:
-                done, jobs = await session.stream.finish_and_claim(session.id, finishes, beside.call)
+                call = beside.call if beside else _NO_CLAIM
+                turn = await session.stream.finish_and_claim(session.id, finishes, call, starts)
             except BaseException:
-                beside.failed()
+                if beside:
+                    beside.failed()
                 raise
-            beside.received(jobs)
-            return done
+            ahead.started(starts, turn.started)
+            if beside:
+                beside.received(turn.claimed, turn.held)
+            return turn.done
 
-        return await session.outage.call(send, "finishing")
+        try:
+            return await session.outage.call(send, "finishing")
+        except BaseException:
+            ahead.untold(starts)
+            raise
 
     async def _send_large(self, finishes: Sequence[Finish]) -> Sequence[bool]:
         session = self._session

@@ -35,8 +35,9 @@ T = TypeVar("T")
 class Runner:
     """The jobs that one worker holds: those that run, and those whose outcome the server has not confirmed.
 
-    `on_slot_free` is called when a job has stopped running, `on_outcome` when an attempt is over and the server knows,
-    `on_empty` when that was the last one.
+    `on_slot_free` is called when a job has stopped running: with the seconds that it took, if its finish leaves now and
+    can tell of the start of another. `on_outcome` is called when an attempt is over and the server knows, `on_empty`
+    when that was the last one.
     `tasks` has the task of each job by its id, for arq's sake.
     """
 
@@ -48,7 +49,7 @@ class Runner:
         foreign: ForeignJobs,
         events: Events,
         tasks: dict[str, asyncio.Task[Any]],
-        on_slot_free: Callable[[], None],
+        on_slot_free: Callable[[Claimed, float | None], None],
         on_empty: Callable[[], None],
         on_outcome: OnOutcome,
     ) -> None:
@@ -83,7 +84,7 @@ class Runner:
 
     def start(self, job: Claimed) -> bool:
         """Runs a claimed job in a task of its own. False: it goes back, as this worker lacks its function."""
-        if job.function not in self._functions.plans:
+        if not self.has_function_of(job):
             self._conclude_soon(self._put_off(job))
             return False
         if before := self._attempts.get(job.id):
@@ -95,6 +96,10 @@ class Runner:
         # `asyncio.create_task` does this with more calls.
         attempt.task = self._tasks[job.id] = asyncio.get_running_loop().create_task(self._run(attempt))
         return True
+
+    def has_function_of(self, job: Claimed) -> bool:
+        """Whether this worker can run it."""
+        return job.function in self._functions.plans
 
     def refuse(self, job: Claimed) -> None:
         """Hands back a job that was just claimed, instead of running it."""
@@ -158,7 +163,7 @@ class Runner:
                 functions.on_job_start,
             )
         except BaseException:
-            self._free_slot()
+            self._free_slot(job, None)
             raise
         took_s = time.monotonic() - started_s
         metrics.attempts.observe(took_s)
@@ -169,15 +174,15 @@ class Runner:
         hooked, told = functions.has_end_hook, self.events.take(job.id, job.attempt)
         if isinstance(outcome, Done) and not hooked and told is None:
             # The usual way awaits nothing any more. The claim for the slot that is free now goes along with the finish.
-            self._finish(attempt, outcome, None)
-            self._free_slot()
+            is_alone = not self._finish(attempt, outcome, None)
+            self._free_slot(job, None if is_alone else took_s)
         else:
-            self._free_slot()
+            self._free_slot(job, None)
             await self._uncancelled(self._conclude(attempt, outcome, ctx if hooked else None, told))
 
-    def _free_slot(self) -> None:
+    def _free_slot(self, job: Claimed, took_s: float | None) -> None:
         self._session.life.running -= 1
-        self._on_slot_free()
+        self._on_slot_free(job, took_s)
 
     async def _uncancelled(self, coroutine: Coroutine[Any, Any, None]) -> None:
         # A cancel that comes once the function has returned must not lose the outcome.
@@ -262,14 +267,14 @@ class Runner:
         self._finish(attempt, outcome, recorded)
         await recorded.wait()
 
-    def _finish(self, attempt: Attempt, outcome: Done | Failed, recorded: asyncio.Event | None) -> None:
+    def _finish(self, attempt: Attempt, outcome: Done | Failed, recorded: asyncio.Event | None) -> bool:
         job = attempt.job
         keep_ms = job.options.keep_ms or self._functions.plans[job.function].keep_ms
         if isinstance(outcome, Done):
             finish = Finish(job.id, job.attempt, "finished", outcome.body, keep_ms, outcome.notes)
         else:
             finish = Finish(job.id, job.attempt, "failed", outcome.body, keep_ms)
-        self._finishes.put(finish, partial(self._recorded, attempt, outcome, recorded, finish))
+        return self._finishes.put(finish, partial(self._recorded, attempt, outcome, recorded, finish))
 
     def _recorded(
         self,

@@ -27,6 +27,7 @@ from workers.arq.job import JobFailed, failed_result
 from workers.settings import WorkerSettings
 from workers.stream import LIBRARY, Outage, end
 from workers.telemetry.metrics import WorkerMetrics
+from workers.worker.ahead import Ahead
 from workers.worker.attempt import Failed
 from workers.worker.beside.health import Health
 from workers.worker.beside.heartbeat import Heartbeat
@@ -105,7 +106,7 @@ class Worker(arq_worker.Worker):
         self.runner = Runner(
             self.session,
             self._functions,
-            Finishes(self.session, lambda: self.claims.beside()),
+            Finishes(self.session, lambda: (self.claims, self.ahead)),
             foreign,
             self.events,
             self.tasks,
@@ -113,17 +114,28 @@ class Worker(arq_worker.Worker):
             self._on_empty,
             self._on_outcome,
         )
-        self.claims = Claims(self.session, self.runner, ClaimTerms(self.max_jobs, self._functions.attempts_of))
+        self.ahead = Ahead(self.session, self.runner, self.events, self._on_lost)
+        terms = ClaimTerms(self.max_jobs, self._functions.attempts_of)
+        self.claims = Claims(self.session, self.runner, self.ahead, terms)
+        self.ahead.is_off |= not self.claims.takes_jobs
         self.claims.burst = foreign.burst = self.burst
         self.heartbeat = Heartbeat(
-            self.session, self._registration, self.runner.held, self._on_lost, lambda: self._schema
+            self.session, self._registration, self.ahead.registered, self._on_lost, lambda: self._schema
         )
         self._health = Health(self.session, self.health_check_interval, self._users_health_check_key)
 
     # what its parts tell it
 
-    def _on_slot_free(self) -> None:
+    def _on_slot_free(self, job: Claimed, took_s: float | None) -> None:
+        if took_s is not None:
+            self.ahead.ran(job, took_s, self.claims.has_room)
+        elif self.ahead:
+            self.ahead.hand_back()
         self.claims.wake()
+
+    def _on_cancel(self, job_id: str) -> None:
+        self.ahead.drop(job_id)
+        self.runner.stop(job_id, "cancelled")
 
     def _on_empty(self) -> None:
         # It may be the queue's last job. A worker that waits for others has asked for them when its slot was free.
@@ -179,6 +191,7 @@ class Worker(arq_worker.Worker):
         """How many jobs may run at once at most (`max_jobs`), and of how many a multiple is claimed at once."""
         self.max_jobs = slots
         self.claims.set_slots(slots, claimed_together)
+        self.ahead.is_off |= claimed_together > 1
 
     def set_timeout(self, function: str, timeout_s: float) -> None:
         """How long the jobs of a function may take from now on."""
@@ -221,9 +234,10 @@ class Worker(arq_worker.Worker):
         subscription = self.stream.wakeups(
             self.id,
             self.claims.wake,
-            lambda job_id: self.runner.stop(job_id, "cancelled"),
+            self._on_cancel,
             self.claims.take,
             self.claims.messages_were_missed,
+            self.ahead.hand_back,
         )
         for coroutine, name in (
             (probe.run(), "probe"),
@@ -328,6 +342,7 @@ class Worker(arq_worker.Worker):
                 await self.runner.until_empty()
         except TimeoutError:
             logger.warning("%d jobs could not be handed back: their leases will run out", len(self.runner.held()))
+        await self.ahead.close()
         await self.runner.close()
 
     async def close(self) -> None:

@@ -11,7 +11,7 @@ from arq.worker import func
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.workers.service import ended, push, running, until, until_ended
-from workers.stream import ClaimCall, Claimed, Finish, Status, Stream
+from workers.stream import AheadStart, ClaimCall, Claimed, Finish, Status, Stream, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from workers.worker import Worker
 
 
+_NO_CLAIM = ClaimCall(-1)
+
+
 @pytest.fixture
 def long_settings(worker_settings: WorkerSettings) -> WorkerSettings:
-    """With a lease that no test waits for."""
-    return worker_settings.model_copy(update={"lease_s": 600.0, "grace_s": 60.0})
+    """With a lease that no test waits for, and without looking ahead."""
+    return worker_settings.model_copy(update={"lease_s": 600.0, "grace_s": 60.0, "look_ahead_s": 0.0})
 
 
 class Steps:
@@ -70,11 +73,11 @@ class Counted:
         return await self._finish(worker, finishes)
 
     async def finish_and_claim(
-        self, worker: str, finishes: Sequence[Finish], claim: ClaimCall
-    ) -> tuple[list[bool], list[Claimed]]:
+        self, worker: str, finishes: Sequence[Finish], claim: ClaimCall = _NO_CLAIM, starts: Sequence[AheadStart] = ()
+    ) -> Turn:
         """Counts, does both, and holds the answer back."""
         self.calls.append("both")
-        answer = await self._both(worker, finishes, claim)
+        answer = await self._both(worker, finishes, claim, starts)
         self.answered += 1
         await self.open.wait()
         if self.loses:
@@ -95,12 +98,13 @@ async def test_each_job_costs_one_call_of_its_worker(stream: Stream, long_settin
     assert counted.calls == ["claim", *["both"] * 5]
 
 
-@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize(("slots", "look_ahead_s"), [(1, 0.0), (3, 0.0), (1, 1.0), (3, 1.0)])
 async def test_a_job_whose_claim_got_lost_with_a_reply_runs_once_all_the_same(
-    stream: Stream, long_settings: WorkerSettings, slots: int
+    stream: Stream, long_settings: WorkerSettings, slots: int, look_ahead_s: float
 ) -> None:
     """It is handed back, its attempt uncounted, and the finish is told again."""
     steps = Steps()
+    long_settings = long_settings.model_copy(update={"look_ahead_s": look_ahead_s})
     ids = [await push(stream, "job") for _ in range(20)]
     async with running(long_settings, steps.functions, max_jobs=slots) as worker:
         counted = Counted(worker.stream, loses=2)

@@ -1,21 +1,36 @@
 -- Claiming jobs: a lease on each, its attempt counted.
 
+-- Writes that a worker has begun an attempt. `last` is when the one before began: no two runs of a job start at the same
+-- time, even if the clock was set back, as it tells their events apart. One HSET.
+local function begin(k, worker, job_key, id, attempt, last, webhook, at)
+  if last then at = math.max(at, (tonumber(last) or 0) + 1) end
+  local number, started = whole(attempt), whole(at)
+  redis.call('HSET', job_key, 'status', 'processing', 'worker', worker, 'attempts', number, 'started', started)
+  if webhook then notify(k, id, webhook, 'started', started, number) end
+end
+
+-- A worker has become idle: the one that holds most jobs ahead is to hand them back. One ZRANGE; PUBLISH if one does, and
+-- ZREM if it does not listen.
+local function call_back(k)
+  local holder = redis.call('ZRANGE', k.ahead, -1, -1)[1]
+  if holder and redis.call('PUBLISH', k.wake .. holder, 'back') == 0 then redis.call('ZREM', k.ahead, holder) end
+end
+
 -- Starts one claimed entry: counts the attempt before anything runs. Returns nothing for an entry that must not run,
 -- and adds it to `drop`: it belongs to no job, its job is gone or has ended, or the attempts are used up or its ttl is
 -- over (then the job fails, and its id is added to `ended`).
 local function start(k, worker, entry, fields, limits, limit, now, keep_ms, drop, ended)
-  local payload = map_of(fields)
-  local id = payload['id'] or ''
+  local id, name, args, kwargs = fields_of(fields)
   local job_key = k.job .. id
-  local r = redis.call('HMGET', job_key, 'entry', 'status', 'attempts', 'queued', 'owner', 'started', 'webhook', 'options')
+  local r = redis.call('HMGET', job_key, 'entry', 'status', 'attempts', 'queued', 'started', 'webhook', 'options')
   if r[1] ~= entry or (r[2] and r[2] ~= 'processing') then
     drop[#drop + 1] = entry
     return nil
   end
   local attempts = tonumber(r[3] or 0)
-  local queued = r[4] or whole(entry_ms(entry))
-  local options = options_of(r[8])
-  local allowed, why = options.max_attempts or limits[payload['function']] or limit, nil
+  local queued = r[4] or entry_time(entry)
+  local options = options_of(r[7])
+  local allowed, why = options.max_attempts or limits[name] or limit, nil
   if attempts >= allowed then
     why = { type = 'AttemptsExhausted',
       message = 'gave up after ' .. attempts .. ' attempts: the last one ended without a result' }
@@ -23,17 +38,14 @@ local function start(k, worker, entry, fields, limits, limit, now, keep_ms, drop
   why = why or late_error(k, id, options, attempts, now)
   if why then
     keep_queued(job_key, entry)
-    bury(k, job_key, id, payload, attempts, r[5], cjson.encode(why), end_ms(now, queued), keep_ms, worker)
+    local owner = redis.call('HGET', job_key, 'owner')
+    bury(k, job_key, id, map_of(fields), attempts, owner, cjson.encode(why), end_ms(now, queued), keep_ms, worker)
     drop[#drop + 1] = entry
     ended[#ended + 1] = id
     return nil
   end
-  -- No two runs of a job start at the same time, even if the clock was set back: it tells their events apart.
-  local started = math.max(now, (tonumber(r[6] or nil) or 0) + 1)
-  redis.call('HSET', job_key, 'status', 'processing', 'worker', worker,
-    'attempts', attempts + 1, 'started', whole(started))
-  if r[7] then notify(k, id, r[7], 'started', whole(started), whole(attempts + 1)) end
-  return id, payload, attempts + 1, queued, r[8] or ''
+  begin(k, worker, job_key, id, attempts + 1, r[5], r[6], now)
+  return id, name, args, kwargs, attempts + 1, queued, r[7] or ''
 end
 
 -- Claims for a worker, by arguments from `at` on: count, running, ready_ms, max_attempts, keep_ms, then pairs function and
@@ -46,15 +58,15 @@ local function claim_by(k, worker, argv, at)
   local out, drop, ended, taken, bytes, first = {}, {}, {}, 0, 0, nil
   local function take(rows)
     for _, row in ipairs(rows) do
-      local id, payload, attempt, queued, options =
+      local id, name, args, kwargs, attempt, queued, options =
         start(k, worker, row[1], row[2], limits, limit, now, keep_ms, drop, ended)
       if id then
         first = first or id
         taken = taken + 1
-        bytes = bytes + #payload['args']
+        bytes = bytes + #args
         local n = #out
-        out[n + 1], out[n + 2], out[n + 3], out[n + 4] = id, row[1], payload['function'], payload['args']
-        out[n + 5], out[n + 6], out[n + 7], out[n + 8] = payload['kwargs'] or '', attempt, queued, options
+        out[n + 1], out[n + 2], out[n + 3], out[n + 4] = id, row[1], name, args
+        out[n + 5], out[n + 6], out[n + 7], out[n + 8] = kwargs, attempt, queued, options
       end
     end
   end
@@ -73,7 +85,12 @@ local function claim_by(k, worker, argv, at)
   end
   remove_entries(k, drop)
   publish_ended(k, ended)
-  if taken < count then redis.call('ZADD', k.idle, ready, worker) else redis.call('ZREM', k.idle, worker) end
+  if taken < count then
+    redis.call('ZADD', k.idle, ready, worker)
+    call_back(k)
+  else
+    redis.call('ZREM', k.idle, worker)
+  end
   if bytes >= REPLY_BYTES then wake(k, 1) end
   local worker_key = k.worker .. worker
   -- Not if the registration has expired: fields written now would never expire.
@@ -91,9 +108,9 @@ end
 -- Replies flat, 8 a job: id, entry, function, args, kwargs, attempt, queued_ms, options. A worker that got fewer jobs than it
 -- asked for is registered as idle in the same step, so no push can miss it. If it got fewer because the reply is
 -- full, it or another worker is woken for the rest.
--- Costs a job: HMGET and HSET; ZSCORE with a ttl. Costs a call: XINFO GROUPS, XLEN, TIME, XPENDING, XREADGROUP, ZADD or ZREM, EXISTS and
--- HSET; XREADGROUP again for each further ROUND, XPENDING and XCLAIM for each ROUND of released jobs; before 7.2.5
--- XINFO GROUPS and XGROUP SETID with each XREADGROUP.
+-- Costs a job: HMGET and HSET; ZSCORE with a ttl. Costs a call: XINFO GROUPS, XLEN, TIME, XPENDING, XREADGROUP, ZREM (or
+-- ZADD and ZRANGE), EXISTS and HSET; XREADGROUP again for each further ROUND, XPENDING and XCLAIM for each ROUND of
+-- released jobs; before 7.2.5 XINFO GROUPS and XGROUP SETID with each XREADGROUP.
 local function claim(keys, argv)
   local k = keys_of(keys[1])
   group_of(k)

@@ -1,13 +1,13 @@
 -- The queue in numbers, for users and for the scaler, and the scaler's memory.
 
--- counts(): {stream length, waiting (lag), pending, released, deferred, dead, idle workers, workers}
+-- counts(): {stream length, waiting (lag), pending, released, deferred, dead, idle workers, workers, held ahead}
 local function counts(keys)
   local k = keys_of(keys[1])
   local group = find_group(k)
   local info = group or { lag = 0, pending = 0 }
   return { redis.call('XLEN', k.stream), info['lag'] or -1, info['pending'], group and released_of(k) or 0,
     redis.call('ZCARD', k.deferred), redis.call('XLEN', k.dead),
-    redis.call('ZCARD', k.idle), redis.call('ZCARD', k.workers) }
+    redis.call('ZCARD', k.idle), redis.call('ZCARD', k.workers), held_ahead(k) }
 end
 
 -- workers(): per registered worker {id, flat fields}.
@@ -20,7 +20,7 @@ local function workers(keys)
   return replies
 end
 
--- demand(): {now, arrived, waiting (lag and released), running, the scaler's decision}.
+-- demand(): {now, arrived, waiting (lag, released and held ahead), running, the scaler's decision}.
 -- `arrived` is how many entries the stream counts as added, less those that were cancelled before a worker had them;
 -- a retry and a requeued dead letter count anew. It is -1 if there is no group, or if somebody else touched the
 -- stream; the next push sets that right.
@@ -29,9 +29,10 @@ local function demand(keys)
   local group = find_group(k)
   local decision = redis.call('HGET', k.scaler, 'decision') or ''
   if not (group and group['lag'] and group['entries-read']) then return { whole(now_ms()), -1, 0, 0, decision } end
-  local released = released_of(k)
-  return { whole(now_ms()), group['entries-read'] + group['lag'], group['lag'] + released,
-    group['pending'] - released, decision }
+  -- What a worker held ahead that died counts twice for a while: as held, too, until its registration expires.
+  local pending, waiting = group['pending'], released_of(k)
+  waiting = math.min(pending, waiting + held_ahead(k))
+  return { whole(now_ms()), group['entries-read'] + group['lag'], group['lag'] + waiting, pending - waiting, decision }
 end
 
 -- remember(expiry_ms, then pairs field, value): what the scaler will need after a restart.

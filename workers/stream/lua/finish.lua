@@ -29,33 +29,45 @@ end
 -- the stream's counters have been set right.
 local function finish_by(k, worker, most, argv, from, to)
   local now = now_ms()
+  local now_text = whole(now)
   local replies, remove, ended = {}, {}, {}
   for i = from, to, 6 do
-    local id, attempt, outcome, keep_ms, body = argv[i], argv[i + 1], argv[i + 2], tonumber(argv[i + 3]), argv[i + 4]
+    local id, attempt, outcome, keep_ms, body = argv[i], argv[i + 1], argv[i + 2], argv[i + 3], argv[i + 4]
     local notes = argv[i + 5]
     local job_key = k.job .. id
-    local own, r = owns(k, worker, id, attempt)
-    if own then
+    -- As `owns` does, with nothing that is rarely needed.
+    local r = redis.call('HMGET', job_key, 'status', 'worker', 'attempts', 'entry', 'queued', 'events', 'waits', 'webhook')
+    if r[1] == 'processing' and r[2] == worker and r[3] == attempt then
       local entry = r[4]
-      local queued = r[6] or whole(entry_ms(entry))
-      local finished = end_ms(now, queued)
+      local queued = r[5] or entry_time(entry)
+      local finished = tonumber(queued) > now and queued or now_text -- see end_ms
       if outcome == 'finished' then
+        if r[6] or r[7] then
+          redis.call('HDEL', job_key, 'entry', 'seq', 'progress', 'waits')
+        else -- to look for what is not there takes long
+          redis.call('HDEL', job_key, 'entry', 'seq')
+        end
         if notes == '' then
           redis.call('HSET', job_key, 'status', 'finished', 'queued', queued, 'finished', finished, 'result', body)
         else
           redis.call('HSET', job_key, 'status', 'finished', 'queued', queued, 'finished', finished, 'result', body,
             'notes', notes)
         end
-        redis.call('HDEL', job_key, 'entry', 'seq', 'progress', 'waits')
-        if r[10] then notify(k, id, r[10], 'finished', finished, '') end
-        expire(job_key, keep_ms)
-        local told = end_events(k, id, outcome, keep_ms, { r[7], attempt, r[8] })
-        if most > 0 then count_result(k, now, id, #body + #notes + told, keep_ms, most) end
+        if r[8] then notify(k, id, r[8], 'finished', finished, '') end
+        local started = r[6] and redis.call('HGET', job_key, 'started')
+        if keep_ms == '0' then
+          redis.call('DEL', job_key)
+        elseif keep_ms ~= '-1' then
+          redis.call('PEXPIRE', job_key, keep_ms)
+        end
+        local told = r[6] and end_events(k, id, outcome, tonumber(keep_ms), { started, attempt, r[6] }) or 0
+        if most > 0 then count_result(k, now, id, #body + #notes + told, tonumber(keep_ms), most) end
       else
         keep_queued(job_key, entry)
-        bury(k, job_key, id, payload_of(k.stream, entry), attempt, r[5], body, finished, keep_ms, worker)
+        local owner = redis.call('HGET', job_key, 'owner')
+        bury(k, job_key, id, payload_of(k.stream, entry), attempt, owner, body, finished, tonumber(keep_ms), worker)
       end
-      if r[9] and keep_ms ~= 0 then answer(k, r[9], id) end
+      if r[7] and keep_ms ~= '0' then answer(k, r[7], id) end
       remove[#remove + 1] = entry
       ended[#ended + 1] = id
       replies[#replies + 1] = 'done'
@@ -81,17 +93,22 @@ local function finish(keys, argv)
   return (finish_by(keys_of(keys[1]), argv[1], tonumber(argv[2]), argv, 3, #argv))
 end
 
--- finish_and_claim(worker, results_memory_bytes, how many jobs end, 6 for each of them as in `finish`, then what `claim`
---   takes behind the worker)
--- Both in one step, as what is free by the ends is claimed for: it costs the server one call in place of two, and a worker
--- that runs one job at a time waits for one. Replies what both reply. Costs what both cost, without the XINFO GROUPS and
--- XLEN of `claim` if a job has ended.
+-- finish_and_claim(worker, results_memory_bytes, how many jobs end, 6 for each of them as in `finish`,
+--   how many jobs have been started that were held ahead, 3 for each of them as in `start_ahead`,
+--   how many more to hold ahead, how many are held or -1 (see `hold`), then what `claim` takes behind the worker)
+-- All in one step, as what is free by the ends is claimed for: it costs the server one call in place of two, and a worker
+-- that runs one job at a time waits for one. A count of -1 claims nothing and leaves the worker as it is.
+-- Replies {what `finish` replies, what `start_ahead` returns, what `claim` replies, the same of what is held}. Costs what
+-- these cost, without the XINFO GROUPS and XLEN of `claim` if a job has ended.
 local function finish_and_claim(keys, argv)
-  local k = keys_of(keys[1])
-  local last = 3 + 6 * tonumber(argv[3])
-  local replies, are_right = finish_by(k, argv[1], tonumber(argv[2]), argv, 4, last)
+  local k, worker = keys_of(keys[1]), argv[1]
+  local ended = 3 + 6 * tonumber(argv[3])
+  local begun = ended + 1 + 3 * tonumber(argv[ended + 1])
+  local begins = start_ahead(k, worker, argv, ended + 2, begun)
+  local ends, are_right = finish_by(k, worker, tonumber(argv[2]), argv, 4, ended)
   if not are_right then group_of(k) end
-  return { replies, claim_by(k, argv[1], argv, last + 1) }
+  local claimed = tonumber(argv[begun + 3]) >= 0 and claim_by(k, worker, argv, begun + 3) or {}
+  return { ends, begins, claimed, hold(k, worker, tonumber(argv[begun + 1]), tonumber(argv[begun + 2])) }
 end
 
 -- Takes a held job out of the stream until `due`.

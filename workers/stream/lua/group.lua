@@ -66,6 +66,15 @@ local function read_new(k, worker, count)
   return read[1][2]
 end
 
+-- What an entry holds: id, function, args, kwargs ('' if there are none). `append` writes them in this order.
+local function fields_of(flat)
+  if flat[1] == 'id' and flat[3] == 'function' and flat[5] == 'args' then
+    return flat[2], flat[4], flat[6], flat[7] == 'kwargs' and flat[8] or ''
+  end
+  local map = map_of(flat)
+  return map['id'] or '', map['function'] or '', map['args'] or '', map['kwargs'] or ''
+end
+
 -- The fields of an entry, or nil if there is no such entry. One XRANGE.
 local function payload_of(stream, entry)
   local rows = redis.call('XRANGE', stream, entry, entry)

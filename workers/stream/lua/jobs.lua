@@ -1,7 +1,8 @@
 -- What users ask about a job or do to it: view, cancel, retry, requeue, dead letters.
 
--- How many jobs are ahead of a queued one, as an upper bound: the released ones, and those that were before it at its
--- push and have not been delivered since. A deferred job comes behind all that wait now and those that are due earlier.
+-- How many jobs are ahead of a queued one, as an upper bound: the released ones, those that workers hold ahead, and those
+-- that were before it at its push and have not been delivered since. A deferred job comes behind all that wait now and
+-- those that are due earlier.
 local function ahead_of(k, id, seq, queue)
   if not seq then return queue.length + (redis.call('ZRANK', k.deferred, id) or 0) end
   return math.max(0, math.min(math.max(0, seq - queue.read) + queue.released, queue.length) - 1)
@@ -22,7 +23,7 @@ local function view_of(k, id, most, queue)
     if not queue.length then
       local group = find_group(k)
       queue.length, queue.read = redis.call('XLEN', k.stream), group and group['entries-read'] or 0
-      queue.released = group and released_of(k) or 0
+      queue.released = group and released_of(k) + held_ahead(k) or 0
     end
     ahead = ahead_of(k, id, seq, queue)
   end
@@ -38,7 +39,7 @@ local function view_of(k, id, most, queue)
       result, notes, bytes = kept[1] or '', kept[2] or '', size
     end
   end
-  return { status or 'queued', r[2] or '', r[3] or '0', queued or whole(entry_ms(entry)), r[5] or '', r[6] or '',
+  return { status or 'queued', r[2] or '', r[3] or '0', queued or entry_time(entry), r[5] or '', r[6] or '',
     r[7] or '', ahead, result, notes, progress, r[12] or '', due }, bytes
 end
 
@@ -89,6 +90,8 @@ local function cancel_job(k, id, keep_ms, removed)
     redis.call('ZREM', k.deferred, id)
   else
     keep_queued(job_key, entry)
+    local pending = not status and redis.call('XPENDING', k.stream, GROUP, entry, entry, 1)[1]
+    if pending and pending[2] ~= RELEASED then worker = pending[2] end -- held ahead
     removed[#removed + 1] = entry
   end
   local finished = end_ms(now_ms(), r[4] or entry_ms(entry))

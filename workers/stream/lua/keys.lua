@@ -29,6 +29,7 @@
 --                                                                                    only while its job's record exists
 -- {q}:idle             zset    workers with free slots, by the time they were ready  a worker when it is woken, full
 --                                                                                    or handed a job
+-- {q}:ahead            zset    workers that hold jobs ahead, by how many (ahead.lua)   a worker when it holds none
 -- {q}:worker:WORKER    hash    a worker's registration                               its heartbeat's expiry
 -- {q}:workers          zset    worker ids by the expiry of their registration        a member once that has passed
 -- {q}:swept            string  time of the last sweep                                never: tells that the clock is back
@@ -50,7 +51,7 @@
 -- {q}:ended            ids of jobs that ended, with spaces between
 -- {q}:told             ids of jobs that have told something, with spaces between
 -- {q}:answer:GATEWAY   the small end of a job whose push waits at that gateway, before the id on {q}:ended (see answer)
--- {q}:wake:WORKER      "" (there is work), "cancel ID" or "run JOB" (see hand_over)
+-- {q}:wake:WORKER      "" (there is work), "cancel ID", "run JOB" (see hand_over) or "back" (see call_back)
 -- {q}:wake:            "": a job waits and no worker was free to be woken; the scaler listens
 --
 -- Fields of a record: seq (place in the order of pushes), entry (in {q}:stream; in {q}:dead if the job failed), owner,
@@ -77,9 +78,12 @@ local MESSAGE_BYTES = 64 * 1024
 -- A larger end is not sent to the push that waits: it is read once, by that gateway.
 local ANSWER_BYTES = 16 * 1024
 
+local keys_at = {} -- what keys_of has returned, by the stream
+
 local function keys_of(stream)
+  if keys_at[stream] then return keys_at[stream] end
   local prefix = string.sub(stream, 1, -8) -- without ':stream'
-  return {
+  keys_at[stream] = {
     stream = stream,
     job = prefix .. ':job:',
     events = prefix .. ':events:',
@@ -91,6 +95,7 @@ local function keys_of(stream)
     staged = prefix .. ':staged:',
     idempotency = prefix .. ':idempotency:',
     idle = prefix .. ':idle',
+    ahead = prefix .. ':ahead',
     worker = prefix .. ':worker:',
     workers = prefix .. ':workers',
     swept = prefix .. ':swept',
@@ -108,6 +113,7 @@ local function keys_of(stream)
     answer = prefix .. ':answer:',
     wake = prefix .. ':wake:',
   }
+  return keys_at[stream]
 end
 
 local function now_ms()
@@ -115,7 +121,8 @@ local function now_ms()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
-local function whole(n) return string.format('%.0f', n) end
+-- A whole number as text. A number that is handed to a command is printed as a double, which takes longer.
+local function whole(n) return string.format('%d', n) end
 
 local function map_of(flat)
   local map = {}
@@ -124,6 +131,9 @@ local function map_of(flat)
 end
 
 local function entry_ms(entry) return tonumber(string.match(entry, '^%d+')) end
+
+-- The same as text, without a number in between.
+local function entry_time(entry) return string.match(entry, '^%d+') end
 
 local function contains(list, item)
   for i = 1, #list do

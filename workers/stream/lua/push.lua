@@ -95,7 +95,7 @@ local function push(keys, argv)
         if behind then redis.call('HSET', job_key, 'queued', whole(now)) end
         local told
         if is_empty then
-          local queued = whole(behind and now or entry_ms(entry))
+          local queued = behind and whole(now) or entry_time(entry)
           local is_plain = not (options and options.options)
           worker, told = hand_over(k, id, entry, argv[i + 1], argv[i + 2], kwargs, queued, is_plain)
           is_empty, served = worker, served + told

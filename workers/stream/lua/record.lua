@@ -13,7 +13,7 @@ end
 
 -- Keeps the time of the push in the record, as the entry that told it is about to be deleted.
 local function keep_queued(job_key, entry)
-  redis.call('HSETNX', job_key, 'queued', whole(entry_ms(entry)))
+  redis.call('HSETNX', job_key, 'queued', entry_time(entry))
 end
 
 -- The time of an end, as text. A job does not end before it was queued, even if the server's clock was set back.

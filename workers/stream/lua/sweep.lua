@@ -77,6 +77,7 @@ local function prune(k, now, lease_ms)
   for _, worker in ipairs(redis.call('ZRANGEBYSCORE', k.workers, '-inf', whole(now))) do
     redis.call('ZREM', k.workers, worker)
     redis.call('ZREM', k.idle, worker)
+    redis.call('ZREM', k.ahead, worker)
   end
   -- All consumers are listed only if there are more of them than live workers. A live worker that has never held a job
   -- is no consumer yet and may make up for a dead one: then a later pruning finds the dead one.

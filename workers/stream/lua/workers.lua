@@ -41,10 +41,13 @@ local function release_others(k, worker, known)
         redis.call('XACK', k.stream, GROUP, entry)
       else
         local id = payload['id'] or ''
-        local r = redis.call('HMGET', k.job .. id, 'attempts', 'status', 'worker')
+        local r = redis.call('HMGET', k.job .. id, 'attempts', 'status', 'worker', 'entry')
         if r[2] == 'processing' and r[3] == worker and not known[id .. ' ' .. r[1]] then
           hand_back(k, k.job .. id, entry)
           redis.call('HINCRBY', k.job .. id, 'attempts', -1)
+          released[#released + 1] = entry
+        elseif not r[2] and r[4] == entry and not known[id .. ' 1'] then -- held ahead
+          release_entries(k, { entry })
           released[#released + 1] = entry
         end
       end
@@ -52,6 +55,7 @@ local function release_others(k, worker, known)
     end
     if #pending < CHUNK then break end
   end
+  redis.call('ZREM', k.ahead, worker)
   wake(k, #released)
   return released
 end

@@ -7,10 +7,11 @@ from typing import Literal
 
 from workers.stream import NO_OPTIONS, Claimed, Counts, NewJob, Pushed, Status
 
-ModelState = Literal["waiting", "running", "released", "deferred", "finished", "failed", "cancelled"]
-OUTSTANDING: tuple[ModelState, ...] = ("waiting", "running", "released", "deferred")
+ModelState = Literal["waiting", "ahead", "running", "released", "deferred", "finished", "failed", "cancelled"]
+OUTSTANDING: tuple[ModelState, ...] = ("waiting", "ahead", "running", "released", "deferred")
 STATUS: dict[ModelState, Status] = {
     "waiting": Status.QUEUED,
+    "ahead": Status.QUEUED,
     "released": Status.QUEUED,
     "deferred": Status.QUEUED,
     "running": Status.PROCESSING,
@@ -67,6 +68,7 @@ class QueueModel:
     """The queue. `ends` has the ids of jobs in the order of their ends; `accepted` counts what must end.
 
     `answers` has those of them whose end is sent to the gateway at which the push waits.
+    `aheads` is how many jobs each worker last said that it holds ahead.
     One worker is `listening`; it takes jobs that are handed over while it is `registered` and not `busy`.
     """
 
@@ -78,6 +80,7 @@ class QueueModel:
     idempotency: dict[str, tuple[str, str]] = field(default_factory=dict)
     letters: list[ModelLetter] = field(default_factory=list)
     idle: set[str] = field(default_factory=set)
+    aheads: dict[str, int] = field(default_factory=dict)
     ends: list[str] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
     accepted: int = 0
@@ -90,7 +93,7 @@ class QueueModel:
     def counts(self) -> Counts:
         """What `Stream.counts` must say."""
         number = {state: len(self.in_state(state)) for state in STATUS}
-        pending = number["running"] + number["released"]
+        pending = number["running"] + number["released"] + number["ahead"]
         return Counts(
             length=number["waiting"] + pending,
             waiting=number["waiting"],
@@ -100,12 +103,15 @@ class QueueModel:
             dead=len(self.letters),
             idle_workers=len(self.idle),
             workers=int(self.registered),
+            ahead=sum(self.aheads.values()),
         )
 
     def ahead(self, job: ModelJob) -> int:
         """How many jobs are claimed before this one, if nothing else happens."""
         if job.state == "deferred":
-            return len(self.in_state("waiting", "running", "released"))
+            return len(self.in_state("waiting", "ahead", "running", "released"))
+        if job.state == "ahead":
+            return 0
         queue = self.in_state("released") + self.in_state("waiting")
         return queue.index(job)
 
@@ -181,7 +187,7 @@ class QueueModel:
         self.idle.discard(worker)
         if worker == self.listening:
             self.registered = False
-        self.release([job for job in self.in_state("running") if job.worker == worker])
+        self.release_unknown(worker, [])
         self.wake(waiting)
 
     def claim(self, worker: str, count: int, max_attempts: dict[str, int]) -> list[tuple[str, int]]:
@@ -202,11 +208,60 @@ class QueueModel:
             taken.append((job.new.id, job.attempts))
         if len(taken) < count:
             self.idle.add(worker)
+            if self.aheads:
+                holder = max(self.aheads, key=lambda name: (self.aheads[name], name))
+                if holder != self.listening:
+                    del self.aheads[holder]
         else:
             self.idle.discard(worker)
         if worker == self.listening:
             self.busy = bool(taken)
         return taken
+
+    def hold(self, worker: str, count: int, held: int) -> list[str]:
+        """Has a worker hold jobs ahead, unless a worker is idle or a job is released; their ids.
+
+        The first one with options or an earlier attempt, and those behind it, are released.
+        """
+        taken: list[str] = []
+        may = count > 0 and not self.idle and not self.in_state("released")
+        is_over = False
+        for job in self.in_state("waiting")[:count] if may else ():
+            is_over = is_over or job.attempts > 0 or job.new.options != NO_OPTIONS
+            job.state, job.worker, job.is_old = ("released", "", False) if is_over else ("ahead", worker, False)
+            taken += [] if is_over else [job.new.id]
+        if count > 0 or held >= 0:
+            self.aheads[worker] = max(0, held) + len(taken)
+            if not self.aheads[worker]:
+                del self.aheads[worker]
+        return taken
+
+    def start(self, worker: str, job: ModelJob) -> bool:
+        """Begins a job that the worker holds ahead; recognizes a start that is told a second time."""
+        if job.state == "ahead" and job.worker == worker:
+            job.state, job.attempts = "running", 1
+            job.run += 1
+            return True
+        return self.held(worker, job.new.id, 1) is not None
+
+    def release_ahead(self, worker: str, jobs: list[ModelJob]) -> int:
+        """Hands back what the worker holds ahead."""
+        own = [job for job in jobs if job.state == "ahead" and job.worker == worker]
+        for job in own:
+            job.state, job.worker = "released", ""
+        self.aheads.pop(worker, None)
+        self.wake(len(own))
+        return len(own)
+
+    def release_unknown(self, worker: str, known: list[ModelJob]) -> int:
+        """Hands back what the worker holds, but for what it knows of."""
+        mine = [job for job in self.in_state("running", "ahead") if job.worker == worker and job not in known]
+        for job in mine:
+            job.attempts -= job.state == "running"
+            job.state, job.worker = "released", ""
+        self.aheads.pop(worker, None)
+        self.wake(len(mine))
+        return len(mine)
 
     def _end(self, job: ModelJob, state: ModelState) -> None:
         job.state = state
@@ -291,7 +346,7 @@ class QueueModel:
             self._append(self.records[job_id])
         for job_id in sorted(job_id for job_id, job in self.records.items() if job.is_late):
             self._expire(self.records[job_id])
-        for job in self.in_state("running"):
+        for job in self.in_state("running", "ahead"):
             if job.is_old:
                 job.state, job.worker = "released", ""
         self.wake(len(self.in_state("waiting", "released")))

@@ -15,6 +15,7 @@ from tests.workers.stream.lua.queue_model import STATUS, ModelJob, ModelLetter, 
 from workers.stream import (
     LIBRARY,
     NO_OPTIONS,
+    AheadStart,
     ClaimCall,
     Claimed,
     Finish,
@@ -131,9 +132,9 @@ class StreamMachine(RuleBasedStateMachine):
         jobs = self.model.in_state(state)
         return jobs[pick % len(jobs)].new.id if jobs else self.pick_id(pick)
 
-    def pick_running(self, indexes: Sequence[int], worker: str = "") -> list[ModelJob]:
-        """Some of the jobs that run, or of those that the worker runs."""
-        running = [job for job in self.model.in_state("running") if worker in ("", job.worker)]
+    def pick_running(self, indexes: Sequence[int], worker: str = "", *states: ModelState) -> list[ModelJob]:
+        """Some of the jobs that run (or are in these states), or of those that the worker runs."""
+        running = [job for job in self.model.in_state(*states or ("running",)) if worker in ("", job.worker)]
         return list(dict.fromkeys(running[index % len(running)] for index in indexes)) if running else []
 
     # what clients do
@@ -204,12 +205,55 @@ class StreamMachine(RuleBasedStateMachine):
     def finish_and_claim(self, worker: str, batch: list[FinishPlan], count: int) -> None:
         ends, expected = self.ends_of(worker, batch)
         call = ClaimCall(count, 0, 0, MAX_ATTEMPTS, {"fragile": 1})
-        done, jobs = self.run(self.stream.finish_and_claim(worker, ends, call))
+        turn = self.run(self.stream.finish_and_claim(worker, ends, call))
+        jobs = turn.claimed
         self.answers_agree()
-        assert done == expected
+        assert (turn.done, turn.held) == (expected, [])
         assert [(job.id, job.attempt) for job in jobs] == self.model.claim(worker, count, ATTEMPTS)
         for job in jobs:
             self.model.check(job)
+
+    @rule(worker=workers, count=st.integers(0, 4), known=st.booleans())
+    def hold(self, worker: str, count: int, known: bool) -> None:
+        mine = [job for job in self.model.in_state("ahead") if job.worker == worker]
+        held = len(mine) if mine or known else -1
+        turn = self.run(self.stream.finish_and_claim(worker, [], ClaimCall(-1, ahead=count, held=held)))
+        assert [job.id for job in turn.held] == self.model.hold(worker, count, held)
+        assert all(job.attempt == 1 for job in turn.held)
+        for job in turn.held:
+            self.model.check(job)
+
+    @rule(worker=workers, count=st.integers(1, 4))
+    def hold_while_nobody_is_idle(self, worker: str, count: int) -> None:
+        self.push([(None, "predict", "", "same", 0, "", b"", True, NO_OPTIONS)] * count)
+        for name in list(self.model.idle):
+            self.claim(name, 0)
+        self.hold(worker, count, True)
+
+    @has("ahead", "running")
+    @rule(chosen=some_picks, by=st.one_of(st.none(), workers), ends=st.booleans(), is_last=st.booleans())
+    def start(self, chosen: list[int], by: str | None, ends: bool, is_last: bool) -> None:
+        jobs = self.pick_running(chosen, "", "ahead", "running")[: 1 if is_last else 3]
+        worker = by or jobs[0].worker
+        starts = [AheadStart(job.new.id, self.entry_of(job), 1, 0.0) for job in jobs]
+        expected = [self.model.start(worker, job) for job in jobs]
+        finishes = [Finish(job.new.id, 1, "finished", b"1", LATER_MS) for job in jobs] if ends else []
+        done = [self.model.finish(worker, finish.id, 1, "finished", b"1", True) for finish in finishes]
+        turn = self.run(self.stream.finish_and_claim(worker, finishes, starts=starts))
+        assert (turn.started, turn.done, turn.claimed, turn.held) == (expected, done, [], [])
+        self.answers_agree()
+
+    @has("ahead")
+    @rule(chosen=some_picks, by=st.one_of(st.none(), workers))
+    def release_ahead(self, chosen: list[int], by: str | None) -> None:
+        jobs = self.pick_running(chosen, "", "ahead")
+        worker = by or jobs[0].worker
+        held = [(job.new.id, self.entry_of(job)) for job in jobs]
+        assert self.run(self.stream.release_ahead(worker, held)) == self.model.release_ahead(worker, jobs)
+
+    def entry_of(self, job: ModelJob) -> str:
+        """The entry of a job in the stream."""
+        return str((self.raw("HGET", key(self.stream, f"job:{job.new.id}"), "entry")).decode())
 
     def ends_of(self, worker: str, batch: list[FinishPlan]) -> tuple[list[Finish], list[bool]]:
         """Finishes, and what the model says to each."""
@@ -278,9 +322,8 @@ class StreamMachine(RuleBasedStateMachine):
     @rule(worker=workers, known=some_picks)
     def lose_the_reply_of_a_claim(self, worker: str, known: list[int]) -> None:
         keep = self.pick_running(known, worker)
-        others = [job for job in self.model.in_state("running") if job.worker == worker and job not in keep]
         marks = [(job.new.id, job.attempts) for job in keep]
-        assert len(self.run(self.stream.release_unknown(worker, marks))) == self.model.release(others)
+        assert len(self.run(self.stream.release_unknown(worker, marks))) == self.model.release_unknown(worker, keep)
 
     @rule()
     def register(self) -> None:
@@ -306,10 +349,10 @@ class StreamMachine(RuleBasedStateMachine):
 
     # what time brings about
 
-    @has("running")
+    @has("running", "ahead")
     @rule(chosen=some_picks)
     def leases_get_old(self, chosen: list[int]) -> None:
-        for job in self.pick_running(chosen):
+        for job in self.pick_running(chosen, "", "running", "ahead"):
             self.make_old(job)
 
     @rule(pick=picks)
@@ -435,7 +478,7 @@ class StreamMachine(RuleBasedStateMachine):
         for _ in range(50):
             if not self.model.counts().outstanding:
                 return
-            for job in self.model.in_state("running"):
+            for job in self.model.in_state("running", "ahead"):
                 self.make_old(job)
             self.sweep_with([job.new.id for job in self.model.in_state("deferred")])
             self.claim("ann", 4)

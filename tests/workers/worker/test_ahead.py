@@ -1,0 +1,232 @@
+"""A worker whose jobs are short holds the next ones ahead: each runs once, in its turn, and delays nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from signal import Signals
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from arq.worker import func
+
+from tests.workers.service import ended, push, running, until, until_ended
+from workers.stream import ClaimCall, Status, Stream
+from workers.worker.ahead import Ahead
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from workers.settings import WorkerSettings
+    from workers.stream import AheadStart, Finish, Turn
+    from workers.worker import Worker
+
+
+_NO_CLAIM = ClaimCall(-1)
+
+
+@pytest.fixture
+def long_settings(worker_settings: WorkerSettings) -> WorkerSettings:
+    """With a lease that no test waits for, and more patience with jobs than a slow machine needs."""
+    return worker_settings.model_copy(update={"lease_s": 600.0, "grace_s": 60.0, "look_ahead_s": 1.0})
+
+
+class Shorts:
+    """A job's function that is short, unless a job is told to wait; which jobs began, with their attempts."""
+
+    def __init__(self) -> None:
+        self.began: list[tuple[str, int]] = []
+        self.waits: set[str] = set()
+        self.go_on = asyncio.Event()
+        self.tells = False
+        self.functions = [func(self._run, name="job")]
+
+    async def _run(self, ctx: dict[str, Any]) -> None:
+        self.began.append((ctx["job_id"], ctx["job_try"]))
+        if self.tells:
+            ctx["worker"].events.tell(ctx["job_id"], ctx["job_try"], "log", b'"here"')
+        await asyncio.sleep(0)
+        if ctx["job_id"] in self.waits:
+            await self.go_on.wait()
+
+
+class SlowCalls:
+    """Stands in for the combined call of a worker's stream: each is late, as with a slow disk."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.calls: list[ClaimCall] = []
+        self._both = stream.finish_and_claim
+        stream.finish_and_claim = self.finish_and_claim  # type: ignore[method-assign]
+
+    async def finish_and_claim(
+        self, worker: str, finishes: Sequence[Finish], claim: ClaimCall = _NO_CLAIM, starts: Sequence[AheadStart] = ()
+    ) -> Turn:
+        """Calls later, and answers later."""
+        self.calls.append(claim)
+        await asyncio.sleep(0.03)
+        turn = await self._both(worker, finishes, claim, starts)
+        await asyncio.sleep(0.03)
+        return turn
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is handed back because time has passed."""
+    monkeypatch.setattr(Ahead, "_watch", lambda _: None)
+
+
+async def warm(stream: Stream, worker: Worker) -> None:
+    """Lets the worker learn that its jobs are short."""
+    await asyncio.wait_for(worker.ready.wait(), 20)
+    await ended(stream, [await push(stream, "job") for _ in range(2)])
+    await worker.runner.until_empty()
+
+
+async def hold(stream: Stream, worker: Worker, shorts: Shorts, count: int) -> tuple[str, list[str]]:
+    """Has the worker run a job that waits, and hold so many others; their ids."""
+    worker.set_capacity(0)
+    first, waiting, *held = [await push(stream, "job") for _ in range(count + 2)]
+    shorts.waits.add(waiting)
+    worker.set_capacity(1)
+    await until(lambda: (waiting, 1) in shorts.began and len(worker.ahead) == count)
+    assert (await until_ended(stream, first)).status is Status.FINISHED
+    return waiting, held
+
+
+async def is_queued(stream: Stream, job_id: str) -> bool:
+    view = await stream.view(job_id)
+    assert view is not None
+    return (view.status, view.attempts) == (Status.QUEUED, 0)
+
+
+async def test_jobs_run_while_a_call_is_under_way_and_in_the_order_of_their_pushes(
+    stream: Stream, long_settings: WorkerSettings
+) -> None:
+    shorts = Shorts()
+    async with running(long_settings, shorts.functions, max_jobs=1) as worker:
+        await warm(stream, worker)
+        shorts.began.clear()
+        slow = SlowCalls(worker.stream)
+        worker.set_capacity(0)
+        ids = [await push(stream, "job") for _ in range(30)]
+        worker.set_capacity(1)
+        views = await ended(stream, ids)
+        await worker.runner.until_empty()
+    assert shorts.began == [(job_id, 1) for job_id in ids]
+    assert {(view.status, view.attempts) for view in views} == {(Status.FINISHED, 1)}
+    assert all(view.started_ms and view.finished_ms and view.started_ms <= view.finished_ms for view in views)
+    assert len(slow.calls) < len(ids)
+    counts = await stream.counts()
+    assert (counts.length, counts.pending, counts.ahead) == (0, 0, 0)
+
+
+async def test_what_is_held_is_queued_for_everybody(
+    stream: Stream, long_settings: WorkerSettings, patient: None
+) -> None:
+    shorts = Shorts()
+    async with running(long_settings, shorts.functions, max_jobs=1) as worker:
+        await warm(stream, worker)
+        _, held = await hold(stream, worker, shorts, 3)
+        assert all([await is_queued(stream, job_id) for job_id in held])
+        counts, demand = await stream.counts(), await stream.demand()
+        assert (counts.waiting, counts.pending, counts.ahead) == (0, 4, 3)
+        assert (demand.waiting, demand.running) == (3, 1)
+        shorts.go_on.set()
+        assert [view.attempts for view in await ended(stream, held)] == [1, 1, 1]
+
+
+async def test_a_long_job_delays_nothing_that_was_held_behind_it(stream: Stream, long_settings: WorkerSettings) -> None:
+    shorts = Shorts()
+    settings = long_settings.model_copy(update={"look_ahead_s": 0.05})
+    async with running(settings, shorts.functions, max_jobs=1) as first:
+        await warm(stream, first)
+        first.set_capacity(0)
+        waiting, *behind = [await push(stream, "job") for _ in range(4)]
+        shorts.waits.add(waiting)
+        first.set_capacity(1)
+        await until(lambda: (waiting, 1) in shorts.began)
+        async with running(settings, shorts.functions, max_jobs=1):
+            assert {(view.status, view.attempts) for view in await ended(stream, behind)} == {(Status.FINISHED, 1)}
+        assert [job_id for job_id, _ in shorts.began[-3:]] == behind
+        shorts.go_on.set()
+        assert (await until_ended(stream, waiting)).status is Status.FINISHED
+
+
+async def test_an_idle_worker_has_jobs_handed_back(
+    stream: Stream, long_settings: WorkerSettings, patient: None
+) -> None:
+    shorts = Shorts()
+    async with running(long_settings, shorts.functions, max_jobs=1) as first:
+        await warm(stream, first)
+        waiting, held = await hold(stream, first, shorts, 2)
+        async with running(long_settings, shorts.functions, max_jobs=1):
+            assert {(view.status, view.attempts) for view in await ended(stream, held)} == {(Status.FINISHED, 1)}
+            assert shorts.began[-2:] == [(job_id, 1) for job_id in held]
+            assert not first.ahead
+        shorts.go_on.set()
+        assert (await until_ended(stream, waiting)).status is Status.FINISHED
+
+
+async def test_a_job_that_is_cancelled_while_it_is_held_never_runs(
+    stream: Stream, long_settings: WorkerSettings, patient: None
+) -> None:
+    shorts = Shorts()
+    async with running(long_settings, shorts.functions, max_jobs=1) as worker:
+        await warm(stream, worker)
+        _, (cancelled, other) = await hold(stream, worker, shorts, 2)
+        assert await stream.cancel(cancelled) == "cancelled"
+        await until(lambda: len(worker.ahead) == 1)
+        shorts.go_on.set()
+        assert (await until_ended(stream, other)).status is Status.FINISHED
+    assert cancelled not in [job_id for job_id, _ in shorts.began]
+    assert (await until_ended(stream, cancelled)).status is Status.CANCELLED
+
+
+async def test_a_worker_that_stops_hands_back_what_it_holds(
+    stream: Stream, long_settings: WorkerSettings, patient: None
+) -> None:
+    shorts = Shorts()
+    async with running(long_settings, shorts.functions, max_jobs=1) as first:
+        await warm(stream, first)
+        waiting, held = await hold(stream, first, shorts, 2)
+        first.handle_sig_wait_for_completion(Signals.SIGTERM)
+
+        async def are_released() -> bool:
+            counts = await stream.counts()
+            return (counts.released, counts.ahead) == (2, 0)
+
+        await until(are_released)
+        assert all([await is_queued(stream, job_id) for job_id in held])
+        shorts.go_on.set()
+        assert (await until_ended(stream, waiting)).attempts == 1
+    async with running(long_settings, shorts.functions, max_jobs=1):
+        assert [view.attempts for view in await ended(stream, held)] == [1, 1]
+    assert shorts.began[-2:] == [(job_id, 1) for job_id in held]
+
+
+async def test_events_of_a_job_that_the_server_has_not_heard_of_yet_are_kept(
+    stream: Stream, long_settings: WorkerSettings
+) -> None:
+    shorts = Shorts()
+    async with running(long_settings, shorts.functions, max_jobs=1) as worker:
+        await warm(stream, worker)
+        SlowCalls(worker.stream)
+        worker.set_capacity(0)
+        ids = [await push(stream, "job") for _ in range(6)]
+        shorts.waits.add(ids[0])
+        worker.set_capacity(1)
+        await until(lambda: (ids[0], 1) in shorts.began)
+        shorts.go_on.set()
+        shorts.tells = True
+        await ended(stream, ids)
+        for job_id in ids[1:]:
+            assert [event.kind for event in await stream.events(job_id)] == ["begin", "log", "end"]
+
+
+async def test_nothing_is_held_if_that_is_off(stream: Stream, long_settings: WorkerSettings) -> None:
+    shorts = Shorts()
+    settings = long_settings.model_copy(update={"look_ahead_s": 0.0})
+    async with running(settings, shorts.functions, max_jobs=1) as worker:
+        await warm(stream, worker)
+        slow = SlowCalls(worker.stream)
+        await ended(stream, [await push(stream, "job") for _ in range(5)])
+    assert {(call.ahead, call.held) for call in slow.calls} == {(0, -1)}

@@ -1,0 +1,159 @@
+"""Looking ahead: a worker whose jobs are short holds the next ones, and starts one the moment the last has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from workers.stream import AheadStart
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from workers.stream import Claimed
+    from workers.worker.events import Events
+    from workers.worker.runner import Runner
+    from workers.worker.session import Session
+
+# That run and that are held, however short they are. Example: jobs of 0.1 ms on a disk that takes 3 ms: 30 of them run
+# while one call waits for it. A worker that runs more jobs than that at once has others to go on with.
+_MOST_JOBS = 32
+# The mean service time of a function moves by this share of the way to each new one: some 10 jobs are remembered.
+_SHARE = 0.1
+# A longer time counts as this one, so that a single long job among short ones is soon forgotten.
+_LONGEST_S = 1.0
+
+
+class Ahead:
+    """The jobs that one worker holds ahead: as many as fit into `LOOK_AHEAD_S` by what those of a function took.
+
+    They are the server's still: queued, their attempts not counted. Each start is told with the next call of finishes
+    (`take_starts`). If no slot has been free for `LOOK_AHEAD_S`, all of them are handed back: a long job delays nobody.
+    `on_lost` is called for a job that was started here, and that the server says is not this worker's.
+    """
+
+    def __init__(self, session: Session, runner: Runner, events: Events, on_lost: Callable[[str, int], None]) -> None:
+        self._session = session
+        self._runner = runner
+        self._events = events
+        self._on_lost = on_lost
+        self._most_s = session.settings.look_ahead_s
+        self._jobs: deque[Claimed] = deque()
+        self._means_s: dict[str, float] = {}
+        self._starts: list[AheadStart] = []
+        self._unregistered: set[str] = set()
+        self._last = ""  # the function of the job that ended last
+        self._is_known = False  # the server may count jobs as held here
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.is_off = self._most_s <= 0
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    @property
+    def told(self) -> int:
+        """How many are held, for the server; -1 if it knows that none are."""
+        return len(self._jobs) if self._jobs or self._is_known else -1
+
+    def wanted(self) -> int:
+        """How many more should be held."""
+        mean_s = self._means_s.get(self._last)
+        if self.is_off or mean_s is None or not self._session.ready:
+            return 0
+        room = _MOST_JOBS - self._session.life.running
+        return max(0, min(room, int(self._most_s / max(mean_s, 1e-6))) - len(self._jobs))
+
+    def ran(self, job: Claimed, took_s: float, is_free: bool) -> None:
+        """A job has ended, and its finish leaves at once. Starts the next one if a slot `is_free`."""
+        if self.is_off:
+            return
+        took_s, mean_s = min(took_s, _LONGEST_S), self._means_s.get(job.function)
+        self._means_s[job.function] = took_s if mean_s is None else mean_s + _SHARE * (took_s - mean_s)
+        self._last = job.function
+        if self._jobs and is_free and not self._session.life.stopping.is_set():
+            self._start(self._jobs.popleft())
+            self._watch()
+
+    def _start(self, job: Claimed) -> None:
+        self._starts.append(AheadStart(job.id, job.entry, job.attempt, time.monotonic()))
+        self._unregistered.add(job.id)
+        self._events.hold_back(job.id, job.attempt)
+        self._runner.start(job)
+
+    def take_starts(self) -> list[AheadStart]:
+        """The starts that the server has not been told of: to be told now, and answered by `started` or `untold`."""
+        starts, self._starts = self._starts, []
+        return starts
+
+    def untold(self, starts: Sequence[AheadStart]) -> None:
+        """These could not be told."""
+        self._starts[:0] = starts
+
+    def registered(self) -> list[tuple[str, int]]:
+        """Ids and attempts of what runs here, as far as the server has said that it knows."""
+        return [pair for pair in self._runner.held() if pair[0] not in self._unregistered]
+
+    def started(self, starts: Iterable[AheadStart], are_ours: Sequence[bool]) -> None:
+        """The server's answer to those."""
+        for start, is_ours in zip(starts, are_ours, strict=True):
+            if not is_ours:
+                self._on_lost(start.id, start.attempt)
+            self._unregistered.discard(start.id)
+            self._events.let_go(start.id, start.attempt)
+
+    def received(self, jobs: Sequence[Claimed]) -> None:
+        """These are held from now on, unless this worker can't run one of them: those behind it go back, too."""
+        self._is_known = bool(self._jobs or jobs)
+        self._jobs.extend(jobs)
+        if not jobs:
+            return
+        if self._session.life.stopping.is_set() or not all(map(self._runner.has_function_of, jobs)):
+            self.hand_back()
+        else:
+            self._watch()
+
+    def drop(self, job_id: str) -> None:
+        """It was cancelled."""
+        self._jobs = deque(job for job in self._jobs if job.id != job_id)
+
+    def forget(self) -> None:
+        """What is held is not known any more: `release_unknown` hands it back."""
+        self._jobs.clear()
+        self._is_known = False
+
+    def hand_back(self) -> None:
+        """Hands back what is held, at once as far as this worker is concerned."""
+        task = asyncio.get_running_loop().create_task(self.handed_back())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def handed_back(self) -> None:
+        """Hands back what is held. While the server is away, the leases do that."""
+        jobs, self._jobs = self._jobs, deque()
+        # A call that is under way may tell the server of them once more: then the next one puts that right.
+        self._is_known = True
+        session, entries = self._session, [(job.id, job.entry) for job in jobs]
+        await session.outage.call(lambda: session.stream.release_ahead(session.id, entries), "handing jobs back")
+
+    async def close(self) -> None:
+        """Gives up what could not be handed back."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _watch(self) -> None:
+        """Begins to wait anew for a slot to be free."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(self._most_s, self._is_late) if self._jobs else None
+
+    def _is_late(self) -> None:
+        self._timer = None
+        if self._jobs:
+            self.hand_back()
