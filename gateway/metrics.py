@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 _BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _STREAM_GAUGES = {
     "waiting": ("leadtime_jobs_waiting", "Jobs in the stream that were never claimed (the consumer group's lag)."),
-    "pending": ("leadtime_jobs_pending", "Jobs claimed and not acknowledged: running, or handed back."),
+    "pending": ("leadtime_jobs_pending", "Jobs claimed and not acknowledged: running, handed back, or held ahead."),
     "released": ("leadtime_jobs_released", "Jobs handed back, to be claimed before others; part of the pending."),
+    "ahead": ("leadtime_jobs_ahead", "Jobs that workers hold ahead without running them; part of the pending."),
     "deferred": ("leadtime_jobs_deferred", "Jobs that wait for their time outside the stream."),
     "dead": ("leadtime_dead_letters", "Failed jobs whose payload is kept."),
     "workers": ("leadtime_workers", "Registered workers, starting ones included."),

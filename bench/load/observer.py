@@ -51,13 +51,13 @@ class QueueSource(ServiceClient):
         return {name: float(value) for name, value in _METRIC.findall(text)}
 
     async def look(self) -> dict[str, float]:
-        """waiting: never claimed, handed back, or deferred. running: claimed. workers: registered ones of any state."""
+        """waiting: never claimed, handed back, held ahead, or deferred. running: claimed. workers: of any state."""
         seen = await self.scrape()
         try:
-            released = seen["leadtime_jobs_released"]
+            not_running = seen["leadtime_jobs_released"] + seen.get("leadtime_jobs_ahead", 0)
             return {
-                "waiting": seen["leadtime_jobs_waiting"] + released + seen["leadtime_jobs_deferred"],
-                "running": seen["leadtime_jobs_pending"] - released,
+                "waiting": seen["leadtime_jobs_waiting"] + not_running + seen["leadtime_jobs_deferred"],
+                "running": max(0, seen["leadtime_jobs_pending"] - not_running),
                 "workers": seen["leadtime_workers"],
             }
         except KeyError:

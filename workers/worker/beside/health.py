@@ -35,7 +35,8 @@ class Health:
         jobs = session.metrics.jobs
         figures = (
             f"j_complete={jobs['finished']} j_failed={jobs['failed']} j_retried={jobs['retried'] + jobs['released']} "
-            f"j_ongoing={session.life.running} queued={counts.waiting + counts.released + counts.deferred}"
+            f"j_ongoing={session.life.running} "
+            f"queued={counts.waiting + counts.released + counts.ahead + counts.deferred}"
         )
         line = f"{datetime.now():%b-%d %H:%M:%S} {figures}"
         expiry_s = self._interval_s + 1
