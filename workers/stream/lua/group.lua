@@ -1,8 +1,16 @@
 -- The stream and its consumer group: reading, appending and removing entries with exact counters.
 
--- Before 7.2.5 XREADGROUP tells neither the append-only file nor the replicas how many entries the group has read
--- (redis/redis#12898). After a restart the lag would count all jobs there ever were.
-local FORGETS_ENTRIES_READ = redis.REDIS_VERSION_NUM < 0x00070205
+-- Before Redis 7.2.5 and Valkey 8 XREADGROUP tells neither the append-only file nor the replicas how many entries the
+-- group has read (redis/redis#12898). After a restart the lag would count all jobs there ever were. Valkey calls itself
+-- Redis 7.2.4, whatever its own version is; Redis raises an error if it is asked for Valkey's.
+local forgets
+local function forgets_entries_read()
+  if forgets == nil then
+    local is_valkey, version = pcall(function() return redis.VALKEY_VERSION_NUM end)
+    forgets = redis.REDIS_VERSION_NUM < 0x00070205 and not (is_valkey and version and version >= 0x00080000)
+  end
+  return forgets
+end
 
 -- The group's counters, or nil without it. Never writes.
 local function find_group(k)
@@ -58,7 +66,7 @@ end
 local function read_new(k, worker, count)
   local read = redis.call('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', count, 'STREAMS', k.stream, '>')
   if not read then return {} end
-  if FORGETS_ENTRIES_READ then
+  if forgets_entries_read() then
     local group = find_group(k)
     redis.call('XGROUP', 'SETID', k.stream, GROUP, group['last-delivered-id'], 'ENTRIESREAD',
       whole(group['entries-read'] or -1))
