@@ -12,6 +12,7 @@ from gateway.documents.job import status_document
 from gateway.documents.list_paths import MOST_IN_A_PAGE, PAGE
 from gateway.http.errors import Problem
 from gateway.http.responses import JsonResponse
+from gateway.options import read_tag
 from workers.stream import Status
 
 if TYPE_CHECKING:
@@ -27,15 +28,16 @@ _MOST_CALLS = 20
 async def list_jobs(context: Context, request: HttpRequest) -> Response:
     """GET /jobs: the owner's jobs, newest first, and where the next page begins."""
     owner = context.api_keys.owner(request)
-    status, tag = _status(request), request.query.get("tag", "")
+    status, tag = _status(request), read_tag(request.query, context.settings.max_tag_chars) or ""
     limit, before = _limit(request), request.query.get("before", "")
+    if "before" in request.query and not before:
+        raise _bad_place()
     found: list[JobView] = []
     for _ in range(_MOST_CALLS):
         try:
             page = await context.stream.index.page(owner, before, limit - len(found), status, tag)
         except ValueError:
-            text = "before must be what the page before has in its member next"
-            raise Problem(400, text, parameters=["before"]) from None
+            raise _bad_place() from None
         found += page.jobs
         before = page.next
         if not before or len(found) == limit:
@@ -54,7 +56,8 @@ async def delete_job(context: Context, request: HttpRequest) -> Response:
 async def purge_jobs(context: Context, request: HttpRequest) -> Response:
     """POST /jobs/purge: deletes all of the owner's jobs of a status, and says how many these were."""
     owner = context.api_keys.owner(request)
-    status, tag, before, purged = _status(request), request.query.get("tag", ""), "", 0
+    status, tag = _status(request), read_tag(request.query, context.settings.max_tag_chars) or ""
+    before, purged = "", 0
     if status is None:
         raise Problem(400, "purge needs a status: which jobs are to be deleted", parameters=["status"])
     while True:
@@ -63,6 +66,10 @@ async def purge_jobs(context: Context, request: HttpRequest) -> Response:
         before = page.next
         if not before or request.gone:
             return JsonResponse({"purged": purged})
+
+
+def _bad_place() -> Problem:
+    return Problem(400, "before must be what the page before has in its member next", parameters=["before"])
 
 
 def _status(request: HttpRequest) -> Status | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gateway.documents.option_parameters import tag_schema
 from gateway.documents.parts import Document, answer, object_of, problem, ref
 from workers.stream import Status
 
@@ -27,9 +28,7 @@ LIST_SCHEMAS: Document = {
 def list_paths(settings: GatewaySettings, unavailable: Document) -> Document:
     """The paths; `unavailable` are the answers of an outage."""
     status = _parameter("status", {"type": "string", "enum": [one.value for one in Status]}, "jobs of this status")
-    tag = _parameter(
-        "tag", {"type": "string", "minLength": 1, "maxLength": settings.max_tag_chars}, "jobs with this tag"
-    )
+    tag = _parameter("tag", tag_schema(settings), "jobs with this tag")
     limit = {"type": "integer", "minimum": 1, "maximum": MOST_IN_A_PAGE, "default": PAGE}
     place = {"type": "string", "pattern": "^[0-9]{1,19}-[0-9]{1,19}[.][0-9]{1,9}$"}
     bad_query = {"400": problem("a bad status, limit or before, or a query parameter that is unknown or given twice")}

@@ -73,6 +73,7 @@ async def test_a_purge_deletes_jobs_of_a_status(http: aiohttp.ClientSession, str
         ("GET", "/jobs?limit=0", ["limit"]),
         ("GET", "/jobs?limit=1001", ["limit"]),
         ("GET", "/jobs?before=1-1", ["before"]),
+        ("GET", "/jobs?before=", ["before"]),
         ("GET", "/jobs?after=1", ["after"]),
         ("POST", "/jobs/purge", ["status"]),
         ("POST", "/jobs/purge?status=", ["status"]),
