@@ -12,6 +12,7 @@ from gateway.documents.job import status_document
 from gateway.documents.list_paths import MOST_IN_A_PAGE, PAGE
 from gateway.http.errors import Problem
 from gateway.http.responses import JsonResponse
+from gateway.inputs import forget
 from gateway.options import read_tag
 from workers.stream import Status
 
@@ -46,15 +47,19 @@ async def list_jobs(context: Context, request: HttpRequest) -> Response:
 
 
 async def delete_job(context: Context, request: HttpRequest) -> Response:
-    """DELETE /jobs/{id}: ends the job if it has not ended, and forgets its input, result and events."""
+    """DELETE /jobs/{id}: ends the job if it has not ended, and forgets its input, result, events and files."""
     view = await own_job(context, request, context.api_keys.owner(request))
     if not await context.stream.index.delete([view.id]):
         raise Problem(404, NO_JOB)
+    await forget(context, view.id)
     return Response(status_code=204)
 
 
 async def purge_jobs(context: Context, request: HttpRequest) -> Response:
-    """POST /jobs/purge: deletes all of the owner's jobs of a status, and says how many these were."""
+    """POST /jobs/purge: deletes all of the owner's jobs of a status, and says how many these were.
+
+    Their files are deleted by the next sweep of the object store.
+    """
     owner = context.api_keys.owner(request)
     status, tag = _status(request), read_tag(request.query, context.settings.max_tag_chars) or ""
     before, purged = "", 0
