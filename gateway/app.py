@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from gateway import events, files, health, jobs, uploads, webhooks
+from gateway import events, files, health, jobs, listing, uploads, webhooks
 from gateway.batches.endpoints import batch_results, batch_status, cancel_batch, push_batch
 from gateway.context import Context
 from gateway.deliveries import Webhooks
@@ -196,6 +196,9 @@ def create_app(queues: Queues, on_side_task_end: Callable[[asyncio.Task[None]], 
             route("PUT", "/uploads/{id}", uploads.upload),
             route("POST", "/cancel/{id}", jobs.cancel),
             route("POST", "/retry/{id}", jobs.retry),
+            route("GET", "/jobs", listing.list_jobs, "status", "tag", "before", "limit"),
+            route("POST", "/jobs/purge", listing.purge_jobs, "status", "tag"),
+            route("DELETE", "/jobs/{id}", listing.delete_job),
             route("POST", "/batches", push_batch, *OPTIONS, *webhooks.PARAMETERS),
             route("GET", "/batches/{id}", batch_status, "wait"),
             route("GET", "/batches/{id}/results", batch_results, "wait"),

@@ -23,6 +23,9 @@ LEAST_KEEP_S = 1
 LEAST_TTL_S = 0.001
 _NUMBER = re.compile(r"\d+(\.\d+)?([eE][+-]?\d+)?")  # JSON's, without a sign
 _COUNT = re.compile(r"\d{1,9}")
+# Without control characters, and without what stands for bytes that are no UTF-8.
+TAG_PATTERN = r"[^\u0000-\u001f\u007f-\u009f\ufffd]+"
+_TAG = re.compile(TAG_PATTERN)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)")
 
 
@@ -55,7 +58,7 @@ def read_options(request: HttpRequest, settings: GatewaySettings) -> PushOptions
         max_attempts=_count(query, "max_attempts", settings.max_job_attempts),
         keep_ms=None if keep_s is None else round(keep_s * 1000),
         ttl_ms=None if ttl_s is None else round(ttl_s * 1000),
-        tag=_tag(query, settings.max_tag_chars),
+        tag=read_tag(query, settings.max_tag_chars),
     )
     delay_ms = round((_seconds(query, "delay", 0, settings.max_delay_s) or 0) * 1000)
     at_ms = _time_ms(query, settings.max_delay_s)
@@ -85,10 +88,11 @@ def _count(query: dict[str, str], name: str, most: int) -> int | None:
     return int(text)
 
 
-def _tag(query: dict[str, str], most_chars: int) -> str | None:
+def read_tag(query: dict[str, str], most_chars: int) -> str | None:
+    """The `tag` of a query. Raises Problem 400."""
     tag = query.get("tag")
-    if tag is not None and not (1 <= len(tag) <= most_chars and tag.isprintable() and "\ufffd" not in tag):
-        raise _refused(f"tag must be 1 to {most_chars} printable characters", "tag")
+    if tag is not None and not (len(tag) <= most_chars and _TAG.fullmatch(tag)):
+        raise _refused(f"tag must be 1 to {most_chars} characters, none of which is a control character", "tag")
     return tag
 
 

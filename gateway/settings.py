@@ -20,7 +20,7 @@ MIN_API_KEY_CHARS = 16
 _ROOT_PATH = re.compile(r"(/(?!\.\.?(/|$))[A-Za-z0-9._~-]+)*")
 # With these as a prefix, `/status/ID` would be two different requests.
 _PATHS_OF_THE_API = {
-    "/push", "/status", "/data", "/events", "/files", "/uploads", "/cancel", "/retry", "/webhooks", "/batches",
+    "/push", "/status", "/data", "/events", "/files", "/uploads", "/cancel", "/retry", "/webhooks", "/batches", "/jobs",
 }  # fmt: skip
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateway.options import LEAST_KEEP_S, LEAST_TIMEOUT_S, LEAST_TTL_S
+from gateway.options import LEAST_KEEP_S, LEAST_TIMEOUT_S, LEAST_TTL_S, TAG_PATTERN
 
 if TYPE_CHECKING:
     from gateway.settings import GatewaySettings
@@ -33,10 +33,15 @@ def option_parameters(settings: GatewaySettings) -> list[dict[str, Any]]:
         ),
         _option(
             "tag",
-            {"type": "string", "minLength": 1, "maxLength": settings.max_tag_chars, "pattern": "^[ -~]+$"},
+            tag_schema(settings),
             "a word of the client's own, which the job's status repeats",
         ),
     ]
+
+
+def tag_schema(settings: GatewaySettings) -> dict[str, Any]:
+    """The schema of a tag."""
+    return {"type": "string", "minLength": 1, "maxLength": settings.max_tag_chars, "pattern": f"^{TAG_PATTERN}$"}
 
 
 def _number(least: float, most: float) -> dict[str, Any]:

@@ -32,6 +32,8 @@ CLIENTS = 100  # each pushes a job, waits for its result, and goes on to the nex
 WORKERS = 4
 LEASE_S = 2.0
 DEADLINE_S = 300.0
+# Of each third push: its job is scheduled, and could expire.
+OPTIONS = {"delay": "0.2", "ttl": "600", "keep": "3600", "max_attempts": "100", "tag": "third"}
 
 
 @dataclass
@@ -45,7 +47,8 @@ class KillLoad:
 
     async def client(self, client: PersistentClient, texts: Iterator[str]) -> None:
         for text in texts:
-            job_id = self.acknowledged[text] = await client.push(text)
+            options = OPTIONS if len(self.acknowledged) % 3 == 0 else {}
+            job_id = self.acknowledged[text] = await client.push(text, **options)
             self.results[job_id] = await client.result(job_id)
             async with self.progress:
                 self.progress.notify_all()

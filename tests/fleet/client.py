@@ -63,7 +63,7 @@ class PersistentClient:
             if status == 200:
                 return dict(document)
             if status == 404:
-                assert document.get("job_status") in ("queued", "processing"), f"{job_id}: {document}"
+                assert document.get("job_status") in ("scheduled", "queued", "processing"), f"{job_id}: {document}"
                 await asyncio.sleep(RETRY_S)
                 continue
             assert status in (0, 503), f"data of {job_id}: {status} {document}"

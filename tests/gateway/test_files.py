@@ -201,3 +201,15 @@ async def test_a_bucket_sends_the_file_itself_unless_it_must_not(
             assert (response.status, await response.read()) == (206, bytes(4))
 
         assert bool(presign_s) == (urllib.parse.urlsplit(location).netloc in s3.endpoint and location != "")
+
+
+async def test_a_deleted_jobs_files_are_deleted(
+    http: aiohttp.ClientSession, store: ObjectStore, settings: StreamSettings
+) -> None:
+    path = await stored(http, store, settings.queue_name, "01234567-cat.png")
+    job_id = path.split("/")[2]
+
+    async with http.delete(f"/jobs/{job_id}") as response:
+        assert response.status == 204
+
+    assert [view.key async for page in store.pages(f"{settings.queue_name}/{job_id}/") for view in page] == []

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 # In this order, as Lua's local functions must be defined before they are used.
 _PARTS = (
-    "keys", "group", "record", "events", "options", "bury", "limits",
-    "push", "webhooks", "claim", "ahead", "jobs", "old_batches", "batches", "finish", "schemas", "workers", "expire",
-    "sweep", "figures",
+    "keys", "group", "record", "events", "options", "bury", "limits", "index",
+    "push", "webhooks", "claim", "ahead", "jobs", "old_batches", "batches", "list",
+    "finish", "schemas", "workers", "expire", "sweep", "figures",
 )  # fmt: skip
 _TEXT = "\n".join(files("workers.stream").joinpath(f"lua/{part}.lua").read_text(encoding="utf-8") for part in _PARTS)
 

@@ -16,6 +16,7 @@ from workers.stream.batch import Batcher
 from workers.stream.connection import connect
 from workers.stream.errors import ServerUnfit
 from workers.stream.events import JobEvent
+from workers.stream.job_index import JobIndex
 from workers.stream.library import Library
 from workers.stream.memory import MemoryWatch
 from workers.stream.pipeline import Lane, PipelinedRedis
@@ -88,6 +89,7 @@ class Stream:
         self.memory = MemoryWatch(self.redis)
         self._library = Library(self.redis, f"{self.prefix}:stream")
         self._call = self._library.call
+        self.index = JobIndex(self._call)
         self.batches = PushedBatches(settings, self._call, self._call_push)
         self._subscriptions: WeakSet[Subscription] = WeakSet()
         self._pushes: Batcher[EncodedJob, Pushed] = Batcher(self._push, size_of=size_bytes)

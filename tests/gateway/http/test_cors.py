@@ -90,7 +90,7 @@ async def test_a_preflight_needs_no_key(locked: GatewayProcess, path: str) -> No
 async def test_a_preflight_for_what_is_not_allowed_says_what_it_is(locked: GatewayProcess) -> None:
     for asked, what in (
         ({"Origin": STRANGER, **ASKED}, "origin"),
-        ({"Origin": APP, **ASKED, "Access-Control-Request-Method": "DELETE"}, "method"),
+        ({"Origin": APP, **ASKED, "Access-Control-Request-Method": "PATCH"}, "method"),
         ({"Origin": APP, **ASKED, "Access-Control-Request-Headers": "cookie"}, "headers"),
     ):
         response = await answer_to(locked.http.options("/push", headers=asked))

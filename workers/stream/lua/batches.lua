@@ -2,8 +2,6 @@
 
 local STAGED_MS = 30 * 1000 -- of inputs whose gateway has died
 
-local function batch_job_id(id, place) return id .. string.format('%08x', place) end
-
 -- stage(id, then inputs): keeps inputs of a batch that is still being received. Nobody sees them. Replies 1.
 -- Costs RPUSH and PEXPIRE.
 local function stage(keys, argv)
@@ -68,7 +66,7 @@ local function push_batch(keys, argv)
   if more.limits then
     local ids = {}
     for place = 0, count - 1 do ids[place + 1] = batch_job_id(id, place) end
-    local reply = limited(k, now, owner, ids, more.limits, more.bytes)
+    local reply = limited(k, now, owner, ids, more.limits, more.bytes or 0)
     if reply then return reply end
   end
   local due, ttl = due_of(more, now), options_of(more.options).ttl_ms
@@ -93,6 +91,7 @@ local function push_batch(keys, argv)
   end
   redis.call('HSET', k.batch .. id, 'owner', owner, 'count', count, 'queued', whole(now))
   redis.call('ZADD', k.batches, whole(now + BATCH_LOOK_MS), id)
+  add_to_index(k, owner, 'batch', id .. ' ' .. count)
   if more.idempotency_key then
     redis.call('SET', k.idempotency .. more.idempotency_key, more.fingerprint .. ' ' .. id, 'PX', argv[3])
   end

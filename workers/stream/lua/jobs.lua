@@ -122,7 +122,7 @@ local function revive(k, entry, payload)
   local group = group_of(k)
   local new = append(k, id, payload['function'], payload['args'], payload['kwargs'])
   local webhook = redis.call('HGET', job_key, 'webhook')
-  redis.call('DEL', job_key, k.events .. id)
+  if redis.call('DEL', job_key, k.events .. id) == 0 then add_to_index(k, payload['owner'] or '', 'jobs', id) end
   if webhook then redis.call('HSET', job_key, 'webhook', webhook) end
   redis.call('HSET', job_key, 'entry', new, 'seq', whole(group['entries-read'] + group['lag'] + 1))
   if entry_ms(new) > now + CLOCK_SLACK_MS then redis.call('HSET', job_key, 'queued', whole(now)) end

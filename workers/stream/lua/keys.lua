@@ -24,6 +24,10 @@
 -- {q}:batch:ID          hash    jobs that were pushed together: owner, count, queued,    when the records of all
 --                              gone (so many of the first have no record any more)     its jobs have gone
 -- {q}:batches           zset    batch ids by the time of the next look for that         with its batch
+-- {q}:index:OWNER       stream  ids of an owner's jobs in the order of their pushes      an entry when none of its jobs
+--                              (index.lua)                                           has a record any more
+-- {q}:owners            hash    of each owner with an index, the last entry that was    an owner with its index
+--                              looked at
 -- {q}:staged:ID         list    inputs of a batch that is still being received          30 s after the last ones
 -- {q}:idempotency:KEY  string  "fingerprint id" of the first push with that key      24 h after that push; it counts
 --                                                                                    only while its job's record exists
@@ -92,6 +96,8 @@ local function keys_of(stream)
     dead = prefix .. ':dead',
     batch = prefix .. ':batch:',
     batches = prefix .. ':batches',
+    index = prefix .. ':index:',
+    owners = prefix .. ':owners',
     staged = prefix .. ':staged:',
     idempotency = prefix .. ':idempotency:',
     idle = prefix .. ':idle',

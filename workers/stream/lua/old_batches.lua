@@ -9,7 +9,7 @@ local function look_at_batches(k, now)
     local r = redis.call('HMGET', k.batch .. id, 'count', 'gone')
     local count, gone = tonumber(r[1] or 0), tonumber(r[2] or 0)
     local stop = math.min(count, gone + CHUNK)
-    while gone < stop and redis.call('EXISTS', k.job .. id .. string.format('%08x', gone)) == 0 do gone = gone + 1 end
+    while gone < stop and redis.call('EXISTS', k.job .. batch_job_id(id, gone)) == 0 do gone = gone + 1 end
     if gone >= count then
       redis.call('DEL', k.batch .. id)
       redis.call('ZREM', k.batches, id)

@@ -48,7 +48,7 @@ end
 -- Replies per job: 'accepted' | 'full' | 'conflict' | 'existing ID' | 'limited WHICH MS'. Pushing an id again changes nothing.
 -- Costs a job: EXISTS, XADD and HSET; HSET with an owner, and if the push waits; GET and SET with an idempotency key, and
 -- EXISTS if it is known; EXISTS, HSET and ZADD if deferred; HSET with options, ZADD with a ttl. Costs a call: XINFO GROUPS,
--- 2 XLEN, ZCARD, TIME, XPENDING if jobs run and
+-- 2 XLEN, ZCARD, TIME, XADD for each owner, XPENDING if jobs run and
 -- none waits, and the waking or handing over.
 local function push(keys, argv)
   local k = keys_of(keys[1])
@@ -57,7 +57,7 @@ local function push(keys, argv)
   local seq = group['entries-read'] + group['lag']
   local room = max_backlog - redis.call('XLEN', k.stream) - redis.call('ZCARD', k.deferred)
   local now, replies, appended, behind = now_ms(), {}, 0, false
-  local is_empty, served = is_queue_empty(k, group), 0
+  local is_empty, served, accepted = is_queue_empty(k, group), 0, {}
   for i = 3, #argv, 5 do
     local id, options = argv[i], nil
     if argv[i + 4] ~= '' then options = cjson.decode(argv[i + 4]) end
@@ -80,6 +80,8 @@ local function push(keys, argv)
     if not reply then
       reply = 'accepted'
       room = room - 1
+      local ids = accepted[argv[i + 3]] or {}
+      accepted[argv[i + 3]], ids[#ids + 1] = ids, id
       local due = options and due_of(options, now)
       if due then
         redis.call('HSET', job_key, 'function', argv[i + 1], 'args', argv[i + 2],
@@ -120,6 +122,7 @@ local function push(keys, argv)
     end
     replies[#replies + 1] = reply
   end
+  for owner, ids in pairs(accepted) do add_to_index(k, owner, 'jobs', table.concat(ids, ' ')) end
   wake(k, appended - served)
   return replies
 end

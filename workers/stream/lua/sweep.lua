@@ -128,6 +128,7 @@ local function sweep(keys, argv)
       release_expired(k, lease_ms)
       forget_results(k, now)
       look_at_batches(k, now)
+      trim_index(k)
       if is_time(k.pruned, now, lease_ms) then
         prune(k, now, lease_ms)
         redis.call('XTRIM', k.dead, 'MAXLEN', argv[4])

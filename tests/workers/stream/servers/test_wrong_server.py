@@ -12,7 +12,17 @@ from tests.queues import opened
 from tests.servers import free_port
 from tests.workers.stream.actions import accept, listening, new
 from tests.workers.stream.servers.test_server import live
-from workers.stream import Stream, StreamSettings, bad_server, is_unavailable, reason, until_available
+from workers.stream import (
+    NewBatch,
+    Pushed,
+    PushLimits,
+    Stream,
+    StreamSettings,
+    bad_server,
+    is_unavailable,
+    reason,
+    until_available,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +57,7 @@ async def test_the_documented_rights_are_enough(start_server: Callable[..., Serv
             await accept(stream, kwargs=b"{}")
         await admin.redis.flushdb()
         await live(stream, admin)
+        await push_together(stream)
         assert stream.memory.memory is not None
         # A full server that has lost the functions needs rights of its own.
         await admin.redis.function_flush()  # type: ignore[misc]
@@ -56,6 +67,17 @@ async def test_the_documented_rights_are_enough(start_server: Callable[..., Serv
     async with opened(settings.model_copy(update={"push_replicas": 1})) as waiting:
         with pytest.raises(Exception, match="0 of 1 replicas"):
             await waiting.push(new())
+
+
+async def push_together(stream: Stream) -> None:
+    """What a batch, a list of jobs and a limit ask of the server."""
+    batch = NewBatch("0" * 24, 2, owner="others", limits=PushLimits(outstanding=2))
+    await stream.batches.stage(batch.id, [b"[1]", b"[2]"])
+    assert await stream.batches.push(batch) == Pushed("accepted", batch.id)
+    refused = await stream.push(new(owner=batch.owner, limits=batch.limits))
+    assert refused.outcome == "limited"
+    page = await stream.index.page(batch.owner, "", 10)
+    assert await stream.index.delete([view.id for view in page.jobs]) == batch.size
 
 
 @pytest.mark.parametrize("right", ["-xadd", "-fcall", "-hset", "resetkeys", "-function|load"])

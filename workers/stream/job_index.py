@@ -1,0 +1,58 @@
+"""Lists of jobs, and how they are forgotten: a typed class over the functions of `lua/list.lua`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from workers.stream.records import JobView, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    Call = Callable[..., Awaitable[Any]]
+
+# One call looks at so many jobs, whether they are wanted or not.
+_LOOKS = 1000
+# Each costs the server some ten commands.
+_DELETED_AT_ONCE = 250
+_PLACE = re.compile(r"(\d{1,19}-\d{1,19})\.(\d{1,9})")
+
+
+class JobPage(NamedTuple):
+    """Some jobs, newest first. `next` is where to go on; empty if there are no more."""
+
+    jobs: list[JobView]
+    next: str
+
+
+class JobIndex:
+    """The jobs of one queue by their owners. `call` calls a function of the library. Raises what `Stream` raises."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    async def page(self, owner: str, before: str, limit: int, status: Status | None = None, tag: str = "") -> JobPage:
+        """Up to `limit` of an owner's jobs, newest first, from where the page before says; '' for the newest.
+
+        A page may have fewer, even none, and more may come: only some are looked at. Raises ValueError if `before` is
+        not what a page says.
+        """
+        entry, place = "+", "0"
+        if before:
+            match = _PLACE.fullmatch(before)
+            if match is None:
+                raise ValueError("not a page's next")
+            entry, place = match.groups()
+        where, *flat = await self._call("list", owner, entry, place, limit, status or "", tag, _LOOKS)
+        views = (
+            JobView.from_reply(job_id.decode(), reply) for job_id, reply in zip(flat[::2], flat[1::2], strict=True)
+        )
+        return JobPage([view for view in views if view is not None], where.decode())
+
+    async def delete(self, job_ids: Sequence[str], status: Status | None = None) -> int:
+        """Forgets jobs, or those of them with this status; cancels those that have not ended. Returns how many."""
+        count = 0
+        for at in range(0, len(job_ids), _DELETED_AT_ONCE):
+            count += await self._call("delete", status or "", *job_ids[at : at + _DELETED_AT_ONCE])
+        return count
