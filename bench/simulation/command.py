@@ -83,7 +83,8 @@ def _run(options: argparse.Namespace) -> None:
 def _table(case: Case, found: Mapping[str, Sequence[Figures]]) -> Table:
     runs = next(iter(found.values()))
     how_many = f"medians of {len(runs)} runs" if len(runs) > 1 else "one run"
-    title = f"{case.load}, {case.process}: {runs[0].jobs:,} jobs in {runs[0].duration_s:,.0f} s; {how_many}"
+    idle = f" after {case.idle_s:,.0f} s without a job" if case.idle_s else ""
+    title = f"{case.load}, {case.process}{idle}: {runs[0].jobs:,} jobs in {runs[0].duration_s:,.0f} s; {how_many}"
     within = f"waits <= {case.objective_s or times.parse(case.service).mean_s:.3g} s"
     return table(title, [{"rule": rule, **medians(each).cells(within)} for rule, each in found.items()])
 
@@ -130,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rule", nargs="+", metavar="RULE", help="default: all")
     add_case(parser, "deterministic", 10)
     add("--duration", type=positive, metavar="S", help="of a load (default: 1800; a trace: all of it)")
+    add("--idle", dest="idle_s", type=positive, default=0.0, metavar="S", help="without a job, before each load (none)")
     add(
         "--objective",
         dest="objective_s",

@@ -22,7 +22,7 @@ from bench.simulation.rules import Brief, Fixed
 from bench.simulation.work import work
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from bench.common.arrivals import Process
     from bench.simulation.work import Result, Work
@@ -45,6 +45,7 @@ class Case:
     maximum: int = 100
     concurrency: int = 1
     grace_s: float = 30.0
+    idle_s: float = 0.0  # nothing comes for so long, before the load
 
     @property
     def pods(self) -> PodSpec:
@@ -54,15 +55,22 @@ class Case:
     def work(self, seed: int) -> Work:
         """Raises LoadError."""
         found = arrivals.arrivals(_parsed(self.load), self.duration_s, self.process, seed)
-        return work(found, times.parse(self.service), self.duration_s, seed)
+        if self.idle_s:
+            found = [replace(one, at_s=one.at_s + self.idle_s) for one in found]
+        duration_s = None if self.duration_s is None else self.idle_s + self.duration_s
+        return work(found, times.parse(self.service), duration_s, seed)
 
     @property
     def brief(self) -> Brief:
         """What rules may be told."""
         load, rate = _parsed(self.load), None
         if not load.is_trace and self.duration_s is not None:
-            rate = partial(load.rate, duration_s=self.duration_s)
+            rate = partial(_rate_after, self.idle_s, partial(load.rate, duration_s=self.duration_s))
         return Brief(self.objective_s, self.late_cost, rate, (self.minimum, self.maximum), self.concurrency)
+
+
+def _rate_after(idle_s: float, rate: Callable[[float], float], t_s: float) -> float:
+    return rate(t_s - idle_s) if t_s >= idle_s else 0.0
 
 
 @dataclass(frozen=True, slots=True)

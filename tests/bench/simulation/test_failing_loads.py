@@ -52,9 +52,9 @@ def test_bursts_each_quarter_of_an_hour_are_foreseen(rule: str) -> None:
 
     result, reacting = one(case, rule, 5), one(case, "delayed-off", 5)
 
-    assert result.within(5.0) > 0.65
+    assert result.within(5.0) > 0.75
     assert reacting.within(5.0) < 0.1
-    assert result.pod_s < 1.7 * reacting.pod_s
+    assert result.pod_s < 1.3 * reacting.pod_s
 
 
 @pytest.mark.slow
@@ -66,8 +66,9 @@ def test_one_job_a_minute_keeps_its_pod(rule: str, tmp_path: Path) -> None:
 
     result = one(Case(f"trace:{trace}", duration_s=3600.0, maximum=10), rule, 5)
 
-    assert result.within(5.0) > 0.85
-    assert result.pod_s < 1.2 * 3600
+    # The first of 60 comes to no pod.
+    assert result.within(5.0) > 0.98
+    assert result.pod_s < 1.1 * 3600
 
 
 @pytest.mark.slow

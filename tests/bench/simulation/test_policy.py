@@ -84,10 +84,10 @@ def found(text: str, process: Process, seed: int) -> Found:
 @pytest.mark.parametrize(
     ("text", "p95_s", "within", "cost"),
     [
-        # When this was written: 7.0 s, 99.2 % and 1.06; 5.0 s, 99.5 % and 1.04; 16.0 s, 93.9 % and 1.17.
-        pytest.param("ramping", 7.5, 0.99, 1.08, id="ramping"),
-        pytest.param("ramp-steady", 7.0, 0.99, 1.06, id="ramp-steady"),
-        pytest.param("spike", 17.5, 0.93, 1.2, id="spike"),
+        # When this was written: 6.9 s, 99.2 % and 1.05; 5.0 s, 99.6 % and 1.03; 14.0 s, 93.9 % and 1.10.
+        pytest.param("ramping", 7.0, 0.99, 1.06, id="ramping"),
+        pytest.param("ramp-steady", 6.0, 0.99, 1.04, id="ramp-steady"),
+        pytest.param("spike", 15.0, 0.935, 1.12, id="spike"),
     ],
 )
 def test_the_old_loads_are_served_in_time_for_hardly_more_than_they_must_cost(
@@ -103,12 +103,12 @@ def test_the_old_loads_are_served_in_time_for_hardly_more_than_they_must_cost(
 @pytest.mark.parametrize(
     ("text", "p95_s", "within", "cost"),
     [
-        # When this was written there were, with these seeds, 9.6 s, 95.7 % and 1.07,
-        pytest.param("ramping", 10.5, 0.945, 1.11, id="ramping"),
-        # 8.3 s, 97.9 % and 1.10,
-        pytest.param("ramp-steady", 9.5, 0.965, 1.14, id="ramp-steady"),
-        # 17.9 s, 92.2 % and 1.15: there are 380 jobs, and the first 30 s have 1 in 12.
-        pytest.param("spike", 19.0, 0.91, 1.18, id="spike"),
+        # When this was written there were, with these seeds, 9.7 s, 95.7 % and 1.06,
+        pytest.param("ramping", 10.0, 0.945, 1.09, id="ramping"),
+        # 8.3 s, 98.0 % and 1.10,
+        pytest.param("ramp-steady", 9.5, 0.965, 1.12, id="ramp-steady"),
+        # 15.9 s, 92.8 % and 1.16: there are 380 jobs, and the first 30 s have 1 in 12.
+        pytest.param("spike", 16.5, 0.915, 1.18, id="spike"),
     ],
 )
 def test_their_poisson_versions_too_with_some_safety(text: str, p95_s: float, within: float, cost: float) -> None:
@@ -121,11 +121,11 @@ def test_their_poisson_versions_too_with_some_safety(text: str, p95_s: float, wi
 @pytest.mark.slow
 @pytest.mark.parametrize("process", ["deterministic", "poisson"])
 def test_with_start_ups_of_five_minutes_a_ramp_is_still_served_in_time(process: Process) -> None:
-    """The first guess of a start-up is a tenth of it; the trend decides. The bar is 90 %; there were 98 to 99 %."""
+    """The first guess of a start-up is a tenth of it; the trend decides. The bar is 95 %; there were 98 %."""
     load = load_of("ramping", process, 1, duration_s=5400.0)
     result = ours(load, pods=PodSpec(constant(300.0)), seed=1)
-    assert result.within(SERVICE_S) > 0.9
-    assert result.pod_s < 3 * sum(load.services_s)
+    assert result.within(SERVICE_S) > 0.95
+    assert result.pod_s < 2.4 * sum(load.services_s)
 
 
 def test_a_run_is_the_same_again() -> None:
@@ -162,7 +162,7 @@ def test_rare_jobs_cost_a_start_each() -> None:
 def test_who_has_patience_pays_less_and_is_served_as_he_wishes(process: Process) -> None:
     """Where a job may wait for longer there are fewer pods, and no more starts: about what the plain plan costs.
 
-    There are 31 starts at most, by chance and with the shortest wait.
+    There were 29 starts at most, by chance and with the shortest wait.
     """
     load, paid = load_of("ramping", process, 1), []
     for objective_s in (5.0, 10.0, 20.0, 40.0, 100.0):
@@ -170,7 +170,7 @@ def test_who_has_patience_pays_less_and_is_served_as_he_wishes(process: Process)
         best = carried_out(load, plan(load, PODS, objective_s))
         assert result.within(objective_s) >= 0.95
         assert result.pod_s <= 1.15 * best.pod_s
-        assert result.starts <= 35
+        assert result.starts <= 30
         paid.append(result.pod_s)
     assert all(later < 1.02 * before for before, later in pairwise(paid))
     assert paid[-1] < 0.95 * paid[0]
