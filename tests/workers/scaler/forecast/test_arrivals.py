@@ -55,7 +55,7 @@ def test_no_jobs_are_expected_if_none_came() -> None:
 @pytest.mark.parametrize("interval_s", [0.5, 1.0, 2.0])
 def test_the_rate_of_a_clock_is_found(rate: float, interval_s: float) -> None:
     found = rate_of(observed(clock(lambda _: rate, 900), 900, interval_s=interval_s))
-    assert found == pytest.approx(rate, rel=0.15 if rate > 0.1 else 0.3)
+    assert found == pytest.approx(rate, rel=0.03 if rate > 0.1 else 0.1)
 
 
 def test_the_spread_is_how_much_forecasts_differ() -> None:
@@ -72,7 +72,7 @@ def test_the_spread_is_how_much_forecasts_differ() -> None:
 
 def test_a_change_is_believed_within_a_few_jobs_and_an_end_within_a_lead() -> None:
     times_s = clock(lambda t: 0.4 if t < 900 else 1.6, 1200)
-    assert rate_of(observed(times_s, 899)) == pytest.approx(0.4, rel=0.15)
+    assert rate_of(observed(times_s, 899)) == pytest.approx(0.4, rel=0.05)
     assert rate_of(observed(times_s, 915)) > 0.8
     assert rate_of(observed(times_s, 945)) == pytest.approx(1.6, rel=0.35)
     assert rate_of(observed(times_s, 1150)) == pytest.approx(1.6, rel=0.15)
