@@ -1,7 +1,8 @@
 """How fast jobs will come, learnt from nothing but their number: a mixture of experts.
 
 The experts are the rates of several windows (`windows.py`), the regimes with what followed on them (`regimes.py`,
-`succession.py`), and the recent past (`recent.py`). Each counts as much as it has been right (`track_record.py`).
+`succession.py`), the recent past (`recent.py`), and seasons (`seasons.py`). Each counts as much as it has been right
+(`track_record.py`).
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 If the present regime is like one that is remembered, it may end as that did. So bursts that repeat are foreseen, and
 nobody has to name their period.
 
-Example: bursts of 2 jobs/s for 60 s came each 900 s. It has been idle for 820 s; idle times lasted for 840 s before,
-with a standard deviation of 8 % + 2 s = 69 s. That this one is over in 31 s has a probability of 0.33: so 2 jobs/s are
-expected then with that probability.
+Example: bursts of 2 jobs/s for 60 s came each 900 s. It has been idle for 820 s; one idle time lasted for 840 s before,
+which is known with a standard deviation of 8 % + 2 s = 69 s. That this one is over in 31 s has a probability of 0.33:
+so 2 jobs/s are expected then with that probability.
 """
 
 from __future__ import annotations
