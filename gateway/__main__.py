@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
-    from gateway.waiting import Waiters
+    from gateway.waits.waiting import Waiters
 
 logger = logging.getLogger("gateway")
 

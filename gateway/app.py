@@ -13,29 +13,30 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from gateway import events, files, health, jobs, listing, uploads, webhooks
+from gateway import events, health, jobs, listing, webhooks
 from gateway.batches.endpoints import batch_results, batch_status, cancel_batch, push_batch
 from gateway.context import Context
 from gateway.deliveries import Webhooks
 from gateway.documents.openapi import describe
 from gateway.documents.queue_parameters import is_of_a_queue
+from gateway.files import download, uploads
+from gateway.files.pace import UPLOADS_AT_ONCE
 from gateway.http.api_keys import ApiKeys, callers_of
 from gateway.http.connection.budget import ByteBudget
 from gateway.http.cors import Cors
 from gateway.http.errors import error_response
 from gateway.http.request import HttpRequest
 from gateway.http.routing import HotPath, MeasuredEndpoint, PortSwitch, SingleSlashes, SubPath
-from gateway.key_file import follow_keys, read_keys
+from gateway.keys.file import follow_keys, read_keys
 from gateway.marks import mark_of
 from gateway.metrics import GatewayMetrics
 from gateway.options import OPTIONS
-from gateway.pace import UPLOADS_AT_ONCE
 from gateway.queues import Queues
 from gateway.results import LargeResults
 from gateway.schemas.live import ModelSchemas
-from gateway.staging import Staging
-from gateway.stored import StoredJsons
-from gateway.waiting import Waiters
+from gateway.stores.staging import Staging
+from gateway.stores.stored import StoredJsons
+from gateway.waits.waiting import Waiters
 from workers.objects.errors import StoreUnavailable
 from workers.objects.store import open_store
 from workers.objects.sweep import sweep
@@ -191,7 +192,7 @@ def create_app(queues: Queues, on_side_task_end: Callable[[asyncio.Task[None]], 
             route("GET", "/status/{id}", jobs.status, "wait"),
             route("GET", "/data/{id}", jobs.data, "wait"),
             route("GET", "/events/{id}", events.events, "after"),
-            route("GET", "/files/{id}/{name}", files.file),
+            route("GET", "/files/{id}/{name}", download.file),
             route("POST", "/uploads", uploads.uploads, "name"),
             route("PUT", "/uploads/{id}", uploads.upload),
             route("POST", "/cancel/{id}", jobs.cancel),

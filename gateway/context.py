@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from gateway.results import LargeResults
     from gateway.schemas.live import ModelSchemas
     from gateway.settings import GatewaySettings
-    from gateway.staging import Staging
-    from gateway.stored import StoredJsons
-    from gateway.waiting import Waiters
+    from gateway.stores.staging import Staging
+    from gateway.stores.stored import StoredJsons
+    from gateway.waits.waiting import Waiters
     from workers.objects.store import ObjectStore
     from workers.stream import Stream
 

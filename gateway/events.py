@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from gateway.context import Context
     from gateway.http.request import HttpRequest
-    from gateway.waiting import Waiter
+    from gateway.waits.waiting import Waiter
     from workers.stream import JobEvent, JobView
 
 # Proxies end connections that are silent for longer; nginx does after 60 s.

@@ -10,14 +10,14 @@ import orjson
 from gateway.access import NO_JOB, check_function, made, own_job
 from gateway.documents.job import data_document, pushed_document, status_document
 from gateway.events import EventStream, wants_events
+from gateway.files.inputs import forget, read_input
 from gateway.http.body import read_call
 from gateway.http.errors import Problem, unavailable
 from gateway.http.idempotency import read_key
 from gateway.http.responses import JsonResponse
-from gateway.inputs import forget, read_input
-from gateway.limits import too_many
+from gateway.keys.limits import too_many
 from gateway.options import PushOptions, read_options
-from gateway.waiting import read_wait
+from gateway.waits.waiting import read_wait
 from gateway.webhooks import read_webhook
 from workers.stream import DEFAULT_FUNCTION, JobView, NewJob, Pushed, Status, is_unavailable
 from workers.wire.decode import loads

@@ -10,9 +10,9 @@ from starlette.responses import Response
 from gateway.access import NO_JOB, own_job
 from gateway.documents.job import status_document
 from gateway.documents.list_paths import MOST_IN_A_PAGE, PAGE
+from gateway.files.inputs import forget
 from gateway.http.errors import Problem
 from gateway.http.responses import JsonResponse
-from gateway.inputs import forget
 from gateway.options import read_tag
 from workers.stream import Status
 

@@ -14,7 +14,7 @@ from gateway.http.errors import unavailable
 if TYPE_CHECKING:
     from gateway.http.connection.budget import ByteBudget
     from gateway.http.request import HttpRequest
-    from gateway.stored import StoredJsons
+    from gateway.stores.stored import StoredJsons
     from workers.stream import JobView, Stream
 
 # Fetched at the same time, or a single one that is larger: until it is sent, a result takes up to three times its size.

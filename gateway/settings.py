@@ -9,7 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from gateway.key_file import read_keys
+from gateway.keys.file import read_keys
 from gateway.marks import mark_of
 from workers.outbound.addresses import AddressRules
 from workers.settings import LogLevel, ObjectSettings, StreamSettings, check_certificate

@@ -15,9 +15,9 @@ from gateway.events import wants_events
 from gateway.http.errors import Problem, unavailable
 from gateway.http.idempotency import hashed_key
 from gateway.http.responses import JsonResponse
-from gateway.limits import too_many
+from gateway.keys.limits import too_many
 from gateway.options import read_options
-from gateway.waiting import read_wait
+from gateway.waits.waiting import read_wait
 from gateway.webhooks import read_webhook
 from workers.stream import BATCH_ID_CHARS, DEFAULT_FUNCTION, GONE, NewBatch, Status, batch_job_id
 

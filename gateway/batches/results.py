@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from gateway.context import Context
-    from gateway.hearing import BatchEar
     from gateway.http.request import HttpRequest
+    from gateway.waits.hearing import BatchEar
     from workers.stream import BatchView, JobView
 
 _PAGE = 50  # jobs whose results are fetched at once; each has at most SMALL_RESULT_BYTES

@@ -2,15 +2,16 @@
 
 from workers.settings import StreamSettings
 from workers.stream.batch import Batcher
-from workers.stream.connection import backoff_s, connect, until_available
-from workers.stream.ending import end
-from workers.stream.errors import ServerUnfit, bad_server, is_out_of_memory, is_unavailable, reason
 from workers.stream.events import JobEvent, Telling, is_entry
 from workers.stream.library import LIBRARY
-from workers.stream.memory import ServerMemory
+from workers.stream.link.connection import backoff_s, connect, until_available
+from workers.stream.link.ending import end
+from workers.stream.link.errors import ServerUnfit, bad_server, is_out_of_memory, is_unavailable, reason
+from workers.stream.link.memory import ServerMemory
+from workers.stream.link.outage import Outage
+from workers.stream.link.pipeline import PipelinedRedis
+from workers.stream.link.subscription import Subscription
 from workers.stream.options import NO_OPTIONS, JobOptions
-from workers.stream.outage import Outage
-from workers.stream.pipeline import PipelinedRedis
 from workers.stream.pushed_batches import (
     BATCH_ID_CHARS,
     GONE,
@@ -43,7 +44,6 @@ from workers.stream.records import (
     WorkerView,
 )
 from workers.stream.stream import EVENTS_BYTES, LARGE_BYTES, WEBHOOKS_PART, Stream
-from workers.stream.subscription import Subscription
 
 __all__ = [
     "ANY_SCHEMA", "BATCH_ID_CHARS", "DEFAULT_FUNCTION", "EVENTS_BYTES", "GONE", "LARGE_BYTES", "LIBRARY", "NO_LIMITS",

@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
-from workers.stream.errors import is_unavailable
+from workers.stream.link.errors import is_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence

@@ -1,4 +1,7 @@
-"""What jobs tell while they run, on its way into their streams and out of them. `lua/events.lua` says what is kept."""
+"""What jobs tell while they run, on its way into their streams and out of them.
+
+`lua/working/events.lua` says what is kept.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of jobs, and how they are forgotten: a typed class over the functions of `lua/list.lua`."""
+"""Lists of jobs, and how they are forgotten: a typed class over the functions of `lua/asking/list.lua`."""
 
 from __future__ import annotations
 

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 
-from workers.stream.pipeline import Lane
+from workers.stream.link.pipeline import Lane
 
 if TYPE_CHECKING:
-    from workers.stream.pipeline import PipelinedRedis
+    from workers.stream.link.pipeline import PipelinedRedis
 
 # In this order, as Lua's local functions must be defined before they are used.
 _PARTS = (
-    "keys", "group", "record", "events", "options", "bury", "limits", "index",
-    "push", "webhooks", "claim", "ahead", "jobs", "old_batches", "batches", "list",
-    "finish", "schemas", "workers", "expire", "sweep", "figures",
+    "base/keys", "base/group", "base/record", "working/events", "pushing/options", "base/bury",
+    "pushing/limits", "asking/index", "pushing/push", "working/webhooks", "working/claim", "working/ahead",
+    "asking/jobs", "pushing/old_batches", "pushing/batches", "asking/list", "working/finish",
+    "working/schemas", "working/workers", "time/expire", "time/sweep", "asking/figures",
 )  # fmt: skip
 _TEXT = "\n".join(files("workers.stream").joinpath(f"lua/{part}.lua").read_text(encoding="utf-8") for part in _PARTS)
 

@@ -1,4 +1,4 @@
-"""What a push may ask for its job. `lua/options.lua` says what is kept of it."""
+"""What a push may ask for its job. `lua/pushing/options.lua` says what is kept of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs that are pushed together, all of them or none: a typed class over the functions of `lua/batches.lua`."""
+"""Jobs that are pushed together, all of them or none: a typed class over the functions of `lua/pushing/batches.lua`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from workers.stream.link.pipeline import Lane
 from workers.stream.options import NO_OPTIONS, JobOptions
-from workers.stream.pipeline import Lane
 from workers.stream.records import DEFAULT_FUNCTION, NO_LIMITS, Pushed, PushLimits, Status
 
 if TYPE_CHECKING:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from workers.stream.batch import Batcher
-from workers.stream.connection import connect
-from workers.stream.errors import ServerUnfit
 from workers.stream.events import JobEvent
 from workers.stream.job_index import JobIndex
 from workers.stream.library import Library
-from workers.stream.memory import MemoryWatch
-from workers.stream.pipeline import Lane, PipelinedRedis
+from workers.stream.link.connection import connect
+from workers.stream.link.errors import ServerUnfit
+from workers.stream.link.memory import MemoryWatch
+from workers.stream.link.pipeline import Lane, PipelinedRedis
+from workers.stream.link.subscription import Subscription
 from workers.stream.pushed_batches import PushedBatches
 from workers.stream.records import (
     ClaimCall,
@@ -34,7 +35,6 @@ from workers.stream.records import (
     WorkerView,
     size_bytes,
 )
-from workers.stream.subscription import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

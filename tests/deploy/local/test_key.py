@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from gateway.http.api_keys import digest_of
-from gateway.key_file import read_keys
+from gateway.keys.file import read_keys
 from tests.processes import ROOT
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from tests.queues import opened, queue_name
 from tests.workers.service import WorkerProcess, until, until_ended
 from workers.settings import WorkerSettings
 from workers.stream import ANY_SCHEMA, SchemaView, Status, Stream
-from workers.stream.pipeline import Lane
+from workers.stream.link.pipeline import Lane
 from workers.wire.limits import MAX_SCHEMA_BYTES
 
 if TYPE_CHECKING:

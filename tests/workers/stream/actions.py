@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from workers.stream import Claimed
-    from workers.stream.subscription import Subscription
+    from workers.stream.link.subscription import Subscription
 
 EMPTY = Counts(0, 0, 0, 0, 0, 0, 0, 0)
 OLD_MS = 60_000

@@ -14,7 +14,7 @@ MODULES = sorted(
     path for room in ("gateway", "workers") for path in (ROOT / room).rglob("*.py") if STREAM not in path.parents
 )
 # The key table at the top of keys.lua: `{q}:job:ID`, `{q}:health-check` ...
-KEYS = sorted(set(re.findall(r"\{q\}:([a-z-]+)", (STREAM / "lua/keys.lua").read_text(encoding="utf-8"))))
+KEYS = sorted(set(re.findall(r"\{q\}:([a-z-]+)", (STREAM / "lua/base/keys.lua").read_text(encoding="utf-8"))))
 KEY = re.compile(rf"(^|[}}\w]):({'|'.join(KEYS)})(:|$)")
 
 

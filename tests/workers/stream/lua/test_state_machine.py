@@ -11,7 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.workers.stream.lua.state_machine import StreamMachine
 from workers.stream import PipelinedRedis
-from workers.stream.connection import connect
+from workers.stream.link.connection import connect
 
 if TYPE_CHECKING:
     from tests.servers import Server

@@ -26,8 +26,8 @@ from tests.workers.stream.actions import (
     sweep,
 )
 from workers.stream import Finish, Status, Stream, StreamSettings, is_out_of_memory, is_unavailable
-from workers.stream.connection import until_available
-from workers.stream.errors import UNAVAILABLE
+from workers.stream.link.connection import until_available
+from workers.stream.link.errors import UNAVAILABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -79,7 +79,7 @@ async def test_whatever_moves_is_no_silence_and_holds_up_nothing_small(valkey: S
 async def test_a_big_finish_holds_up_neither_renewals_nor_other_finishes(
     valkey: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.stream.pipeline.SLOWEST_BYTES_PER_S", 1e12)  # only what is seen to move counts
+    monkeypatch.setattr("workers.stream.link.pipeline.SLOWEST_BYTES_PER_S", 1e12)  # only what is seen to move counts
     async with far_and_near(valkey) as (_, far, _near):
         await accept(far, 12)
         jobs = await far.claim("w", 12)

@@ -11,8 +11,8 @@ from arq.connections import ArqRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from workers.stream.duplex import DuplexConnection, open_connection
-from workers.stream.errors import is_stale
+from workers.stream.link.duplex import DuplexConnection, open_connection
+from workers.stream.link.errors import is_stale
 
 if TYPE_CHECKING:
     from collections.abc import Callable

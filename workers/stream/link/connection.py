@@ -13,7 +13,7 @@ from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from workers.stream.errors import bad_server, is_unavailable, reason
+from workers.stream.link.errors import bad_server, is_unavailable, reason
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

@@ -24,7 +24,7 @@ EVICTING = "the job stream's server may evict jobs: its maxmemory-policy is allk
 @pytest.fixture
 def look_always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call that looks at the memory at times looks at it."""
-    monkeypatch.setattr("workers.stream.memory.LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr("workers.stream.link.memory.LOOK_EVERY_S", 0.0)
 
 
 async def take_functions_away(stream: Stream) -> None:

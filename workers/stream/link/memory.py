@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from redis.exceptions import ResponseError
 
-from workers.stream.errors import ServerUnfit
-from workers.stream.pipeline import Lane
+from workers.stream.link.errors import ServerUnfit
+from workers.stream.link.pipeline import Lane
 
 if TYPE_CHECKING:
-    from workers.stream.pipeline import PipelinedRedis
+    from workers.stream.link.pipeline import PipelinedRedis
 
 logger = logging.getLogger(__name__)
 

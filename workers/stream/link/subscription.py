@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from arq.connections import ArqRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from workers.stream.connection import backoff_s, connect
-from workers.stream.duplex import DuplexConnection, open_connection
-from workers.stream.errors import is_unavailable
+from workers.stream.link.connection import backoff_s, connect
+from workers.stream.link.duplex import DuplexConnection, open_connection
+from workers.stream.link.errors import is_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

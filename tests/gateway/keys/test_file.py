@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 import yaml
 
-from gateway.key_file import KeyFileError, read_keys
+from gateway.keys.file import KeyFileError, read_keys
 from tests.gateway.service import GatewayProcess, problem, push, serving, status_of
 from tests.workers.service import until
 from workers.stream import Finish, Stream
@@ -131,7 +131,7 @@ async def test_jobs_that_have_not_ended_are_counted(http: aiohttp.ClientSession,
 async def test_the_file_is_read_again_when_it_changes_and_a_bad_one_changes_nothing(
     settings: StreamSettings, stream: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.key_file._LOOK_S", 0.02)
+    monkeypatch.setattr("gateway.keys.file._LOOK_S", 0.02)
     path = write(tmp_path / "keys.yaml", entry("ann", "ann"))
     async with serving(settings, api_keys_file=path) as base, aiohttp.ClientSession(base) as http:
 

@@ -19,8 +19,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tests.servers import Server, free_port
 from workers.stream import NewJob, Stream, reason
-from workers.stream.connection import connect
-from workers.stream.pipeline import PipelinedRedis
+from workers.stream.link.connection import connect
+from workers.stream.link.pipeline import PipelinedRedis
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -7,12 +7,12 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gateway.files.pace import paced, place
+from gateway.files.uploads import names_uploads, taken
 from gateway.http.body import read_args
 from gateway.http.content import check_codings
 from gateway.http.errors import Problem
 from gateway.http.multipart import Multipart
-from gateway.pace import paced, place
-from gateway.uploads import names_uploads, taken
 from workers.objects.errors import ObjectTooLarge, StoreUnavailable
 from workers.objects.names import ending_of, job_prefix, new_name
 from workers.wire.decode import loads_bounded

@@ -9,9 +9,9 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from gateway.files.pace import paced, place
 from gateway.http.errors import Problem
 from gateway.http.responses import JsonResponse
-from gateway.pace import paced, place
 from workers.objects.errors import ObjectMissing, ObjectTooLarge
 from workers.objects.names import UPLOAD_ID, job_prefix, new_name, shown_name, type_of
 from workers.objects.sweep import MIN_AGE_S

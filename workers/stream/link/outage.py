@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, TypeVar
 
-from workers.stream.connection import repeated
-from workers.stream.errors import reason
+from workers.stream.link.connection import repeated
+from workers.stream.link.errors import reason
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -19,8 +19,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from tests.servers import Server, free_port, server_binaries
 from tests.workers.stream.actions import new
 from workers.stream import Stream, StreamSettings
-from workers.stream.connection import backoff_s, connect, until_available
-from workers.stream.errors import is_out_of_memory, is_unavailable
+from workers.stream.link.connection import backoff_s, connect, until_available
+from workers.stream.link.errors import is_out_of_memory, is_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -206,7 +206,7 @@ async def test_a_call_is_repeated_until_the_server_is_there(tmp_path: Path, capl
         assert await waiting == "pong"
     server.kill()
     # However often it tried, it said so once.
-    messages = [record.message for record in caplog.records if record.name == "workers.stream.connection"]
+    messages = [record.message for record in caplog.records if record.name == "workers.stream.link.connection"]
     assert [message.split("(")[0] for message in messages] == [
         "asking: the server is unavailable ", "asking: the server is back",
     ]  # fmt: skip

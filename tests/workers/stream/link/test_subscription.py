@@ -13,8 +13,8 @@ import uvloop
 
 from tests.servers import Server, free_port, server_binaries
 from tests.workers.stream.actions import listening, until
-from workers.stream import subscription as subscription_module
-from workers.stream.subscription import Subscription
+from workers.stream.link import subscription as subscription_module
+from workers.stream.link.subscription import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,7 +87,7 @@ async def test_it_waits_for_a_server_that_is_not_there_yet(absent: Server) -> No
 
 
 async def test_it_leaves_a_server_that_hangs_and_comes_back(absent: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.stream.subscription.PROBE_INTERVAL_S", 0.1)
+    monkeypatch.setattr("workers.stream.link.subscription.PROBE_INTERVAL_S", 0.1)
     absent.start()
     assert absent._process is not None
     ear = Ear(absent.url)
@@ -102,7 +102,7 @@ async def test_it_leaves_a_server_that_hangs_and_comes_back(absent: Server, monk
 
 async def test_a_connection_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """As one to a machine that vanished while it was being connected to."""
-    monkeypatch.setattr("workers.stream.subscription.PROBE_INTERVAL_S", 0.1)
+    monkeypatch.setattr("workers.stream.link.subscription.PROBE_INTERVAL_S", 0.1)
     connections = 0
 
     async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -122,7 +122,7 @@ async def test_a_connection_that_never_answers_is_given_up(monkeypatch: pytest.M
 
 
 async def test_a_quiet_connection_is_kept(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.stream.subscription.PROBE_INTERVAL_S", 0.02)
+    monkeypatch.setattr("workers.stream.link.subscription.PROBE_INTERVAL_S", 0.02)
     ear = Ear(server.url)
     async with listening(ear.subscription):
         with redis.Redis(port=server.port) as client:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 
-from gateway.hearing import BatchEars
 from gateway.http.errors import Problem, unavailable
+from gateway.waits.hearing import BatchEars
 from workers.stream import LIBRARY
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from gateway.waiting import Waiters
+from gateway.waits.waiting import Waiters
 from tests.gateway.service import GatewayProcess, get, problem, push, status_of
 from workers.stream import Finish, NewJob, Stream
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from workers.stream.ending import end
+from workers.stream.link.ending import end
 
 
 async def test_a_task_that_swallows_its_first_cancel_ends() -> None:

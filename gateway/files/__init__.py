@@ -1,0 +1,1 @@
+"""Files in pushes and results, and large inputs and results: what goes through the object store."""
