@@ -19,6 +19,7 @@ from tests.servers import free_port
 
 _KEY = "test-key"
 _SECRET = "test-secret"
+STUCK_S = 15.0
 _PARTS = ("master", "volume", "filer", "s3")
 
 
@@ -66,13 +67,16 @@ class S3Server:
 
     def start(self) -> None:
         """Returns when it answers and has the bucket."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + 2 * PATIENCE_S
         self._process = LoggedProcess(self._command, os.environ, self._log)
+        begun = time.monotonic()
         while not self._answers():
             assert time.monotonic() < deadline, self._process.text
-            if not self._process.running:  # one of its ports may be that of somebody's connection just now
+            # A port may be that of somebody's connection just now; after a kill its parts may miss each other.
+            if not self._process.running or time.monotonic() - begun > STUCK_S:
                 self.kill()
                 self._process = LoggedProcess(self._command, os.environ, self._log)
+                begun = time.monotonic()
             time.sleep(0.1)
 
     def _answers(self) -> bool:

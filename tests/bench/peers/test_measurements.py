@@ -49,10 +49,10 @@ def test_memory_is_measured(redis: server.BenchServer, name: str) -> None:
 
 
 def test_waiting_jobs_take_memory_by_the_job(redis: server.BenchServer) -> None:
-    """The functions' own memory is in it, and counts less the more jobs there are."""
+    """The functions' own memory is in it, and counts less the more jobs there are. A job is a key; few others are."""
     few, many = (measure.waiting(WAITING[0], redis, PeersSizes(0, 0.0, 0, waiting=jobs))["MB"] for jobs in (500, 5_000))
     assert few > many > 5
-    assert redis.client.dbsize() == 5_001
+    assert 5_001 <= redis.client.dbsize() < 5_010
 
 
 def test_memory_of_a_worker_is_that_of_all_its_processes() -> None:

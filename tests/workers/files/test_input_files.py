@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +11,7 @@ from pydantic import BaseModel
 from workers.file import File
 from workers.files.fetch_terms import FetchFailed, FetchTerms
 from workers.files.inputs import InputFiles
-from workers.job import Job, JobTerms, set_current
+from workers.job import Job, JobTerms, reset_current, set_current
 from workers.model_host.calls.failures import InputRefused
 from workers.model_host.calls.inputs.binding import binder_of
 from workers.model_host.calls.outputs.returned import FILE
@@ -22,7 +23,7 @@ from workers.settings import ObjectSettings
 from workers.wire.decode import loads
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 LOCAL = AddressRules.parse("127.0.0.1")
@@ -171,27 +172,35 @@ class FolderLink:
         return False
 
 
+@contextlib.contextmanager
+def current(job: Job) -> Iterator[None]:
+    """The job that is run, in the block."""
+    token = set_current(job)
+    try:
+        yield
+    finally:
+        reset_current(token)
+
+
 def test_a_model_gets_files_of_its_own_job_only(folder: Path) -> None:
     bind = binder_of(whole)
     assert bind is not None
-    set_current(Job(FolderLink(str(folder))))
-
     own = {"url": "https://x/a", "path": str(folder / "a.png"), "name": "a.png", "content_type": "image/png"}
-    assert bind(own) == ([File(folder / "a.png", "a.png", "image/png")], {})
-    for other in (
-        {"url": "https://x/a"},
-        {"path": "/etc/passwd"},
-        {"path": f"{folder}/../a"},
-        {"path": f"{folder}/x/../../a"},
-        {"path": str(folder)},
-        {"path": ""},
-        "text",
-        None,
-    ):
-        with pytest.raises(InputRefused, match="a file is wanted"):
-            bind(other)
-    set_current(Job(FolderLink("")))
-    with pytest.raises(InputRefused, match="OBJECT_STORE names a place"):
+    with current(Job(FolderLink(str(folder)))):
+        assert bind(own) == ([File(folder / "a.png", "a.png", "image/png")], {})
+        for other in (
+            {"url": "https://x/a"},
+            {"path": "/etc/passwd"},
+            {"path": f"{folder}/../a"},
+            {"path": f"{folder}/x/../../a"},
+            {"path": str(folder)},
+            {"path": ""},
+            "text",
+            None,
+        ):
+            with pytest.raises(InputRefused, match="a file is wanted"):
+                bind(other)
+    with current(Job(FolderLink(""))), pytest.raises(InputRefused, match="OBJECT_STORE names a place"):
         bind(own)
 
 

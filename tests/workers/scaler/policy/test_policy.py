@@ -203,6 +203,17 @@ def test_a_known_rate_takes_the_place_of_the_forecast() -> None:
     assert decide(seen, watch.state, PLENTY, lambda _: 0.0)[0].replicas == 0
 
 
+@pytest.mark.parametrize("quiet_s", [0, 1, 10, 300])
+def test_one_job_makes_no_rate_and_orders_one_pod(quiet_s: int) -> None:
+    watch = PolicyWatch()
+    for _ in range(quiet_s):
+        assert watch.see().replicas == 0
+    assert watch.see(1, waiting=1).replicas == 1
+    for age in range(1, 30):
+        assert watch.see(waiting=1, starting_ages_s=(float(age),)).replicas == 1
+    assert watch.see(1, waiting=1, running=1, ready=1).replicas <= 4
+
+
 def test_without_jobs_there_is_the_minimum() -> None:
     for minimum in (0, 1, 4):
         watch = PolicyWatch(Options(min_replicas=minimum, max_replicas=9))
