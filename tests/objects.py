@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -32,6 +33,7 @@ class S3Server:
         self._log = folder / "s3.log"
         data = folder / "data"
         data.mkdir()
+        self._data = data
         config = folder / "s3.json"
         identity = {
             "name": "tests",
@@ -96,6 +98,9 @@ class S3Server:
             self._process.kill()
             self._process.reap()
             self._process = None
+            # Its one master can't always elect itself by what the one before has written.
+            for state in self._data.glob("m*"):
+                shutil.rmtree(state)
             for port in self._ports:
                 for path in Path(tempfile.gettempdir()).glob(f"seaweedfs-*-{port}.sock"):
                     path.unlink()

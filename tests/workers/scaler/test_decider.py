@@ -124,6 +124,7 @@ def test_absurd_decision_is_none(monkeypatch: pytest.MonkeyPatch, wanted: Any) -
     assert orjson.loads(dump_decision(decision))["rate"] is not None
 
 
+@pytest.mark.no_cover
 @settings(max_examples=50, deadline=None)
 @given(
     looks=st.lists(

@@ -93,6 +93,7 @@ async def test_events_of_jobs_on_a_real_worker(
         # One that is cancelled tells nothing more.
         job_id = await ask(one_stream, "endless", str(tmp_path / "pid"))
         await until((tmp_path / "pid").exists)
+        assert await one_stream.events(job_id, wait_s=PATIENCE_S)
         assert await one_stream.cancel(job_id) == "cancelled"
         assert shown(await followed(one_stream, job_id))[-1] == ("end", "cancelled")
         await until_ended(one_stream, await ask(one_stream, "echo", 1))

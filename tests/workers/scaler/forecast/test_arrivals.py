@@ -58,6 +58,7 @@ def test_the_rate_of_a_clock_is_found(rate: float, interval_s: float) -> None:
     assert found == pytest.approx(rate, rel=0.03 if rate > 0.1 else 0.1)
 
 
+@pytest.mark.no_cover
 def test_the_spread_is_how_much_forecasts_differ() -> None:
     """The standard deviation of the mixture is what the forecasts of many Poisson streams differ by, or more."""
     rates, spreads = [], []
@@ -87,6 +88,7 @@ def test_an_idle_hour_makes_no_difference() -> None:
     assert later.dispersion == pytest.approx(at_once.dispersion, rel=0.5)
 
 
+@pytest.mark.no_cover
 def test_bursts_that_repeat_are_foreseen() -> None:
     """2 jobs/s for a minute each quarter of an hour: the fifth is expected before it comes, and not long before."""
     times_s = clock(lambda t: 2.0 if t % 900 >= 840 else 0.0, 5400)
@@ -112,6 +114,7 @@ def test_a_trend_is_followed_to_the_time_that_matters(lead_s: float) -> None:
     assert found == pytest.approx(1.05 + slope * lead_s, rel=0.1)
 
 
+@pytest.mark.no_cover
 @given(
     observations=st.lists(
         st.tuples(

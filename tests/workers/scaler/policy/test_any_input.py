@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,8 @@ from workers.scaler.policy import Decision, Options, Snapshot, State, decide, st
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+# Traced they take seven times as long, and others run the same lines.
+pytestmark = pytest.mark.no_cover
 
 NUMBERS: dict[str, st.SearchStrategy[Any]] = {
     "now_s": st.one_of(st.floats(), st.floats(0, 1e4)),

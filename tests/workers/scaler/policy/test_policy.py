@@ -38,6 +38,7 @@ def test_the_lead_includes_the_time_that_an_order_takes() -> None:
     assert PolicyWatch(Options(actuation_s=15.0)).see().lead_s == 45.0
 
 
+@pytest.mark.no_cover
 def test_clockwork_needs_no_safety_chance_some_and_bursts_more() -> None:
     """All of them at 0.8 jobs/s of 5 s each."""
     needed = []
@@ -122,6 +123,7 @@ def test_a_pod_that_never_starts_is_not_waited_for() -> None:
     assert kept[-1] == 0
 
 
+@pytest.mark.no_cover
 def test_pods_go_when_the_load_is_over() -> None:
     """A clockwork's within a start-up, all but one; those of jobs that come by chance in some minutes."""
     for times_s, soon_s in ((every(1.0, 900), 75), (by_chance(1.0, 900), 300)):
