@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tests.gateway.service import GatewayProcess, get, problem, push, samples, status_of
-from tests.servers import Server
+from tests.servers import DURABLE, Server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ async def test_the_group_exists_from_the_start_on(settings: StreamSettings, serv
 
 
 async def test_away_and_back(tmp_path: Path, settings: StreamSettings, server: Server) -> None:
-    own = Server(server.binary, tmp_path, "--appendonly", "yes")
+    own = Server(server.binary, tmp_path, *DURABLE)
     own.start()
     try:
         async with GatewayProcess(settings.model_copy(update={"redis_url": own.url})) as gateway:
