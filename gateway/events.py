@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Literal
 
 import orjson
@@ -62,7 +63,25 @@ def wants_events(request: HttpRequest) -> bool:
     return any("text/event-stream" in accepted.lower() for accepted in request.headers(b"accept"))
 
 
-class EventStream(Response):
+class EventResponse(Response, ABC):
+    """Server-sent events that are made while they are sent. It holds the place of a waiter, `_place`, up to its end."""
+
+    _place: contextlib.ExitStack
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Sends it."""
+        with self._place:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            async with contextlib.aclosing(self._chunks()) as chunks:
+                async for chunk in chunks:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+
+    @abstractmethod
+    def _chunks(self) -> AsyncGenerator[bytes, None]: ...
+
+
+class EventStream(EventResponse):
     """A job's events as they come, and at its end the status document with the result's members.
 
     It takes the place of one waiter: the constructor raises Problem 503 if there is none. A client that reads slowly is
@@ -89,15 +108,6 @@ class EventStream(Response):
     def close(self) -> None:
         """Gives its place back: it is not sent."""
         self._place.close()
-
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        """Sends it."""
-        with self._place:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            async with contextlib.aclosing(self._chunks()) as chunks:
-                async for chunk in chunks:
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
 
     async def _chunks(self) -> AsyncGenerator[bytes, None]:
         """Server-sent events, or a comment after some time without any."""

@@ -30,10 +30,10 @@ _NOT_FOUND = "failed webhook not found"
 
 def read_webhook(context: Context, request: HttpRequest) -> str:
     """What `NewJob.webhook` takes, of `?webhook=` and `?webhook_events=`. Raises Problem 400."""
-    url, names = (request.query.get(name) for name in PARAMETERS)
-    own = context.api_keys.caller(request).webhook if url is None and context.webhooks else ""
-    if url is None and own:
-        url = own
+    query = request.query
+    url, names = query.get("webhook"), query.get("webhook_events")
+    if url is None and context.webhooks:
+        url = context.api_keys.caller(request).webhook or None
     if url is None:
         if names is not None:
             raise Problem(400, "webhook_events goes with webhook")

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from gateway.batches.following import counts
-from gateway.events import EVENT_HEADERS, QUIET_S
+from gateway.events import EVENT_HEADERS, QUIET_S, EventResponse
 from gateway.http.content import LINES
 from gateway.http.errors import Problem
 from workers.stream import BATCH_ID_CHARS, GONE, PLACES_AT_ONCE, batch_job_id, is_unavailable
@@ -95,7 +95,7 @@ class ResultLines(Response):
         await send({"type": "http.response.body", "body": b""})
 
 
-class ResultEvents(Response):
+class ResultEvents(EventResponse):
     """Server-sent events: one for each job once it has ended, in the order of the ends, and then the counts.
 
     It takes the place of one waiter: the constructor raises Problem 503 if there is none. An event's id is when its job
@@ -120,15 +120,6 @@ class ResultEvents(Response):
         self._left = batch.size
         self._place = contextlib.ExitStack()
         self._place.enter_context(context.waiters.place())
-
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        """Sends it."""
-        with self._place:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            async with contextlib.aclosing(self._chunks()) as chunks:
-                async for chunk in chunks:
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
 
     async def _chunks(self) -> AsyncGenerator[bytes, None]:
         waiters, batch = self._context.waiters, self._batch

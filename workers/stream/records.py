@@ -96,7 +96,7 @@ class NewJob(NamedTuple):
 
     def _options(self) -> bytes:
         # The rarely used fields, as JSON; empty if none is used.
-        limits = self.limits.encoded()
+        limits = None if self.limits is NO_LIMITS else self.limits.encoded()
         rare = self.kwargs or self.idempotency_key or self.defer_ms or self.waits_at or self.webhook or limits
         if not (rare or self.due_ms or self.options is not NO_OPTIONS):
             return b""
