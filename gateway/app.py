@@ -57,10 +57,10 @@ OBJECTS_SWEPT_S = 600.0
 """How often, on average, each gateway looks for objects whose job is gone."""
 
 
-async def _respond(
+def _respond(
     queues: Queues, respond: Callable[[Context, HttpRequest], Awaitable[Response]], request: HttpRequest
-) -> Response:
-    return await respond(queues.of(request), request)
+) -> Awaitable[Response]:
+    return respond(queues.of(request), request)
 
 
 async def _keep_sweeping(stream: Stream) -> None:

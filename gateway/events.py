@@ -60,6 +60,8 @@ async def _page_of(context: Context, job_id: str, after: str, count: int = 1000)
 
 def wants_events(request: HttpRequest) -> bool:
     """Whether the client asks for server-sent events."""
+    if request.header(b"accept") is None:
+        return False
     return any("text/event-stream" in accepted.lower() for accepted in request.headers(b"accept"))
 
 

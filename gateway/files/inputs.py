@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gateway.files.pace import paced, place
 from gateway.files.uploads import names_uploads, taken
 from gateway.http.body import read_args
-from gateway.http.content import check_codings
+from gateway.http.content import check_codings, is_plain_json
 from gateway.http.errors import Problem
 from gateway.http.multipart import Multipart
 from workers.objects.errors import ObjectTooLarge, StoreUnavailable
@@ -49,7 +49,7 @@ async def read_input(context: Context, request: HttpRequest, job_id: str) -> Pus
     an input that is refused is deleted. Raises Problem (400, 408, 413, 415, 503) and ClientDisconnect.
     """
     settings = context.settings
-    if context.objects is None or not _has_files(request):
+    if context.objects is None or is_plain_json(request) or not _has_files(request):
         args, value = await read_args(request, settings.max_input_bytes, settings.body_timeout_s)
         if context.objects is None or not names_uploads(args):
             return PushedInput(args, value, args)

@@ -59,6 +59,11 @@ async def _read(request: HttpRequest, max_bytes: int, timeout_s: float) -> bytes
     check_codings(request)
     if declared and int(declared.lstrip("0")[:19] or 0) > max_bytes:  # 4,300 digits are the most that `int` takes
         raise _too_large(max_bytes)
+    if request.is_whole:  # a time limit costs as much as the rest of the reading
+        body = await request.whole_body()
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
+        return body
     chunks, size = [], 0
     try:
         async with asyncio.timeout(timeout_s):

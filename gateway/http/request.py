@@ -90,6 +90,19 @@ class HttpRequest:
                 return
 
     @property
+    def is_whole(self) -> bool:
+        """Whether the body has arrived, so that `whole_body` need not wait."""
+        return bool(self._scope["state"].get("whole"))
+
+    async def whole_body(self) -> bytes:
+        """The body in one piece. Raises ClientDisconnect."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body: bytes = message["body"]
+        return body
+
+    @property
     def half_closed(self) -> bool:
         """Whether the client has closed its side of the connection; it may be gone, or read the answer."""
         return bool(self._scope["state"].get("half_closed"))

@@ -207,6 +207,7 @@ class LimitedProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
             cycle.more_body = False
+            cycle.scope["state"]["whole"] = True
             cycle.message_event.set()
 
     # parsing
