@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import socket
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -23,6 +24,11 @@ _PATIENCE_S = 20.0
 # Longer than the server takes to rehash a table of 100,000 keys, and to free what a client had.
 _REST_S = 2.0
 _STILL_BYTES = 4096
+_SLOW_SYNC = """
+#include <sys/syscall.h>
+#include <unistd.h>
+int fdatasync(int fd) { usleep(%d); return (int)syscall(SYS_fdatasync, fd); }
+"""
 
 
 def program(name: str) -> str:
@@ -58,6 +64,19 @@ def wait(port: int, running: Callable[[], bool]) -> None:
                 return
 
 
+def slow_disk(folder: Path, sync_ms: int) -> dict[str, str]:
+    """The environment of a program whose waits for the disk last longer. Raises BenchError without a C compiler."""
+    if not sync_ms:
+        return {}
+    source, library = folder / "sync.c", folder / "sync.so"
+    source.write_text(_SLOW_SYNC % (sync_ms * 1000))
+    try:
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)  # noqa: S607
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise BenchError(f"a slow disk needs a C compiler, as cc: {error}") from None
+    return {"LD_PRELOAD": str(library)}
+
+
 class BenchServer:
     """A running server: `url` is how to reach it, `version` its name and version."""
 
@@ -88,16 +107,19 @@ class BenchServer:
 
 
 @contextlib.contextmanager
-def running(name: str, appendfsync: str = "") -> Iterator[BenchServer]:
+def running(name: str, appendfsync: str = "", sync_ms: int = 0) -> Iterator[BenchServer]:
     """A server for the block's time, by its program's name or path. Raises FileNotFoundError, BenchError.
 
-    With `appendfsync` (Redis' always, everysec or no) it writes an append-only file, on the disk of temporary files.
+    With `appendfsync` (Redis' always, everysec or no) it writes an append-only file, on the disk of temporary files;
+    each wait for that disk then lasts `sync_ms` longer.
     """
     binary, port = program(name), free_port()
     log = ["--appendonly", "yes", "--appendfsync", appendfsync] if appendfsync else []
     with (
         tempfile.TemporaryDirectory() as folder,
-        MeasuredProcess([*command(binary, port, Path(folder)), *log], {}, placement.REST) as process,
+        MeasuredProcess(
+            [*command(binary, port, Path(folder)), *log], slow_disk(Path(folder), sync_ms), placement.REST
+        ) as process,
         contextlib.closing(redis.Redis(port=port, socket_timeout=60)) as client,
     ):
         try:

@@ -42,6 +42,7 @@ ONLY = {
     "pushes": ["pushes"],
     "latency": ["latency"],
     "memory": ["waiting", "resident"],
+    "noop": ["noop-1", "noop-16"],
     "serving": ["noop-1", "noop-16", "20ms-1", "20ms-16", "batched"],
 }
 FULL = PeersSizes(jobs=50_000, push_s=4.0, trickled=60, waiting=100_000)
@@ -54,12 +55,15 @@ def main() -> None:
     add = parser.add_argument
     add("--rounds", type=whole(1), help="how often all is measured (default: 5, or 1 if quick)")
     add("--quick", action="store_true", help="one small round: a look, not a measurement")
-    add("--only", choices=ONLY, nargs="+", default=list(ONLY), help="kinds to measure (default: all)")
+    add("--only", choices=ONLY, nargs="+", default=list(ONLY), help="kinds to measure (default: all); noop "
+        "is the part of serving that does nothing")
     add("--server", default="valkey", help="valkey (embedded, the default), or a program's name or path")
     add("--against", type=Path, metavar="CHECKOUT", help="instead of other libraries, another checkout of this "
         "project, with this one's packages")  # fmt: skip
     add("--log", choices=["always", "everysec", "no"], help="the server writes an append-only file, with this "
         "appendfsync; the service is shipped with always (default: it writes none)")  # fmt: skip
+    add("--sync-ms", type=whole(0), default=0, help="each wait for that log's disk takes so much longer (needs cc)")
+    add("--processes", type=whole(1), default=1, help="model processes of ours in `serving`; the others keep their one")
     add("--json", type=Path, metavar="FILE", help="writes the figures of all rounds, too")
     try:
         _run(parser.parse_args())
@@ -76,11 +80,14 @@ def _run(options: argparse.Namespace) -> None:
         if options.against:
             folder = stack.enter_context(other_checkout(options.against))
             who = {name: KINDS[name].beside(folder) for name in who}
+        if options.processes > 1:
+            who = {name: [one.with_processes(options.processes) for one in each] for name, each in who.items()}
         libraries = dict.fromkeys(one.library for contenders in who.values() for one in contenders)
         versions = {library: venvs.versions(library) for library in libraries}
-        redis = stack.enter_context(server.running(options.server, options.log or ""))
+        redis = stack.enter_context(server.running(options.server, options.log or "", options.sync_ms))
         found = _measured(who, redis, QUICK if options.quick else FULL, rounds)
-        version = f"{redis.version}, " + (f"log on disk, appendfsync {options.log}" if options.log else "no log")
+        log = f"log on disk, appendfsync {options.log}" if options.log else "no log"
+        version = f"{redis.version}, {log}" + (f", {options.sync_ms} ms a sync more" if options.sync_ms else "")
         told = conditions(version, rounds, versions)
     print("\n\n".join([*(table(KINDS[name], found[name]) for name in who), told]))
     if options.json:

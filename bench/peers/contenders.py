@@ -44,6 +44,13 @@ class Contender:
         """The same program of another checkout, whose `gateway` and `workers` are in `folder`."""
         return replace(self, name=f"{self.name} of the other checkout", library=OTHER, folder=folder)
 
+    def with_processes(self, count: int) -> Self:
+        """The same with so many model processes, if it is ours and serves a model."""
+        if self.library not in (OURS, OTHER) or not self.path:
+            return self
+        told = {**self.environment, "CONCURRENCY": str(count)}
+        return replace(self, name=f"{self.name} ({count} processes)", environment=told)
+
 
 def _worker(library: str, settings: str = "", share: float = 0.1, **environment: str) -> Contender:
     name = f"{library} ({settings})" if settings else library
