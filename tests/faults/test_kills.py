@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.faults.kills import CLIENTS, DEADLINE_S, LEASE_S, SEED, WORKERS, KillLoad
 from tests.fleet.client import PersistentClient
 from tests.fleet.fleet import RecordedFleet, surviving
 from tests.servers import server_kinds
@@ -25,48 +25,18 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(400)]
 
 logger = logging.getLogger(__name__)
 
-SEED = 20
 JOBS = 300
 MANY_JOBS = 1000  # in the slow suite
-CLIENTS = 100  # each pushes a job, waits for its result, and goes on to the next
-WORKERS = 4
-LEASE_S = 2.0
-DEADLINE_S = 300.0
 # Of each third push: its job is scheduled, and could expire.
 OPTIONS = {"delay": "0.2", "ttl": "600", "keep": "3600", "max_attempts": "100", "tag": "third"}
 
 
-@dataclass
-class KillLoad:
-    """What the clients of so many `jobs` did: ids by input as acknowledged, and what `/data` first showed by id."""
-
-    jobs: int
-    acknowledged: dict[str, str] = field(default_factory=dict)
-    results: dict[str, dict[str, Any]] = field(default_factory=dict)
-    progress: asyncio.Condition = field(default_factory=asyncio.Condition)
-
-    async def client(self, client: PersistentClient, texts: Iterator[str]) -> None:
-        for text in texts:
-            options = OPTIONS if len(self.acknowledged) % 3 == 0 else {}
-            job_id = self.acknowledged[text] = await client.push(text, **options)
-            self.results[job_id] = await client.result(job_id)
-            async with self.progress:
-                self.progress.notify_all()
-
-    async def reached(self, share: float) -> None:
-        """Returns when this share of all jobs has its results."""
-        async with self.progress:
-            await self.progress.wait_for(lambda: len(self.results) >= share * self.jobs)
-
-
-async def kill_workers(fleet: RecordedFleet, rng: random.Random) -> None:
-    """Kills one of the workers at random a bit more often than once a second, and starts another; never ends."""
-    while True:
-        await asyncio.sleep(rng.uniform(0.4, 1.2))
-        while not fleet.ready_workers():  # noqa: ASYNC110 - or the kills alone could use up a slow machine's time
-            await asyncio.sleep(0.1)
-        fleet.kill_worker(rng.choice(fleet.workers))
-        fleet.start_worker()
+async def push_and_see(client: PersistentClient, load: KillLoad, texts: Iterator[str]) -> None:
+    """Pushes a job with each text, one after the other."""
+    for text in texts:
+        options = OPTIONS if len(load.acknowledged) % 3 == 0 else {}
+        job_id = load.acknowledged[text] = await client.push(text, **options)
+        await load.ended(job_id, await client.result(job_id))
 
 
 async def kill_the_rest(fleet: RecordedFleet, load: KillLoad, rng: random.Random) -> None:
@@ -88,19 +58,6 @@ async def read_all(client: PersistentClient, ids: list[str]) -> dict[str, dict[s
     return results
 
 
-async def unexplained(fleet: RecordedFleet, load: KillLoad) -> str:
-    """An account of the jobs without a result, for when a test fails."""
-    missing = [job_id for job_id in load.acknowledged.values() if job_id not in load.results]
-    lines = [f"seed {SEED}; {len(load.acknowledged)} pushes acknowledged, {len(load.results)} results"]
-    try:
-        lines.append(f"{await fleet.stream.counts()}")
-        views = await fleet.stream.view_many([(job_id, False) for job_id in missing[:20]])
-        lines += [f"{job_id}: {view or 'unknown'}" for job_id, view in zip(missing, views, strict=False)]
-    except Exception as error:  # noqa: BLE001
-        lines.append(f"the server can't be asked: {error!r}")
-    return "\n".join([*lines, fleet.account()])
-
-
 @pytest.mark.parametrize(
     ("durable", "jobs"),
     [
@@ -120,19 +77,8 @@ async def test_every_acknowledged_push_finishes_once(durable: Server, tmp_path: 
         await fleet.start_workers(WORKERS)
         load = KillLoad(jobs)
         texts = iter([f"text {n}" for n in range(jobs)])
-        killing = asyncio.create_task(kill_workers(fleet, rng))
-        try:
-            async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
-                group.create_task(kill_the_rest(fleet, load, rng))
-                for _ in range(CLIENTS):
-                    group.create_task(load.client(client, texts))
-        except (TimeoutError, ExceptionGroup) as error:
-            first = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
-            raise AssertionError(f"{first!r}\n{await unexplained(fleet, load)}") from None
-        finally:
-            killing.cancel()
-            await asyncio.wait([killing])
-        assert killing.cancelled(), killing.exception()
+        clients = (push_and_see(client, load, texts) for _ in range(CLIENTS))
+        await load.under_kills(fleet, rng, kill_the_rest(fleet, load, rng), *clients)
         await fleet.drained()
 
         # What a client has once seen stays, also past the leases of the workers that were killed last.

@@ -34,7 +34,7 @@ class ProcessFleet:
     def __init__(
         self, server: Server, folder: Path, environment: Mapping[str, str] | None = None, /, **settings: str
     ) -> None:
-        queue = f"faults-{uuid.uuid4().hex}"
+        self.queue = f"faults-{uuid.uuid4().hex}"
         self.server = server
         self.folder = folder
         self.port = free_port()
@@ -47,7 +47,7 @@ class ProcessFleet:
         self._environment = {
             **(os.environ if environment is None else environment),
             "REDIS_URL": server.url,
-            "QUEUE_NAME": queue,
+            "QUEUE_NAME": self.queue,
             "HOST": "127.0.0.1",
             "PORT": str(self.port),
             "MODEL_SETUP_S": "0",
@@ -56,7 +56,7 @@ class ProcessFleet:
             **settings,
         }
         lease_s = float(settings.get("LEASE_S", "30"))
-        self.stream = Stream(StreamSettings(redis_url=server.url, queue_name=queue, lease_s=lease_s))
+        self.stream = Stream(StreamSettings(redis_url=server.url, queue_name=self.queue, lease_s=lease_s))
 
     async def __aenter__(self) -> Self:
         return self

@@ -3,52 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import orjson
 import pytest
 
 from gateway import events as gateway_events
 from tests.gateway.service import PATIENCE_S, GatewayProcess, problem, push, serving
+from tests.sse import EVENTS, ReadEvent, read
 from tests.workers.service import WorkerProcess, until
 from workers.settings import WorkerSettings
 from workers.stream import Finish, Stream
 from workers.stream.events import Telling
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     import aiohttp
 
     from workers.stream import Claimed, StreamSettings
 
-EVENTS = {"Accept": "text/event-stream"}
 RESULT = b'{"output":["a","b"]}'
-
-
-class ReadEvent(NamedTuple):
-    """One that a client has read."""
-
-    id: str
-    kind: str
-    value: Any
-
-
-async def read(response: aiohttp.ClientResponse) -> AsyncIterator[ReadEvent]:
-    """The events of an answer, as they come."""
-    assert response.status == 200
-    assert response.content_type == "text/event-stream"
-    fields: dict[str, str] = {}
-    async for line in response.content:
-        text = line.decode().rstrip("\n")
-        if text:
-            name, _, value = text.partition(": ")
-            fields[name] = value
-        else:
-            if "data" in fields:
-                yield ReadEvent(fields.get("id", ""), fields["event"], orjson.loads(fields["data"]))
-            fields = {}
 
 
 async def all_of(response: aiohttp.ClientResponse) -> list[ReadEvent]:

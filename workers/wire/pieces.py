@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
@@ -13,6 +14,8 @@ from workers.wire.plain import Plainer
 from workers.wire.result import EncodedResult
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from workers.wire.plain import Files
 
 
@@ -30,6 +33,14 @@ class Pieces(Protocol):
         """All of them. Raises NotJson."""
 
 
+class _NoPaths:
+    """Refuses paths, any of which may be a file's: what has one is written once more, where its place is known."""
+
+    def kept(self, value: Any, _path: Sequence[str | int], _warn: Callable[[str], None]) -> None:
+        if isinstance(value, PathLike):
+            raise NotJson("a path")
+
+
 class ArrayPieces:
     """One JSON array. Warnings and errors name a value's place in it. `files` keeps the files in the values."""
 
@@ -37,6 +48,7 @@ class ArrayPieces:
         self._body = bytearray(b"[")
         self._count = 0
         self._plainer = Plainer(files)
+        self._no_paths = _NoPaths() if files is not None else None
 
     @property
     def size_bytes(self) -> int:
@@ -44,7 +56,7 @@ class ArrayPieces:
 
     def add(self, value: Any) -> bytes:
         try:
-            body, warnings = encode(value)
+            body, warnings = encode(value, self._no_paths)
         except NotJson:
             body, warnings = b"", [{}]
         if warnings:

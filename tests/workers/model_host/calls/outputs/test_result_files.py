@@ -75,19 +75,24 @@ def test_an_image_becomes_a_png(tmp_path: Path) -> None:
 
 
 def test_files_that_are_yielded_are_kept_once(tmp_path: Path) -> None:
+    (tmp_path / "two").write_bytes(b"two")
+    (tmp_path / "four").write_bytes(b"four")
+
     def predict() -> Generator[Any, None, None]:
         yield b"one"
         yield "text"
-        yield b"two"
+        yield {"path": tmp_path / "two"}
+        yield File(tmp_path / "four")
 
     files, told = files_of(tmp_path / "new"), list[bytes]()
     result = encoded(Collector(False, 10_000).collect(predict(), told.append, files), 10_000, files)
 
-    one, text, two = orjson.loads(result.body)
-    assert [one["size_bytes"], text, two["size_bytes"]] == [3, "text", 3]
-    assert [one["url"], two["url"]] == [f"/files/job-7/{name}" for name in result.files]
-    assert [orjson.loads(piece) for piece in told] == [one, text, two]
-    assert len(os.listdir(tmp_path / "new")) == 2
+    one, text, two, four = orjson.loads(result.body)
+    assert [one["size_bytes"], text, two["path"]["size_bytes"], four["size_bytes"]] == [3, "text", 3, 4]
+    urls = [one["url"], two["path"]["url"], four["url"]]
+    assert urls == [f"/files/job-7/{name}" for name in result.files]
+    assert [orjson.loads(piece) for piece in told] == [one, text, two, four]
+    assert len(os.listdir(tmp_path / "new")) == 3
 
 
 def test_a_path_without_a_file_stays_a_text_and_says_so(tmp_path: Path) -> None:
