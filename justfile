@@ -29,6 +29,10 @@ key *arguments:
 fmt *arguments:
     python3 deploy/local fmt {{arguments}}
 
+# the client alone, as a wheel in dist/: `just wheel [FOLDER]`
+wheel *arguments:
+    python3 deploy/local wheel {{arguments}}
+
 # load, reports, experiments, simulations: `just bench load --help`
 bench *arguments:
     python3 deploy/local bench {{arguments}}

@@ -51,6 +51,7 @@ NEEDS = {
     "faults": "bench",
     "test": "test",
     "e2e": "test",
+    "wheel": "test",
     "lint": "lint",
     "fmt": "lint",
     "install": "lint",
@@ -75,6 +76,7 @@ COMMANDS = {
     "growth": [["-m", "bench", "growth"]],
     "experiments": [["-m", "bench", "experiments"]],
     "faults": [["-m", "bench", "faults"]],
+    "wheel": [["-m", "deploy.client"]],
     "deploy": [["-m", "deploy.kubernetes", "deploy"]],
     "undeploy": [["-m", "deploy.kubernetes", "undeploy"]],
     # One test after the other: there is one cluster.

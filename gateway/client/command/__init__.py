@@ -1,0 +1,1 @@
+"""The command `leadtime`: jobs, batches and queues of a gateway, in a terminal."""

@@ -1,0 +1,122 @@
+"""Commands for one job: run, submit, status, watch, logs, cancel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import job_error
+from .context import CommandContext, plain
+from .inputs import input_parameters, option_parameters, read_input
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..jobs import ToldEvent
+    from ..options import JobStatus
+
+
+@click.command()
+@input_parameters
+@option_parameters
+@click.option("--wait", "wait_s", type=float, metavar="SECONDS", help="Give up waiting after this time.")
+@click.pass_obj
+def run(
+    context: CommandContext,
+    /,
+    text: str | None,
+    data: str | None,
+    files: Sequence[str],
+    wait_s: float | None,
+    **more: Any,
+) -> None:
+    """Push an input and print its result. Ctrl-C cancels the job."""
+    value = read_input(text, data, files)
+    with context.client() as client:
+        document = client.run(value, wait_timeout_s=wait_s, **given(context, more))
+    output = document.get("output")
+    context.show(document, output if isinstance(output, str) else plain(document, 100_000))
+
+
+@click.command()
+@input_parameters
+@option_parameters
+@click.pass_obj
+def submit(context: CommandContext, /, text: str | None, data: str | None, files: Sequence[str], **more: Any) -> None:
+    """Push an input and print its job's id."""
+    value = read_input(text, data, files)
+    with context.client() as client:
+        job = client.submit(value, **given(context, more))
+    context.show({"id": job.id}, job.id)
+
+
+@click.command()
+@click.argument("job_id", metavar="ID")
+@click.pass_obj
+def status(context: CommandContext, job_id: str) -> None:
+    """Print what is known of a job."""
+    with context.client() as client:
+        found = client.job(job_id).status()
+    context.show(found, status_lines(found))
+
+
+@click.command()
+@click.argument("job_id", metavar="ID")
+@click.pass_obj
+def watch(context: CommandContext, job_id: str) -> None:
+    """Print what a job tells, as it comes, up to its end."""
+    with context.client() as client:
+        for event in client.job(job_id).events():
+            context.show(event._asdict(), _event_line(event))
+            if event.kind == "end" and (end := _status_in(event.value))["status"] != "finished":
+                raise job_error(job_id, end["status"], end.get("error"))
+
+
+@click.command()
+@click.argument("job_id", metavar="ID")
+@click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
+@click.pass_obj
+def logs(context: CommandContext, job_id: str, follow: bool) -> None:
+    """Print a job's log lines."""
+    with context.client() as client:
+        job = client.job(job_id)
+        for event in job.events() if follow else job.events_now():
+            if event.kind == "log":
+                context.show(event._asdict(), plain(event.value))
+
+
+@click.command()
+@click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+@click.pass_obj
+def cancel(context: CommandContext, job_ids: Sequence[str]) -> None:
+    """End jobs that have not ended."""
+    with context.client() as client:
+        for job_id in job_ids:
+            is_cancelled = client.job(job_id).cancel()
+            text = "cancelled" if is_cancelled else "had ended before"
+            context.show({"id": job_id, "cancelled": is_cancelled}, f"{plain(job_id)}  {text}")
+
+
+def given(context: CommandContext, options: dict[str, Any]) -> dict[str, Any]:
+    """The options that the command line has."""
+    return context.options() | {name: value for name, value in options.items() if value is not None}
+
+
+def status_lines(status: JobStatus) -> str:
+    """A status document, a member a line."""
+    return "\n".join(f"{name:9} {plain(value)}" for name, value in status.items() if value is not None)
+
+
+def _event_line(event: ToldEvent) -> str:
+    value = event.value
+    if event.kind == "progress":
+        return f"progress  {value['fraction']:.0%} {plain(value['text'])}".rstrip()
+    if event.kind == "end":
+        return f"end       {_status_in(value)['status']}"
+    return f"{event.kind:9} {plain(value)}"
+
+
+def _status_in(end: dict[str, Any]) -> Any:
+    """The status document in the value of an `end`: apart, if the model returned a member of such a name."""
+    return end["_job"] if "status" in end.get("_job", ()) else end

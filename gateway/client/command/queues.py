@@ -1,0 +1,136 @@
+"""Commands for what many jobs are: batch, queues, top, dead-letters."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import ConflictingState, NotFound
+from .context import NOT_FINISHED, CommandContext, plain
+from .inputs import option_parameters, read_lines
+from .jobs import given
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..blocking import Client
+    from ..figures import QueueFigures
+    from ..options import JobStatus
+
+_SHOWN_JOBS = 10
+_COLUMNS = ("queue", "waiting", "running", "deferred", "dead", "workers", "idle")
+
+
+@click.command()
+@click.argument("path", metavar="FILE.jsonl")
+@option_parameters
+@click.option("--no-wait", is_flag=True, help="Print the batch's id, and no results.")
+@click.pass_obj
+def batch(context: CommandContext, /, path: str, no_wait: bool, **more: Any) -> None:
+    """Push each line of a file as an input (- is stdin), and print a line for each result, in their order."""
+    inputs, is_whole = read_lines(path), True
+    with context.client() as client:
+        pushed = client.submit_batch(inputs, **given(context, more))
+        if no_wait:
+            context.show({"id": pushed.id}, pushed.id)
+            return
+        for outcome in pushed.results():
+            is_whole = is_whole and outcome.status == "finished"
+            text = outcome.result if outcome.error is None else outcome.error
+            context.show(outcome._asdict(), f"{outcome.place:<8} {outcome.status:9} {plain(text)}")
+    if not is_whole:
+        sys.exit(NOT_FINISHED)
+
+
+@click.command()
+@click.pass_obj
+def queues(context: CommandContext) -> None:
+    """Print the figures of each queue."""
+    with context.client() as client:
+        found = chosen(context, client)
+    if context.as_json:
+        for one in found:
+            context.show(one._asdict(), "")
+    else:
+        click.echo(table(found))
+
+
+@click.command()
+@click.option("--interval", "interval_s", type=click.FloatRange(0.1), default=2.0, metavar="SECONDS", help="Each look.")
+@click.option("--count", type=click.IntRange(1), metavar="N", help="End after so many looks.")
+@click.pass_obj
+def top(context: CommandContext, interval_s: float, count: int | None) -> None:
+    """Show the queues, and the jobs that run, until Ctrl-C."""
+    looks = itertools.count() if count is None else range(count)
+    before: tuple[float, int] | None = None
+    with context.client() as client:
+        for look in looks:
+            if look:
+                time.sleep(interval_s)
+            figures, now_s = chosen(context, client), time.monotonic()
+            pushed = sum(one.pushed for one in figures)
+            rate = None if before is None else (pushed - before[1]) / (now_s - before[0])
+            before = now_s, pushed
+            running = list(itertools.islice(client.jobs(status="processing", queue=context.queue), _SHOWN_JOBS))
+            if not context.as_json and sys.stdout.isatty():
+                click.clear()
+            document = {
+                "queues": [one._asdict() for one in figures], "pushes_per_s": rate, "processing": running
+            }  # fmt: skip
+            context.show(document, _view(figures, rate, running))
+
+
+@click.command("dead-letters")
+@click.option("--requeue", "requeued", metavar="ID", multiple=True, help="Run this one again; `all` is each of them.")
+@click.option("--limit", type=click.IntRange(1), default=100, metavar="N", help="List at most so many (100).")
+@click.pass_obj
+def dead_letters(context: CommandContext, requeued: Sequence[str], limit: int) -> None:
+    """List jobs that failed, newest first, or run them again."""
+    with context.client() as client:
+        if requeued:
+            ids = [one["id"] for one in client.jobs(status="failed", queue=context.queue)]
+            for job_id in ids if "all" in requeued else requeued:
+                _requeue(context, client, job_id)
+            return
+        for job in itertools.islice(client.jobs(status="failed", queue=context.queue), limit):
+            error = job["error"] or {}
+            text = f"{job['id']}  {job['finished']}  {job['attempts']} attempts  {error.get('type')}: "
+            context.show(job, plain(f"{text}{error.get('message')}"))
+
+
+def _requeue(context: CommandContext, client: Client, job_id: str) -> None:
+    try:
+        client.job(job_id).retry()
+        text = "queued"
+    except (ConflictingState, NotFound) as refused:
+        text = refused.detail
+    context.show({"id": job_id, "outcome": text}, f"{plain(job_id)}  {plain(text)}")
+
+
+def chosen(context: CommandContext, client: Client) -> list[QueueFigures]:
+    """The figures of the queue that the command line names, or of all."""
+    return [one for one in client.queues() if context.queue in ("", one.queue) or not one.queue]
+
+
+def table(figures: Sequence[QueueFigures]) -> str:
+    """A line for each queue, below a line of names."""
+    rows = [_COLUMNS] + [
+        (one.queue or "-", *map(str, (one.waiting, one.running, one.deferred, one.dead, one.workers, one.idle_workers)))
+        for one in figures
+    ]
+    width = max(len(row[0]) for row in rows)
+    return "\n".join(f"{row[0]:{width}}" + "".join(f"{cell:>10}" for cell in row[1:]) for row in rows)
+
+
+def _view(figures: Sequence[QueueFigures], rate: float | None, running: Sequence[JobStatus]) -> str:
+    rate_text = "" if rate is None else f"\n{rate:.1f} pushes/s at this gateway"
+    lines = [table(figures) + rate_text, ""]
+    for job in running:
+        progress = job.get("progress") or {}
+        share = f"{progress['fraction']:.0%}" if progress else ""
+        lines.append(f"{job['id']}  since {job['started']}  {share:>4} {plain(progress.get('text', ''), 60)}".rstrip())
+    return "\n".join(lines)

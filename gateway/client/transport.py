@@ -1,0 +1,129 @@
+"""One gateway over HTTP: requests that are made again as long as that is safe and of use."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from .errors import GatewayUnavailable, LeadtimeError, ServerFault, error_of
+from .patience import RetryPatience
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+# An answer is given up that is silent for so long after the wait that was asked for. An answer with events has a
+# comment each 15 s.
+_SILENT_S = 30.0
+_CONNECT_S = 10.0
+
+
+class HttpAnswer(NamedTuple):
+    """A whole answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as a JSON value. Raises ServerFault."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            raise ServerFault(self.status, "the answer is no JSON: is this a gateway's URL?") from None
+
+
+class Transport:
+    """Requests to the gateway at `url`, whose path is `ROOT_PATH`'s if the gateway has one.
+
+    `patience_s` is how long a request is tried again, `connections` how many there are at most.
+    """
+
+    def __init__(self, url: str, api_key: str, patience_s: float, connections: int) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{url!r} is no URL of a gateway, such as http://127.0.0.1:8002")
+        self.base = url.rstrip("/")
+        self._origin = f"{parts.scheme}://{parts.netloc}"
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._patience_s = patience_s
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    def patience(self) -> RetryPatience:
+        """For one series of tries."""
+        return RetryPatience(self._patience_s)
+
+    def at_origin(self, url: str) -> str:
+        """A URL that an answer has named: a path is one of the gateway's host."""
+        return self._origin + url if url.startswith("/") else url
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Callable[[], Any] | None = None,
+        wait_s: int = 0,
+        is_repeatable: bool = True,
+    ) -> HttpAnswer:
+        """The answer to a request, which is below 400. `wait_s` is how long the gateway may hold it back.
+
+        A request that is not repeatable is made again only if the gateway has answered that it could not serve it.
+        Raises LeadtimeError.
+        """
+        patience = self.patience()
+        while True:
+            try:
+                async with self.open(method, path, query=query, headers=headers, body=body, wait_s=wait_s) as response:
+                    return HttpAnswer(response.status, response.headers, await response.read())
+            except GatewayUnavailable as error:
+                if not is_repeatable and not error.was_answered:
+                    raise
+                failure: LeadtimeError = error
+            except LeadtimeError as error:
+                failure = error
+            await patience.pause(failure)
+
+    @contextlib.asynccontextmanager
+    async def open(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Callable[[], Any] | None = None,
+        wait_s: int = 0,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """One try: the answer, whose body is to be read. Raises LeadtimeError, also where the body is cut."""
+        url = path if path.startswith("http") else self.base + path
+        own = {**(self._headers if url.startswith(f"{self._origin}/") else {}), **(headers or {})}
+        if wait_s:
+            own["Prefer"] = f"wait={wait_s}"
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=wait_s + _SILENT_S)
+        try:
+            async with self._sessions().request(
+                method, url, params=query, headers=own, data=body and body(), timeout=timeout
+            ) as response:
+                if response.status >= 400:
+                    raise error_of(response.status, response.headers, await response.read())
+                yield response
+        except (aiohttp.ClientError, TimeoutError) as error:
+            what = str(error) or type(error).__name__
+            raise GatewayUnavailable(f"{self.base} can't be reached: {what}") from error
+
+    def _sessions(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=self._connections))
+        return self._session

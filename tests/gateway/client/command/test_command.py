@@ -1,0 +1,149 @@
+"""The command `leadtime` on a real gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+
+from gateway.client.command.main import leadtime
+from tests.gateway.client.answering import answering, claimed
+from tests.servers import free_port
+from workers.stream.events import Telling
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from gateway.client import AsyncClient
+    from tests.gateway.service import GatewayProcess
+    from workers.stream import Stream
+
+    Command = Callable[..., Awaitable["tuple[int, str]"]]
+
+
+@pytest.fixture
+def command(gateway: GatewayProcess) -> Command:
+    """Runs the command in a thread: its exit code, and what it has printed, on stderr too."""
+
+    async def run(*arguments: str, text: str = "") -> tuple[int, str]:
+        runner = CliRunner(env={"LEADTIME_URL": gateway.base})
+        done = await asyncio.to_thread(runner.invoke, leadtime, arguments, input=text)
+        if done.exception and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return done.exit_code, done.output.strip()
+
+    return run
+
+
+def values(printed: str) -> list[Any]:
+    """The JSON values, one a line."""
+    return [json.loads(line) for line in printed.splitlines()]
+
+
+async def test_run_prints_the_result(command: Command, stream: Stream) -> None:
+    async with answering(stream):
+        text = await command("run", "hello", "--tag", "a")
+        data = await command("run", "--data", "-", "--json", text='{"n": 1}')
+        missing = await command("run")
+        broken = await command("run", "--data", "{")
+
+    assert text == (0, "HELLO")
+    assert data[0] == 0
+    assert (values(data[1])[0]["output"], values(data[1])[0]["input"]) == ("{'N': 1}", {"n": 1})
+    assert missing[0] == broken[0] == 2
+    assert "no JSON" in broken[1]
+
+
+async def test_what_fails_has_an_exit_code_and_one_sentence(command: Command, stream: Stream) -> None:
+    async with answering(stream, lambda _: ValueError("no \x1b[31m voice")):
+        failed = await command("run", "hello")
+    over = await command("run", "hello", "--wait", "0.05")
+    refused = await command("submit", "hello", "--ttl", "0")
+    away = await command("--url", f"http://127.0.0.1:{free_port()}/x", "--patience", "0.1", "status", "x")
+
+    assert failed[0] == over[0] == 1
+    assert failed[1].endswith("has failed: ValueError: no \\x1b[31m voice")
+    assert over[1].endswith("it goes on")
+    assert refused[0] == away[0] == 3
+    assert "can't be reached" in away[1]
+
+
+async def test_a_jobs_way(command: Command, stream: Stream) -> None:
+    _, job_id = await command("submit", "hello")
+    [job] = await claimed(stream)
+    told = [("progress", b'{"fraction":0.5,"text":"half"}'), ("log", b'"a line"'), ("partial", b'"HE"')]
+    await stream.tell("w", [Telling(job.id, job.attempt, 1, told)])
+    _, status = await command("status", job_id)
+    lines = await command("logs", job_id)
+    cancelled = await command("cancel", job_id, "--json")
+    _, again = await command("cancel", job_id)
+    code, watched = await command("watch", job_id)
+
+    assert "status    processing" in status
+    assert lines == (0, "a line")
+    assert values(cancelled[1]) == [{"id": job_id, "cancelled": True}]
+    assert again.endswith("cancelled"), "as one whose answer was lost"
+    assert code == 1
+    assert watched.splitlines()[:4] == ["begin     1", "progress  50% half", "log       a line", "partial   HE"]
+    assert watched.splitlines()[4:] == ["end       cancelled", f"leadtime: job {job_id} was cancelled"]
+
+
+async def test_a_file_of_inputs_is_a_batch(command: Command, stream: Stream, tmp_path: Path) -> None:
+    path = tmp_path / "inputs.jsonl"
+    path.write_text('"a"\n\n"b"\n')
+    async with answering(stream, lambda value: value if value == "a" else ValueError("b")):
+        code, printed = await command("batch", str(path), "--json")
+        shown = await command("batch", "-", text='"a"')
+    bad = await command("batch", "-", text='"a"\nb')
+
+    assert code == 1
+    assert [(one["place"], one["status"], one["result"]) for one in values(printed)] == [
+        (0, "finished", "a"), (1, "failed", None)
+    ]  # fmt: skip
+    assert shown == (0, "0        finished  a")
+    assert bad[0] == 2
+    assert "line 2" in bad[1]
+
+
+async def test_figures_in_a_terminal_are_those_of_the_gateway(
+    command: Command, client: AsyncClient, stream: Stream
+) -> None:
+    for n in range(3):
+        await client.submit(n)
+    [job] = await claimed(stream)
+    _, table = await command("queues")
+    _, figures = await command("queues", "--json")
+    _, top = await command("top", "--count", "2", "--interval", "0.1")
+    _, of_top = await command("top", "--count", "1", "--json")
+    [queue] = await client.queues()
+
+    assert table.splitlines()[1].split()[:5] == ["-", "2", "1", "0", "0"]
+    assert values(figures) == values(of_top)[0]["queues"] == [queue._asdict()]
+    assert job.id in top
+    assert "0.0 pushes/s" in top
+
+
+async def test_dead_letters_are_listed_and_run_again(command: Command, stream: Stream) -> None:
+    async with answering(stream, ValueError):
+        for n in range(2):
+            await command("run", f"input {n}")
+    _, listed = await command("dead-letters", "--json")
+    _, shown = await command("dead-letters")
+    await command("dead-letters", "--requeue", "all")
+
+    assert [one["error"]["message"] for one in values(listed)] == ["input 1", "input 0"]
+    assert "ValueError: input 1" in shown.splitlines()[0]
+    assert len(await stream.claim("w", 9)) == 2
+    assert (await command("dead-letters"))[1] == ""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+async def test_completions_name_the_command(shell: str) -> None:
+    done = CliRunner().invoke(leadtime, ["completions", shell])
+
+    assert done.exit_code == 0
+    assert "_LEADTIME_COMPLETE" in done.output

@@ -1,0 +1,76 @@
+"""The blocking face of the client, in a thread, as its users have no event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.client import CancelledJob, Client, LeadtimeError, NotFound
+from tests.gateway.client.answering import answering, claimed
+
+if TYPE_CHECKING:
+    from tests.gateway.service import GatewayProcess
+    from workers.stream import Stream
+
+
+async def test_a_program_without_a_loop_uses_all_of_it(gateway: GatewayProcess, stream: Stream) -> None:
+    def program() -> None:
+        with Client(gateway.base) as client:
+            assert client.run("hello")["output"] == "HELLO"
+            job = client.submit("again")
+            assert [event.kind for event in job.events()][-1] == "end"
+            assert job.wait()["status"] == job.status()["status"] == "finished"
+            assert client.job(job.id).result()["output"] == "AGAIN"
+            assert [one["output"] for one in client.map("abc", 2)] == ["A", "B", "C"]
+            batch = client.submit_batch(["a", "b"])
+            assert [outcome.value() for outcome in batch.results()] == [{"output": "A"}, {"output": "B"}]
+            assert len(list(client.batch(batch.id).as_completed())) == 2
+            assert (batch.wait()["ended"], batch.status()["count"], batch.cancel()) == (True, 2, 0)
+            assert len(list(client.jobs(status="finished"))) == 7
+            assert len(client.queues()) == 1
+            job.delete()
+            with pytest.raises(NotFound):
+                job.status()
+            with pytest.raises(NotFound):
+                client.webhook_secrets()
+
+    async with answering(stream):
+        await asyncio.to_thread(program)
+    assert not [thread for thread in threading.enumerate() if thread.name == "leadtime"]
+
+
+async def test_a_job_is_cancelled_from_another_thread(gateway: GatewayProcess, stream: Stream) -> None:
+    with Client(gateway.base) as client:
+        running = asyncio.create_task(asyncio.to_thread(client.run, "hello"))
+        [job] = await claimed(stream)
+        assert await asyncio.to_thread(client.job(job.id).cancel)
+        with pytest.raises(CancelledJob):
+            await running
+
+
+async def test_a_client_that_is_closed_cancels_what_it_runs(gateway: GatewayProcess, stream: Stream) -> None:
+    client = Client(gateway.base)
+    running = asyncio.create_task(asyncio.to_thread(client.run, "hello"))
+    [job] = await claimed(stream)
+    await asyncio.to_thread(client.close)
+    with pytest.raises(LeadtimeError, match="closed"):
+        await running
+
+    view = await stream.view(job.id)
+    assert view is not None
+    assert view.status == "cancelled"
+
+
+async def test_a_map_that_is_left_early_cancels_its_jobs(gateway: GatewayProcess, stream: Stream) -> None:
+    def program() -> None:
+        with Client(gateway.base) as client:
+            results = client.map(iter(lambda: "more", ""), 2)
+            assert next(results)["output"] == "MORE"
+            results.close()  # type: ignore[attr-defined]
+            assert {status["status"] for status in client.jobs()} <= {"finished", "cancelled"}
+
+    async with answering(stream):
+        await asyncio.to_thread(program)
