@@ -55,7 +55,7 @@ experiments *arguments:
 faults *arguments:
     python3 deploy/local faults {{arguments}}
 
-# the service on minikube: image, KEDA, manifests
+# the service on minikube: image, KEDA, chart; with deploy/values/NAME.yaml: `just deploy NAME`
 [no-exit-message]
 deploy *arguments:
     python3 deploy/local deploy {{arguments}}
@@ -64,6 +64,10 @@ deploy *arguments:
 [no-exit-message]
 undeploy *arguments:
     python3 deploy/local undeploy {{arguments}}
+
+# an image for a registry, built and pushed: `just image REGISTRY/NAME:TAG [MODEL FOLDER]`
+image *arguments:
+    python3 deploy/local image {{arguments}}
 
 # the end-to-end tests, on the cluster of kubectl's current context
 e2e *arguments:

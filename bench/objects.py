@@ -1,7 +1,7 @@
 """`python -m bench objects`: jobs with large files in and out, and the memory that the service takes for them.
 
 One gateway, workers with a model that returns the file that it gets, a Valkey with the memory of the one in
-deploy/valkey, and a folder as the object store. Each client streams a file in, waits, and reads the result's file.
+deploy/chart, and a folder as the object store. Each client streams a file in, waits, and reads the result's file.
 In the end the records have expired, and a sweep deletes what is left of them.
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterator
 
 MEGABYTE = 1_000_000
-# deploy/valkey/valkey.conf
+# deploy/chart/values.yaml
 _MOST_MEMORY = "320mb"
 _KEEP_S = 30
 _PATIENCE_S = 120.0

@@ -68,7 +68,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", nargs="+", default=[], metavar="PATTERN", help="cells whose names fit: 'ramping/*' '*/streams'")
     add("--loads", nargs="+", default=LOADS, metavar="LOAD", help=f"as of `bench load` (default: {' '.join(LOADS)})")
     add("--configurations", nargs="+", metavar="NAME", help="folders of --from (default: all)")
-    add("--from", dest="folder", type=Path, default=FOLDER, metavar="FOLDER", help="(default: deploy/experiments)")
+    add(
+        "--from",
+        dest="folder",
+        type=Path,
+        default=FOLDER,
+        metavar="FOLDER",
+        help="(default: deploy/values/experiments)",
+    )
     for name, what in (("duration", "of each load"), ("startup", "of the toy model"), ("service", "of a job")):
         dest = f"{name}_s"
         add(f"--{name}", dest=dest, type=positive, default=getattr(default, dest), metavar="S", help=f"{what}, in "

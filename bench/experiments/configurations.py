@@ -1,29 +1,25 @@
-"""The scaling configurations: each a folder that kustomize renders to the whole service."""
+"""The scaling configurations: each a file of values, with which the chart renders the whole service."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
 import json
-import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import yaml
-
-from bench.common.processes import ROOT
-from bench.experiments.kubectl import program
+from bench.experiments.kubectl import WORKERS_DEPLOYMENT
+from deploy.kubernetes import chart
+from deploy.kubernetes.tools import DeployError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 Manifest: TypeAlias = dict[str, Any]
-FOLDER = ROOT / "deploy" / "experiments"
-_IMAGE = "leadtime:dev"
+FOLDER = chart.VALUES / "experiments"
 # What another configuration has and this one has not is deleted; but never what holds data or settings.
 _KEPT = ("Namespace", "PersistentVolumeClaim", "StatefulSet", "ConfigMap", "Secret")
-_TIMEOUT_S = 60
 
 
 class ConfigurationError(Exception):
@@ -32,7 +28,7 @@ class ConfigurationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A name, and what kustomize makes of its folder."""
+    """A name, and what the chart makes of its values, but no Secret: that of the cluster stays."""
 
     name: str
     manifests: tuple[Manifest, ...]
@@ -45,9 +41,9 @@ class Configuration:
 
 def find(folder: Path = FOLDER) -> list[Configuration]:
     """All of a folder, by name. Raises ConfigurationError."""
-    if found := sorted(path.parent for path in folder.glob("*/kustomization.yaml")):
-        return [Configuration(path.name, tuple(_render(path))) for path in found]
-    raise ConfigurationError(f"there is no configuration in {folder}: each is a folder with a kustomization.yaml")
+    if found := sorted(folder.glob("*.yaml")):
+        return [Configuration(path.stem, tuple(_render(path))) for path in found]
+    raise ConfigurationError(f"there is no configuration in {folder}: each is a file of values, NAME.yaml")
 
 
 def chosen(all_of_them: Sequence[Configuration], names: Sequence[str]) -> list[Configuration]:
@@ -69,12 +65,12 @@ def _by_key(manifests: Iterable[Manifest]) -> dict[tuple[str, str, str], Manifes
 
 
 def with_image(manifests: Sequence[Manifest], image: str) -> list[Manifest]:
-    """A copy, with the deployed image for the one that manifests name."""
+    """A copy, with the deployed image in the service's own containers."""
     copied = copy.deepcopy(list(manifests))
     for manifest in copied:
         template = manifest.get("spec", {}).get("template", {})
         for container in template.get("spec", {}).get("containers", []):
-            if container["image"] == _IMAGE:
+            if container["command"][0] == "python":
                 container["image"] = image
     return copied
 
@@ -83,7 +79,7 @@ def with_model_times(manifests: Sequence[Manifest], startup_s: float, service_s:
     """A copy in which the workers' toy model takes these times."""
     copied = copy.deepcopy(list(manifests))
     for manifest in copied:
-        if manifest["kind"] == "Deployment" and manifest["metadata"]["name"] == "workers":
+        if manifest["kind"] == "Deployment" and manifest["metadata"]["name"] == WORKERS_DEPLOYMENT:
             (container,) = manifest["spec"]["template"]["spec"]["containers"]
             times = {"MODEL_SETUP_S": startup_s, "MODEL_PREDICT_S": service_s}
             others = [entry for entry in container.get("env", []) if entry["name"] not in times]
@@ -91,10 +87,8 @@ def with_model_times(manifests: Sequence[Manifest], startup_s: float, service_s:
     return copied
 
 
-def _render(folder: Path) -> list[Manifest]:
-    command = [program(), "kustomize", str(folder)]
+def _render(file: Path) -> list[Manifest]:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise ConfigurationError(f"{folder.name} can't be rendered: {getattr(error, 'stderr', '') or error}") from error
-    return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
+        return [one for one in chart.render(chart.read(file)) if one["kind"] != "Secret"]
+    except DeployError as error:
+        raise ConfigurationError(f"{file.stem} can't be rendered: {error}") from error

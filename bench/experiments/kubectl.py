@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NAMESPACE = "leadtime"
+# Of the release that `just deploy` makes, with its one model.
+GATEWAY_DEPLOYMENT = "leadtime-gateway"
+WORKERS_DEPLOYMENT = "leadtime-toy"
+SCALER_DEPLOYMENT = "leadtime-scaler"  # and the Lease of whoever leads
 _TIMEOUT_S = 180.0
 _ANSWER_S = 5.0
 
@@ -48,8 +52,8 @@ class Kubectl:
         return found
 
     async def apply(self, manifests: list[dict[str, Any]]) -> None:
-        """Server-side, as the manager that `just deploy` is: what a manifest no longer sets is unset."""
-        apply = ("apply", "--server-side", "--field-manager=leadtime", "--force-conflicts", "--filename=-")
+        """Server-side, as the manager that Helm is: what a manifest no longer sets is unset."""
+        apply = ("apply", "--server-side", "--field-manager=helm", "--force-conflicts", "--filename=-")
         await self.run(*apply, standard_input=_list(manifests))
 
     async def delete(self, manifests: list[dict[str, Any]]) -> None:
@@ -68,7 +72,7 @@ async def current() -> Kubectl:
     kubectl = Kubectl((await _run("config", "current-context")).strip())
     await kubectl.json(verb="version", timeout_s=20)
     try:
-        await kubectl.run("get", "deployment", "gateway", "workers", timeout_s=20)
+        await kubectl.run("get", "deployment", GATEWAY_DEPLOYMENT, WORKERS_DEPLOYMENT, timeout_s=20)
     except ClusterError as error:
         what = f"the service is not on the cluster {kubectl.context}: `just deploy` brings it"
         raise ClusterError(f"{what} ({error})") from error
@@ -99,7 +103,7 @@ async def _run(
 
 async def address(kubectl: Kubectl, api_key: str | None = None) -> str:
     """The first URL that answers. Raises ClusterError if none does."""
-    service, nodes = await asyncio.gather(kubectl.json("service", "gateway"), kubectl.json("nodes"))
+    service, nodes = await asyncio.gather(kubectl.json("service", GATEWAY_DEPLOYMENT), kubectl.json("nodes"))
     urls = candidates(service, nodes)
     for url in urls:
         async with ServiceClient(url, api_key) as client:
@@ -108,7 +112,8 @@ async def address(kubectl: Kubectl, api_key: str | None = None) -> str:
                     return url
     raise ClusterError(
         f"the service can't be reached at {', '.join(urls) or 'any address'}: give --url "
-        "(with minikube: `minikube tunnel` in another terminal, or `minikube service -n leadtime gateway --url`)"
+        "(with minikube: `minikube tunnel` in another terminal, "
+        f"or `minikube service -n {NAMESPACE} {GATEWAY_DEPLOYMENT} --url`)"
     )
 
 

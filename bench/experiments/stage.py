@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from bench.experiments.configurations import with_image
-from bench.experiments.kubectl import ClusterError
+from bench.experiments.kubectl import GATEWAY_DEPLOYMENT, SCALER_DEPLOYMENT, WORKERS_DEPLOYMENT, ClusterError
 from bench.load.observer import WORKERS, QueueSource
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from bench.experiments.configurations import Manifest
     from bench.experiments.kubectl import Kubectl
 
-SCALER = "scaler"  # the Deployment, and the Lease of whoever leads
 _SCALERS = "app.kubernetes.io/name=leadtime,app.kubernetes.io/component=scaler"
 # Empties what a scaler has learnt. In a pod of the gateway: it knows the server, and which queue is meant.
 FORGET = """
@@ -59,7 +58,7 @@ class Stage:
 
     async def image(self) -> str:
         """The service's image, as it is deployed now."""
-        return _image(await self._kubectl.json("deployment", "gateway"))
+        return _image(await self._kubectl.json("deployment", GATEWAY_DEPLOYMENT))
 
     async def prepare(self, manifests: Sequence[Manifest], surplus: Sequence[Manifest]) -> None:
         """Returns when all of it is there and ready, with no worker; what is surplus is gone."""
@@ -71,9 +70,9 @@ class Stage:
             await self._until(self._is_empty, "the stream is empty", _DRAIN_S)
         await self._remove_scalers()
         await self._kubectl.delete(list(surplus))
-        await self._kubectl.run("scale", "deployment", "workers", "--replicas=0")
+        await self._kubectl.run("scale", "deployment", WORKERS_DEPLOYMENT, "--replicas=0")
         await self._until(self._is_idle, "no worker is left", _PATIENCE_S)
-        await self._kubectl.run("exec", "deployment/gateway", "--", "python", "-c", FORGET)
+        await self._kubectl.run("exec", f"deployment/{GATEWAY_DEPLOYMENT}", "--", "python", "-c", FORGET)
         await self._bring(ready)
         await self._until(self._is_empty, "the stream is empty", _PATIENCE_S)
         await self._until(self._is_idle, "no worker is left", _PATIENCE_S)
@@ -81,9 +80,11 @@ class Stage:
     async def _remove_scalers(self) -> None:
         """A new HPA has no memory of the last run, and without KEDA or a scaler of ours nothing keeps workers."""
         await self._kubectl.run("delete", "scaledobjects", "--all", "--wait", "--timeout=120s")
-        await self._kubectl.run("delete", "deployment", SCALER, "--ignore-not-found", "--wait", "--timeout=120s")
+        await self._kubectl.run(
+            "delete", "deployment", SCALER_DEPLOYMENT, "--ignore-not-found", "--wait", "--timeout=120s"
+        )
         await self._until(self._has_no_scaler, "no HPA and no scaler is left", _PATIENCE_S)
-        await self._kubectl.run("delete", "lease", SCALER, "--ignore-not-found", "--wait", "--timeout=120s")
+        await self._kubectl.run("delete", "lease", SCALER_DEPLOYMENT, "--ignore-not-found", "--wait", "--timeout=120s")
 
     async def _bring(self, manifests: list[Manifest]) -> None:
         """Applies the manifests and waits for them.
@@ -123,7 +124,7 @@ class Stage:
         return not autoscalers["items"] and not pods["items"]
 
     async def _is_idle(self) -> bool:
-        scale = await self._kubectl.json("deployment", "workers")
+        scale = await self._kubectl.json("deployment", WORKERS_DEPLOYMENT)
         pods = await self._kubectl.json("pods", f"--selector={WORKERS}")
         return not scale["spec"].get("replicas") and not pods["items"]
 

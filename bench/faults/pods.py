@@ -7,7 +7,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
-from bench.experiments.kubectl import ClusterError, Kubectl, address, current
+from bench.experiments.kubectl import WORKERS_DEPLOYMENT, ClusterError, Kubectl, address, current
 from bench.faults.place import Fault, PlaceError, Queue
 from bench.load.observer import ObserverError, QueueSource, cluster
 
@@ -126,7 +126,7 @@ async def pods(url: str | None, api_key: str | None = None) -> AsyncIterator[Pod
         try:
             kubectl = await current()
             found = url or await address(kubectl, api_key)
-            workers = await kubectl.json("deployment", "workers")
+            workers = await kubectl.json("deployment", WORKERS_DEPLOYMENT)
             (container,) = workers["spec"]["template"]["spec"]["containers"]
             settings = {one["name"]: one.get("value") for one in container.get("env", [])}
             gateway = await stack.enter_async_context(QueueSource(found, api_key))

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 CLAIRVOYANT = "clairvoyant"
 TOLD = "leadtime-told"
 _MOST_FIXED = 100_000
-# deploy/base/scaling.yaml
+# deploy/chart/values.yaml: modelDefaults.streams
 STREAMS = Behavior(
     up=ScalingRules((ScalingPolicy("Pods", 10, 15),), 0.0),
     down=ScalingRules((ScalingPolicy("Percent", 100, 15),), 60.0),
 )
-# deploy/scaler: the HPA carries the decision out, at once.
+# deploy/chart/templates/models/keda-scaler.yaml: the HPA carries the decision out, at once.
 CARRIED_OUT = Behavior(
     up=ScalingRules((ScalingPolicy("Pods", 1_000, 15), ScalingPolicy("Percent", 1_000, 15)), 0.0),
     down=ScalingRules((ScalingPolicy("Percent", 100, 15),), 0.0),
 )
-# deploy/experiments: at most one pod a minute, and only what was right for five of them.
+# deploy/values/experiments: at most one pod a minute, and only what was right for five of them.
 SLOW = ScalingRules((ScalingPolicy("Pods", 1, 60),), 300.0)
 
 
@@ -76,7 +76,7 @@ NAMED_RULES: dict[str, NamedRule] = {
         KedaActuation(polling_s=5.0, cooldown_s=1.0, behavior=CARRIED_OUT, push=True),
     ),
     "streams": _outstanding(
-        "as in deploy/base/scaling.yaml", KedaActuation(polling_s=2.0, cooldown_s=120.0, behavior=STREAMS)
+        "as in deploy/chart/values.yaml", KedaActuation(polling_s=2.0, cooldown_s=120.0, behavior=STREAMS)
     ),
     "lag-pending": _outstanding("KEDA's and the HPA's defaults", KedaActuation()),
     "lag-pending-keep": _outstanding(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bench.common.runs import Run
     from bench.simulation.work import Result
 
-# Which rule a configuration of deploy/experiments is.
+# Which rule a configuration of deploy/values/experiments is.
 RULES = {
     "streams": "streams",
     "default-like": "lag-pending",
@@ -38,7 +38,7 @@ RULES = {
     "scaler": "leadtime-keda",
     "direct": "leadtime",
 }
-MOST_WORKERS = 10  # deploy/base/scaling.yaml
+MOST_WORKERS = 10  # deploy/chart/values.yaml
 # Pods' times are known to the second.
 _LEAST_STARTUP_S = 0.5
 

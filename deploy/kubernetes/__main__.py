@@ -1,27 +1,23 @@
 """The service on minikube.
 
-    just deploy [OVERLAY]      from nothing to a working API; again: brings it up to date
-    just undeploy [OVERLAY]    takes all of it away, its data too
+    just deploy [VALUES]      from nothing to a working API; again: brings it up to date
+    just undeploy [VALUES]    takes all of it away, its data too
 
-OVERLAY is a folder of deploy/overlays: `minikube` by default, `scaler` and `direct` for the start-up-aware scaler
-with KEDA or without it, `e2e` for the end-to-end tests. Another overlay than before takes its place.
-Another profile than `minikube` is named by MINIKUBE_PROFILE.
+VALUES is a file of one's own, or one of deploy/values: `minikube` by default, `scaler` and `direct` for the
+start-up-aware scaler with KEDA or without it, `models` for two models with one budget, `e2e` for the end-to-end tests.
+Other values than before take their place. Another profile than `minikube` is named by MINIKUBE_PROFILE.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
 import json
-import secrets
 import sys
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import yaml
-
-from deploy.kubernetes import image, keda
+from deploy.kubernetes import chart, helm, image, keda
+from deploy.kubernetes.chart import CHART, NAMESPACE, RELEASE
 from deploy.kubernetes.tools import (
     DeployError,
     answer,
@@ -37,144 +33,93 @@ from deploy.kubernetes.tools import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-NAMESPACE = "leadtime"
-SECRET = "redis"  # noqa: S105
-OVERLAYS = Path(__file__).resolve().parents[1] / "overlays"
+    from deploy.kubernetes.chart import Manifest
+
 KEDA_API = "keda.sh/"
-BASE_IMAGE = f"image: {image.NAME}:dev"
 # A worker's rollout takes its image, its model's load and its predecessor's grace.
 _ROLLOUT_TIMEOUT = "900s"
 # kubectl waits until KEDA has let go of them.
 _DELETE_SCALED = ("delete", "scaledobject", "--all", "--ignore-not-found", "--timeout=120s")
 
 
-def deploy(overlay: str) -> None:
+def deploy(name: str) -> None:
     """Returns when everything is ready. Raises DeployError."""
     began_s = time.monotonic()
+    values = chart.values_of(name)
+    if values.get("image"):
+        raise DeployError(f"the values {name} name an image of a registry, so it is not for minikube")
+    manifests = chart.render(values)
+    scaled = [one["metadata"]["name"] for one in manifests if one["kind"] == "ScaledObject"]
     if not succeeds(minikube("status")):
         say("starting minikube")
         shown(minikube("start"), "starting minikube")
-    manifests = render(overlay)
-    if BASE_IMAGE not in manifests:
-        raise DeployError(f"the overlay {overlay} does not use the image {image.NAME}:dev, so it is not for minikube")
-    scaled_by_keda = KEDA_API in manifests
-    name = image.build()
-    if scaled_by_keda:
+    refuse_kustomize()
+    repository, tag = image.build().split(":")
+    if scaled:
         keda.install()
-    rollouts = workloads(manifests)
-    manifests = manifests.replace(BASE_IMAGE, f"image: {name}")
-    make_secret(overlay)
-    remove_others(overlay)
-    if scaled_by_keda:
-        remove_other_triggers(manifests)
-    say(f"applying deploy/overlays/{overlay}")
-    # Server-side: what others own, such as KEDA the workers' replicas, stays theirs.
-    apply = kubectl("apply", "--server-side", "--field-manager=leadtime", "--force-conflicts", "-f", "-")
-    shown(apply, "applying the manifests", manifests)
-    for workload in rollouts:
+    make_namespace(name)
+    say(f"installing the chart with the values {name}")
+    helm.upgrade(CHART, RELEASE, NAMESPACE, values | {"image": {"repository": repository, "tag": tag}})
+    for workload in workloads(manifests):
         say(f"waiting for {workload}")
         wait = in_namespace(NAMESPACE, "rollout", "status", workload, f"--timeout={_ROLLOUT_TIMEOUT}")
         answer(wait, f"waiting for {workload}")
-    if scaled_by_keda:
-        ready = ("wait", "--for=condition=Ready", "scaledobject/workers", "--timeout=120s")
+    for one in scaled:
+        ready = ("wait", "--for=condition=Ready", f"scaledobject/{one}", "--timeout=120s")
         answer(in_namespace(NAMESPACE, *ready), "waiting for KEDA to scale the workers")
     say(f"ready after {time.monotonic() - began_s:.0f} s")
-    print(_how_to_reach())
+    print(_how_to_reach(workers_of(manifests)))
 
 
-def render(overlay: str) -> str:
-    """The overlay's manifests. Raises DeployError."""
-    folder = OVERLAYS / overlay
-    if not (folder / "kustomization.yaml").is_file():
-        known = ", ".join(sorted(path.name for path in OVERLAYS.iterdir() if path.is_dir()))
-        raise DeployError(f"there is no overlay {overlay!r}; there are {known}")
-    return answer(kubectl("kustomize", str(folder)), f"rendering deploy/overlays/{overlay}")
-
-
-def workloads(manifests: str) -> list[str]:
-    """What there is to wait for, such as deployment/gateway; those that others need come first."""
+def workloads(manifests: Sequence[Manifest]) -> list[str]:
+    """What there is to wait for, such as deployment/leadtime-gateway; those that others need come first."""
     kinds = ("StatefulSet", "Deployment")
-    found = [d for d in yaml.safe_load_all(manifests) if d["kind"] in kinds]
-    found.sort(key=lambda document: (kinds.index(document["kind"]), document["metadata"]["name"]))
-    return [f"{document['kind'].lower()}/{document['metadata']['name']}" for document in found]
+    found = [one for one in manifests if one["kind"] in kinds]
+    found.sort(key=lambda one: (kinds.index(one["kind"]), one["metadata"]["name"]))
+    return [f"{one['kind'].lower()}/{one['metadata']['name']}" for one in found]
 
 
-def left_by_others(overlay: str) -> str:
-    """Manifests of what other overlays for minikube have, and this one hasn't: two scalers would undo each other."""
-
-    def key(document: dict[str, Any]) -> tuple[str, str]:
-        return document["kind"], document["metadata"]["name"]
-
-    own = {key(document) for document in yaml.safe_load_all(render(overlay))}
-    left: dict[tuple[str, str], dict[str, Any]] = {}
-    for other in sorted(path.name for path in OVERLAYS.iterdir() if path.is_dir()):
-        manifests = render(other)
-        if BASE_IMAGE in manifests:
-            left |= {key(d): d for d in yaml.safe_load_all(manifests) if key(d) not in own and d["kind"] != "ConfigMap"}
-    return str(yaml.safe_dump_all(left.values()))
+def workers_of(manifests: Sequence[Manifest]) -> list[str]:
+    """The models' Deployments."""
+    return [
+        one["metadata"]["name"]
+        for one in manifests
+        if one["kind"] == "Deployment" and one["metadata"]["labels"]["app.kubernetes.io/component"] == "worker"
+    ]
 
 
-def remove_others(overlay: str) -> None:
-    """Removes what another overlay has left. Raises DeployError."""
-    left = left_by_others(overlay)
-    if KEDA_API in left and not succeeds(kubectl("get", "crd", "scaledobjects.keda.sh")):
-        left = str(yaml.safe_dump_all(d for d in yaml.safe_load_all(left) if KEDA_API not in d["apiVersion"]))
-    if left:
-        delete = kubectl("delete", "--ignore-not-found", "--wait", "--timeout=120s", "-f", "-")
-        shown(delete, "removing what another overlay has left", left)
+def refuse_kustomize() -> None:
+    """Raises DeployError if the namespace has the service of 0.1.0: two of it would read one queue each."""
+    selector = "--selector=app.kubernetes.io/name=leadtime,app.kubernetes.io/managed-by=kustomize"
+    get = in_namespace(NAMESPACE, "get", "deployments,statefulsets", selector, "--ignore-not-found", "-o", "name")
+    if answer(get, "looking for an older deployment").strip():
+        raise DeployError(
+            f"the namespace {NAMESPACE} has the service as kustomize has deployed it: docs/kubernetes.md, "
+            "`From kustomize to the chart`, says how the chart takes it over"
+        )
 
 
-def remove_other_triggers(manifests: str) -> None:
-    """Removes a ScaledObject whose triggers are of other types than the manifests'; the workers stay.
-
-    KEDA writes an empty scalingModifiers into one that is made without. When another overlay's have been in it, to take
-    these out again would leave a null there, and the API server refuses that. Raises DeployError.
-    """
-    get = in_namespace(NAMESPACE, "get", "scaledobject", "-o", "json")
-    live = json.loads(answer(get, "asking for the ScaledObject"))["items"]
-    own = [document for document in yaml.safe_load_all(manifests) if document["kind"] == "ScaledObject"]
-    if triggers(live) - triggers(own):
-        shown(in_namespace(NAMESPACE, *_DELETE_SCALED), "removing what scales the workers otherwise")
-
-
-def triggers(scaled: Sequence[dict[str, Any]]) -> set[str]:
-    """The triggers' types of ScaledObjects."""
-    return {trigger["type"] for one in scaled for trigger in one["spec"]["triggers"]}
-
-
-def make_secret(overlay: str) -> None:
-    """Makes the namespace, and in it a Secret with a new password, where there is none. Raises DeployError."""
-    shown(
-        kubectl("apply", "--server-side", "--field-manager=leadtime", "-f", str(OVERLAYS / overlay / "namespace.yaml")),
-        "making the namespace",
-    )
-    if succeeds(in_namespace(NAMESPACE, "get", "secret", SECRET)):
-        return
-    say("making a password for Valkey")
-    password = secrets.token_urlsafe(32)
-    data = {
-        "password": password,
-        "url": f"redis://:{password}@valkey.{NAMESPACE}.svc:6379/0",
-        "auth.conf": f"requirepass {password}\n",
-    }
+def make_namespace(name: str) -> None:
+    """Makes the namespace with restricted Pod Security, or brings it up to date. Raises DeployError."""
     manifest = {
         "apiVersion": "v1",
-        "kind": "Secret",
+        "kind": "Namespace",
         "metadata": {
-            "name": SECRET,
-            "labels": {"app.kubernetes.io/name": "leadtime", "app.kubernetes.io/part-of": "leadtime"},
+            "name": NAMESPACE,
+            "labels": {
+                "pod-security.kubernetes.io/enforce": "restricted",
+                "pod-security.kubernetes.io/enforce-version": "latest",
+            },
+            "annotations": {"leadtime/values": name},
         },
-        "immutable": True,
-        "data": {key: base64.b64encode(value.encode()).decode() for key, value in data.items()},
     }
-    # Over stdin: arguments can be seen by others on this machine.
-    answer(in_namespace(NAMESPACE, "create", "-f", "-"), "making the Secret", json.dumps(manifest))
+    apply = kubectl("apply", "--server-side", "--field-manager=leadtime", "--force-conflicts", "-f", "-")
+    answer(apply, "making the namespace", json.dumps(manifest))
 
 
-def _how_to_reach() -> str:
-    service = json.loads(
-        answer(in_namespace(NAMESPACE, "get", "service", "gateway", "-o", "json"), "asking the service")
-    )
+def _how_to_reach(workers: Sequence[str]) -> str:
+    get = in_namespace(NAMESPACE, "get", "service", f"{RELEASE}-gateway", "-o", "json")
+    service = json.loads(answer(get, "asking the service"))
     (port,) = service["spec"]["ports"]
     ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress") or []
     if ingress:
@@ -189,10 +134,12 @@ def _how_to_reach() -> str:
         )
     first = f"curl -X POST '{url}/push?input=hello'"
     watch = f"kubectl -n {NAMESPACE} get pods --watch"
-    return f"{how}\n\n    {first}\n\nIts first answer takes a worker's start: watch it with\n\n    {watch}"
+    reached = f"{how}\n\n    {first}\n\nIts first answer takes a start of {workers[0]}: watch it with\n\n    {watch}"
+    others = "".join(f"\n    POST {url}/queues/{name.removeprefix(f'{RELEASE}-')}/push" for name in workers)
+    return f"{reached}\n\nEach model has a queue:\n{others}" if len(workers) > 1 else reached
 
 
-def undeploy(overlay: str) -> None:
+def undeploy(_name: str) -> None:
     """Returns when nothing is left. Raises DeployError."""
     if not succeeds(minikube("status")):
         raise DeployError("minikube is not running, so there is nothing to take away")
@@ -200,12 +147,9 @@ def undeploy(overlay: str) -> None:
     if succeeds(kubectl("get", "crd", "scaledobjects.keda.sh")):
         # Before its namespace and KEDA: KEDA has to let go of it.
         answer(in_namespace(NAMESPACE, *_DELETE_SCALED), "removing the scaling")
-        keep = ""
-    else:
-        keep = KEDA_API
-    documents = [part for part in render(overlay).split("\n---\n") if not keep or f"apiVersion: {keep}" not in part]
-    delete = kubectl("delete", "--ignore-not-found", "--wait", "--timeout=300s", "-f", "-")
-    shown(delete, "removing the service", "\n---\n".join(documents))
+    helm.uninstall(RELEASE, NAMESPACE)
+    delete = kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait", "--timeout=300s")
+    shown(delete, "removing the namespace with its data")
     images = image.remove()
     keda.remove()
     say(f"all is gone but {len(images)} images in minikube" if images else "nothing is left")
@@ -215,11 +159,12 @@ def main() -> None:
     """Ends the process with 0, or 1 and one sentence on stderr."""
     parser = argparse.ArgumentParser(prog="just", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("command", choices=["deploy", "undeploy"])
-    parser.add_argument("overlay", nargs="?", default="minikube")
+    parser.add_argument("values", nargs="?", default="minikube")
     arguments = parser.parse_args()
     try:
         check_tools()
-        (deploy if arguments.command == "deploy" else undeploy)(arguments.overlay)
+        helm.check()
+        (deploy if arguments.command == "deploy" else undeploy)(arguments.values)
     except DeployError as error:
         say(f"error: {error}")
         sys.exit(1)

@@ -17,7 +17,7 @@ def install() -> None:
         shown(kubectl("apply", "--server-side", "-f", MANIFEST), "installing KEDA")
         answer(kubectl("annotate", "--overwrite", "namespace", NAMESPACE, f"{_MARK}={VERSION}"), "marking KEDA")
     if not succeeds(kubectl("get", "namespace", NAMESPACE)):
-        say(f"KEDA is not in the namespace {NAMESPACE}: only it may reach Valkey, see deploy/valkey/network.yaml")
+        say(f"KEDA is not in the namespace {NAMESPACE}, the only one that the network policies let in")
         return
     say("waiting for KEDA")
     for name in ("keda-operator", "keda-metrics-apiserver", "keda-admission"):

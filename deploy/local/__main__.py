@@ -33,6 +33,7 @@ LIVE_LOG = ["-o", "log_cli=true", "-o", "log_cli_level=INFO"]
 LISTS = {
     "service": ROOT / "deploy" / "requirements.txt",
     "up": ROOT / "deploy" / "local" / "requirements" / "up.txt",
+    "deploy": ROOT / "deploy" / "local" / "requirements" / "deploy.txt",
     "bench": ROOT / "deploy" / "local" / "requirements" / "bench.txt",
     "test": ROOT / "deploy" / "local" / "requirements" / "test.txt",
     "lint": ROOT / "deploy" / "local" / "requirements" / "lint.txt",
@@ -42,8 +43,9 @@ NEEDS = {
     "up": "up",
     "check": "up",
     "key": "service",
-    "deploy": "up",
-    "undeploy": "up",
+    "deploy": "deploy",
+    "undeploy": "deploy",
+    "image": "up",
     "bench": "bench",
     "peers": "bench",
     "growth": "bench",
@@ -79,6 +81,7 @@ COMMANDS = {
     "wheel": [["-m", "deploy.client"]],
     "deploy": [["-m", "deploy.kubernetes", "deploy"]],
     "undeploy": [["-m", "deploy.kubernetes", "undeploy"]],
+    "image": [["-m", "deploy.kubernetes.registry"]],
     # One test after the other: there is one cluster.
     "e2e": [["-m", "pytest", "-m", "e2e", "-n", "0", "-o", "faulthandler_timeout=0", *LIVE_LOG]],
     "install": [],

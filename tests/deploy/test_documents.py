@@ -22,7 +22,7 @@ DOCUMENTS = sorted(
     for path in (*ROOT.glob("*.md"), *(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.md")))
 )
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-# A path from the project's folder on, in text or in code. Capitals stand for any name: deploy/experiments/NAME.
+# A path from the project's folder on, in text or in code. Capitals stand for any name: deploy/values/NAME.
 PATH = re.compile(rf"(?<![\w./-])(?:{'|'.join(map(re.escape, FOLDERS))})/[\w./*-]*")
 BARE_FILE = re.compile(r"`([\w-]+\.(?:py|lua|md|toml|txt))`")
 MODULE = re.compile(r"(?:python3? -m |from |import )((?:gateway|workers|bench|deploy|tests)[\w.]*)")

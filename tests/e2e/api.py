@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 PATIENCE_S = 300.0
-_SERVICE = "/api/v1/namespaces/leadtime/services/gateway:8002/proxy"
+_SERVICE = "/api/v1/namespaces/leadtime/services/leadtime-gateway:8002/proxy"
 _FIGURE = re.compile(r"^(leadtime_\w+) (\S+)$", re.MULTILINE)
 
 

@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NAMESPACE = "leadtime"
+# Of the release and its one model; accounts, Services and the Lease are named alike.
+GATEWAY, WORKERS, SCALER, VALKEY = "leadtime-gateway", "leadtime-toy", "leadtime-scaler", "leadtime-valkey"
+WORKERS_ACCOUNT = "leadtime-workers"
+SECRET = "leadtime-redis"
 LOOK_S = 0.2
 PATIENCE_S = 300.0
 # A scaler of ours keeps workers that may soon be needed: after a burst, for minutes.
 IDLE_S = 900.0
-_KEDA = ("keda.sh", "v1alpha1", NAMESPACE, "scaledobjects", "workers")
+_KEDA = ("keda.sh", "v1alpha1", NAMESPACE, "scaledobjects", WORKERS)
 _MERGE = "application/merge-patch+json"
 
 
@@ -59,7 +63,7 @@ class Cluster:
 
     async def replicas(self) -> int:
         """How many workers the Deployment is to have."""
-        return int((await self.apps.read_namespaced_deployment_scale("workers", NAMESPACE)).spec.replicas or 0)
+        return int((await self.apps.read_namespaced_deployment_scale(WORKERS, NAMESPACE)).spec.replicas or 0)
 
     async def ready(self) -> int:
         """How many workers are ready."""
@@ -74,26 +78,26 @@ class Cluster:
     async def scale(self, replicas: int) -> None:
         """Sets the Deployment's replicas; KEDA must be paused."""
         body = {"spec": {"replicas": replicas}}
-        await self.apps.patch_namespaced_deployment_scale("workers", NAMESPACE, body)
+        await self.apps.patch_namespaced_deployment_scale(WORKERS, NAMESPACE, body)
 
     async def scale_valkey(self, replicas: int) -> None:
         """Takes the server away, 0, or brings it back, 1."""
-        await self.apps.patch_namespaced_stateful_set_scale("valkey", NAMESPACE, {"spec": {"replicas": replicas}})
+        await self.apps.patch_namespaced_stateful_set_scale(VALKEY, NAMESPACE, {"spec": {"replicas": replicas}})
 
     async def scaled_by(self) -> str:
         """Who decides how many workers there are: "streams" (KEDA itself), or our scaler, by "keda" or "direct"."""
         try:
-            scaler = await self.apps.read_namespaced_deployment("scaler", NAMESPACE)
+            scaler = await self.apps.read_namespaced_deployment(SCALER, NAMESPACE)
         except ApiException as error:
             if error.status != 404:
                 raise
             return "streams"
-        return environment(scaler)["SCALER_MODE"]
+        return environment(scaler).get("SCALER_MODE", "keda")
 
     async def most(self) -> int:
         """How many workers there may be."""
         if await self.scaled_by() == "direct":
-            return int(environment(await self.apps.read_namespaced_deployment("scaler", NAMESPACE))["MAX_REPLICAS"])
+            return int(environment(await self.apps.read_namespaced_deployment(SCALER, NAMESPACE))["MAX_REPLICAS"])
         return int((await self.scaled_object())["spec"]["maxReplicaCount"])
 
     @contextlib.asynccontextmanager

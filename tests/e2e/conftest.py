@@ -11,18 +11,18 @@ import pytest
 from kubernetes_asyncio import client, config
 
 from tests.e2e.api import Api, connected
-from tests.e2e.cluster import NAMESPACE, Cluster, until
+from tests.e2e.cluster import GATEWAY, NAMESPACE, Cluster, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 HERE = Path(__file__).parent
-# Who scales the workers, and an overlay in which they do.
-OVERLAYS = {"streams": "e2e", "keda": "scaler", "direct": "direct"}
+# Who scales the workers, and values with which they do.
+VALUES = {"streams": "e2e", "keda": "scaler", "direct": "direct"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker of tests that need one of these overlays."""
+    """The marker of tests that need one of these values."""
     config.addinivalue_line("markers", "scaled_by(*ways): wants workers that are scaled in one of these ways")
 
 
@@ -43,7 +43,7 @@ def quiet_libraries() -> None:
 
 @pytest.fixture
 async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
-    """The cluster; tests are skipped where there is none or another overlay, and fail where the service isn't on it."""
+    """The cluster; tests are skipped where there is none or other values, and fail where the service isn't on it."""
     try:
         await config.load_kube_config()
     except config.ConfigException as error:
@@ -56,13 +56,13 @@ async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
             pytest.skip(f"no cluster: the one of kubectl's current context does not answer ({error})")
         cluster = Cluster(api)
         try:
-            await cluster.apps.read_namespaced_deployment("gateway", NAMESPACE)
+            await cluster.apps.read_namespaced_deployment(GATEWAY, NAMESPACE)
         except client.ApiException as error:
             pytest.fail(f"the service is not on the cluster: run `just deploy e2e` first ({error.reason})")
         marker = request.node.get_closest_marker("scaled_by")
         found = await cluster.scaled_by()
         if marker and found not in marker.args:
-            commands = " or ".join(f"`just deploy {OVERLAYS[way]}`" for way in marker.args)
+            commands = " or ".join(f"`just deploy {VALUES[way]}`" for way in marker.args)
             pytest.skip(f"the workers are scaled by {found!r}, the test is about {marker.args}: {commands} first")
         yield cluster
 

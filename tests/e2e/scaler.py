@@ -13,14 +13,14 @@ from kubernetes_asyncio.client import ApiException
 
 from bench.experiments.stage import FORGET
 from tests.e2e.api import kubectl
-from tests.e2e.cluster import NAMESPACE, is_ready, until
+from tests.e2e.cluster import NAMESPACE, SCALER, is_ready, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.e2e.cluster import Cluster
 
-LEASE = "scaler"
+LEASE = SCALER
 REPLICAS = 2
 # The log's time, what was decided, and why.
 _DECISION = re.compile(r"^(\S+) INFO workers\.scaler\S*: (\d+) replicas: (.+)$", re.MULTILINE)
@@ -112,7 +112,7 @@ class DeployedScaler:
     async def scale(self, replicas: int) -> None:
         """Takes all of it away, 0, or brings it back; returns when that is done."""
         body = {"spec": {"replicas": replicas}}
-        await self._cluster.apps.patch_namespaced_deployment_scale("scaler", NAMESPACE, body)
+        await self._cluster.apps.patch_namespaced_deployment_scale(SCALER, NAMESPACE, body)
         await self.until_there(replicas)
 
     async def until_there(self, replicas: int = REPLICAS) -> None:

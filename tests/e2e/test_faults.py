@@ -9,7 +9,7 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from tests.e2e.cluster import NAMESPACE, is_ready, until
+from tests.e2e.cluster import NAMESPACE, WORKERS, is_ready, until
 
 if TYPE_CHECKING:
     from tests.e2e.api import Api
@@ -106,7 +106,7 @@ async def test_rolling_update_under_load(cluster: Cluster, api: Api) -> None:
     await until(some_ready, "two workers are ready")
     old = await cluster.names()
     body = {"spec": {"template": {"metadata": {"annotations": {"leadtime/e2e": str(time.time())}}}}}
-    await cluster.apps.patch_namespaced_deployment("workers", NAMESPACE, body)
+    await cluster.apps.patch_namespaced_deployment(WORKERS, NAMESPACE, body)
     began_s = time.monotonic()
 
     async def rolled() -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from kubernetes_asyncio import client
 
-from tests.e2e.cluster import NAMESPACE, Cluster, until
+from tests.e2e.cluster import NAMESPACE, SECRET, VALKEY, WORKERS_ACCOUNT, Cluster, until
 from workers.kubernetes.deletion_cost import DELETION_COST
 
 if TYPE_CHECKING:
@@ -57,9 +57,10 @@ async def test_privileged_pods_are_refused(cluster: Cluster) -> None:
 
 
 async def test_network_policies_are_there(cluster: Cluster) -> None:
+    names = ("default-deny", "dns", "gateway", "workers", "valkey", "to-redis")
     found = {p.metadata.name: p.spec for p in (await cluster.network.list_namespaced_network_policy(NAMESPACE)).items}
-    assert {"default-deny", "dns", "gateway", "workers", "valkey", "to-valkey"} <= found.keys()
-    (rule,) = found["valkey"].ingress
+    assert {f"leadtime-{name}" for name in names} <= found.keys()
+    (rule,) = found[VALKEY].ingress
     assert len(rule._from) == 3
     assert [port.port for port in rule.ports] == [6379]
 
@@ -74,7 +75,7 @@ async def test_worker_may_only_annotate_its_own_pod(cluster: Cluster, api: Api) 
     await until(has_worker, "a worker pod is there")
     (pod, *_) = await cluster.pods("worker")
     (other, *_) = await cluster.pods("gateway")
-    async with cluster.account("workers", pod) as worker:
+    async with cluster.account(WORKERS_ACCOUNT, pod) as worker:
         core = client.CoreV1Api(worker)
         cost = {"metadata": {"annotations": {DELETION_COST: "3"}}}
         await core.patch_namespaced_pod(pod.metadata.name, NAMESPACE, cost, dry_run="All")
@@ -85,7 +86,7 @@ async def test_worker_may_only_annotate_its_own_pod(cluster: Cluster, api: Api) 
             core.patch_namespaced_pod(pod.metadata.name, NAMESPACE, label, dry_run="All"),
             core.patch_namespaced_pod(pod.metadata.name, NAMESPACE, image, dry_run="All"),
             core.list_namespaced_pod(NAMESPACE),
-            core.read_namespaced_secret("redis", NAMESPACE),
+            core.read_namespaced_secret(SECRET, NAMESPACE),
             core.delete_namespaced_pod(pod.metadata.name, NAMESPACE, dry_run="All"),
         ]
         for call in calls:
@@ -106,9 +107,9 @@ async def test_second_deploy_changes_nothing(cluster: Cluster, api: Api) -> None
     """Neither an object nor a pod."""
     await cluster.until_idle()
     before = await state_of(cluster)
-    overlay = (await cluster.core.read_namespace(NAMESPACE)).metadata.annotations["leadtime/overlay"]
+    values = (await cluster.core.read_namespace(NAMESPACE)).metadata.annotations["leadtime/values"]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "deploy.kubernetes", "deploy", overlay), cwd=ROOT, env=os.environ
+        *(sys.executable, "-m", "deploy.kubernetes", "deploy", values), cwd=ROOT, env=os.environ
     )
     assert await process.wait() == 0
     assert await state_of(cluster) == before
@@ -116,7 +117,7 @@ async def test_second_deploy_changes_nothing(cluster: Cluster, api: Api) -> None
 
 
 async def state_of(cluster: Cluster) -> dict[str, Any]:
-    """What a deploy may change: generations of what has one, versions of the rest, the pods."""
+    """What a deploy may change: generations of what has one, versions of the rest, the pods. Helm's own notes aside."""
     core, apps = cluster.core, cluster.apps
     lists: list[Any] = [
         apps.list_namespaced_deployment(NAMESPACE),
@@ -131,6 +132,8 @@ async def state_of(cluster: Cluster) -> dict[str, Any]:
     state = {}
     for listed in await asyncio.gather(*lists):
         for item in listed.items:
+            if getattr(item, "type", "") == "helm.sh/release.v1":
+                continue
             version = item.metadata.generation or item.metadata.resource_version
             state[f"{type(item).__name__} {item.metadata.name} {item.metadata.uid}"] = version
     if await cluster.scaled_by() != "direct":

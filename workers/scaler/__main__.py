@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("workers.scaler")
 
-LEASE_OBJECT = "scaler"  # the name of the one by which a leader is elected
-
 
 async def run(settings: ScalerSettings, stopping: asyncio.Event) -> int:
     """Scales until `stopping` is set. Returns the process's exit code."""
@@ -66,7 +64,7 @@ async def _serve(
 ) -> None:
     identity = f"{settings.pod_name or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
     direct = settings.scaler_mode == "direct"
-    pods, election = PodObserver(api), LeaderElection(api, LEASE_OBJECT, identity)
+    pods, election = PodObserver(api), LeaderElection(api, settings.lease_name, identity)
     actuator = DeploymentScaler(api, pods, election) if direct else None
     scaler = Scaler(stream, settings.policy_options, pods, election, actuator)
     # Closed in this order, the last one first: the memory is written while this scaler still leads.

@@ -64,6 +64,9 @@ class ScalerSettings(PolicySettings, StreamSettings):
         "HPA's tick (--horizontal-pod-autoscaler-sync-period), and 1 s without",
     )
     deployment: str = Field("workers", pattern=r"^[a-z0-9.-]{1,253}$", description="Deployment that is scaled")
+    lease_name: str = Field(
+        "scaler", pattern=r"^[a-z0-9.-]{1,253}$", description="Lease object by which one of its replicas leads"
+    )
     kubernetes_url: str = Field(
         "",
         pattern=r"^(https?://.*)?$",

@@ -17,7 +17,7 @@ def all_of_them() -> dict[str, Configuration]:
     return {one.name: one for one in find()}
 
 
-def of(manifests: list[Manifest] | tuple[Manifest, ...], kind: str, name: str = "workers") -> Manifest:
+def of(manifests: list[Manifest] | tuple[Manifest, ...], kind: str, name: str = "leadtime-toy") -> Manifest:
     (found,) = (one for one in manifests if (one["kind"], one["metadata"]["name"]) == (kind, name))
     return found
 
@@ -32,7 +32,7 @@ def behavior(spec: Manifest) -> Manifest:
     return found
 
 
-def environment(manifests: list[Manifest] | tuple[Manifest, ...], name: str = "workers") -> dict[str, str]:
+def environment(manifests: list[Manifest] | tuple[Manifest, ...], name: str = "leadtime-toy") -> dict[str, str]:
     (container,) = of(manifests, "Deployment", name)["spec"]["template"]["spec"]["containers"]
     return {one["name"]: one["value"] for one in container["env"] if "value" in one}
 
@@ -76,7 +76,9 @@ def test_the_model_takes_as_long_as_it_is_told(all_of_them: dict[str, Configurat
         times = {"MODEL_SETUP_S": "3", "MODEL_PREDICT_S": "0.5"}
         assert environment(manifests) == environment(configuration.manifests) | times
         for before, after in zip(configuration.manifests, manifests, strict=True):
-            assert (after == before) is not ((before["kind"], before["metadata"]["name"]) == ("Deployment", "workers"))
+            assert (after == before) is not (
+                (before["kind"], before["metadata"]["name"]) == ("Deployment", "leadtime-toy")
+            )
 
 
 def test_scaler_and_streams_may_have_as_many_workers(all_of_them: dict[str, Configuration]) -> None:
@@ -85,7 +87,7 @@ def test_scaler_and_streams_may_have_as_many_workers(all_of_them: dict[str, Conf
     assert limits == (0, 10)
     assert (scaler["minReplicaCount"], scaler["maxReplicaCount"]) == limits
     for name in ("scaler", "direct"):
-        found = environment(all_of_them[name].manifests, "scaler")
+        found = environment(all_of_them[name].manifests, "leadtime-scaler")
         assert (int(found.get("MIN_REPLICAS", "0")), int(found["MAX_REPLICAS"])) == limits
         assert environment(all_of_them[name].manifests) == environment(all_of_them["streams"].manifests)
 
@@ -108,23 +110,24 @@ def test_from_one_configuration_to_the_next_no_second_scaler_is_left(all_of_them
         found = surplus(all_of_them[name], all_of_them.values())
         return {f"{one['kind']}/{one['metadata']['name']}" for one in found}
 
-    of_keda = {"ScaledObject/workers", "TriggerAuthentication/redis", "Service/scaler", "NetworkPolicy/scaler-for-keda"}
-    of_scaler = {
-        *("Deployment/scaler", "PodDisruptionBudget/scaler", "Service/scaler", "ServiceAccount/scaler"),
-        *("Role/scaler", "RoleBinding/scaler"),
-        *("NetworkPolicy/scaler", "NetworkPolicy/scaler-for-keda", "NetworkPolicy/valkey-for-scaler"),
-    }
-    assert left("direct") == of_keda
-    assert left("scaler") == {"TriggerAuthentication/redis"}
+    scaled, asked = {"ScaledObject/leadtime-toy"}, {"Service/leadtime-scaler"}
+    reads = {"TriggerAuthentication/leadtime-redis"}
+    kinds = ("Deployment", "PodDisruptionBudget", "ServiceAccount", "Role", "RoleBinding", "NetworkPolicy")
+    assert left("direct") == scaled | asked | reads
+    assert left("scaler") == reads
     for name in ("streams", "default-like", "fast-up-slow-down", "slow-up-slow-down"):
-        assert left(name) == of_scaler
+        assert left(name) == {f"{kind}/leadtime-scaler" for kind in kinds} | asked
 
 
 def test_the_deployed_image_takes_the_place_of_the_manifests_one(all_of_them: dict[str, Configuration]) -> None:
     manifests = with_image(all_of_them["streams"].manifests, "leadtime:0123456789abcdef")
     images = {
         name: of(manifests, kind, name)["spec"]["template"]["spec"]["containers"][0]["image"]
-        for kind, name in (("Deployment", "workers"), ("Deployment", "gateway"), ("StatefulSet", "valkey"))
+        for kind, name in (
+            ("Deployment", "leadtime-toy"),
+            ("Deployment", "leadtime-gateway"),
+            ("StatefulSet", "leadtime-valkey"),
+        )
     }
-    assert images.pop("valkey").startswith("valkey/valkey:")
+    assert images.pop("leadtime-valkey").startswith("valkey/valkey:")
     assert set(images.values()) == {"leadtime:0123456789abcdef"}

@@ -236,8 +236,7 @@ def test_what_can_not_be_run_is_said(
 def test_a_folder_of_ones_own_that_can_not_be_rendered(
     experiments: Callable[..., tuple[Any, str, str]], tmp_path: Path
 ) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "kustomization.yaml").write_text("resources: [nothing.yaml]\n", encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text("models: [{name: gateway}]\n", encoding="utf-8")
     code, _, stderr = experiments("--list", "--from", str(tmp_path))
     assert code == 2
     assert "mine can't be rendered: " in stderr

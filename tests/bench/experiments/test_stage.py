@@ -28,14 +28,15 @@ def manifest(kind: str, name: str, **spec: Any) -> dict[str, Any]:
 
 
 def deployment(name: str, image: str) -> dict[str, Any]:
-    return manifest("Deployment", name, template={"spec": {"containers": [{"name": name, "image": image}]}})
+    container = {"name": name, "image": image, "command": ["python", "-m", "workers"]}
+    return manifest("Deployment", name, template={"spec": {"containers": [container]}})
 
 
 WANTED = [
-    deployment("gateway", "leadtime:dev"),
-    manifest("StatefulSet", "valkey"),
-    deployment("workers", "leadtime:dev"),
-    manifest("ScaledObject", "workers"),
+    deployment("leadtime-gateway", "leadtime:dev"),
+    manifest("StatefulSet", "leadtime-valkey"),
+    deployment("leadtime-toy", "leadtime:dev"),
+    manifest("ScaledObject", "leadtime-toy"),
 ]
 
 
@@ -110,15 +111,15 @@ async def prepared(kubectl: ToldOfStage, surplus: list[dict[str, Any]]) -> list[
 
 
 BROUGHT = [
-    "apply gateway valkey workers",
-    "rollout status deployment/gateway",
-    "rollout status statefulset/valkey",
-    "rollout status deployment/workers",
-    "apply workers",
-    "wait scaledobject/workers",
+    "apply leadtime-gateway leadtime-valkey leadtime-toy",
+    "rollout status deployment/leadtime-gateway",
+    "rollout status statefulset/leadtime-valkey",
+    "rollout status deployment/leadtime-toy",
+    "apply leadtime-toy",
+    "wait scaledobject/leadtime-toy",
 ]
-REMOVED = ["delete scaledobjects", "delete deployment scaler", "delete lease scaler"]
-FRESH = [*REMOVED, "scale deployment workers --replicas=0", "exec deployment/gateway python", *BROUGHT]
+REMOVED = ["delete scaledobjects", "delete deployment leadtime-scaler", "delete lease leadtime-scaler"]
+FRESH = [*REMOVED, "scale deployment leadtime-toy --replicas=0", "exec deployment/leadtime-gateway python", *BROUGHT]
 
 
 async def test_a_run_begins_without_workers_and_with_a_new_scaler() -> None:
@@ -137,10 +138,10 @@ async def test_what_is_surplus_is_deleted() -> None:
 async def test_jobs_of_an_earlier_run_end_before_without_the_scaler_of_that_run() -> None:
     kubectl = ToldOfStage()
     kubectl.jobs = 3
-    told = await prepared(kubectl, [deployment("scaler", "leadtime:dev")])
+    told = await prepared(kubectl, [deployment("leadtime-scaler", "leadtime:dev")])
     assert told == [
-        *("delete scaler", *BROUGHT),
-        *(*REMOVED, "delete scaler", *FRESH[len(REMOVED) :]),
+        *("delete leadtime-scaler", *BROUGHT),
+        *(*REMOVED, "delete leadtime-scaler", *FRESH[len(REMOVED) :]),
         "waiting for jobs of an earlier run to end",
     ]
 

@@ -19,7 +19,7 @@ from tests.workers.scaler.cluster.keda_client import REFERENCE, KedaClient
 from tests.workers.scaler.fake_kubernetes import NAMESPACE, FakeApiServer
 from tests.workers.scaler.tasks import PATIENCE_S, until
 from tests.workers.stream.actions import accept, finish_all
-from workers.scaler.__main__ import LEASE_OBJECT, main, run
+from workers.scaler.__main__ import main, run
 from workers.scaler.settings import ScalerSettings
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ async def test_direct_from_nothing_to_workers_and_back(
         assert "replicas: " in text
         assert (await ask(f"{probes}/healthz"))[0] == 200
     # The next one needs not wait for the Lease to run out.
-    assert api.leases[LEASE_OBJECT]["spec"]["holderIdentity"] == ""
+    assert api.leases["scaler"]["spec"]["holderIdentity"] == ""
     assert all(patch <= 3 for patch in api.patches)
 
 
@@ -136,7 +136,7 @@ async def test_of_two_scalers_one_acts_and_the_other_takes_over(
     second = settings_of(one_settings, api, scaler_mode="direct", pod_name="second", min_replicas=2)
 
     def holder() -> str:
-        return str(api.leases.get(LEASE_OBJECT, {}).get("spec", {}).get("holderIdentity", ""))
+        return str(api.leases.get("scaler", {}).get("spec", {}).get("holderIdentity", ""))
 
     async with contextlib.AsyncExitStack() as stack:
         leader = contextlib.AsyncExitStack()
@@ -248,7 +248,7 @@ async def test_process_scales_until_it_is_told_to_stop(
     assert " replicas: " in process.text
     assert "stopped" in process.text
     assert "Traceback" not in process.text
-    assert api.leases[LEASE_OBJECT]["spec"]["holderIdentity"] == ""
+    assert api.leases["scaler"]["spec"]["holderIdentity"] == ""
     assert await one_stream.remembered()
 
 

@@ -15,9 +15,9 @@ as it can:
 
 No metric does better: the HPA ignores everything between s and 1.1 s. A change that it ignores is less than a tenth of
 the replicas that there are, and it is carried out as soon as more than that is wanted. Two ways are exact. In the HPA's
-behavior `tolerance: 0` makes t = 0, so that every change is carried out (deploy/scaler/keda/scaling.yaml has it; it
-works from Kubernetes 1.35 on, as an older API server drops the field). Or the scaler patches the Deployment itself
-(SCALER_MODE=direct).
+behavior `tolerance: 0` makes t = 0, so that every change is carried out (deploy/chart/templates/models/keda-scaler.yaml
+has it; it works from Kubernetes 1.35 on, as an older API server drops the field). Or the scaler patches the Deployment
+itself (SCALER_MODE=direct).
 
 If s changes between the answer and its use, the HPA may stay at s until it asks again, 15 s later. It never goes to
 another number than n.
