@@ -55,8 +55,13 @@ def main() -> None:
     add = parser.add_argument
     add("--rounds", type=whole(1), help="how often all is measured (default: 5, or 1 if quick)")
     add("--quick", action="store_true", help="one small round: a look, not a measurement")
-    add("--only", choices=ONLY, nargs="+", default=list(ONLY), help="kinds to measure (default: all); noop "
-        "is the part of serving that does nothing")
+    add(
+        "--only",
+        choices=ONLY,
+        nargs="+",
+        default=list(ONLY),
+        help="kinds to measure (default: all); noop is the part of serving that does nothing",
+    )
     add("--server", default="valkey", help="valkey (embedded, the default), or a program's name or path")
     add("--against", type=Path, metavar="CHECKOUT", help="instead of other libraries, another checkout of this "
         "project, with this one's packages")  # fmt: skip

@@ -14,21 +14,22 @@ import uuid
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
+from workers.scaler.assembly import assemble
 from workers.scaler.cluster.api import ApiError, KubernetesApi
-from workers.scaler.cluster.deployment import DeploymentScaler
 from workers.scaler.cluster.election import LeaderElection
 from workers.scaler.cluster.keda import CannotListen, KedaScaler
-from workers.scaler.cluster.pods import PodObserver
-from workers.scaler.loop import Scaler
+from workers.scaler.models_file import ModelsFileError, read_models
 from workers.scaler.probe import ScalerProbe
 from workers.scaler.settings import ScalerSettings
 from workers.settings import BAD_SETTING, load
-from workers.stream import Stream, bad_server, end
+from workers.stream import bad_server, end
 from workers.telemetry.logs import configure_logging
 from workers.telemetry.probe_site import ProbeFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+
+    from workers.scaler.models_file import ModelsFile
 
 logger = logging.getLogger("workers.scaler")
 
@@ -37,12 +38,11 @@ async def run(settings: ScalerSettings, stopping: asyncio.Event) -> int:
     """Scales until `stopping` is set. Returns the process's exit code."""
     try:
         async with AsyncExitStack() as stack:
-            stream = Stream(settings)
-            stack.push_async_callback(stream.close)
-            api = await stack.enter_async_context(
-                KubernetesApi(settings.pod_namespace, settings.deployment, settings.kubernetes_url or None)
-            )
-            await _serve(settings, api, stream, stack, stopping)
+            file = read_models(settings.models_file) if settings.models_file else None
+            await _serve(settings, file, stack, stopping)
+    except ModelsFileError as error:
+        logger.error("bad setting MODELS_FILE: %s", error)
+        return BAD_SETTING
     except (CannotListen, ProbeFailed) as error:
         logger.error("%s", error)
         return BAD_SETTING
@@ -60,30 +60,31 @@ async def run(settings: ScalerSettings, stopping: asyncio.Event) -> int:
 
 
 async def _serve(
-    settings: ScalerSettings, api: KubernetesApi, stream: Stream, stack: AsyncExitStack, stopping: asyncio.Event
+    settings: ScalerSettings, file: ModelsFile | None, stack: AsyncExitStack, stopping: asyncio.Event
 ) -> None:
     identity = f"{settings.pod_name or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
-    direct = settings.scaler_mode == "direct"
-    pods, election = PodObserver(api), LeaderElection(api, settings.lease_name, identity)
-    actuator = DeploymentScaler(api, pods, election) if direct else None
-    scaler = Scaler(stream, settings.policy_options, pods, election, actuator)
+    api = await stack.enter_async_context(
+        KubernetesApi(settings.pod_namespace, settings.deployment, settings.kubernetes_url or None)
+    )
+    election = LeaderElection(api, settings.lease_name, identity)
+    models = await assemble(settings, file, election, stack)
     # Closed in this order, the last one first: the memory is written while this scaler still leads.
     stack.push_async_callback(election.close)
-    stack.push_async_callback(scaler.close)
+    stack.push_async_callback(models.close)
     runs: dict[str, Callable[[], Coroutine[Any, Any, Any]]]
-    runs = {"pods": pods.run, "election": election.run, "scaler": scaler.run, "signals": stopping.wait}
+    runs = {**models.runs, "election": election.run, "signals": stopping.wait}
     if settings.probe_port:
-        probe = ScalerProbe(scaler.status)
+        probe = ScalerProbe(models.statuses)
         await probe.open(settings.probe_port)
         stack.push_async_callback(probe.close)
-    if not direct:
-        keda = KedaScaler(scaler.status)
+    if models.asked:
+        keda = KedaScaler(models.asked)
         stack.push_async_callback(keda.close)
         await keda.open(
             settings.scaler_port, settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file
         )
         runs["keda"] = keda.run
-    logger.info("%s scales %s/%s (%s)", identity, api.namespace, api.deployment, settings.scaler_mode)
+    logger.info("%s runs with %d models", identity, len(models.parts))
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(run_it(), name=name) for name, run_it in runs.items()]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -31,6 +31,7 @@ class Decider:
         self.options = options
         self.state: State | None = memory.state if memory else None
         self.decision: Decision | None = memory.decision if memory else None
+        self.last_replicas: int | None = None  # that were decided before the present decision
         self.snapshot: Snapshot | None = None
         self._now_s = memory.now_s if memory else 0.0
         self._services_s: tuple[float, ...] = ()
@@ -68,6 +69,7 @@ class Decider:
         self._failed = False
         self._blind_since_s = None
         self._services_s = self._startups_s = ()
+        self.last_replicas = self.decision.replicas if self.decision is not None else None
         self.state, self.snapshot, self._now_s = state, snapshot, jobs.now_s
         rate, lead_s = _finite(decision.rate), _finite(decision.lead_s)
         self.decision = replace(decision, replicas=wanted, rate=rate, lead_s=lead_s, at_ms=jobs.at_ms)
@@ -80,6 +82,15 @@ class Decider:
         if self.decision is not None:
             within = replace(self.decision, replicas=self.options.bound(self.decision.replicas))
             self.decision = held(within, f"{why}, for {now_s - self._blind_since_s:.0f} s now")
+        return self.decision
+
+    def grant(self, replicas: int, why: str) -> Decision | None:
+        """Returns the last decision with what a budget gives of it, which the policy then goes on from."""
+        if self.decision is None or not why:
+            return self.decision
+        self.decision = replace(self.decision, replicas=replicas, reason=f"{self.decision.reason}; {why}")
+        if self.state is not None:
+            self.state = replace(self.state, replicas=replicas)
         return self.decision
 
     def memory(self, count: int, arrived: int, services_seen: dict[str, int]) -> Memory | None:

@@ -15,9 +15,10 @@ _EVERY_S = 60.0
 
 
 class DecisionLog:
-    """The log of one scaler: remembers what has been logged."""
+    """The log of one model's scaler: remembers what has been logged. A `name` is put before each line."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "") -> None:
+        self._before = f"{name}: " if name else ""
         self._last: tuple[int, bool] | None = None
         self._last_s = 0.0
         self._troubles: set[str] = set()
@@ -27,7 +28,7 @@ class DecisionLog:
         last, state, now_s = self._last, (decision.replicas, decision.held), time.monotonic()
         if state == last and now_s - self._last_s < _EVERY_S:
             return False
-        logger.info("%d replicas: %s", decision.replicas, decision.reason)
+        logger.info("%s%d replicas: %s", self._before, decision.replicas, decision.reason)
         self._last, self._last_s = state, now_s
         return last is not None and state[0] != last[0]
 
@@ -40,7 +41,7 @@ class DecisionLog:
     def trouble(self, what: str, text: str) -> None:
         """Logs `text`, unless there has been trouble with `what` already."""
         if self.is_new(what):
-            logger.warning("%s", text)
+            logger.warning("%s%s", self._before, text)
 
     def over(self, what: str) -> None:
         """Ends the trouble with `what`: the next one is logged again."""

@@ -58,6 +58,11 @@ class ScalerSettings(PolicySettings, StreamSettings):
     scaler_mode: Literal["keda", "direct"] = Field(
         "keda", description="who carries decisions out: KEDA, which asks this scaler, or the scaler itself"
     )
+    models_file: Path | None = Field(
+        None,
+        description="YAML file of several models and their budget, see docs/many-models.md: what is said of each model "
+        "there counts in place of the settings here; empty is one model",
+    )
     actuation_s: NotNegative = Field(
         0.0,
         description="how long a decision waits on average until it is carried out; 0 is 7.5 s with KEDA, half of the "

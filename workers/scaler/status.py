@@ -21,6 +21,7 @@ class ScalerStatus:
         self.outstanding: int | None = None  # jobs that were last seen to wait or run; None: they can't be seen
         self.replicas: ReplicasSeen | None = None  # None: they can't be seen
         self.learnt: State | None = None  # by the policy, if this scaler leads
+        self.denied = 0  # replicas that its policy wants beyond what the budget gives, if this scaler leads
         self.changes = 0  # times that another number was decided here
         self.failures = 0  # rounds in which something could not be seen
         self.changed = asyncio.Condition()

@@ -31,6 +31,7 @@ class ReplicasSeen:
     ready: int
     starting_ages_s: tuple[float, ...] = ()
     startups_s: tuple[float, ...] = ()
+    leaving: int = 0  # that have been told to stop, and are still there
 
 
 class ReplicaObserver(Protocol):

@@ -224,6 +224,39 @@ def scaler_process(folder: Path, **environment: str) -> LoggedProcess:
     return LoggedProcess(module("workers.scaler"), {**os.environ, **environment}, folder / "scaler.log")
 
 
+async def test_models_of_a_file_one_of_which_has_no_deployment(
+    one_stream: Stream, one_settings: StreamSettings, api: FakeApiServer, tmp_path: Path
+) -> None:
+    """It holds, which costs the other nothing."""
+    path = tmp_path / "models.yaml"
+    path.write_text(
+        "budget: {pods: 3}\nmodels:\n"
+        f"  - {{queue: {one_settings.queue_name}, deployment: workers, scaling: direct}}\n"
+        "  - {queue: lost, deployment: nowhere, scaling: direct}\n",
+        encoding="utf-8",
+    )
+    async with running(settings_of(one_settings, api, models_file=path)) as probes:
+        await accept(one_stream, 60)
+        await until(lambda: api.replicas == 3)
+
+        async def told() -> bool:
+            status, text = await ask(f"{probes}/readyz")
+            return status == 200 and "; the budget (3 pods) gives 3 of 10" in text and "lost: nothing has" in text
+
+        await until(told)
+        name = f"leadtime_scaler_replicas_denied{one_settings.queue_name}"
+        assert (await metrics(probes))[name] == 7
+
+
+async def test_faulty_models_file_ends_the_scaler(
+    one_settings: StreamSettings, api: FakeApiServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "models.yaml"
+    path.write_text("models: [{queue: whisper}]", encoding="utf-8")
+    assert await run(settings_of(one_settings, api, models_file=path), asyncio.Event()) == 2
+    assert f"bad setting MODELS_FILE: {path}: models.0.deployment: Field required" in caplog.text
+
+
 @pytest.mark.fault
 async def test_process_scales_until_it_is_told_to_stop(
     one_stream: Stream, one_settings: StreamSettings, api: FakeApiServer, tmp_path: Path

@@ -5,6 +5,7 @@ What KEDA 2.21 calls (its pkg/scalers/external_scaler.go and pkg/scaling/scale_h
 - `GetMetrics` and then `IsActive`, with each of its own polls and each tick of the HPA;
 - `StreamIsActive`, which stays open. If it says that there is work, KEDA starts the first worker at once; everything
   else that it says waits for the next poll;
+- each with the metadata of the ScaledObject's trigger: where there are several models, `queue` in it says which one;
 - `StreamMetricSpec`, by which KEDA still knows the metric when this scaler is gone. Without it `fallback` has no metric
   to stand in for (KEDA issues 5525 and 8056).
 """
@@ -12,6 +13,7 @@ What KEDA 2.21 calls (its pkg/scalers/external_scaler.go and pkg/scaling/scale_h
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import grpc
@@ -42,6 +44,7 @@ _OPTIONS = [
     ("grpc.keepalive_time_ms", 60_000),
 ]
 _STOP_S = 2.0
+_MOST_NAMED = 20
 
 Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
 
@@ -51,10 +54,12 @@ class CannotListen(RuntimeError):  # noqa: N818
 
 
 class KedaScaler:
-    """KEDA's external scaler: answers with what is in the status of a scaler."""
+    """KEDA's external scaler: answers with what is in the status of the model's scaler that KEDA asks for."""
 
-    def __init__(self, status: ScalerStatus) -> None:
-        self._status = status
+    def __init__(self, statuses: ScalerStatus | Mapping[str, ScalerStatus]) -> None:
+        """Takes the statuses by queue, or that of the one model that there is."""
+        self._statuses = statuses if isinstance(statuses, Mapping) else {"": statuses}
+        self._last = list(self._statuses.values())[-1]  # of a round to be told
         self._closing = False
         self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]
         self._server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=_MAX_CALLS)
@@ -86,25 +91,27 @@ class KedaScaler:
 
     # the protocol
 
-    async def is_active(self, _request: pb.ScaledObjectRef, context: Context) -> pb.IsActiveResponse:
+    async def is_active(self, request: pb.ScaledObjectRef, context: Context) -> pb.IsActiveResponse:
         """Whether there is to be a worker. UNAVAILABLE while nothing is known."""
-        if self._status.decision is None and self._status.outstanding is None:
+        status = await self._status_of(request, context)
+        if status.decision is None and status.outstanding is None:
             await self._abort_undecided(context)
-        return pb.IsActiveResponse(result=self._status.active)
+        return pb.IsActiveResponse(result=status.active)
 
     async def stream_is_active(
-        self, _request: pb.ScaledObjectRef, _context: Context
+        self, request: pb.ScaledObjectRef, context: Context
     ) -> AsyncIterator[pb.IsActiveResponse]:
         """The same, at once and whenever it changes. Ends without an error when the scaler stops: KEDA calls again."""
-        told = None
+        status, told = await self._status_of(request, context), None
         while not self._closing:
-            if (active := self._status.active) is not told:
+            if (active := status.active) is not told:
                 yield pb.IsActiveResponse(result=active)
                 told = active
-            await self._next_round()
+            await self._next_round(status)
 
-    async def get_metric_spec(self, _request: pb.ScaledObjectRef, _context: Context) -> pb.GetMetricSpecResponse:
+    async def get_metric_spec(self, request: pb.ScaledObjectRef, context: Context) -> pb.GetMetricSpecResponse:
         """The one metric. It never changes."""
+        await self._status_of(request, context)
         spec = pb.MetricSpec(metricName=METRIC, targetSize=TARGET, targetSizeFloat=float(TARGET))
         return pb.GetMetricSpecResponse(metricSpecs=[spec])
 
@@ -113,14 +120,15 @@ class KedaScaler:
     ) -> AsyncIterator[pb.GetMetricSpecResponse]:
         """The same, once, as it never changes."""
         yield await self.get_metric_spec(request, context)
+        status = await self._status_of(request, context)
         while not self._closing:
-            await self._next_round()
+            await self._next_round(status)
 
     async def get_metrics(self, request: pb.GetMetricsRequest, context: Context) -> pb.GetMetricsResponse:
         """The metric's value. UNAVAILABLE while nothing has been decided, NOT_FOUND for another metric."""
         if request.metricName != METRIC:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no such metric; there is {METRIC}")
-        status = self._status
+        status = await self._status_of(request.scaledObjectRef, context)
         if status.decision is None:
             await self._abort_undecided(context)
             raise AssertionError
@@ -133,10 +141,23 @@ class KedaScaler:
     async def _abort_undecided(self, context: Context) -> None:
         await context.abort(grpc.StatusCode.UNAVAILABLE, "nothing has been decided yet")
 
-    async def _next_round(self) -> None:
-        async with self._status.changed:
+    async def _status_of(self, reference: pb.ScaledObjectRef, context: Context) -> ScalerStatus:
+        """The model's, by `queue` in the trigger's metadata. INVALID_ARGUMENT if it names none of these."""
+        queue = reference.scalerMetadata.get("queue", "")
+        if len(self._statuses) == 1 and ("" in self._statuses or queue in ("", *self._statuses)):
+            return self._last
+        if queue not in self._statuses:
+            what = f"no model has the queue {queue[:100]!r}" if queue else "the trigger's metadata names no queue"
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{what}: this scaler scales {self._names()} by KEDA")
+        return self._statuses[queue]
+
+    def _names(self) -> str:
+        return ", ".join(list(self._statuses)[:_MOST_NAMED])
+
+    async def _next_round(self, status: ScalerStatus) -> None:
+        async with status.changed:
             if not self._closing:
-                await self._status.changed.wait()
+                await status.changed.wait()
 
     # the server
 
@@ -161,20 +182,22 @@ class KedaScaler:
     async def run(self) -> NoReturn:
         """Keeps the health service up to date; never returns."""
         while True:
-            await self._next_round()
+            await self._next_round(self._last)
             await self._tell_health()
 
     async def close(self) -> None:
         """Ends open streams without errors, and serves no more."""
         self._closing = True
         await self._health.enter_graceful_shutdown()
-        async with self._status.changed:
-            self._status.changed.notify_all()
+        for status in self._statuses.values():
+            async with status.changed:
+                status.changed.notify_all()
         await self._server.stop(_STOP_S)
 
     async def _tell_health(self) -> None:
         statuses = health_pb2.HealthCheckResponse
-        status = statuses.NOT_SERVING if self._status.decision is None else statuses.SERVING
+        decided = any(status.decision is not None for status in self._statuses.values())
+        status = statuses.SERVING if decided else statuses.NOT_SERVING
         for service in ("", SERVICE):
             await self._health.set(service, status)
 

@@ -50,6 +50,7 @@ class PodObserver:
     def __init__(self, api: KubernetesApi) -> None:
         self._api = api
         self._pods: dict[str, _Pod] = {}
+        self._leaving: set[str] = set()  # pods that have been told to stop
         self._startups_s: list[float] = []
         self._synced = False
         self._broken_s: float | None = None
@@ -78,7 +79,7 @@ class PodObserver:
             ages_s = ages_s[: max(0, len(ages_s) - surplus)]  # the youngest first
             ready = min(ready, scale.wanted)
         ages_s += [0.0] * -surplus
-        return ReplicasSeen(scale.current, ready, tuple(ages_s), startups_s)
+        return ReplicasSeen(scale.current, ready, tuple(ages_s), startups_s, len(self._leaving))
 
     def _count(self, now_s: float) -> tuple[int, list[float]]:
         ready, ages_s = 0, []
@@ -120,6 +121,7 @@ class PodObserver:
                 version = str(pod["metadata"]["resourceVersion"])
                 if event["type"] == "DELETED":
                     self._pods.pop(pod["metadata"]["name"], None)
+                    self._leaving.discard(pod["metadata"]["name"])
                 elif event["type"] != "BOOKMARK":
                     self._take(pod)
         return version
@@ -137,12 +139,17 @@ class PodObserver:
             self._take(pod)
         for name in self._pods.keys() - names:
             del self._pods[name]
+        self._leaving &= names
 
     def _take(self, document: Document) -> None:
         metadata, status = document["metadata"], document.get("status") or {}
         name = metadata["name"]
         if metadata.get("deletionTimestamp") or status.get("phase") in ("Succeeded", "Failed"):
             self._pods.pop(name, None)
+            if status.get("phase") not in ("Succeeded", "Failed"):
+                self._leaving.add(name)
+            else:
+                self._leaving.discard(name)
             return
         ready, ready_s = _readiness(status)
         restarts = sum(int(container.get("restartCount", 0)) for container in status.get("containerStatuses") or [])

@@ -1,0 +1,63 @@
+"""Puts what the models' scalers have seen and decided before the budget, and takes what each gets back to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from workers.scaler.budget import Claim, share
+from workers.scaler.policy import late_jobs, late_price_s
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from workers.scaler.one_model import ModelScaler
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetPart:
+    """What one model may count on, and what one of its pods takes of each resource."""
+
+    guaranteed: int
+    takes: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """`amounts` by resource, and the parts of the models by queue."""
+
+    amounts: Mapping[str, float]
+    parts: Mapping[str, BudgetPart]
+
+
+def share_among(scalers: Sequence[ModelScaler], budget: Budget) -> None:
+    """Replaces what the scalers have decided by what the budget gives them, if this process leads."""
+    asking = [scaler for scaler in scalers if scaler.status.leads]
+    claims = [_claim(scaler, budget.parts[scaler.queue]) for scaler in asking]
+    for scaler, claim, grant in zip(asking, claims, share(claims, budget.amounts), strict=True):
+        scaler.status.denied = max(0, claim.wanted - grant.replicas)
+        if scaler.decider is not None and not claim.unseen:
+            scaler.status.decision = scaler.decider.grant(grant.replicas, grant.reason)
+
+
+def _claim(scaler: ModelScaler, part: BudgetPart) -> Claim:
+    decider, decision, seen = scaler.decider, scaler.status.decision, scaler.status.replicas
+    there, leaving = (seen.total, seen.leaving) if seen is not None else (0, 0)
+    last = decider.last_replicas if decider is not None else None
+    granted = there if last is None else last
+    snapshot, state = (decider.snapshot, decider.state) if decider is not None else (None, None)
+    if decision is None or decision.held or seen is None or snapshot is None or state is None:
+        kept = decision.replicas if decision is not None else there
+        return Claim(scaler.queue, kept, kept, max(there, kept), leaving, kept, 0, part.takes, _nothing, 0.0, True)
+    # With several jobs at a time nobody knows which pods run them: as many as there are jobs have one.
+    busy = min(seen.ready, snapshot.running)
+    late = partial(late_jobs, snapshot, state, scaler.options)
+    price_s = late_price_s(state, scaler.options)
+    return Claim(
+        scaler.queue, decision.replicas, granted, there, leaving, busy, part.guaranteed, part.takes, late, price_s
+    )
+
+
+def _nothing(replicas: Sequence[int]) -> list[float]:
+    return [0.0] * len(replicas)
