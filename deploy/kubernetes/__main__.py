@@ -53,8 +53,8 @@ def deploy(name: str) -> None:
     if not succeeds(minikube("status")):
         say("starting minikube")
         shown(minikube("start"), "starting minikube")
-    refuse_kustomize()
     repository, tag = image.build().split(":")
+    refuse_kustomize()
     if scaled:
         keda.install()
     make_namespace(name)

@@ -253,6 +253,10 @@ def test_keda_finds_an_external_redis_of_each_kind(kind: str) -> None:
         ({"gateway": {"ingress": {"enabled": True}}}, "gateway.ingress needs gateway.hosts"),
         ({"gateway": {"httpRoute": {"enabled": True}}}, "gateway.httpRoute needs parentRefs"),
         ({"release": "team.leadtime"}, "Services can't be named after team.leadtime"),
+        (
+            {"gateway": {"apiKeys": {"existingSecret": "k"}}, "monitoring": {"monitors": {"enabled": True}}},
+            "the metrics need a port of their own",
+        ),
         ({"colour": "blue"}, "colour"),
     ],
 )
