@@ -16,7 +16,7 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
-from workers.scaler.budget.claims import Grant, BudgetRoom
+from workers.scaler.budget.claims import BudgetRoom, Grant
 from workers.scaler.budget.words import explain
 from workers.scaler.budget.worth import bid, worth
 
