@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from gateway import events, health, jobs, listing, webhooks
+from gateway import events, health, job_logs, jobs, listing, webhooks
 from gateway.batches.endpoints import batch_results, batch_status, cancel_batch, push_batch
 from gateway.context import Context
 from gateway.deliveries import Webhooks
@@ -210,6 +210,7 @@ def create_app(queues: Queues, on_side_task_end: Callable[[asyncio.Task[None]], 
             route("POST", "/cancel/{id}", jobs.cancel),
             route("POST", "/retry/{id}", jobs.retry),
             route("GET", "/jobs", listing.list_jobs, "status", "tag", "before", "limit"),
+            route("GET", "/jobs/{id}/logs", job_logs.job_logs, "after"),
             route("POST", "/jobs/purge", listing.purge_jobs, "status", "tag"),
             route("DELETE", "/jobs/{id}", listing.delete_job),
             route("POST", "/batches", push_batch, *OPTIONS, *webhooks.PARAMETERS),

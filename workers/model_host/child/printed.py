@@ -54,7 +54,8 @@ class PrintedLines:
 
     def _write(self, whole: str) -> None:
         job = job_at_hand()
-        about = None if job is None else LineJob(job.id, job.attempt, self._queue)
+        # An input that is run to find out whether the model works is no job, and has no id.
+        about = LineJob(job.id, job.attempt, self._queue) if job is not None and job.id else None
         text = "\n".join(line.rpartition("\r")[2] for line in whole.removesuffix("\r").split("\n"))
         self._inner.write(printed_line(text, self._form, self._name, about) + "\n")
         self._inner.flush()
