@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gateway.access")
 
+# W3C Trace Context: version, trace id, parent id, flags.
+_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
 def log_access(name: str, method: str, request: HttpRequest, response: Response, seconds: float, queue: str) -> None:
-    """Logs an answer of the endpoint `name`, by its request's id, and its job's or batch's."""
+    """Logs an answer of the endpoint `name`, by its request's id, its job's or batch's, and its trace's if the client has one."""
     fields = {
         "endpoint": name,
         "method": method,
@@ -27,6 +29,8 @@ def log_access(name: str, method: str, request: HttpRequest, response: Response,
         "ms": round(1000 * seconds, 1),
         "request": request.id.decode(),
     }
+    if trace := _TRACEPARENT.fullmatch(request.header(b"traceparent") or ""):
+        fields["trace"] = trace[1]
     named = request.path_parameters.get("id") or response.headers.get("location", "").rpartition("/")[2]
     extra = about(named, queue=queue) if _ID.fullmatch(named) else {}
     logger.info(
