@@ -21,7 +21,7 @@ _ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
 def log_access(name: str, method: str, request: HttpRequest, response: Response, seconds: float, queue: str) -> None:
-    """Logs an answer of the endpoint `name`, by its request's id, its job's or batch's, and its trace's if the client has one."""
+    """Logs an answer of the endpoint `name`, with the ids of its request, of its job or batch, and of its trace."""
     fields = {
         "endpoint": name,
         "method": method,
