@@ -165,7 +165,7 @@ def main() -> None:
     """Reads the settings and serves until SIGTERM or SIGINT."""
     settings = load(GatewaySettings)
     hide_secrets()
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format, settings.queue_list()[0])
     # After a clean stop, uvicorn raises the signal that stopped it once more.
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)

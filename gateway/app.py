@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from gateway import events, health, jobs, listing, webhooks
+from gateway import events, health, job_logs, jobs, listing, webhooks
 from gateway.batches.endpoints import batch_results, batch_status, cancel_batch, push_batch
 from gateway.context import Context
 from gateway.deliveries import Webhooks
@@ -21,10 +21,11 @@ from gateway.documents.openapi import describe
 from gateway.documents.queue_parameters import is_of_a_queue
 from gateway.files import download, uploads
 from gateway.files.pace import UPLOADS_AT_ONCE
+from gateway.http.access_log import log_access
 from gateway.http.api_keys import ApiKeys, callers_of
 from gateway.http.connection.budget import ByteBudget
 from gateway.http.cors import Cors
-from gateway.http.errors import error_response
+from gateway.http.errors import Problem, error_response
 from gateway.http.request import HttpRequest
 from gateway.http.routing import HotPath, MeasuredEndpoint, PortSwitch, SingleSlashes, SubPath
 from gateway.keys.file import follow_keys, read_keys
@@ -61,6 +62,16 @@ def _respond(
     queues: Queues, respond: Callable[[Context, HttpRequest], Awaitable[Response]], request: HttpRequest
 ) -> Awaitable[Response]:
     return respond(queues.of(request), request)
+
+
+def _log_access(
+    queues: Queues, name: str, method: str, request: HttpRequest, response: Response, seconds: float
+) -> None:
+    try:
+        queue = queues.of(request).settings.queue_name
+    except Problem:
+        queue = ""
+    log_access(name, method, request, response, seconds, queue)
 
 
 async def _keep_sweeping(stream: Stream) -> None:
@@ -159,7 +170,8 @@ def create_app(queues: Queues, on_side_task_end: Callable[[asyncio.Task[None]], 
     ) -> Route:
         taken = {*parameters, "queue"} if has_queues and is_of_a_queue(path) else {*parameters}
         respond_for = partial(_respond, queues, respond)
-        endpoint = MeasuredEndpoint(respond.__name__, respond_for, frozenset(taken), metrics.answered)
+        on_access = partial(_log_access, queues) if settings.access_log else None
+        endpoint = MeasuredEndpoint(respond.__name__, respond_for, frozenset(taken), metrics.answered, on_access)
         return Route(path, endpoint, methods=[method])
 
     @contextlib.asynccontextmanager
@@ -198,6 +210,7 @@ def create_app(queues: Queues, on_side_task_end: Callable[[asyncio.Task[None]], 
             route("POST", "/cancel/{id}", jobs.cancel),
             route("POST", "/retry/{id}", jobs.retry),
             route("GET", "/jobs", listing.list_jobs, "status", "tag", "before", "limit"),
+            route("GET", "/jobs/{id}/logs", job_logs.job_logs, "after"),
             route("POST", "/jobs/purge", listing.purge_jobs, "status", "tag"),
             route("DELETE", "/jobs/{id}", listing.delete_job),
             route("POST", "/batches", push_batch, *OPTIONS, *webhooks.PARAMETERS),

@@ -20,6 +20,7 @@ from gateway.options import PushOptions, read_options
 from gateway.waits.waiting import read_wait
 from gateway.webhooks import read_webhook
 from workers.stream import DEFAULT_FUNCTION, JobView, NewJob, Pushed, Status, is_unavailable
+from workers.telemetry.log_job import about
 from workers.wire.decode import loads
 
 if TYPE_CHECKING:
@@ -159,14 +160,15 @@ async def _accept(context: Context, request: HttpRequest, job: NewJob) -> Pushed
         raise Problem(422, "the Idempotency-Key was used with another input or other options before")
     if pushed.id != job.id and job.id.encode() in job.args:  # what it has in the store has that in its URLs
         await forget(context, job.id)
-    _log(request, pushed.id, pushed.outcome)
+    _log(context, request, pushed.id, pushed.outcome)
     return pushed
 
 
-def _log(request: HttpRequest, job_id: str, done: str) -> None:
+def _log(context: Context, request: HttpRequest, job_id: str, done: str) -> None:
     """Says what a request has done with a job, if its client has named it. Others would only fill the log."""
     if request.has_own_id:
-        logger.info("request %s: job %s %s", request.id.decode(), job_id, done)
+        queue = context.settings.queue_name
+        logger.info("request %s: job %s %s", request.id.decode(), job_id, done, extra=about(job_id, queue=queue))
 
 
 def _accepted(context: Context, job_id: str, headers: dict[str, str]) -> Response:
@@ -220,7 +222,7 @@ async def cancel(context: Context, request: HttpRequest) -> Response:
         raise Problem(404, NO_JOB)
     if view.status.ended or outcome != Status.CANCELLED:
         raise Problem(409, f"the job has ended: it is {outcome}", id=view.id, job_status=outcome)
-    _log(request, view.id, outcome)
+    _log(context, request, view.id, outcome)
     return JsonResponse({"id": view.id, "status": Status.CANCELLED})
 
 
@@ -230,7 +232,7 @@ async def retry(context: Context, request: HttpRequest) -> Response:
     outcome = await context.stream.retry(view.id)
     match outcome:
         case "retried":
-            _log(request, view.id, outcome)
+            _log(context, request, view.id, outcome)
             return JsonResponse({"id": view.id, "status": Status.QUEUED}, 202, _with_location(context, view.id, {}))
         case "missing":
             raise Problem(404, NO_JOB)

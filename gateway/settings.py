@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from gateway.keys.file import read_keys
 from gateway.marks import mark_of
 from workers.outbound.addresses import AddressRules
-from workers.settings import LogLevel, ObjectSettings, StreamSettings, check_certificate
+from workers.settings import LogFormat, LogLevel, ObjectSettings, StreamSettings, check_certificate
 from workers.webhooks.signature import MIN_SECRET_CHARS
 
 MIN_API_KEY_CHARS = 16
@@ -131,6 +131,8 @@ class GatewaySettings(ObjectSettings, StreamSettings):
         "`*` is all of them, empty is none",
     )
     log_level: LogLevel = "INFO"
+    log_format: LogFormat = "text"
+    access_log: bool = Field(False, description="whether each answer has a line in the log, with its job's id")
     tls_cert_file: Path | None = Field(None, description="certificate chain (PEM) for HTTPS; goes with TLS_KEY_FILE")
     tls_key_file: Path | None = Field(None, description="private key (PEM) for HTTPS; goes with TLS_CERT_FILE")
 

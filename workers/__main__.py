@@ -74,7 +74,7 @@ def main() -> None:
     leave_pid_1()
     settings, pod = load(WorkerSettings), load(PodSettings)
     hide_secrets()
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format, settings.queue_name)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(run(settings, pod))
     sys.exit(code)

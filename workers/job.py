@@ -127,6 +127,19 @@ def set_current(job: Job) -> Token[Job]:
     return _current.set(job)
 
 
+_alone: list[Job] = []
+
+
+def set_alone(job: Job | None) -> None:
+    """Says that one job is run by this process, or has been last; None: several, or none. For the model's process."""
+    _alone[:] = [] if job is None else [job]
+
+
+def job_at_hand() -> Job | None:
+    """The job that runs here: that of `current`, or in a thread of the model the one that the process runs alone."""
+    return _current.get(None) or (_alone[0] if _alone else None)
+
+
 def reset_current(token: Token[Job]) -> None:
     """Takes back what `set_current` did."""
     _current.reset(token)

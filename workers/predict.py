@@ -107,6 +107,8 @@ def model_options(settings: WorkerSettings, on_described: Callable[[Description]
         is_forked=settings.model_fork,
         spares=settings.model_spares,
         devices=devices_of(settings.model_devices, os.environ),
+        log_format=settings.log_format,
+        queue=settings.queue_name,
         on_described=on_described,
     )
 

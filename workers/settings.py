@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NoReturn, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -23,6 +23,10 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 LogLevel = Annotated[
     str, Field(pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="least severe log line that is written")
+]
+
+LogFormat = Annotated[
+    Literal["text", "json"], Field(description="lines of the log, the model's among them: `text`, or `json` objects")
 ]
 
 BAD_SETTING = 2  # exit code of a process that will not start, however often
@@ -200,6 +204,7 @@ class WorkerSettings(ObjectSettings, StreamSettings):
         0, description="port of /healthz, /readyz and /metrics of a worker; 0 is none"
     )
     log_level: LogLevel = "INFO"
+    log_format: LogFormat = "text"
 
 
 def _check_tls(connection: SSLConnection, options: Mapping[str, Any]) -> None:

@@ -44,9 +44,9 @@ class BlockingJob:
         """What the job tells, as it comes; the last is its `end`."""
         return self._thread.iterate(self._job.events(after))
 
-    def events_now(self) -> Iterator[ToldEvent]:
-        """What the job has told until now."""
-        return self._thread.iterate(self._job.events_now())
+    def logs(self) -> Iterator[ToldEvent]:
+        """The log lines that the job has told until now."""
+        return self._thread.iterate(self._job.logs())
 
     def cancel(self) -> bool:
         """Ends the job if it has not ended. False if it had ended before."""

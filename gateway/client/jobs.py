@@ -73,15 +73,15 @@ class AsyncJob:
             async for event in events:
                 yield ToldEvent(event.id, event.kind, json.loads(event.data))
 
-    async def events_now(self) -> AsyncIterator[ToldEvent]:
-        """What the job has told until now, page by page. Raises LeadtimeError."""
+    async def logs(self) -> AsyncIterator[ToldEvent]:
+        """The log lines that the job has told until now, as events of the kind `log`. Raises LeadtimeError."""
         query: dict[str, str] = {}
         while True:
-            page = (await self._transport.call("GET", f"/events/{self.id}", query=query)).json()
-            if not page["events"]:
+            page = (await self._transport.call("GET", f"/jobs/{self.id}/logs", query=query)).json()
+            if page["next"] in (None, query.get("after")):
                 return
-            for event in page["events"]:
-                yield ToldEvent(event["place"], event["kind"], event["value"])
+            for line in page["lines"]:
+                yield ToldEvent(line["place"], "log", line["text"])
             query["after"] = page["next"]
 
     async def cancel(self) -> bool:

@@ -84,7 +84,9 @@ async def _closed(items: AsyncIterator[Any]) -> None:
 async def _end_all() -> None:
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
-        task.cancel()
+        # One that was cancelled before may be cancelling its job: another cancellation would stop that.
+        if not task.cancelling():
+            task.cancel()
     if tasks:
         await asyncio.wait(tasks, timeout=_CLOSE_S)
     await asyncio.get_running_loop().shutdown_asyncgens()

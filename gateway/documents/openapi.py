@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.documents.batch_paths import BATCH_ID, BATCH_SCHEMAS, batch_paths
 from gateway.documents.job import JOB_MEMBER
 from gateway.documents.list_paths import LIST_SCHEMAS, list_paths
+from gateway.documents.log_paths import LOG_SCHEMAS, log_paths
 from gateway.documents.option_parameters import option_parameters
 from gateway.documents.parts import answer as _answer
 from gateway.documents.parts import object_of as _object
@@ -73,6 +74,7 @@ _UPLOADED = _object({"url": {"type": "string"}}, description="what stands for th
 _SCHEMAS: Document = {
     **BATCH_SCHEMAS,
     **LIST_SCHEMAS,
+    **LOG_SCHEMAS,
     "Status": {"type": "string", "enum": [status.value for status in Status]},
     "JobError": _ERROR,
     "ResultWarning": _object(
@@ -203,7 +205,7 @@ _LIMITED = {"429": _problem("a limit of the key's name is reached", _RETRY_AFTER
 _BAD_QUERY = "a query parameter that is unknown or given twice"
 _WITHOUT_WAIT = (
     "/events/{id}", "/cancel/{id}", "/retry/{id}", "/batches", "/batches/{id}/cancel", "/files/{id}/{name}",
-    "/uploads", "/uploads/{id}", "/jobs", "/jobs/{id}", "/jobs/purge",
+    "/uploads", "/uploads/{id}", "/jobs", "/jobs/{id}", "/jobs/{id}/logs", "/jobs/purge",
 )  # fmt: skip
 _BAD_WAIT = {"400": _problem(f"a bad wait, or {_BAD_QUERY}")}
 
@@ -515,6 +517,7 @@ def describe(settings: GatewaySettings) -> Document:
         "/push/{function}": {"post": _push_function(settings, push)},
         **_job_paths(),
         **list_paths(settings, _AWAY),
+        **log_paths(_AWAY),
         **batch_paths(settings, push["parameters"], _AWAY, _LIMITED if settings.api_keys_file else {}),
     }
     wait = _parameters(settings.max_wait_s)

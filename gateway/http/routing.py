@@ -26,6 +26,7 @@ class MeasuredEndpoint:
 
     A query may have the `parameters` and no other. Each answer has the request's id.
     `on_answered` is called after each answer with `name`, the method, the status and the seconds since the head.
+    So is `on_access`, with the request and the response in place of the status.
     """
 
     def __init__(
@@ -34,11 +35,13 @@ class MeasuredEndpoint:
         respond: Callable[[HttpRequest], Awaitable[Response]],
         parameters: frozenset[str],
         on_answered: Callable[[str, str, int, float], None],
+        on_access: Callable[[str, str, HttpRequest, Response, float], None] | None = None,
     ) -> None:
         self._name = name
         self._respond = respond
         self._parameters = parameters
         self._on_answered = on_answered
+        self._on_access = on_access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_s = time.perf_counter()
@@ -52,7 +55,10 @@ class MeasuredEndpoint:
             response = unavailable("the gateway stops, and had no time to finish this").response()
         response.raw_headers.append((b"x-request-id", request.id))
         await response(scope, receive, send)
-        self._on_answered(self._name, scope["method"], response.status_code, time.perf_counter() - started_s)
+        took_s = time.perf_counter() - started_s
+        self._on_answered(self._name, scope["method"], response.status_code, took_s)
+        if self._on_access is not None:
+            self._on_access(self._name, scope["method"], request, response, took_s)
 
 
 class HotPath:

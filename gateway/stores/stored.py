@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gateway.http.errors import unavailable
 from workers.objects.errors import ObjectMissing, ObjectTooLarge, StoreUnavailable
 from workers.objects.names import job_prefix, new_name
+from workers.telemetry.log_job import about
 from workers.wire.stored import StoredJson
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class StoredJsons:
         try:
             return await self._store.read(job_prefix(self._queue, job_id) + stored.name, stored.size_bytes)
         except (ObjectMissing, ObjectTooLarge) as error:
-            logger.warning("job %s: %s can't be read: %s", job_id, stored.name, error)
+            extra = about(job_id, queue=self._queue)
+            logger.warning("job %s: %s can't be read: %s", job_id, stored.name, error, extra=extra)
             return None
 
 

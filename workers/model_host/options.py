@@ -49,5 +49,9 @@ class ModelOptions:
     """Loaded processes that wait to take over, unless processes are forked."""
     devices: tuple[str, ...] = ()
     """Values of CUDA_VISIBLE_DEVICES for the processes, in turn; empty leaves the variable as it is."""
+    log_format: str = ""
+    """The form of what the model prints: text or json, with the job that is run; empty leaves it as it is."""
+    queue: str = ""
+    """The queue that is named there."""
     on_described: Callable[[Description], None] = _ignore
     """Is called each time that a process has loaded the model."""

@@ -105,7 +105,7 @@ async def _run_until_signal(settings: ScalerSettings) -> int:
 def main() -> None:
     """Reads the settings and runs."""
     settings = load(ScalerSettings)
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format, settings.queue_name)
     sys.exit(asyncio.run(_run_until_signal(settings)))
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from workers.scaler.policy import Options
-from workers.settings import LogLevel, NotNegative, Positive, StreamSettings, check_certificate
+from workers.settings import LogFormat, LogLevel, NotNegative, Positive, StreamSettings, check_certificate
 
 # Seconds from a decision to the order for pods, by SCALER_MODE: half a tick of the HPA (its default), which is the mean
 # wait for the next one, or a round of ours.
@@ -96,6 +96,7 @@ class ScalerSettings(PolicySettings, StreamSettings):
         0, description="port of /healthz, /readyz and /metrics; 0 is none"
     )
     log_level: LogLevel = "INFO"
+    log_format: LogFormat = "text"
 
     @property
     def policy_options(self) -> Options:

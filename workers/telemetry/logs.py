@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import orjson
+
+from workers.telemetry.log_job import job_of
 from workers.telemetry.tracebacks import cut, traceback_of
 
+if TYPE_CHECKING:
+    from workers.telemetry.log_job import LineJob
+
+TEXT, JSON = "text", "json"
 _MAX_LINE_CHARS = 4000
 
 
 class LineFormatter(logging.Formatter):
-    """`2025-01-31T12:00:00.123Z INFO workers.worker: text`, and the traceback below it if there is one."""
+    """`2025-01-31T12:00:00.123Z INFO workers.worker: text`, and the traceback below it if there is one.
 
-    def __init__(self) -> None:
+    The text of a line about a job begins with `[QUEUE/ID attempt N]`.
+    """
+
+    def __init__(self, queue: str = "") -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self._queue = queue
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """The line, its message cut to 4,000 characters."""
-        record.message = cut(record.message, _MAX_LINE_CHARS)
+        record.message = shown_job(job_of(record, self._queue)) + cut(record.message, _MAX_LINE_CHARS)
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
@@ -29,12 +41,79 @@ class LineFormatter(logging.Formatter):
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
         """The record's time as RFC 3339 says, in UTC, with milliseconds."""
-        time = datetime.fromtimestamp(record.created, tz=UTC)
-        return time.strftime(datefmt) if datefmt else f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z"
+        return datetime.fromtimestamp(record.created, tz=UTC).strftime(datefmt) if datefmt else time_of(record.created)
 
 
-def configure_logging(level: str) -> None:
-    """Sends all records of `level` (DEBUG, INFO, WARNING or ERROR) and above to stderr. Removes earlier handlers."""
+class JsonFormatter(LineFormatter):
+    """A JSON object: `time`, `level`, `logger`, `message`; `job`, `queue` and `attempt` of a line about a job.
+
+    `traceback` is there if the record has one, and the members that the record's `extra` names in `fields`.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        document = {
+            "time": time_of(record.created),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": cut(record.getMessage(), _MAX_LINE_CHARS),
+            **members_of(job_of(record, self._queue)),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info and record.exc_info[1] is not None:
+            document["traceback"] = self.formatException(record.exc_info)
+        return json_line(document)
+
+
+def configure_logging(level: str, form: str = TEXT, queue: str = "") -> None:
+    """Sends all records of `level` (DEBUG, INFO, WARNING or ERROR) and above to stderr. Removes earlier handlers.
+
+    `form` is text or json. A line about a job that names no queue is of `queue`.
+    """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter())
+    handler.setFormatter(JsonFormatter(queue) if form == JSON else LineFormatter(queue))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+def printed_line(text: str, form: str, stream: str, job: LineJob | None) -> str:
+    """A line that a model has printed to `stream` (stdout or stderr), without its end; cut to 16,000 characters."""
+    text = cut(text, 4 * _MAX_LINE_CHARS)
+    if form != JSON:
+        return shown_job(job) + text
+    level = "INFO" if stream == "stdout" else "WARNING"
+    return json_line(
+        {"time": time_of(time.time()), "level": level, "logger": f"model.{stream}", "message": text, **members_of(job)}
+    )
+
+
+def shown_job(job: LineJob | None) -> str:
+    """The job before the text of a line; empty without one."""
+    if job is None:
+        return ""
+    attempt = f" attempt {job.attempt}" if job.attempt else ""
+    return f"[{job.queue}/{job.id}{attempt}] "
+
+
+def members_of(job: LineJob | None) -> dict[str, Any]:
+    """The members of a line about a job; none without one."""
+    if job is None:
+        return {}
+    return {"job": job.id, "queue": job.queue, **({"attempt": job.attempt} if job.attempt else {})}
+
+
+def json_line(document: dict[str, Any]) -> str:
+    """The document in one line. What is no Unicode is replaced."""
+    try:
+        return orjson.dumps(document).decode()
+    except TypeError:  # lone surrogates
+        plain = {
+            name: value.encode(errors="replace").decode() if isinstance(value, str) else value
+            for name, value in document.items()
+        }
+        return orjson.dumps(plain).decode()
+
+
+def time_of(seconds: float) -> str:
+    """A time as RFC 3339 says, in UTC, with milliseconds."""
+    found = datetime.fromtimestamp(seconds, tz=UTC)
+    return f"{found:%Y-%m-%dT%H:%M:%S}.{found.microsecond // 1000:03d}Z"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from arq.worker import JobExecutionFailed
 
+from workers.telemetry.log_job import about
 from workers.worker.attempt import Failed
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class ForeignJobs:
             logger.error(
                 "job %s failed: function %r not found: no worker has had it for %g s",
                 *(job.id, job.function, patience_s),
+                extra=about(job.id, job.attempt),
             )
             return not_found(job.function)
         if wait_ms > 0:

@@ -12,6 +12,7 @@ from arq.worker import JobExecutionFailed
 
 from workers.arq.sentry import job_scope
 from workers.stream import Claimed, Finish
+from workers.telemetry.log_job import about, log_as
 from workers.worker.attempt import Again, Attempt, Done, Failed, Outcome, Stopped
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ class Runner:
     # one job
 
     async def _run(self, attempt: Attempt) -> None:
+        log_as(attempt.job)
         try:
             scope = job_scope(attempt.job)
             if scope is None:
@@ -230,7 +232,8 @@ class Runner:
         try:
             error = await self.foreign.put_off(job)
         except Exception:
-            logger.exception("job %s could not be handed back: its lease will run out", job.id)
+            extra = about(job.id, job.attempt)
+            logger.exception("job %s could not be handed back: its lease will run out", job.id, extra=extra)
             return
         if error is not None:
             self._session.metrics.jobs["failed"] += 1
@@ -284,12 +287,15 @@ class Runner:
         finish: Finish,
         done: bool | BaseException,
     ) -> None:
+        extra = None if done is True else about(finish.id, finish.attempt)
         if isinstance(done, BaseException):
             if isinstance(done, asyncio.CancelledError):  # given up: this worker ends
                 return
-            logger.error("job %s: its outcome could not be recorded", finish.id, exc_info=done)
+            logger.error("job %s: its outcome could not be recorded", finish.id, exc_info=done, extra=extra)
         elif not done:
-            logger.warning("job %s had left this worker before its attempt %d ended", finish.id, finish.attempt)
+            logger.warning(
+                "job %s had left this worker before its attempt %d ended", finish.id, finish.attempt, extra=extra
+            )
         self._end(attempt, finish.status if done is True else "lost", outcome)
         if recorded:
             recorded.set()

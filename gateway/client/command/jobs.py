@@ -81,7 +81,7 @@ def logs(context: CommandContext, job_id: str, follow: bool) -> None:
     """Print a job's log lines."""
     with context.client() as client:
         job = client.job(job_id)
-        for event in job.events() if follow else job.events_now():
+        for event in job.events() if follow else job.logs():
             if event.kind == "log":
                 context.show(event._asdict(), plain(event.value))
 

@@ -8,6 +8,7 @@ from inspect import Parameter
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from workers.job import set_alone
 from workers.model_host.calls.failures import InputRefused, NotLoadable, Refusal, answer_of
 from workers.model_host.calls.inputs.annotations import item_check_of
 from workers.model_host.calls.inputs.binding import WholeInput
@@ -86,6 +87,7 @@ class BatchCall:
 
         Raises what the model raises, and Refusal if what it returned are not as many results as there are inputs.
         """
+        set_alone(None)
         answers: dict[int, Answer] = {}
         inputs: dict[int, Any] = {}
         for place, value in enumerate(unpacked_inputs(inputs_json)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from workers.job import Job, reset_current, set_current
+from workers.job import Job, reset_current, set_alone, set_current
 from workers.model_host.calls.inputs.binding import binder_of
 from workers.model_host.calls.inputs.job_parameter import job_parameter_of
 from workers.model_host.calls.outputs.encoding import encoded
@@ -53,6 +53,7 @@ class Call:
         value = loads(input_json)
         job, files = Job(link), ResultFiles(link.terms)
         token = set_current(job)
+        set_alone(job)
         try:
             result = self._called(value, job)
             while type(result) in _UNFINISHED:

@@ -21,6 +21,7 @@ from workers.model_host.calls.failures import NotLoadable, Refusal, answer_of, d
 from workers.model_host.calls.loading import load
 from workers.model_host.calls.model_calls import ModelCalls
 from workers.model_host.child.leaving import exit_of, leave_at_once
+from workers.model_host.child.printed import print_as_log
 from workers.model_host.forks.forking import TemplateMain
 from workers.model_host.guard import oom
 from workers.model_host.guard.guardian import fork_model
@@ -38,8 +39,8 @@ def main() -> None:
 
     The last argument is a JSON object: `fd` (of the socket), `control` (of the guardian's socket), `parent` (pid),
     `model` (as in the setting), `memory_limit_bytes` (of address space; 0 is none), `max_result_bytes`,
-    `max_concurrency` (as in the setting), and `requests` (of the socket that asks for forks; null if this is no
-    template).
+    `max_concurrency` (as in the setting), `log` (the form of what is printed, and the queue), and `requests` (of the
+    socket that asks for forks; null if this is no template).
     """
     options = orjson.loads(sys.argv.pop())
     last_words = fork_model(socket.socket(fileno=options["control"]), options["parent"])
@@ -48,6 +49,8 @@ def main() -> None:
     loop = EventLoop(sigterm)
     _prepare_forks(connection, sigterm)
     _prepare_signals_and_streams(connection, sigterm)
+    if options["log"][0]:
+        print_as_log(connection, *options["log"])
     template = None
     if options["requests"] is not None:
         requests = socket.socket(fileno=options["requests"])

@@ -96,6 +96,7 @@ async def start(
         "memory_limit_bytes": options.memory_limit_bytes,
         "max_result_bytes": options.max_result_bytes,
         "max_concurrency": options.max_concurrency,
+        "log": [options.log_format, options.queue],
         "fd": connection.fileno(),
         "control": control.fileno(),
         "parent": os.getpid(),

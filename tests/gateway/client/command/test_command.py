@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +13,7 @@ from click.testing import CliRunner
 
 from gateway.client.command.main import leadtime
 from tests.gateway.client.answering import answering, claimed
+from tests.processes import LoggedProcess, module
 from tests.servers import free_port
 from workers.stream.events import Telling
 
@@ -70,6 +73,20 @@ async def test_what_fails_has_an_exit_code_and_one_sentence(command: Command, st
     assert over[1].endswith("it goes on")
     assert refused[0] == away[0] == 3
     assert "can't be reached" in away[1]
+
+
+async def test_an_interrupt_cancels_the_job_that_is_run(
+    gateway: GatewayProcess, stream: Stream, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "LEADTIME_URL": gateway.base}
+    with LoggedProcess([*module("gateway.client"), "run", "hello"], environment, tmp_path / "run.log") as process:
+        [job] = await claimed(stream)
+        process.send(signal.SIGINT)
+        assert await process.code() == 1
+
+    view = await stream.view(job.id)
+    assert view is not None
+    assert view.status == "cancelled"
 
 
 async def test_a_jobs_way(command: Command, stream: Stream) -> None:

@@ -1,0 +1,39 @@
+"""The access log: a line for each answer, with the job that it is about. Never the query, which may have an input."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING
+
+from workers.telemetry.log_job import about
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from gateway.http.request import HttpRequest
+
+logger = logging.getLogger("gateway.access")
+
+# W3C Trace Context: version, trace id, parent id, flags.
+_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+
+
+def log_access(name: str, method: str, request: HttpRequest, response: Response, seconds: float, queue: str) -> None:
+    """Logs an answer of the endpoint `name`, with the ids of its request, of its job or batch, and of its trace."""
+    fields = {
+        "endpoint": name,
+        "method": method,
+        "status": response.status_code,
+        "ms": round(1000 * seconds, 1),
+        "request": request.id.decode(),
+    }
+    if trace := _TRACEPARENT.fullmatch(request.header(b"traceparent") or ""):
+        fields["trace"] = trace[1]
+    named = request.path_parameters.get("id") or response.headers.get("location", "").rpartition("/")[2]
+    extra = about(named, queue=queue) if _ID.fullmatch(named) else {}
+    logger.info(
+        "%s %s: %d in %.1f ms, request %s", method, name, fields["status"], fields["ms"], fields["request"],
+        extra={**extra, "fields": fields},
+    )  # fmt: skip

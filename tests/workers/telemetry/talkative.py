@@ -1,0 +1,29 @@
+"""A model that prints, logs and raises."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+
+logging.basicConfig(level="INFO", format="%(levelname)s %(message)s")
+
+
+class Talkative:
+    """Says much."""
+
+    def __init__(self) -> None:
+        sys.stdout.write("loading\n")
+
+    def predict(self, text: str) -> str:
+        sys.stdout.write(f"printed {text}\n")
+        logging.getLogger("own").info("logged %s", text)
+        thread = threading.Thread(target=sys.stdout.write, args=(f"of a thread {text}\n",))
+        thread.start()
+        thread.join()
+        sys.stderr.write("10 %\r20 %\r")
+        sys.stderr.flush()
+        sys.stderr.write("done\r\n")
+        if text == "bad":
+            raise ValueError("raised")
+        return text

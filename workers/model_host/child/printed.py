@@ -1,0 +1,74 @@
+"""What the model prints, in the form of the log: each line with the job that is run."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+from workers.job import job_at_hand
+from workers.telemetry.log_job import LineJob
+from workers.telemetry.logs import printed_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from workers.model_host.protocol.connection import Connection
+
+# A line that has no end is written when it has so many characters.
+_MAX_PENDING_CHARS = 16_000
+
+
+class PrintedLines:
+    """A text stream that writes whole lines to another one. All else of that stream is there as it was.
+
+    What one call writes is one entry, also if that has several lines. Each thread has a line of its own to end.
+    """
+
+    def __init__(self, inner: TextIO, name: str, form: str, queue: str) -> None:
+        self._inner = inner
+        self._name = name
+        self._form = form
+        self._queue = queue
+        self._own = threading.local()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def write(self, text: str) -> int:
+        """Writes what is a whole line by now, and keeps the rest."""
+        pending = getattr(self._own, "pending", "") + text
+        # Of a bar that draws itself again and again, only what it drew last is a line.
+        whole, newline, rest = pending.rpartition("\n")
+        if len(rest) > _MAX_PENDING_CHARS:
+            whole, newline, rest = pending, "\n", ""
+        self._own.pending = rest
+        if newline:
+            self._write(whole)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Writes each."""
+        for line in lines:
+            self.write(line)
+
+    def _write(self, whole: str) -> None:
+        job = job_at_hand()
+        # An input that is run to find out whether the model works is no job, and has no id.
+        about = LineJob(job.id, job.attempt, self._queue) if job is not None and job.id else None
+        text = "\n".join(line.rpartition("\r")[2] for line in whole.removesuffix("\r").split("\n"))
+        self._inner.write(printed_line(text, self._form, self._name, about) + "\n")
+        self._inner.flush()
+
+
+def print_as_log(connection: Connection, form: str, queue: str) -> None:
+    """From now on what is printed, and what the connection reports, has the form of the log."""
+
+    def of(stream: TextIO | None, name: str) -> TextIO | None:
+        return stream and cast("TextIO", PrintedLines(stream, name, form, queue))
+
+    if (stdout := of(sys.stdout, "stdout")) is not None:
+        sys.stdout = stdout
+    if (stderr := of(sys.stderr, "stderr")) is not None:
+        sys.stderr = stderr
+    connection.log = of(connection.log, "stderr")
