@@ -59,7 +59,7 @@ async def push(context: Context, request: HttpRequest) -> Response:
             job_id, args, owner=owner, idempotency_key=key, fingerprint=fingerprint, webhook=webhook,
             stored_bytes=stored_bytes,
         )  # fmt: skip
-        if options.text:
+        if options.text or options.job.traceparent:
             job = _with_options(job, options)
         return await _answer(context, request, job, wait_s, headers)
     except Problem:  # the job was not accepted

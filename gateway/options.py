@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from gateway.http.errors import Problem
+from gateway.http.traceparent import traceparent_of
 from workers.stream import NO_OPTIONS, JobOptions
 
 if TYPE_CHECKING:
@@ -47,8 +48,9 @@ _NONE = PushOptions()
 def read_options(request: HttpRequest, settings: GatewaySettings) -> PushOptions:
     """Reads the query. Raises Problem 400, whose member `parameters` names what is wrong."""
     query = request.query
+    traceparent = traceparent_of(request) or None
     if _OPTIONS.isdisjoint(query):
-        return _NONE
+        return PushOptions(JobOptions(traceparent=traceparent)) if traceparent else _NONE
     if "delay" in query and "at" in query:
         raise _refused("a job has a delay or a time, not both", "delay", "at")
     keep_s = _seconds(query, "keep", LEAST_KEEP_S, settings.max_keep_s)
@@ -62,7 +64,10 @@ def read_options(request: HttpRequest, settings: GatewaySettings) -> PushOptions
     )
     delay_ms = round((_seconds(query, "delay", 0, settings.max_delay_s) or 0) * 1000)
     at_ms = _time_ms(query, settings.max_delay_s)
-    text = orjson.dumps([*job, delay_ms, at_ms])
+    # Without the trace: a push that is repeated may be part of another one. A fingerprint of an earlier release stands.
+    text = orjson.dumps([*job[:-1], delay_ms, at_ms])
+    if traceparent:
+        job = job._replace(traceparent=traceparent)
     return PushOptions(job if any(value is not None for value in job) else NO_OPTIONS, delay_ms, at_ms, text)
 
 

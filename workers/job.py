@@ -32,6 +32,7 @@ class JobTerms(NamedTuple):
     deadline: float | None
     is_heard: bool
     folder: str = ""
+    traceparent: str = ""
 
 
 class JobLink(Protocol):
@@ -68,6 +69,11 @@ class Job:
     def attempt(self) -> int:
         """How often the job has been started, this attempt included."""
         return self._link.terms().attempt
+
+    @property
+    def traceparent(self) -> str:
+        """The trace that the push was part of (W3C Trace Context), for requests of the model; empty without one."""
+        return self._link.terms().traceparent
 
     @property
     def deadline(self) -> float | None:

@@ -54,7 +54,8 @@ async def predict(ctx: dict[Any, Any], input: Any) -> EncodedResult:  # noqa: A0
     try:
         alone = attempt > MOST_TRIES_TOGETHER
         events = worker.events
-        job = JobAtHand(job_id, attempt, partial(events.tell, job_id, attempt) if events.are_kept else None)
+        on_event = partial(events.tell, job_id, attempt) if events.are_kept else None
+        job = JobAtHand(job_id, attempt, on_event, traceparent=ctx.get("traceparent", ""))
         run = partial(host.predict, timeout_s=timeout_s, alone=alone)
         files: JobFiles | None = ctx.get("files")
         if files is None:

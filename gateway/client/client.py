@@ -63,11 +63,14 @@ class AsyncClient:
 
         Raises FailedJob, CancelledJob, RequestRefused, GatewayUnavailable; WaitOver, after which the job goes on.
         """
-        pushing = asyncio.ensure_future(self.submit(value, **options))
+        value = await without_uploads(self._transport, value)
+        options.setdefault("idempotency_key", uuid.uuid4().hex)
+        job: AsyncJob | None = None
         try:
-            return await (await asyncio.shield(pushing)).result(wait_timeout_s)
+            job = await self._push("/push", value, options)
+            return await job.result(wait_timeout_s)
         except asyncio.CancelledError:
-            await _end(pushing)
+            await self._end(job, value, options)
             raise
 
     async def submit(self, value: Any, **options: Unpack[SubmitOptions]) -> AsyncJob:
@@ -155,6 +158,16 @@ class AsyncClient:
         """What the gateway says of each of its queues. Raises NotFound if its metrics have a port of their own."""
         return figures_of((await self._transport.call("GET", "/metrics")).body.decode())
 
+    async def _end(self, job: AsyncJob | None, value: Any, options: SubmitOptions) -> None:
+        """Cancels a job, or that of a push that was cut; what can't be done in some seconds is left."""
+        try:
+            async with asyncio.timeout(_END_S):
+                # Whether the push has arrived is not known: sent again with its key, it tells the id.
+                job = job or await self._push("/push", value, options)
+                await job.cancel()
+        except (LeadtimeError, TimeoutError):
+            return
+
     async def _push(self, path: str, value: Any, options: SubmitOptions) -> AsyncJob:
         answer = await self._send(path, encoded(value), _JSON, options)
         return AsyncJob(self._transport, answer.json()["id"])
@@ -163,12 +176,3 @@ class AsyncClient:
         key = options.get("idempotency_key") or uuid.uuid4().hex
         own = {**headers, "Idempotency-Key": key}
         return await self._transport.call("POST", path, query=query_of(options), headers=own, body=lambda: body)
-
-
-async def _end(pushing: asyncio.Future[AsyncJob]) -> None:
-    """Cancels the job of a push that may still be under way; what can't be done in some seconds is left."""
-    try:
-        async with asyncio.timeout(_END_S):
-            await (await pushing).cancel()
-    except (LeadtimeError, TimeoutError):
-        return

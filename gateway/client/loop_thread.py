@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_CLOSE_S = 5.0
+_CLOSE_S = 8.0
 
 
 class LoopThread:

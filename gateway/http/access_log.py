@@ -6,7 +6,8 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
-from workers.telemetry.log_job import about
+from gateway.http.traceparent import traceparent_of
+from workers.telemetry.log_job import about, trace_id
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gateway.access")
 
-# W3C Trace Context: version, trace id, parent id, flags.
-_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
@@ -29,8 +28,8 @@ def log_access(name: str, method: str, request: HttpRequest, response: Response,
         "ms": round(1000 * seconds, 1),
         "request": request.id.decode(),
     }
-    if trace := _TRACEPARENT.fullmatch(request.header(b"traceparent") or ""):
-        fields["trace"] = trace[1]
+    if traceparent := traceparent_of(request):
+        fields["trace"] = trace_id(traceparent)
     named = request.path_parameters.get("id") or response.headers.get("location", "").rpartition("/")[2]
     extra = about(named, queue=queue) if _ID.fullmatch(named) else {}
     logger.info(

@@ -23,8 +23,10 @@ _REQUEST_HEADERS = (
     "Idempotency-Key",
     "If-None-Match",
     "If-Range",
+    "Last-Event-ID",
     "Prefer",
     "Range",
+    "Traceparent",
     "X-Request-ID",
 )
 _ANSWER_HEADERS = (

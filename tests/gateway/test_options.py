@@ -97,3 +97,16 @@ async def test_what_is_no_option_is_named(
         document = await response.json()
     assert (document["status"], document["parameters"]) == (400, names)
     assert (await stream.counts()).outstanding == 0
+
+
+async def test_the_trace_of_a_push_goes_with_its_job_and_is_none_of_its_options(
+    http: aiohttp.ClientSession, stream: Stream
+) -> None:
+    first, second = (f"00-{digit * 32}-00f067aa0ba902b7-01" for digit in "ab")
+    one = await pushed(http, {"traceparent": first, "Idempotency-Key": "k"})
+    again = await pushed(http, {"traceparent": second, "Idempotency-Key": "k"})
+    await pushed(http, {"traceparent": "00-" + "0" * 32 + "-00f067aa0ba902b7-01"})
+    jobs = await stream.claim("w", 3)
+
+    assert again == one
+    assert [job.options.traceparent for job in jobs] == [first, None]

@@ -15,6 +15,8 @@ class JobOptions(NamedTuple):
     keep_ms: int | None = None
     ttl_ms: int | None = None
     tag: str | None = None
+    traceparent: str | None = None
+    """The trace that the push is part of (W3C Trace Context)."""
 
     def encoded(self) -> str:
         """As JSON; empty if there are none."""

@@ -157,6 +157,11 @@ class Claimed(NamedTuple):
     queued_ms: int
     options: JobOptions = NO_OPTIONS
 
+    @property
+    def traceparent(self) -> str:
+        """The trace that its push was part of; empty without one."""
+        return self.options.traceparent or ""
+
     @classmethod
     def from_reply(cls, flat: Sequence[bytes]) -> list[Claimed]:
         """Reads the reply of `claim`: eight items a job."""

@@ -45,7 +45,8 @@ class LineFormatter(logging.Formatter):
 
 
 class JsonFormatter(LineFormatter):
-    """A JSON object: `time`, `level`, `logger`, `message`; `job`, `queue` and `attempt` of a line about a job.
+    """A JSON object: `time`, `level`, `logger`, `message`; `job`, `queue`, `attempt` and `trace` of a line about
+    a job.
 
     `traceback` is there if the record has one, and the members that the record's `extra` names in `fields`.
     """
@@ -98,7 +99,8 @@ def members_of(job: LineJob | None) -> dict[str, Any]:
     """The members of a line about a job; none without one."""
     if job is None:
         return {}
-    return {"job": job.id, "queue": job.queue, **({"attempt": job.attempt} if job.attempt else {})}
+    more = {"attempt": job.attempt, "trace": job.trace}
+    return {"job": job.id, "queue": job.queue, **{name: value for name, value in more.items() if value}}
 
 
 def json_line(document: dict[str, Any]) -> str:

@@ -110,7 +110,10 @@ class Attempt:
             self.task.cancel()
 
     def context(self, shared: dict[Any, Any]) -> dict[Any, Any]:
-        """arq's `ctx` of a job: the worker's, with job_id, job_try, enqueue_time and score, and the job's timeout_s."""
+        """arq's `ctx` of a job: the worker's, with job_id, job_try, enqueue_time and score.
+
+        Beside them are the job's own timeout_s and traceparent.
+        """
         job = self.job
         return {
             **shared,
@@ -119,6 +122,7 @@ class Attempt:
             "enqueue_time": datetime.fromtimestamp(job.queued_ms / 1000, UTC),
             "score": job.queued_ms,
             "timeout_s": job.options.timeout_s,
+            "traceparent": job.traceparent,
         }
 
     async def run(

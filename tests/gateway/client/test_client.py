@@ -172,6 +172,18 @@ async def test_whoever_gives_up_a_run_cancels_its_job(client: AsyncClient, strea
     assert view.status == "cancelled"
 
 
+async def test_a_run_that_is_given_up_while_it_pushes_leaves_no_job(client: AsyncClient) -> None:
+    for steps in range(0, 60, 4):
+        run = asyncio.create_task(client.run("hello"))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+    assert {status["status"] async for status in client.jobs()} == {"cancelled"}
+
+
 async def test_figures_of_the_queue_are_those_of_the_metrics(client: AsyncClient, stream: Stream) -> None:
     for n in range(3):
         await client.submit(n)

@@ -75,7 +75,7 @@ async def test_without_origins_no_answer_has_cors_headers(http: aiohttp.ClientSe
 @pytest.mark.parametrize("path", ["/push", "/leadtime/push", "/leadtime/status/job-7"])
 async def test_a_preflight_needs_no_key(locked: GatewayProcess, path: str) -> None:
     method = "GET" if "status" in path else "POST"
-    headers = "authorization, content-type, idempotency-key, prefer, x-request-id"
+    headers = "authorization, content-type, idempotency-key, last-event-id, prefer, traceparent, x-request-id"
     asked = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers}
     response = await answer_to(locked.http.options(path, headers={"Origin": APP, **asked}))
     assert response.status == 200

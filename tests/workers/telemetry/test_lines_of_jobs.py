@@ -10,12 +10,14 @@ import pytest
 
 from tests.workers.service import WorkerProcess, push, until_ended
 from workers.settings import WorkerSettings
+from workers.stream import JobOptions, NewJob
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from workers.stream import Stream, StreamSettings
 
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 MODEL = "tests.workers.telemetry.talkative:Talkative"
 
 
@@ -25,7 +27,10 @@ async def test_each_line_of_a_worker_and_its_model_names_the_job(
 ) -> None:
     own = WorkerSettings(redis_url=settings.redis_url, queue_name=settings.queue_name)
     with WorkerProcess(tmp_path, own, MODEL=MODEL, LOG_FORMAT=form) as worker:
-        good, bad = [await push(stream, "predict", orjson.dumps([text])) for text in ("good", "bad")]
+        bad = await push(stream, "predict", b'["bad"]')
+        options = JobOptions(traceparent=f"00-{TRACE}-00f067aa0ba902b7-01")
+        good = "job-7"
+        await stream.push(NewJob(good, b'["good"]', options=options))
         for job_id in (good, bad):
             await until_ended(stream, job_id)
         assert await worker.stopped() == 0
@@ -44,6 +49,8 @@ async def test_each_line_of_a_worker_and_its_model_names_the_job(
         ("model.stderr", "done"),
     ]
     assert {(line["queue"], line["attempt"]) for line in of_good + of_bad} == {(settings.queue_name, 1)}
+    assert {line.get("trace") for line in of_good} == {TRACE}
+    assert {line.get("trace") for line in of_bad} == {None}
     assert any(line["message"].endswith("ValueError: raised") and "\n" in line["message"] for line in of_bad)
     [failed] = [line for line in of_bad if line["logger"] == "workers.worker.attempt"]
     assert (failed["level"], failed["message"]) == ("ERROR", f"job {bad} failed: ValueError: raised")

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from workers.job import job_at_hand
-from workers.telemetry.log_job import LineJob
+from workers.telemetry.log_job import line_job
 from workers.telemetry.logs import printed_line
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class PrintedLines:
     def _write(self, whole: str) -> None:
         job = job_at_hand()
         # An input that is run to find out whether the model works is no job, and has no id.
-        about = LineJob(job.id, job.attempt, self._queue) if job is not None and job.id else None
+        about = line_job(job, self._queue) if job is not None and job.id else None
         text = "\n".join(line.rpartition("\r")[2] for line in whole.removesuffix("\r").split("\n"))
         self._inner.write(printed_line(text, self._form, self._name, about) + "\n")
         self._inner.flush()

@@ -23,6 +23,8 @@ class JobAtHand(NamedTuple):
     """Where the files of the input are, and the model's process puts those of the result; empty if nowhere."""
     takes_files: bool = False
     """Whether there are files in its input: they are gone when the job is over, so it can't be run again later."""
+    traceparent: str = ""
+    """The trace that its push was part of; empty without one."""
 
     def within(self, timeout_s: float | None) -> JobAtHand:
         """The same, to be stopped so many seconds from now."""
@@ -32,7 +34,8 @@ class JobAtHand(NamedTuple):
 
     def packed(self) -> bytes:
         """The first line of the frame with the job's input: `JobTerms` as a JSON array."""
-        return orjson.dumps([self.id, self.attempt, self.deadline_s, self.on_event is not None, self.folder]) + b"\n"
+        terms = [self.id, self.attempt, self.deadline_s, self.on_event is not None, self.folder, self.traceparent]
+        return orjson.dumps(terms) + b"\n"
 
 
 # For an input that is run to find out whether the model works.

@@ -1,4 +1,5 @@
--- What a push asked for its job. The record's field `options` is JSON: timeout_s, max_attempts, keep_ms, ttl_ms, tag; any
+-- What a push asked for its job. The record's field `options` is JSON: timeout_s, max_attempts, keep_ms, ttl_ms, tag,
+-- traceparent; any
 -- may be missing. The field is missing if the push asked for nothing.
 
 local function options_of(text)
