@@ -37,12 +37,16 @@ class Status(StrEnum):
 
 
 class PushLimits(NamedTuple):
-    """What one owner may push; 0 is no limit. `burst` jobs may come at once, if `pushes_per_s` is limited."""
+    """What one owner may push; 0 is no limit. `burst` jobs may come at once, if `pushes_per_s` is limited.
+
+    `backlog_share` is the part of MAX_BACKLOG that its jobs may fill.
+    """
 
     pushes_per_s: float = 0.0
     burst: int = 0
     outstanding: int = 0
     bytes_per_day: int = 0
+    backlog_share: float = 0.0
 
     def encoded(self) -> dict[str, float]:
         """As `limited` in limits.lua takes them."""
@@ -53,6 +57,8 @@ class PushLimits(NamedTuple):
             found["outstanding"] = self.outstanding
         if self.bytes_per_day:
             found["bytes"] = self.bytes_per_day
+        if self.backlog_share:
+            found["share"] = self.backlog_share
         return found
 
 
@@ -112,6 +118,7 @@ class NewJob(NamedTuple):
             "limits": limits,
             "stored": self.stored_bytes,
             "options": self.options.encoded(),
+            "priority": self.options.priority,
         }
         return orjson.dumps({name: value for name, value in options.items() if value})
 
@@ -307,7 +314,8 @@ class JobView:
 class Counts(NamedTuple):
     """The queue in numbers. waiting = lag; pending = running + released + ahead; all O(log n) or better to read.
 
-    `ahead` are the jobs that workers hold without running them.
+    `ahead` are the jobs that workers hold without running them. `high` and `low` are the waiting jobs of these
+    priorities.
     """
 
     length: int
@@ -319,6 +327,8 @@ class Counts(NamedTuple):
     idle_workers: int
     workers: int
     ahead: int = 0
+    high: int = 0
+    low: int = 0
 
     @property
     def outstanding(self) -> int:
