@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class BatchEar:
     """One request's. `heard` has the ids of jobs that have ended; `is_deaf` says that some may have been missed.
 
-    One that `is_quiet` has had no news for long (`Heartbeat`).
+    One that `is_quiet` has had no news for long (`SignsOfLife`).
     """
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ class Quietable(Protocol):
         """Wakes it."""
 
 
-class Heartbeat:
+class SignsOfLife:
     """Says to each request that has sent nothing for `QUIET_S` seconds that it `is_quiet`, and wakes it."""
 
     def __init__(self) -> None:

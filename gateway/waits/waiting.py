@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from gateway.http.errors import Problem, unavailable
 from gateway.waits.hearing import BatchEars
-from gateway.waits.heartbeat import Heartbeat
+from gateway.waits.heartbeat import SignsOfLife
 from workers.stream import LIBRARY
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Waiter:
     """One waiting request. Its `bell` is rung when it should look at its job again.
 
     `answer` is the ended job, if its end was sent to the gateway at which its push waits. One that `is_quiet` has had
-    no news for long (`Heartbeat`).
+    no news for long (`SignsOfLife`).
     """
 
     __slots__ = ("answer", "bell", "is_late", "is_quiet")
@@ -145,7 +145,7 @@ class Waiters:
         self.ended = Bells()
         self.told = Bells()
         self.batches = BatchEars()
-        self.heartbeat = Heartbeat()
+        self.heartbeat = SignsOfLife()
         self.closing = False
         self.count = 0
 
