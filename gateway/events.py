@@ -21,17 +21,18 @@ from workers.stream import EVENTS_BYTES, is_entry, is_unavailable
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
     from gateway.context import Context
     from gateway.http.request import HttpRequest
-    from gateway.waits.waiting import Waiter
+    from gateway.waits.waiting import WaitersPlace
     from workers.stream import JobEvent, JobView
 
-# Proxies end connections that are silent for longer; nginx does after 60 s.
-QUIET_S = 15.0
 _PAGE = 100
-_QUIET = b": nothing new\n\n"
+QUIET = b": nothing new\n\n"
+SLOW_SHARE = 0.5
+"""Of WRITE_TIMEOUT_S: a client that takes longer to read what it was sent is told so, while that can reach it."""
+_CUT = b"event: cut\ndata: %b\n\n"
 EVENT_HEADERS = {"content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no"}
 
 
@@ -66,9 +67,15 @@ def wants_events(request: HttpRequest) -> bool:
 
 
 class EventResponse(Response, ABC):
-    """Server-sent events that are made while they are sent. It holds the place of a waiter, `_place`, up to its end."""
+    """Server-sent events that are made while they are sent. It holds the place of a waiter, `_place`, up to its end.
 
-    _place: contextlib.ExitStack
+    A client that takes too long to read what it was sent (`SLOW_SHARE`) is cut off: the last event, `cut`, says so. One
+    that takes nothing at all for WRITE_TIMEOUT_S loses its connection.
+    """
+
+    _context: Context
+    _request: HttpRequest
+    _place: WaitersPlace
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """Sends it."""
@@ -76,8 +83,28 @@ class EventResponse(Response, ABC):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             async with contextlib.aclosing(self._chunks()) as chunks:
                 async for chunk in chunks:
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                    message = {"type": "http.response.body", "body": chunk, "more_body": True}
+                    if not self._request.is_behind:
+                        await send(message)
+                    elif not await self._has_sent(send, message):
+                        return
             await send({"type": "http.response.body", "body": b""})
+
+    async def _has_sent(self, send: Send, message: Message) -> bool:
+        """Sends the message once the client has taken the one before. If that takes too long, ends the answer."""
+        most_s = self._context.settings.write_timeout_s * SLOW_SHARE
+        try:
+            async with asyncio.timeout(most_s):
+                await send(message)
+        except TimeoutError:
+            self._context.budget.cuts["slow listener"] += 1
+            detail = f"what was sent was not read within {most_s:g} s: ask again with the last id as Last-Event-ID"
+            cut = _CUT % orjson.dumps({"reason": "slow", "detail": detail})
+            with self._request.past_flow_control():
+                await send({"type": "http.response.body", "body": cut, "more_body": True})
+                await send({"type": "http.response.body", "body": b""})
+            return False
+        return True
 
     @abstractmethod
     def _chunks(self) -> AsyncGenerator[bytes, None]: ...
@@ -86,9 +113,9 @@ class EventResponse(Response, ABC):
 class EventStream(EventResponse):
     """A job's events as they come, and at its end the status document with the result's members.
 
-    It takes the place of one waiter: the constructor raises Problem 503 if there is none. A client that reads slowly is
-    sent no more than it reads, and loses nothing. If the server is away or the gateway stops, the answer ends before
-    the job: the client asks again, with the id of the last event that it has.
+    It takes the place of one waiter: the constructor raises Problem 503 if there is none. If the client is cut off, the
+    server is away or the gateway stops, the answer ends before the job: the client asks again, with the id of the last
+    event that it has.
     """
 
     def __init__(self, context: Context, request: HttpRequest) -> None:
@@ -97,8 +124,7 @@ class EventStream(EventResponse):
         self._context = context
         self._request = request
         self._job_id = self._after = ""
-        self._place = contextlib.ExitStack()
-        self._waiter = self._place.enter_context(context.waiters.place())
+        self._place = context.waiters.place()
 
     def of(self, job_id: str, after: str = "", headers: Mapping[str, str] | None = None) -> EventStream:
         """Itself, for the events of this job behind the event `after`."""
@@ -113,30 +139,31 @@ class EventStream(EventResponse):
 
     async def _chunks(self) -> AsyncGenerator[bytes, None]:
         """Server-sent events, or a comment after some time without any."""
-        waiters, waiter, job_id = self._context.waiters, self._waiter, self._job_id
-        disconnect = asyncio.get_running_loop().create_task(self._request.disconnected())
-        disconnect.add_done_callback(waiter.ring)
-        with waiters.ended.listening(waiter, job_id), waiters.told.listening(waiter, job_id):
+        waiters, waiter, job_id = self._context.waiters, self._place.waiter, self._job_id
+        self._request.on_leave(waiter.ring)
+        with (
+            waiters.ended.listening(waiter, job_id),
+            waiters.told.listening(waiter, job_id),
+            waiters.heartbeat.watching(waiter),
+        ):
             try:
                 while not waiters.closing:
                     waiter.bell = asyncio.get_running_loop().create_future()
                     chunk, what_follows = await self._news()
-                    if chunk:
-                        yield chunk
-                    if what_follows == "end":
-                        return
-                    if what_follows == "later" and not await _rung(waiter):
-                        yield _QUIET
+                    if chunk or waiter.is_quiet:
+                        yield chunk or QUIET
+                        waiter.is_quiet = False
+                        waiters.heartbeat.sent(waiter)
                     # Whoever has closed one side of the connection gets what there is: most are gone.
-                    if disconnect.done():
+                    if what_follows == "end" or self._request.has_left:
                         return
+                    if what_follows == "later":
+                        await waiter.bell
             except ClientDisconnect:
                 pass
             except Exception as error:
                 if not (is_unavailable(error) or isinstance(error, Problem)):
                     raise
-            finally:
-                disconnect.cancel()
 
     async def _news(self) -> tuple[bytes, Literal["more", "later", "end"]]:
         """What the job has told since, and whether more is there, comes later, or never.
@@ -174,9 +201,3 @@ class EventStream(EventResponse):
             return b""
         document = await made(pushed_document, view)
         return document if isinstance(document, bytes) else orjson.dumps(document)
-
-
-async def _rung(waiter: Waiter) -> bool:
-    """Waits for the bell. False if it was quiet for too long."""
-    await asyncio.wait([waiter.bell], timeout=QUIET_S)
-    return waiter.bell.done()

@@ -11,6 +11,7 @@ from gateway.access import NO_JOB, own_job
 from gateway.documents.job import status_document
 from gateway.documents.list_paths import MOST_IN_A_PAGE, PAGE
 from gateway.files.inputs import forget
+from gateway.http.api_keys import NAME, owner_of_name
 from gateway.http.errors import Problem
 from gateway.http.responses import JsonResponse
 from gateway.options import read_tag
@@ -28,7 +29,7 @@ _MOST_CALLS = 20
 
 async def list_jobs(context: Context, request: HttpRequest) -> Response:
     """GET /jobs: the owner's jobs, newest first, and where the next page begins."""
-    owner = context.api_keys.owner(request)
+    owner = _owner(context, request)
     status, tag = _status(request), read_tag(request.query, context.settings.max_tag_chars) or ""
     limit, before = _limit(request), request.query.get("before", "")
     if "before" in request.query and not before:
@@ -60,7 +61,7 @@ async def purge_jobs(context: Context, request: HttpRequest) -> Response:
 
     Their files are deleted by the next sweep of the object store.
     """
-    owner = context.api_keys.owner(request)
+    owner = _owner(context, request)
     status, tag = _status(request), read_tag(request.query, context.settings.max_tag_chars) or ""
     before, purged = "", 0
     if status is None:
@@ -71,6 +72,18 @@ async def purge_jobs(context: Context, request: HttpRequest) -> Response:
         before = page.next
         if not before or request.gone:
             return JsonResponse({"purged": purged})
+
+
+def _owner(context: Context, request: HttpRequest) -> str:
+    """Whose jobs are meant: the caller's, or those of the `name` that an admin gives. Raises Problem 400, 401, 403."""
+    caller, name = context.api_keys.caller(request), request.query.get("name")
+    if name is None:
+        return caller.owner
+    if not caller.is_admin:
+        raise Problem(403, "only a key with admin may name whose jobs are meant")
+    if not NAME.fullmatch(name):
+        raise Problem(400, "name must be one that API_KEYS_FILE could have", parameters=["name"])
+    return owner_of_name(name)
 
 
 def _bad_place() -> Problem:

@@ -110,7 +110,7 @@ class GatewayMetrics(Collector):
         )
         cuts = CounterMetricFamily(
             "leadtime_connections_cut",
-            "Connections that were cut off by reason: memory, write timeout, connections (too many).",
+            "Connections that were cut off by reason: memory, write timeout, connections (too many), slow listener.",
             labels=["reason"],
         )
         for reason, count in self._budget.cuts.items():

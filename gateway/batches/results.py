@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from gateway.batches.following import counts
-from gateway.events import EVENT_HEADERS, QUIET_S, EventResponse
+from gateway.events import EVENT_HEADERS, QUIET, EventResponse
 from gateway.http.content import LINES
 from gateway.http.errors import Problem
 from workers.stream import BATCH_ID_CHARS, GONE, PLACES_AT_ONCE, batch_job_id, is_unavailable
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 _PAGE = 50  # jobs whose results are fetched at once; each has at most SMALL_RESULT_BYTES
 _SMALL_BYTES = 64 * 1024
 _PLACE = re.compile(r"([0-9]{1,15})-([0-9]{1,9})")
-_QUIET = b": nothing new\n\n"
 
 
 async def _views(
@@ -118,31 +116,31 @@ class ResultEvents(EventResponse):
         self._last_place = int(match[2]) if match else -1
         self._is_sent = bytearray(batch.size)
         self._left = batch.size
-        self._place = contextlib.ExitStack()
-        self._place.enter_context(context.waiters.place())
+        self._place = context.waiters.place()
 
     async def _chunks(self) -> AsyncGenerator[bytes, None]:
         waiters, batch = self._context.waiters, self._batch
-        with waiters.batches.listening(batch.id) as ear:
-            disconnect = asyncio.get_running_loop().create_task(self._request.disconnected())
-            disconnect.add_done_callback(ear.ring)
+        with waiters.batches.listening(batch.id) as ear, waiters.heartbeat.watching(ear):
+            self._request.on_leave(ear.ring)
             try:
                 ear.is_deaf = True
-                while not waiters.closing and not disconnect.done():
+                while not waiters.closing and not self._request.has_left:
                     async for chunk in self._news(ear):
                         yield chunk
+                        waiters.heartbeat.sent(ear)
                     if not self._left:
                         yield b"event: end\ndata: %b\n\n" % orjson.dumps(await counts(self._context, batch))
                         return
-                    if not await ear.wait(QUIET_S):
-                        yield _QUIET
+                    await ear.wait()
+                    if ear.is_quiet:
+                        yield QUIET
+                        ear.is_quiet = False
+                        waiters.heartbeat.sent(ear)
             except ClientDisconnect:
                 pass
             except Exception as error:
                 if not (is_unavailable(error) or isinstance(error, Problem)):
                     raise
-            finally:
-                disconnect.cancel()
 
     async def _news(self, ear: BatchEar) -> AsyncGenerator[bytes, None]:
         """Events of the jobs that have ended since, those first that ended first."""

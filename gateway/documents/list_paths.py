@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.documents.option_parameters import tag_schema
 from gateway.documents.parts import Document, answer, object_of, problem, ref
+from gateway.http.api_keys import NAME
 from workers.stream import Status
 
 if TYPE_CHECKING:
@@ -31,7 +32,11 @@ def list_paths(settings: GatewaySettings, unavailable: Document) -> Document:
     tag = _parameter("tag", tag_schema(settings), "jobs with this tag")
     limit = {"type": "integer", "minimum": 1, "maximum": MOST_IN_A_PAGE, "default": PAGE}
     place = {"type": "string", "pattern": "^[0-9]{1,19}-[0-9]{1,19}[.][0-9]{1,9}$"}
-    bad_query = {"400": problem("a bad status, limit or before, or a query parameter that is unknown or given twice")}
+    name = _parameter("name", {"type": "string", "pattern": f"^{NAME.pattern}$"}, "whose jobs; for a key with admin")
+    bad_query = {
+        "400": problem("a bad status, limit, before or name, or a query parameter that is unknown or given twice"),
+        "403": problem("a name, and the key has no admin"),
+    }
     return {
         "/jobs": {
             "get": {
@@ -39,7 +44,7 @@ def list_paths(settings: GatewaySettings, unavailable: Document) -> Document:
                 "summary": "Jobs, newest first",
                 "parameters": [
                     status, tag, _parameter("before", place, "the `next` of the page before"),
-                    _parameter("limit", limit, "jobs of one page"),
+                    _parameter("limit", limit, "jobs of one page"), name,
                 ],
                 "responses": {"200": answer("a page", ref("JobList")), **bad_query, **unavailable},
             }
@@ -58,7 +63,7 @@ def list_paths(settings: GatewaySettings, unavailable: Document) -> Document:
             "post": {
                 "operationId": "purge_jobs",
                 "summary": "Delete all jobs of a status",
-                "parameters": [{**status, "required": True}, tag],
+                "parameters": [{**status, "required": True}, tag, name],
                 "responses": {"200": answer("how many these were", ref("Purged")), **bad_query, **unavailable},
             }
         },

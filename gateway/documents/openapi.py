@@ -182,7 +182,12 @@ _RETRY_AFTER = {"Retry-After": {"schema": {"type": "integer"}, "required": True,
 
 def _with_events(answer: Document) -> Document:
     """The same, or server-sent events if they are asked for."""
-    events = {"schema": {"type": "string", "description": "server-sent events, up to the job's end"}}
+    events = {
+        "schema": {
+            "type": "string",
+            "description": "server-sent events, up to the job's end; `cut` ends an answer before it",
+        }
+    }
     return answer | {"content": answer["content"] | {"text/event-stream": events}}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.http.errors import Problem
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.http.request import HttpRequest
     from workers.stream import Priority
 
+NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
@@ -32,6 +34,11 @@ class Caller(NamedTuple):
 
 
 NOBODY = Caller("")
+
+
+def owner_of_name(name: str) -> str:
+    """The owner of what is pushed with the keys of a name."""
+    return hashlib.sha256(f"name {name}".encode()).hexdigest()[:32]
 
 
 def digest_of(key: str) -> bytes:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gateway.http.api_keys import ApiKeys, Caller
+from gateway.http.api_keys import NAME, ApiKeys, Caller, owner_of_name
 from workers.stream import Priority, PushLimits
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ class NamedKeys(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,64}$")]
+    name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
     sha256: Annotated[list[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]], Field(min_length=1, max_length=8)]
     limits: KeyLimits = KeyLimits()
     webhook: str = ""
@@ -66,11 +65,14 @@ class NamedKeys(BaseModel):
 
     def caller(self) -> Caller:
         """Who has sent a request with one of the keys."""
-        owner = hashlib.sha256(f"name {self.name}".encode()).hexdigest()[:32]
         limits = self.limits
         is_limited = limits.model_dump(exclude={"highest_priority"}, exclude_none=True)
         return Caller(
-            owner, limits.limits() if is_limited else PushLimits(), self.webhook, self.admin, limits.highest_priority
+            owner_of_name(self.name),
+            limits.limits() if is_limited else PushLimits(),
+            self.webhook,
+            self.admin,
+            limits.highest_priority,
         )
 
 

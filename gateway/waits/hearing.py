@@ -13,26 +13,27 @@ if TYPE_CHECKING:
 
 
 class BatchEar:
-    """One request's. `heard` has the ids of jobs that have ended; `is_deaf` says that some may have been missed."""
+    """One request's. `heard` has the ids of jobs that have ended; `is_deaf` says that some may have been missed.
+
+    One that `is_quiet` has had no news for long (`SignsOfLife`).
+    """
 
     def __init__(self) -> None:
         self.heard: list[str] = []
         self.is_deaf = False
+        self.is_quiet = False
         self._rung = asyncio.Event()
 
     def ring(self, *_: object) -> None:
         """Wakes the request."""
         self._rung.set()
 
-    async def wait(self, timeout_s: float) -> bool:
-        """Waits for a ring, up to so many seconds. False if there was none."""
-        try:
+    async def wait(self, timeout_s: float | None = None) -> None:
+        """Waits for a ring, up to so many seconds."""
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._rung.wait()
-        except TimeoutError:
-            return False
-        self._rung.clear()
-        return True
+            self._rung.clear()
 
     def taken(self) -> list[str]:
         """What it has heard since the last time."""

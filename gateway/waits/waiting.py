@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from gateway.http.errors import Problem, unavailable
 from gateway.waits.hearing import BatchEars
+from gateway.waits.heartbeat import SignsOfLife
 from workers.stream import LIBRARY
 
 if TYPE_CHECKING:
@@ -48,12 +49,15 @@ def read_wait(request: HttpRequest, most_s: float) -> tuple[float, dict[str, str
 class Waiter:
     """One waiting request. Its `bell` is rung when it should look at its job again.
 
-    `answer` is the ended job, if its end was sent to the gateway at which its push waits.
+    `answer` is the ended job, if its end was sent to the gateway at which its push waits. One that `is_quiet` has had
+    no news for long (`SignsOfLife`).
     """
+
+    __slots__ = ("answer", "bell", "is_late", "is_quiet")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.bell = loop.create_future()
-        self.is_late = False
+        self.is_late = self.is_quiet = False
         self.answer: JobView | None = None
 
     def expire(self) -> None:
@@ -104,10 +108,33 @@ class Bells:
                 waiter.ring()
 
 
+class WaitersPlace:
+    """The place of one waiter; as a context, the waiter itself."""
+
+    __slots__ = ("_waiters", "waiter")
+
+    def __init__(self, waiters: Waiters) -> None:
+        self._waiters: Waiters | None = waiters
+        self.waiter = Waiter(asyncio.get_running_loop())
+
+    def close(self) -> None:
+        """Gives it back; again: no effect."""
+        if self._waiters is not None:
+            self._waiters.count -= 1
+            self._waiters = None
+
+    def __enter__(self) -> Waiter:
+        return self.waiter
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 class Waiters:
     """The waiting requests of this process: at most `most` at a time, `count` now.
 
     `ended` rings when a job has ended, `told` when it has told something; `batches` hears of the ends of their jobs.
+    `heartbeat` tells who has been quiet for long.
     `name` is what a push gives as `waits_at`.
     """
 
@@ -118,6 +145,7 @@ class Waiters:
         self.ended = Bells()
         self.told = Bells()
         self.batches = BatchEars()
+        self.heartbeat = SignsOfLife()
         self.closing = False
         self.count = 0
 
@@ -142,16 +170,12 @@ class Waiters:
         self.ended.ring_all()
         self.batches.ring_all()
 
-    @contextlib.contextmanager
-    def place(self) -> Iterator[Waiter]:
-        """Reserves a place for one waiter. Raises Problem 503 if all are taken."""
+    def place(self) -> WaitersPlace:
+        """Reserves a place for one waiter, until it is closed. Raises Problem 503 if all are taken."""
         if self.count >= self._most:
             raise unavailable("too many requests wait already")
         self.count += 1
-        try:
-            yield Waiter(asyncio.get_running_loop())
-        finally:
-            self.count -= 1
+        return WaitersPlace(self)
 
     async def view(
         self, waiter: Waiter, request: HttpRequest, job_id: str, wait_s: float, with_result: bool, is_new: bool = False

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
 from typing import TYPE_CHECKING
 
 import orjson
 import pytest
 
 from gateway import events as gateway_events
+from gateway.waits import heartbeat
 from tests.gateway.service import PATIENCE_S, GatewayProcess, problem, push, serving
 from tests.sse import EVENTS, ReadEvent, read
 from tests.workers.service import WorkerProcess, until
@@ -154,7 +157,7 @@ async def test_a_listener_takes_a_waiters_place_and_a_stopping_gateway_lets_it_g
 async def test_a_connection_on_which_nothing_happens_has_comments(
     settings: StreamSettings, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gateway_events, "QUIET_S", 0.05)
+    monkeypatch.setattr(heartbeat, "QUIET_S", 0.05)
     job_id = await push(http)
     async with (
         serving(settings) as base,
@@ -162,6 +165,37 @@ async def test_a_connection_on_which_nothing_happens_has_comments(
         http.get(f"{base}/events/{job_id}", headers=EVENTS) as response,
     ):
         assert await response.content.readline() == b": nothing new\n"
+
+
+async def test_a_client_that_reads_slowly_is_cut_off_and_goes_on_where_it_was(
+    settings: StreamSettings, stream: Stream, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_events, "SLOW_SHARE", 0.005)
+    job_id = await push(http)
+    [job] = await stream.claim("w", 1)
+    for first in range(1, 13, 4):
+        await tell(stream, job, first, *(orjson.dumps([number, "x" * 200_000]) for number in range(first, first + 4)))
+    await finish(stream, job)
+    async with serving(settings, write_timeout_s=60) as base, asyncio.timeout(PATIENCE_S):
+
+        async def is_cut() -> bool:
+            async with http.get(f"{base}/metrics") as response:
+                return 'reason="slow listener"' in await response.text()
+
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.connect(("127.0.0.1", int(base.rpartition(":")[2])))
+            head = f"GET /events/{job_id} HTTP/1.0\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n"
+            slow.sendall(head.encode())
+            await until(is_cut)
+            monkeypatch.setattr(gateway_events, "SLOW_SHARE", 0.5)
+            answer = (await asyncio.to_thread(slow.makefile("rb").read)).decode()
+        assert "event: end" not in answer
+        assert 'event: cut\ndata: {"reason":"slow",' in answer
+        ids = re.findall(r"^id: (.*)$", answer, re.MULTILINE)
+        rest = await all_of(await http.get(f"{base}/events/{job_id}", headers=EVENTS | {"Last-Event-ID": ids[-1]}))
+    assert [int(place.rpartition("-")[2]) for place in [*ids, *(event.id for event in rest)]] == list(range(14))
+    assert rest[-1].kind == "end"
 
 
 async def test_clients_that_go_give_their_places_back(settings: StreamSettings, http: aiohttp.ClientSession) -> None:

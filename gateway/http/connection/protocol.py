@@ -160,7 +160,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._life is _Life.LINGERING or not self._answering:
             return None
         if self._running is not None:
-            self._running.scope["state"]["half_closed"] = True
+            _half_close(self._running)
             self._running.message_event.set()
         return None if self.scheme == "https" else True  # TLS can't be closed by halves
 
@@ -191,6 +191,7 @@ class LimitedProtocol(HttpToolsProtocol):
     # what the parser calls
 
     def on_headers_complete(self) -> None:
+        cast("HTTPScope", self.scope)["state"]["flow"] = self.flow
         super().on_headers_complete()
         self.headers = _DROPPED
         if self._is_last and self.cycle is not None:
@@ -384,7 +385,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._parse_unread()
         if self._answering:
             if self._is_half_closed and self._running is not None:
-                self._running.scope["state"]["half_closed"] = True
+                _half_close(self._running)
             return
         if self._is_half_closed and self.scope is not None:
             self._refuse(Problem(400, _ENDED))
@@ -518,6 +519,18 @@ def _disconnect(cycle: RequestResponseCycle) -> None:
         cycle.scope["state"]["gone"] = True
         cycle.body = bytearray()
         cycle.message_event.set()
+        _tell_of_leave(cycle)
+
+
+def _half_close(cycle: RequestResponseCycle) -> None:
+    cycle.scope["state"]["half_closed"] = True
+    _tell_of_leave(cycle)
+
+
+def _tell_of_leave(cycle: RequestResponseCycle) -> None:
+    on_leave = cycle.scope["state"].get("on_leave")
+    if on_leave is not None:
+        on_leave()
 
 
 def _sentence(error: httptools.HttpParserError) -> str:

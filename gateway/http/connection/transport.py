@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import os
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING
 from uvicorn.protocols.http.flow_control import FlowControl
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
 # More than this is kept here, where it is counted, and not in the kernel, which would take up to 4 MB a connection.
@@ -75,6 +75,29 @@ class ReadFlow(FlowControl):
     """Reading from the socket. It stands still while `has_enough`: something read before waits to be parsed."""
 
     has_enough = False
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        # Without uvicorn's event, which most connections never need: it takes 0.8 KB.
+        self._transport = transport
+        self.read_paused = self.write_paused = False
+        self._writable: asyncio.Event | None = None
+
+    async def drain(self) -> None:
+        """Returns when the client has read enough of what was sent."""
+        if self.write_paused:
+            self._writable = self._writable or asyncio.Event()
+            await self._writable.wait()
+
+    def pause_writing(self) -> None:
+        """The client has not read enough."""
+        self.write_paused = True
+
+    def resume_writing(self) -> None:
+        """It has."""
+        self.write_paused = False
+        if self._writable is not None:
+            self._writable.set()
+            self._writable = None
 
     def resume_reading(self) -> None:
         """Does nothing while there is enough."""

@@ -77,6 +77,23 @@ async def test_a_job_belongs_to_the_name_and_not_to_the_key(http: aiohttp.Client
     }  # fmt: skip
 
 
+async def test_an_admin_lists_and_purges_the_jobs_of_any_name(http: aiohttp.ClientSession) -> None:
+    ours, theirs = await push(http, **auth("ann-old")), await push(http, **auth("bob"))
+
+    async def listed(key: str, query: str = "") -> list[str]:
+        async with http.get(f"/jobs{query}", headers=auth(key)) as response:
+            assert response.status == 200, await response.text()
+            return [job["id"] for job in (await response.json())["jobs"]]
+
+    assert await listed("root") == []
+    assert (await listed("root", "?name=ann"), await listed("root", "?name=bob")) == ([ours], [theirs])
+    assert (await problem(await http.get("/jobs?name=bob", headers=auth("ann-new"))))[0] == 403
+    assert (await problem(await http.get("/jobs?name=a%20b", headers=auth("root"))))[0] == 400
+    async with http.post("/jobs/purge?status=queued&name=ann", headers=auth("root")) as response:
+        assert await response.json() == {"purged": 1}
+    assert (await listed("ann-new"), await listed("bob")) == ([], [theirs])
+
+
 async def refused(http: aiohttp.ClientSession, key: str, body: Any = "x") -> tuple[str, int, aiohttp.ClientResponse]:
     """Which limit a push is beyond, and its Retry-After."""
     async with http.post("/push", json=body, headers=auth(key)) as response:
