@@ -10,9 +10,12 @@ import yaml
 
 from deploy.kubernetes.tools import DeployError
 from tests.deploy.chart.rendered import Rendered, container_of, pod_of, rendered, rendering
+from workers.scaler.models_file import read_models
 from workers.scaler.settings import ScalerSettings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.deploy.chart.rendered import Manifest
 
 THREE = [
@@ -69,7 +72,8 @@ def test_one_scaler_has_the_models_in_a_file(three: Rendered) -> None:
     assert "DEPLOYMENT" not in three.config(scaler)
     (mount,) = container_of(scaler)["volumeMounts"]
     assert mount["mountPath"] == "/etc/leadtime/models.yaml"
-    document = yaml.safe_load(three["ConfigMap", "leadtime-models"]["data"]["models.yaml"])
+    text = three["ConfigMap", "leadtime-models"]["data"]["models.yaml"]
+    document = yaml.safe_load(text)
     assert document["budget"] == {"pods": 6, "nvidia.com/gpu": 2}
     slow, quick = document["models"]
     assert slow == {
@@ -87,6 +91,15 @@ def test_one_scaler_has_the_models_in_a_file(three: Rendered) -> None:
     }
     assert (quick["queue"], quick["scaling"], quick["concurrency"]) == ("quick", "direct", 8)
     assert quick["resources"] == {"nvidia.com/gpu": 1}
+
+
+@pytest.mark.parametrize("name", ["models", "production"])
+def test_the_scaler_takes_the_file(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text(rendered(name)["ConfigMap", "leadtime-models"]["data"]["models.yaml"], encoding="utf-8")
+    models = read_models(file)
+    assert models.budget
+    assert [one.deployment for one in models.models] == [one["metadata"]["name"] for one in rendered(name).models]
 
 
 def test_the_scaler_may_write_the_scale_of_direct_models_alone(three: Rendered) -> None:
@@ -239,6 +252,8 @@ def test_keda_finds_an_external_redis_of_each_kind(kind: str) -> None:
         ({"models": [{"name": "a", "queue": "q"}, {"name": "b", "queue": "q"}]}, "two models have the queue q"),
         ({"models": [{"name": "a", "replicas": 3}]}, "replicas"),
         ({"models": [{"name": "a", "minReplicas": 11}]}, "the model a has minReplicas above maxReplicas"),
+        ({"models": [{"name": "a", "guaranteed": 11}]}, "the model a has guaranteed above maxReplicas"),
+        ({"budget": {"nvidia.com/gpu": 1}}, "no model that the scaler decides for names nvidia.com/gpu"),
         ({"models": [{"name": "a", "terminationSeconds": 10}]}, "terminationSeconds"),
         (
             {"models": [{"name": "a", "weights": {"claim": "x", "image": "y"}}]},
