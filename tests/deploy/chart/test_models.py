@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import pytest
 import yaml
 
 from deploy.kubernetes.tools import DeployError
-from tests.deploy.chart.rendered import Rendered, container_of, pod_of, rendered, rendering
+from tests.deploy.chart.rendered import Rendered, container_of, pod_of, rendered, rendering, validate
 from workers.scaler.models_file import read_models
 from workers.scaler.settings import ScalerSettings
 
@@ -210,6 +211,22 @@ def test_a_gpu_model_has_its_node_its_weights_and_its_memory() -> None:
     # Where libraries download to can be written.
     assert found.config(whisper)["HF_HOME"].startswith(mounts["cache"]["mountPath"])
     assert "readOnly" not in mounts["cache"]
+
+
+def test_an_image_is_kept_on_the_nodes_that_a_worker_may_come_to() -> None:
+    model = {
+        "name": "a",
+        "prePull": True,
+        "nodeSelector": {"gpu": "yes"},
+        "image": {"repository": "r.io/a", "tag": "1"},
+    }
+    (keeper,) = rendering(models=[model, {"name": "b"}]).of_kind("DaemonSet")
+    validate(json.dumps(keeper))
+    assert container_of(keeper)["image"] == "r.io/a:1"
+    assert pod_of(keeper)["nodeSelector"] == {"gpu": "yes"}
+    assert "nvidia.com/gpu" not in container_of(keeper)["resources"]["limits"]
+    assert pod_of(keeper)["securityContext"]["runAsNonRoot"] is True
+    assert container_of(keeper)["securityContext"]["readOnlyRootFilesystem"] is True
 
 
 def test_a_large_number_is_not_written_with_an_exponent() -> None:
