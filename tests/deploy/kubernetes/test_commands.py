@@ -57,12 +57,25 @@ def test_an_image_is_built_and_pushed_by_what_is_there(
     monkeypatch.delenv("MINIKUBE_PROFILE", raising=False)
     assert [" ".join(command) for _, command in registry.commands(tool, "r.io/a/b:1", "F", True)] == told
     program = tmp_path / tool
-    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/told\n', encoding="utf-8")
+    program.write_text(f'#!/bin/sh\n[ $# = 1 ] || echo "$@" >> {tmp_path}/told\n', encoding="utf-8")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin" if os.path.exists("/bin/sh") else str(tmp_path))
     monkeypatch.setattr("shutil.which", lambda name: str(program) if name == tool else None)
     registry.build("r.io/a/b:1", context.context())
     assert len((tmp_path / "told").read_text(encoding="utf-8").splitlines()) == len(told)
+
+
+def test_a_tool_that_does_not_work_builds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as docker without its daemon."""
+    for tool, code in (("docker", 1), ("buildah", 0)):
+        program = tmp_path / tool
+        program.write_text(f"#!/bin/sh\nexit {code}\n", encoding="utf-8")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert registry.builder() == "buildah"
+    (tmp_path / "buildah").unlink()
+    with pytest.raises(DeployError, match="neither docker nor buildah nor minikube works here"):
+        registry.builder()
 
 
 @pytest.mark.parametrize("name", ["leadtime", "leadtime:1", "r.io/Upper:1", "r.io/a/b", "r.io/a b:1", "--help"])
