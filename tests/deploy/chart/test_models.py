@@ -260,6 +260,17 @@ def test_keda_finds_an_external_redis_of_each_kind(kind: str) -> None:
     assert found.of_kind("StatefulSet") == found.of_kind("Secret") == []
 
 
+def test_a_password_of_ones_own_is_the_charts_servers() -> None:
+    """Where nothing can be looked up, so that the chart would make another one each time."""
+    found = rendering(redis={"existingSecret": "mine"}, modelDefaults={"scaling": "streams"})
+    assert found.of_kind("Secret") == []
+    assert found.streams_triggers[0]["metadata"]["address"] == "leadtime-valkey.leadtime.svc:6379"
+    (rule,) = found["NetworkPolicy", "leadtime-to-redis"]["spec"]["egress"]
+    assert rule["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "valkey"
+    volumes = {volume["name"]: volume for volume in pod_of(found["StatefulSet", "leadtime-valkey"])["volumes"]}
+    assert volumes["secret"]["secret"]["secretName"] == "mine"
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.kubernetes import __main__ as commands
-from deploy.kubernetes import chart, context, registry
+from deploy.kubernetes import chart, context, helm, registry
 from deploy.kubernetes.tools import DeployError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -41,6 +42,29 @@ def test_values_that_are_not_for_minikube_are_refused() -> None:
         commands.deploy("production")
     with pytest.raises(DeployError, match="there are no values 'nothing'; there are direct, e2e, "):
         commands.deploy("nothing")
+
+
+def test_what_others_have_changed_is_set_back_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But never the Secret: rendered here, it has another password."""
+    tries: list[str] = []
+    applied: list[str] = []
+
+    def upgrade(_chart: Path, release: str, _namespace: str, _values: dict[str, object]) -> None:
+        tries.append(release)
+        if len(tries) == 1:
+            raise helm.ConflictError('conflict with "kubectl-edit" using apps/v1: .spec.replicas')
+
+    def apply(command: list[str], _what: str, standard_input: str = "") -> str:
+        assert "--force-conflicts" in command
+        applied.extend(one["kind"] for one in json.loads(standard_input)["items"])
+        return ""
+
+    monkeypatch.setattr(helm, "upgrade", upgrade)
+    monkeypatch.setattr(commands, "answer", apply)
+    commands.install(chart.values_of("scaler"))
+    assert tries == ["leadtime", "leadtime"]
+    assert {"Deployment", "ScaledObject"} <= set(applied)
+    assert "Secret" not in applied
 
 
 @pytest.mark.parametrize(
