@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.load.client import ServiceClient
+from deploy.kubernetes.helm import field_manager
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +54,8 @@ class Kubectl:
 
     async def apply(self, manifests: list[dict[str, Any]]) -> None:
         """Server-side, as the manager that Helm is: what a manifest no longer sets is unset."""
-        apply = ("apply", "--server-side", "--field-manager=helm", "--force-conflicts", "--filename=-")
+        manager = f"--field-manager={field_manager()}"
+        apply = ("apply", "--server-side", manager, "--force-conflicts", "--filename=-")
         await self.run(*apply, standard_input=_list(manifests))
 
     async def delete(self, manifests: list[dict[str, Any]]) -> None:

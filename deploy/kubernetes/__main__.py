@@ -39,7 +39,8 @@ KEDA_API = "keda.sh/"
 # A worker's rollout takes its image, its model's load and its predecessor's grace.
 _ROLLOUT_TIMEOUT = "900s"
 # kubectl waits until KEDA has let go of them.
-_DELETE_SCALED = ("delete", "scaledobject", "--all", "--ignore-not-found", "--timeout=120s")
+_OURS = f"--selector=app.kubernetes.io/instance={RELEASE}"
+_DELETE_SCALED = ("delete", "scaledobject", _OURS, "--ignore-not-found", "--timeout=120s")
 
 
 def deploy(name: str) -> None:
@@ -59,7 +60,7 @@ def deploy(name: str) -> None:
         keda.install()
     make_namespace(name)
     say(f"installing the chart with the values {name}")
-    helm.upgrade(CHART, RELEASE, NAMESPACE, values | {"image": {"repository": repository, "tag": tag}})
+    install(values | {"image": {"repository": repository, "tag": tag}})
     for workload in workloads(manifests):
         say(f"waiting for {workload}")
         wait = in_namespace(NAMESPACE, "rollout", "status", workload, f"--timeout={_ROLLOUT_TIMEOUT}")
@@ -86,6 +87,25 @@ def workers_of(manifests: Sequence[Manifest]) -> list[str]:
         for one in manifests
         if one["kind"] == "Deployment" and one["metadata"]["labels"]["app.kubernetes.io/component"] == "worker"
     ]
+
+
+def install(values: chart.Values) -> None:
+    """Installs the chart, or brings it up to date. Raises DeployError."""
+    try:
+        helm.upgrade(CHART, RELEASE, NAMESPACE, values)
+    except helm.ConflictError:
+        take_back(chart.render(values))
+        helm.upgrade(CHART, RELEASE, NAMESPACE, values)
+
+
+def take_back(manifests: Sequence[Manifest]) -> None:
+    """Sets what others have set since, as Helm would if it were told to force conflicts. Raises DeployError."""
+    say("others have changed what the chart sets: it is set back")
+    manager = f"--field-manager={helm.field_manager()}"
+    apply = kubectl("apply", "--server-side", manager, "--force-conflicts", "-f", "-")
+    # The Secret is Helm's alone: rendered here, it would have another password.
+    items = [one for one in manifests if one["kind"] != "Secret"]
+    answer(apply, "setting it back", json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
 
 
 def refuse_kustomize() -> None:
@@ -148,11 +168,22 @@ def undeploy(_name: str) -> None:
         # Before its namespace and KEDA: KEDA has to let go of it.
         answer(in_namespace(NAMESPACE, *_DELETE_SCALED), "removing the scaling")
     helm.uninstall(RELEASE, NAMESPACE)
-    delete = kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait", "--timeout=300s")
-    shown(delete, "removing the namespace with its data")
+    if others():
+        say(f"the namespace {NAMESPACE} stays: other things run in it")
+        claims = ("delete", "persistentvolumeclaim", _OURS, "--ignore-not-found", "--timeout=300s")
+        shown(in_namespace(NAMESPACE, *claims), "removing the data")
+    else:
+        delete = kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait", "--timeout=300s")
+        shown(delete, "removing the namespace with its data")
     images = image.remove()
     keda.remove()
     say(f"all is gone but {len(images)} images in minikube" if images else "nothing is left")
+
+
+def others() -> bool:
+    """Whether workloads of others, such as a second release, are in the namespace. Raises DeployError."""
+    get = ("get", "deployments,statefulsets,daemonsets,jobs", f"--selector=app.kubernetes.io/instance!={RELEASE}")
+    return bool(answer(in_namespace(NAMESPACE, *get, "-o", "name"), "looking for what else is there").strip())
 
 
 def main() -> None:

@@ -49,7 +49,12 @@ def read(file: Path) -> Values:
 def render(values: Values, release: str = RELEASE, namespace: str = NAMESPACE) -> list[Manifest]:
     """The manifests, by the Helm that is there. Secrets are made anew each time. Raises DeployError."""
     text = _by_library(values, release, namespace) if helm.library() else _by_program(values, release, namespace)
-    return [manifest for manifest in yaml.load_all(text, _loader()) if manifest]
+    manifests = [manifest for manifest in yaml.load_all(text, _loader()) if manifest]
+    for manifest in manifests:
+        # As Helm writes them into what it makes: it takes no object for its own that has other ones.
+        owner = {"meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": namespace}
+        manifest["metadata"].setdefault("annotations", {}).update(owner)
+    return manifests
 
 
 def _by_library(values: Values, release: str, namespace: str) -> str:

@@ -6,13 +6,12 @@ import functools
 import importlib
 import json
 import shutil
+import sys
 import tempfile
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from deploy.kubernetes.tools import DeployError, answer, profile, shown
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # For what is deleted; what is made is waited for by `kubectl rollout`, which says what it waits for.
 _TIMEOUT_S = 300
@@ -27,6 +26,15 @@ def library() -> Any:
         return None
 
 
+class ConflictError(DeployError):
+    """Somebody else has set a member that the chart sets, such as `kubectl edit`."""
+
+
+def field_manager() -> str:
+    """By what name Helm owns what it applies: that of the program it is in."""
+    return "helm" if shutil.which("helm") else Path(sys.orig_argv[0]).name
+
+
 def check() -> None:
     """Raises DeployError if there is no Helm."""
     if not shutil.which("helm") and not library():
@@ -34,13 +42,19 @@ def check() -> None:
 
 
 def upgrade(chart: Path, release: str, namespace: str, values: dict[str, Any]) -> None:
-    """Installs the release, or brings it up to date; returns without waiting for its pods. Raises DeployError."""
+    """Installs the release, or brings it up to date; returns without waiting for its pods.
+
+    Raises ConflictError, DeployError.
+    """
     if shutil.which("helm"):
         with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
             json.dump(values, file)
             file.flush()
             command = ("upgrade", "--install", release, str(chart), "--values", file.name, "--hide-notes")
-            shown(_program(namespace, *command), "installing the chart")
+            try:
+                answer(_program(namespace, *command), "installing the chart")
+            except DeployError as error:
+                raise _refusal(str(error)) from None
         return
     with _Library(namespace) as helm:
         helm.upgrade(chart, release, values)
@@ -60,6 +74,10 @@ def uninstall(release: str, namespace: str) -> bool:
 
 def _program(namespace: str, *arguments: str) -> list[str]:
     return ["helm", "--kube-context", profile(), "--namespace", namespace, *arguments]
+
+
+def _refusal(said: str) -> DeployError:
+    return ConflictError(said) if "conflict with" in said else DeployError(said)
 
 
 class _Library:
@@ -84,7 +102,7 @@ class _Library:
             do = self._config.upgrade if self._is_there(release) else self._config.install
             do(chart, release, values)
         except self._helm.HelmError as error:
-            raise DeployError(f"installing the chart failed: {error}") from None
+            raise _refusal(f"installing the chart failed: {error}") from None
 
     def uninstall(self, release: str) -> bool:
         """Removes, and waits."""

@@ -16,8 +16,10 @@ import tempfile
 from pathlib import Path
 
 from deploy.kubernetes import context
-from deploy.kubernetes.tools import DeployError, minikube, say, shown
+from deploy.kubernetes.tools import DeployError, minikube, say, shown, succeeds
 
+# A command that fails where the tool can build nothing, as docker without its daemon.
+_WORKS = {"docker": "info", "buildah": "info", "minikube": "status"}
 # What a registry takes: host and port, folders, a name and a tag.
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+:[\w][\w.-]{0,127}")
 
@@ -35,11 +37,11 @@ def build(name: str, files: context.Context, push: bool = True) -> None:
 
 
 def builder() -> str:
-    """docker, buildah or minikube, whichever is on the PATH. Raises DeployError if none is."""
-    for tool in ("docker", "buildah", "minikube"):
-        if shutil.which(tool):
+    """docker, buildah or minikube, whichever works. Raises DeployError if none does."""
+    for tool, works in _WORKS.items():
+        if shutil.which(tool) and succeeds([tool, works]):
             return tool
-    raise DeployError("neither docker nor buildah nor minikube is on the PATH: one of them builds the image")
+    raise DeployError("neither docker nor buildah nor minikube works here: one of them builds the image")
 
 
 def commands(tool: str, name: str, folder: str, push: bool) -> list[tuple[str, list[str]]]:

@@ -14,6 +14,9 @@
 {{- if gt (int $model.minReplicas) (int $model.maxReplicas) -}}
 {{- fail (printf "the model %s has minReplicas above maxReplicas" $model.name) -}}
 {{- end -}}
+{{- if gt (int $model.guaranteed) (int $model.maxReplicas) -}}
+{{- fail (printf "the model %s has guaranteed above maxReplicas" $model.name) -}}
+{{- end -}}
 {{- if le (int $model.terminationSeconds) 10 -}}
 {{- fail (printf "the model %s has terminationSeconds of 10 or less, which is what a worker needs to hand its jobs back" $model.name) -}}
 {{- end -}}
@@ -27,6 +30,11 @@
 {{- $models := list -}}
 {{- range (include "leadtime.models" . | fromJsonArray) -}}
 {{- if ne .scaling "streams" }}{{ $models = append $models . }}{{ end -}}
+{{- end -}}
+{{- range $resource, $_ := .Values.budget -}}
+{{- $named := eq $resource "pods" -}}
+{{- range $models }}{{ if or (hasKey (default dict .resources.limits) $resource) (hasKey (default dict .resources.requests) $resource) }}{{ $named = true }}{{ end }}{{ end -}}
+{{- if not $named }}{{ fail (printf "budget: no model that the scaler decides for names %s in its resources" $resource) }}{{ end -}}
 {{- end -}}
 {{- toJson $models -}}
 {{- end }}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,7 +12,7 @@ from deploy.kubernetes import chart
 ROOT = Path(__file__).resolve().parents[3]
 # Every file of values, by its path in deploy/values without the ending.
 FILES = sorted(path.relative_to(chart.VALUES).with_suffix("").as_posix() for path in chart.VALUES.rglob("*.yaml"))
-PREFIX = "leadtime-"
+KUBERNETES = "1.34"
 
 Manifest: TypeAlias = dict[str, Any]
 
@@ -81,3 +82,11 @@ def container_of(workload: Manifest) -> Manifest:
     (container,) = pod_of(workload)["containers"]
     assert isinstance(container, dict)
     return container
+
+
+@functools.cache
+def validate(manifest_json: str) -> None:
+    """Raises kubernetes_validate.ValidationError. Renderings have many manifests in common."""
+    import kubernetes_validate  # takes two seconds
+
+    kubernetes_validate.validate(json.loads(manifest_json), KUBERNETES, strict=True)

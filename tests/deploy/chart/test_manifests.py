@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import pytest
 from deploy.kubernetes import helm
 from deploy.kubernetes.chart import CHART, VALUES, read
 from gateway.settings import GatewaySettings
-from tests.deploy.chart.rendered import FILES, ROOT, Rendered, component_of, container_of, pod_of
+from tests.deploy.chart.rendered import FILES, ROOT, Rendered, component_of, container_of, pod_of, validate
 from tests.deploy.chart.rendered import rendered as rendered_with
 from workers import __version__
 from workers.kubernetes.deletion_cost import DELETION_COST, HAND_BACK_S, PodSettings
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
     from tests.deploy.chart.rendered import Manifest
 
-KUBERNETES = "1.34"
 MODEL_SETTINGS = {"MODEL_SETUP_S", "MODEL_PREDICT_S", "HF_HOME", "XDG_CACHE_HOME"}  # the model's own
 MODULES = {"gateway": "gateway", "worker": "workers", "scaler": "workers.scaler"}
 # Kinds that others define: Kubernetes' own schemas don't know them.
@@ -39,14 +37,6 @@ def rendered(request: pytest.FixtureRequest) -> Rendered:
 
 def names_of(*settings: type[BaseSettings]) -> set[str]:
     return {name.upper() for each in settings for name in each.model_fields}
-
-
-@functools.cache
-def validate(manifest_json: str) -> None:
-    """Raises kubernetes_validate.ValidationError. Renderings have many manifests in common."""
-    import kubernetes_validate  # takes two seconds
-
-    kubernetes_validate.validate(json.loads(manifest_json), KUBERNETES, strict=True)
 
 
 @pytest.mark.parametrize("name", ["", *FILES])

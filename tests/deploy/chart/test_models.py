@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,13 @@ import pytest
 import yaml
 
 from deploy.kubernetes.tools import DeployError
-from tests.deploy.chart.rendered import Rendered, container_of, pod_of, rendered, rendering
+from tests.deploy.chart.rendered import Rendered, container_of, pod_of, rendered, rendering, validate
+from workers.scaler.models_file import read_models
 from workers.scaler.settings import ScalerSettings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.deploy.chart.rendered import Manifest
 
 THREE = [
@@ -69,7 +73,8 @@ def test_one_scaler_has_the_models_in_a_file(three: Rendered) -> None:
     assert "DEPLOYMENT" not in three.config(scaler)
     (mount,) = container_of(scaler)["volumeMounts"]
     assert mount["mountPath"] == "/etc/leadtime/models.yaml"
-    document = yaml.safe_load(three["ConfigMap", "leadtime-models"]["data"]["models.yaml"])
+    text = three["ConfigMap", "leadtime-models"]["data"]["models.yaml"]
+    document = yaml.safe_load(text)
     assert document["budget"] == {"pods": 6, "nvidia.com/gpu": 2}
     slow, quick = document["models"]
     assert slow == {
@@ -87,6 +92,15 @@ def test_one_scaler_has_the_models_in_a_file(three: Rendered) -> None:
     }
     assert (quick["queue"], quick["scaling"], quick["concurrency"]) == ("quick", "direct", 8)
     assert quick["resources"] == {"nvidia.com/gpu": 1}
+
+
+@pytest.mark.parametrize("name", ["models", "production"])
+def test_the_scaler_takes_the_file(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text(rendered(name)["ConfigMap", "leadtime-models"]["data"]["models.yaml"], encoding="utf-8")
+    models = read_models(file)
+    assert models.budget
+    assert [one.deployment for one in models.models] == [one["metadata"]["name"] for one in rendered(name).models]
 
 
 def test_the_scaler_may_write_the_scale_of_direct_models_alone(three: Rendered) -> None:
@@ -199,6 +213,22 @@ def test_a_gpu_model_has_its_node_its_weights_and_its_memory() -> None:
     assert "readOnly" not in mounts["cache"]
 
 
+def test_an_image_is_kept_on_the_nodes_that_a_worker_may_come_to() -> None:
+    model = {
+        "name": "a",
+        "prePull": True,
+        "nodeSelector": {"gpu": "yes"},
+        "image": {"repository": "r.io/a", "tag": "1"},
+    }
+    (keeper,) = rendering(models=[model, {"name": "b"}]).of_kind("DaemonSet")
+    validate(json.dumps(keeper))
+    assert container_of(keeper)["image"] == "r.io/a:1"
+    assert pod_of(keeper)["nodeSelector"] == {"gpu": "yes"}
+    assert "nvidia.com/gpu" not in container_of(keeper)["resources"]["limits"]
+    assert pod_of(keeper)["securityContext"]["runAsNonRoot"] is True
+    assert container_of(keeper)["securityContext"]["readOnlyRootFilesystem"] is True
+
+
 def test_a_large_number_is_not_written_with_an_exponent() -> None:
     found = rendering(settings={"MAX_INPUT_BYTES": 104_857_600}, models=[{"name": "toy", "env": {"A": 1e15, "B": 0.5}}])
     (model,) = found.models
@@ -230,6 +260,17 @@ def test_keda_finds_an_external_redis_of_each_kind(kind: str) -> None:
     assert found.of_kind("StatefulSet") == found.of_kind("Secret") == []
 
 
+def test_a_password_of_ones_own_is_the_charts_servers() -> None:
+    """Where nothing can be looked up, so that the chart would make another one each time."""
+    found = rendering(redis={"existingSecret": "mine"}, modelDefaults={"scaling": "streams"})
+    assert found.of_kind("Secret") == []
+    assert found.streams_triggers[0]["metadata"]["address"] == "leadtime-valkey.leadtime.svc:6379"
+    (rule,) = found["NetworkPolicy", "leadtime-to-redis"]["spec"]["egress"]
+    assert rule["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "valkey"
+    volumes = {volume["name"]: volume for volume in pod_of(found["StatefulSet", "leadtime-valkey"])["volumes"]}
+    assert volumes["secret"]["secret"]["secretName"] == "mine"
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -239,6 +280,8 @@ def test_keda_finds_an_external_redis_of_each_kind(kind: str) -> None:
         ({"models": [{"name": "a", "queue": "q"}, {"name": "b", "queue": "q"}]}, "two models have the queue q"),
         ({"models": [{"name": "a", "replicas": 3}]}, "replicas"),
         ({"models": [{"name": "a", "minReplicas": 11}]}, "the model a has minReplicas above maxReplicas"),
+        ({"models": [{"name": "a", "guaranteed": 11}]}, "the model a has guaranteed above maxReplicas"),
+        ({"budget": {"nvidia.com/gpu": 1}}, "no model that the scaler decides for names nvidia.com/gpu"),
         ({"models": [{"name": "a", "terminationSeconds": 10}]}, "terminationSeconds"),
         (
             {"models": [{"name": "a", "weights": {"claim": "x", "image": "y"}}]},

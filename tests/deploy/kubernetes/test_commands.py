@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.kubernetes import __main__ as commands
-from deploy.kubernetes import chart, context, registry
+from deploy.kubernetes import chart, context, helm, registry
 from deploy.kubernetes.tools import DeployError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -43,6 +44,29 @@ def test_values_that_are_not_for_minikube_are_refused() -> None:
         commands.deploy("nothing")
 
 
+def test_what_others_have_changed_is_set_back_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But never the Secret: rendered here, it has another password."""
+    tries: list[str] = []
+    applied: list[str] = []
+
+    def upgrade(_chart: Path, release: str, _namespace: str, _values: dict[str, object]) -> None:
+        tries.append(release)
+        if len(tries) == 1:
+            raise helm.ConflictError('conflict with "kubectl-edit" using apps/v1: .spec.replicas')
+
+    def apply(command: list[str], _what: str, standard_input: str = "") -> str:
+        assert "--force-conflicts" in command
+        applied.extend(one["kind"] for one in json.loads(standard_input)["items"])
+        return ""
+
+    monkeypatch.setattr(helm, "upgrade", upgrade)
+    monkeypatch.setattr(commands, "answer", apply)
+    commands.install(chart.values_of("scaler"))
+    assert tries == ["leadtime", "leadtime"]
+    assert {"Deployment", "ScaledObject"} <= set(applied)
+    assert "Secret" not in applied
+
+
 @pytest.mark.parametrize(
     ("tool", "told"),
     [
@@ -57,12 +81,25 @@ def test_an_image_is_built_and_pushed_by_what_is_there(
     monkeypatch.delenv("MINIKUBE_PROFILE", raising=False)
     assert [" ".join(command) for _, command in registry.commands(tool, "r.io/a/b:1", "F", True)] == told
     program = tmp_path / tool
-    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/told\n', encoding="utf-8")
+    program.write_text(f'#!/bin/sh\n[ $# = 1 ] || echo "$@" >> {tmp_path}/told\n', encoding="utf-8")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin" if os.path.exists("/bin/sh") else str(tmp_path))
     monkeypatch.setattr("shutil.which", lambda name: str(program) if name == tool else None)
     registry.build("r.io/a/b:1", context.context())
     assert len((tmp_path / "told").read_text(encoding="utf-8").splitlines()) == len(told)
+
+
+def test_a_tool_that_does_not_work_builds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as docker without its daemon."""
+    for tool, code in (("docker", 1), ("buildah", 0)):
+        program = tmp_path / tool
+        program.write_text(f"#!/bin/sh\nexit {code}\n", encoding="utf-8")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert registry.builder() == "buildah"
+    (tmp_path / "buildah").unlink()
+    with pytest.raises(DeployError, match="neither docker nor buildah nor minikube works here"):
+        registry.builder()
 
 
 @pytest.mark.parametrize("name", ["leadtime", "leadtime:1", "r.io/Upper:1", "r.io/a/b", "r.io/a b:1", "--help"])

@@ -1,6 +1,6 @@
 {{/* The type of KEDA's triggers, by the kind of server. */}}
 {{- define "leadtime.keda-trigger" -}}
-{{- if .Values.redis.existingSecret -}}
+{{- if not .Values.valkey.enabled -}}
 {{- get (dict "server" "redis-streams" "sentinel" "redis-sentinel-streams" "cluster" "redis-cluster-streams") .Values.redis.keda.kind -}}
 {{- else -}}
 redis-streams
@@ -9,7 +9,7 @@ redis-streams
 
 {{/* Where KEDA finds the server: it knows nothing of REDIS_URL. */}}
 {{- define "leadtime.keda-server" -}}
-{{- if not .Values.redis.existingSecret -}}
+{{- if .Values.valkey.enabled -}}
 address: {{ include "leadtime.name" (list . "valkey") }}.{{ .Release.Namespace }}.svc:6379
 {{- else -}}
 {{- with .Values.redis.keda -}}

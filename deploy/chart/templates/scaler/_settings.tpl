@@ -40,7 +40,7 @@ models:
     startup_guess_s: {{ .startupGuessSeconds }}
     concurrency: {{ int .slots }}
     {{- $takes := dict }}
-    {{- range $name, $amount := (default dict .resources.limits) }}
+    {{- range $name, $amount := merge (dict) (default dict .resources.requests) (default dict .resources.limits) }}
     {{- if hasKey (default dict $.Values.budget) $name }}{{ $_ := set $takes $name $amount }}{{ end }}
     {{- end }}
     {{- with $takes }}
