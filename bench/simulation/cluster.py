@@ -17,7 +17,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -45,6 +45,14 @@ class PodSpec:
     concurrency: int = 1
     grace_s: float = 30.0  # how long a pod that was told to go may go on with its jobs
     deletion_cost: bool = True  # busy pods go last; else the controller knows nothing of jobs
+
+
+class PodCounts(NamedTuple):
+    """Pods by their state."""
+
+    ready: int
+    starting: int
+    leaving: int
 
 
 @dataclass(slots=True, eq=False)
@@ -80,7 +88,7 @@ class SimulatedCluster:
         self._active: list[SimulatedPod] = []  # starting or ready, oldest first
         self._leaving: list[SimulatedPod] = []
         self._seen = View()
-        self._changed = False
+        self._begun = self._changed = False
         self._decision = RuleDecision()
 
     def at(self, time_s: float, call: Callable[[], None], order: int | None = None) -> None:
@@ -148,19 +156,42 @@ class SimulatedCluster:
 
         self.stop(min((pod for pod in self._active if pod.state == READY), key=free_s))
 
+    @property
+    def pods(self) -> PodCounts:
+        """How many pods there are now."""
+        ready = sum(pod.state == READY for pod in self._active)
+        return PodCounts(ready, len(self._active) - ready, len(self._leaving))
+
+    @property
+    def done(self) -> bool:
+        """Whether all jobs have ended."""
+        return len(self._seen.services_s) == len(self._work.arrivals_s)
+
     def run(self) -> Result:
         """Until all jobs are done and the load's duration is over; at most for DRAIN_S more."""
+        self.advance(math.inf)
+        return self.finish(self.result.end_s)
+
+    def advance(self, until_s: float) -> None:
+        """Lets happen what happens until then, as far as the run goes; what carries out decisions may have begun."""
         result = self.result
-        if self._sample_s is not None:
-            self.every(self._sample_s, 0.0, self._sample, _FIRST)
-        self._expect(0)
-        while self._heap and self._heap[0][0] <= result.end_s:
+        if not self._begun:
+            self._begun = True
+            if self._sample_s is not None:
+                self.every(self._sample_s, 0.0, self._sample, _FIRST)
+            self._expect(0)
+        while self._heap and self._heap[0][0] <= min(until_s, result.end_s):
             self.now_s, _, call = heappop(self._heap)
             call()
             if self._changed and self._sample_s is not None:
                 self._sample()
             self._changed = False
-        self.now_s = result.end_s
+        if math.isfinite(until_s):
+            self.now_s = until_s
+
+    def finish(self, end_s: float) -> Result:
+        """Ends the run: pods are paid for until then."""
+        result, self.now_s = self.result, end_s
         result.pod_s += sum(self.now_s - pod.created_s for pod in (*self._active, *self._leaving))
         if self._sample_s is not None:
             self._sample()

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,10 @@ from bench.common.runs import write
 from bench.reports.table import Table, table, text
 from bench.simulation import times
 from bench.simulation.comparison import Case, Figures, compare, medians, one
+from bench.simulation.models import loads_of, models_table, simulate_models
 from bench.simulation.named_rules import CLAIRVOYANT, NAMED_RULES, TOLD, find
 from bench.simulation.times import KINDS
+from workers.scaler.models_file import ModelsFileError, read_models
 from workers.scaler.policy import Options
 
 if TYPE_CHECKING:
@@ -50,6 +53,9 @@ def main() -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    if options.models:
+        _run_models(options)
+        return
     if options.minimum > options.maximum:
         raise ValueError(f"at least {options.minimum} and at most {options.maximum} pods is not possible")
     # A trace is as long as it is.
@@ -78,6 +84,22 @@ def _run(options: argparse.Namespace) -> None:
         from bench.reports.plots import picture
 
         options.plot.write_bytes(picture([_sampled(case, rule, options.seed) for case, rule in found]))
+
+
+def _run_models(options: argparse.Namespace) -> None:
+    for name in ("rule", "json", "plot", "runs"):
+        if getattr(options, name):
+            raise ValueError(f"--{name} does not go with --models")
+    try:
+        file = read_models(options.models)
+    except ModelsFileError as error:
+        raise ValueError(str(error)) from error
+    loads = loads_of(options.load, file)
+    run = partial(
+        simulate_models, file, loads, process=options.process, duration_s=options.duration or 1800.0,
+        grace_s=options.grace_s, seed=options.seed,
+    )  # fmt: skip
+    print(text([models_table(file, run(), run(budget={}))]))
 
 
 def _table(case: Case, found: Mapping[str, Sequence[Figures]]) -> Table:
@@ -128,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add, late, cores = parser.add_argument, Options().late_cost, os.cpu_count() or 1
     add("--load", nargs="+", metavar="LOAD", default=["ramping", "spike", "ramp-steady"], help="default: the old three")
+    add("--models", type=Path, metavar="FILE", help="a MODELS_FILE: its models within its budget; loads are QUEUE=LOAD")
     add("--rule", nargs="+", metavar="RULE", help="default: all")
     add_case(parser, "deterministic", 10)
     add("--duration", type=positive, metavar="S", help="of a load (default: 1800; a trace: all of it)")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from workers.scaler.cluster.hpa import metric_for
@@ -77,11 +77,19 @@ class StartupAware:
     forecast, and of nothing else; ValueError for a trace, which has no rate.
     """
 
-    def __init__(self, brief: Brief = _NO_BRIEF, actuation_s: float = 1.0, *, told: bool = False) -> None:
+    def __init__(
+        self,
+        brief: Brief = _NO_BRIEF,
+        actuation_s: float = 1.0,
+        *,
+        told: bool = False,
+        options: Options | None = None,
+    ) -> None:
+        """With `options`, those of `brief` don't count."""
         if told and brief.rate is None:
             raise ValueError("nobody can be told a trace's rate: it has none")
         self._rate = brief.rate if told else None
-        self._options = Options(
+        self.options = options or Options(
             min_replicas=brief.limits[0],
             max_replicas=brief.limits[1],
             objective_s=brief.objective_s,
@@ -89,7 +97,8 @@ class StartupAware:
             concurrency=brief.concurrency,
             actuation_s=actuation_s,
         )
-        self._state: State | None = None
+        self.state: State | None = None
+        self.seen: Snapshot | None = None
         self._services = self._startups = 0  # how many of them it has read
 
     def decide(self, view: View) -> RuleDecision:
@@ -100,10 +109,15 @@ class StartupAware:
         snapshot = Snapshot(view.now_s, arrived, view.waiting, view.running, view.ready, ages_s, services_s, startups_s)
         rate, now_s = self._rate, view.now_s
         rate_in = None if rate is None else lambda after_s: rate(now_s + after_s)
-        state = start(snapshot, self._options) if self._state is None else self._state
-        decision, self._state = decide(snapshot, state, self._options, rate_in)
+        state, self.seen = start(snapshot, self.options) if self.state is None else self.state, snapshot
+        decision, self.state = decide(snapshot, state, self.options, rate_in)
         metric = metric_for(decision.replicas, view.replicas)
         return RuleDecision(decision.replicas, metric, decision.reason, decision.rate, decision.spread)
+
+    def grant(self, replicas: int) -> None:
+        """Tells it how many it gets of a budget."""
+        if self.state is not None:
+            self.state = replace(self.state, replicas=replicas)
 
 
 class JobCount:
