@@ -13,7 +13,7 @@ PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
 class JobOptions(NamedTuple):
     """Options of one job; None is what the settings say. `ttl_ms` counts from when the job is pushed, or due.
 
-    `priority` None is that of most jobs, normal. `traceparent` is the trace that the push is part of (W3C Trace Context).
+    `priority` None is that of most jobs, normal. `traceparent` is the trace of the push (W3C Trace Context).
     """
 
     timeout_s: float | None = None
