@@ -91,7 +91,5 @@ async def test_the_log_says_which_request_pushed_cancelled_or_retried_a_job(
         await push(gateway.http, "a")
         assert await status_of(gateway.http.post(f"/cancel/{job_id}", headers={"X-Request-ID": "request-2"})) == 200
     lines = [line.split(" INFO ")[1] for line in capfd.readouterr().err.splitlines() if "gateway.jobs" in line]
-    assert lines == [
-        f"gateway.jobs: request request-1: job {job_id} accepted",
-        f"gateway.jobs: request request-2: job {job_id} cancelled",
-    ]
+    named = f"gateway.jobs: [{settings.queue_name}/{job_id}] request"
+    assert lines == [f"{named} request-1: job {job_id} accepted", f"{named} request-2: job {job_id} cancelled"]
