@@ -82,6 +82,9 @@ class StreamSettings(BaseSettings):
     max_backlog: Annotated[int, Field(ge=1)] = Field(
         100_000, description="jobs waiting, running and deferred above which pushes are refused"
     )
+    fair_turns: bool = Field(
+        False, description="whether jobs of different names (API keys) are taken in turns where jobs wait"
+    )
     dead_letter_age_s: Annotated[float, Field(ge=60)] = Field(
         604_800.0, description="how long a failed job's payload is kept"
     )

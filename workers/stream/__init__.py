@@ -11,7 +11,7 @@ from workers.stream.link.memory import ServerMemory
 from workers.stream.link.outage import Outage
 from workers.stream.link.pipeline import PipelinedRedis
 from workers.stream.link.subscription import Subscription
-from workers.stream.options import NO_OPTIONS, JobOptions
+from workers.stream.options import NO_OPTIONS, PRIORITIES, JobOptions, Priority
 from workers.stream.pushed_batches import (
     BATCH_ID_CHARS,
     GONE,
@@ -47,9 +47,9 @@ from workers.stream.stream import EVENTS_BYTES, LARGE_BYTES, WEBHOOKS_PART, Stre
 
 __all__ = [
     "ANY_SCHEMA", "BATCH_ID_CHARS", "DEFAULT_FUNCTION", "EVENTS_BYTES", "GONE", "LARGE_BYTES", "LIBRARY", "NO_LIMITS",
-    "NO_OPTIONS", "PLACES_AT_ONCE", "WEBHOOKS_PART", "WEBHOOK_EVENTS", "AheadStart", "BatchJob", "BatchView",
+    "NO_OPTIONS", "PLACES_AT_ONCE", "PRIORITIES", "WEBHOOKS_PART", "WEBHOOK_EVENTS", "AheadStart", "BatchJob", "BatchView",
     "Batcher", "ClaimCall", "Claimed", "Counts", "DeadLetter", "Demand", "Finish", "JobEvent", "JobOptions",
-    "JobView", "NewBatch", "NewJob", "Outage", "PipelinedRedis", "PushLimits", "Pushed", "PushedBatches",
+    "JobView", "NewBatch", "NewJob", "Outage", "PipelinedRedis", "Priority", "PushLimits", "Pushed", "PushedBatches",
     "SchemaView", "ServerMemory", "ServerUnfit", "Status", "Stream", "StreamSettings", "Subscription", "Telling",
     "Turn", "WorkerView", "backoff_s", "bad_server", "batch_job_id", "connect", "end", "is_entry", "is_out_of_memory",
     "is_unavailable", "reason", "until_available",

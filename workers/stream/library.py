@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # In this order, as Lua's local functions must be defined before they are used.
 _PARTS = (
-    "base/keys", "base/group", "base/record", "working/events", "pushing/options", "base/bury",
+    "base/keys", "base/group", "base/order", "base/record", "working/events", "pushing/options", "base/bury",
     "pushing/limits", "asking/index", "pushing/push", "working/webhooks", "working/claim", "working/ahead",
     "asking/jobs", "pushing/old_batches", "pushing/batches", "asking/list", "working/finish",
     "working/schemas", "working/workers", "time/expire", "time/sweep", "asking/figures",

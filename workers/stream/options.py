@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import orjson
 
 
+Priority: TypeAlias = Literal["high", "normal", "low"]
+PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
+
+
 class JobOptions(NamedTuple):
-    """Options of one job; None is what the settings say. `ttl_ms` counts from when the job is pushed, or due."""
+    """Options of one job; None is what the settings say. `ttl_ms` counts from when the job is pushed, or due.
+
+    `priority` None is that of most jobs, normal.
+    """
 
     timeout_s: float | None = None
     max_attempts: int | None = None
     keep_ms: int | None = None
     ttl_ms: int | None = None
     tag: str | None = None
+    priority: Priority | None = None
 
     def encoded(self) -> str:
         """As JSON; empty if there are none."""

@@ -61,6 +61,7 @@ class NewBatch(NamedTuple):
             "webhook": self.webhook,
             "limits": self.limits.encoded(),
             "bytes": self.size_bytes,
+            "priority": self.options.priority,
         }
         given = {name: value for name, value in more.items() if value}
         return orjson.dumps(given) if given.keys() - {"bytes"} else b""
@@ -114,8 +115,8 @@ class PushedBatches:
         """
         settings = self._settings
         reply = await self._push(
-            "push_batch", new.id, settings.max_backlog, max(1, round(settings.idempotency_s * 1000)), new.function,
-            new.owner, new.encoded_options(), new.size, *args,
+            "push_batch", new.id, settings.max_backlog, max(1, round(settings.idempotency_s * 1000)),
+            int(settings.fair_turns), new.function, new.owner, new.encoded_options(), new.size, *args,
         )  # fmt: skip
         return None if reply == b"lost" else Pushed.from_reply(new.id.encode(), reply)
 

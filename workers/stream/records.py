@@ -37,12 +37,16 @@ class Status(StrEnum):
 
 
 class PushLimits(NamedTuple):
-    """What one owner may push; 0 is no limit. `burst` jobs may come at once, if `pushes_per_s` is limited."""
+    """What one owner may push; 0 is no limit. `burst` jobs may come at once, if `pushes_per_s` is limited.
+
+    `share` is how many of its jobs may be in the backlog.
+    """
 
     pushes_per_s: float = 0.0
     burst: int = 0
     outstanding: int = 0
     bytes_per_day: int = 0
+    share: int = 0
 
     def encoded(self) -> dict[str, float]:
         """As `limited` in limits.lua takes them."""
@@ -53,6 +57,8 @@ class PushLimits(NamedTuple):
             found["outstanding"] = self.outstanding
         if self.bytes_per_day:
             found["bytes"] = self.bytes_per_day
+        if self.share:
+            found["share"] = self.share
         return found
 
 
@@ -112,6 +118,7 @@ class NewJob(NamedTuple):
             "limits": limits,
             "stored": self.stored_bytes,
             "options": self.options.encoded(),
+            "priority": self.options.priority,
         }
         return orjson.dumps({name: value for name, value in options.items() if value})
 

@@ -131,7 +131,7 @@ class Stream:
 
     async def _push(self, jobs: Sequence[EncodedJob]) -> list[Pushed]:
         settings = self.settings
-        args: list[str | bytes | int] = [settings.max_backlog, _ms(settings.idempotency_s)]
+        args: list[str | bytes | int] = [settings.max_backlog, _ms(settings.idempotency_s), int(settings.fair_turns)]
         for job in jobs:
             args += job
         large = sum(map(size_bytes, jobs)) > LARGE_BYTES

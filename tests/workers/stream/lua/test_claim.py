@@ -286,7 +286,7 @@ async def test_a_sweep_in_the_future_stops_no_sweep_now(stream: Stream) -> None:
 async def test_a_registration_shows_what_the_worker_does_and_expires(stream: Stream) -> None:
     await stream.register("w", 60, {"state": "starting", "pid": 7})
     [worker] = await stream.workers()
-    assert (worker.id, worker.fields) == ("w", {"state": "starting", "pid": "7"})
+    assert (worker.id, worker.fields) == ("w", {"orders": "1", "state": "starting", "pid": "7"})
     assert 0 < await command(stream, "PTTL", key(stream, "worker:w")) <= 60_000
     await stream.claim("w", 1)
     assert (await stream.workers())[0].fields["state"] == "idle"

@@ -2,8 +2,21 @@
 
 -- How many jobs are ahead of a queued one, as an upper bound: the released ones, those that workers hold ahead, and those
 -- that were before it at its push and have not been delivered since. A deferred job comes behind all that wait now and
--- those that are due earlier.
-local function ahead_of(k, id, seq, queue)
+-- those that are due earlier. One in a lane comes behind those of other bands that are before its own, and by turns behind
+-- those of its own band. One ZRANK then, and for the first one what `lined_up` costs.
+local function ahead_of(k, id, seq, queue, lane)
+  local band, _, name = lane_of(lane or '')
+  if seq and queue.is_ordered then
+    queue.sizes = queue.sizes or lined_up(k)
+    local sizes, rank = queue.sizes, band and redis.call('ZRANK', lane_key(k, band, name), id)
+    local first = queue.released + math.max(0, queue.lag - sizes[HIGH] - sizes[NORMAL] - sizes[LOW])
+    if not rank then return math.max(0, first + sizes[HIGH] + sizes[LOW] - 1) end
+    local before = band == HIGH and 0 or first
+    for other = HIGH, band - 1 do before = before + sizes[other] end
+    before = before + (name == '' and rank or sizes[band] - 1)
+    if band == LOW then return before end
+    return before + math.min(sizes[LOW], math.ceil((before + 1) / (LOW_EVERY - 1)))
+  end
   if not seq then return queue.length + (redis.call('ZRANK', k.deferred, id) or 0) end
   return math.max(0, math.min(math.max(0, seq - queue.read) + queue.released, queue.length) - 1)
 end
@@ -13,7 +26,7 @@ end
 local function view_of(k, id, most, queue)
   local job_key = k.job .. id
   local r = redis.call('HMGET', job_key, 'status', 'owner', 'attempts', 'queued', 'started', 'finished',
-    'error', 'seq', 'entry', 'events', 'progress', 'options', 'scheduled')
+    'error', 'seq', 'entry', 'events', 'progress', 'options', 'scheduled', 'lane')
   local status, queued, seq, entry = r[1], r[4], r[8], r[9]
   if not (status or queued or entry) then return false, 0 end
   local ahead, due = '', ''
@@ -24,8 +37,9 @@ local function view_of(k, id, most, queue)
       local group = find_group(k)
       queue.length, queue.read = redis.call('XLEN', k.stream), group and group['entries-read'] or 0
       queue.released = group and released_of(k) + held_ahead(k) or 0
+      queue.lag, queue.is_ordered = group and group['lag'] or 0, group and group['ordered']
     end
-    ahead = ahead_of(k, id, seq, queue)
+    ahead = ahead_of(k, id, seq, queue, r[14])
   end
   local is_told = r[11] and status == 'processing' and is_of_run(r[5], r[10])
   local progress = is_told and r[11] or ''
@@ -81,7 +95,7 @@ end
 local function cancel_job(k, id, keep_ms, removed)
   local job_key = k.job .. id
   local r = redis.call('HMGET', job_key, 'status', 'entry', 'worker', 'queued', 'started', 'attempts', 'events', 'options',
-    'webhook')
+    'webhook', 'lane', 'counted')
   local status, entry, worker = r[1], r[2], r[3]
   keep_ms = options_of(r[8]).keep_ms or keep_ms
   if not status and not entry and not r[4] then return 'missing', false end
@@ -93,10 +107,13 @@ local function cancel_job(k, id, keep_ms, removed)
     local pending = not status and redis.call('XPENDING', k.stream, GROUP, entry, entry, 1)[1]
     if pending and pending[2] ~= RELEASED then worker = pending[2] end -- held ahead
     removed[#removed + 1] = entry
+    if r[10] and not status then leave_lane(k, id, r[10]) end
   end
+  leave_share(k, id, r[11])
   local finished = end_ms(now_ms(), r[4] or entry_ms(entry))
   redis.call('HSET', job_key, 'status', 'cancelled', 'finished', finished)
-  redis.call('HDEL', job_key, 'entry', 'seq', 'worker', 'function', 'args', 'kwargs', 'progress', 'scheduled')
+  redis.call('HDEL', job_key, 'entry', 'seq', 'worker', 'function', 'args', 'kwargs', 'progress', 'scheduled',
+    'lane', 'counted')
   if r[8] then redis.call('ZREM', k.expiring, id) end
   if r[9] then notify(k, id, r[9], 'cancelled', finished, '') end
   expire(job_key, keep_ms)
@@ -120,6 +137,9 @@ local function revive(k, entry, payload)
   local id, now = payload['id'], now_ms()
   local job_key = k.job .. id
   local group = group_of(k)
+  local band, order = band_of(payload['options']), load_order(k, group)
+  if not order and band ~= NORMAL then order = begin_order(k) end
+  local is_settled = not order or settle(k, order)
   local new = append(k, id, payload['function'], payload['args'], payload['kwargs'])
   local webhook = redis.call('HGET', job_key, 'webhook')
   if redis.call('DEL', job_key, k.events .. id) == 0 then add_to_index(k, payload['owner'] or '', 'jobs', id) end
@@ -127,6 +147,11 @@ local function revive(k, entry, payload)
   redis.call('HSET', job_key, 'entry', new, 'seq', whole(group['entries-read'] + group['lag'] + 1))
   if entry_ms(new) > now + CLOCK_SLACK_MS then redis.call('HSET', job_key, 'queued', whole(now)) end
   if payload['owner'] ~= '' then redis.call('HSET', job_key, 'owner', payload['owner']) end
+  if order then
+    redis.call('HSET', job_key, 'lane', line_up(k, order, id, band, payload['owner'] or ''))
+    if is_settled then order.delivered = new end
+    save_order(k, order)
+  end
   keep_options(k, id, payload['options'], now)
   redis.call('XDEL', k.dead, entry)
   wake(k, 1)

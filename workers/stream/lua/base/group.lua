@@ -12,15 +12,17 @@ local function forgets_entries_read()
   return forgets
 end
 
--- The group's counters, or nil without it. Never writes.
+-- The group's counters, or nil without it; `ordered` if the order of what waits counts (order.lua). Never writes.
 local function find_group(k)
   local ok, groups = pcall(redis.call, 'XINFO', 'GROUPS', k.stream)
   if not ok or groups.err then return nil end
+  local found, is_ordered
   for _, g in ipairs(groups) do
     local info = map_of(g)
-    if info['name'] == GROUP then return info end
+    if info['name'] == GROUP then found = info elseif info['name'] == 'ordered' then is_ordered = true end
   end
-  return nil
+  if found then found['ordered'] = is_ordered end
+  return found
 end
 
 -- The group's counters, exact. Creates stream and group if they are missing.
@@ -90,8 +92,8 @@ local function payload_of(stream, entry)
   return map_of(rows[1][2])
 end
 
--- Acknowledges and deletes entries, and sets lag and pending right. XACK, XDEL and group_of, for any number of entries
--- up to CHUNK.
+-- Acknowledges and deletes entries, and sets lag and pending right. Returns the group's counters if there were any entries.
+-- XACK, XDEL and group_of, for any number of entries up to CHUNK.
 local function remove_entries(k, entries)
   local unread = 0
   for i = 1, #entries, CHUNK do
@@ -99,12 +101,12 @@ local function remove_entries(k, entries)
     unread = unread - redis.call('XACK', k.stream, GROUP, unpack(entries, i, last))
     unread = unread + redis.call('XDEL', k.stream, unpack(entries, i, last))
   end
-  if #entries > 0 then group_of(k, entries, unread) end
+  if #entries > 0 then return group_of(k, entries, unread) end
 end
 
 -- Whether an entry added now would be the next one to be claimed.
 local function is_queue_empty(k, group)
-  return group['lag'] == 0
+  return group['lag'] == 0 and not group['ordered']
     and (group['pending'] == 0 or #redis.call('XPENDING', k.stream, GROUP, '-', '+', 1, RELEASED) == 0)
 end
 

@@ -11,6 +11,7 @@
 -- key                  type    meaning                                               expires or goes
 -- {q}:stream           stream  jobs that wait or run: id, function, args[, kwargs]   an entry at its job's end
 --   group `workers`            lag = jobs waiting, pending = jobs running or released
+--   group `ordered`            is there while the order of what waits counts (order.lua)
 --   consumer WORKER            holds what that worker runs; an entry's idle time is its lease
 --   consumer `released`        holds what was handed back or lost its lease: claimed before new entries
 -- {q}:job:ID           hash    the job's record (fields below)                       keep_result after its end
@@ -19,6 +20,9 @@
 -- {q}:deferred         zset    job ids by due time; the payload is in the record     a member when it is due
 -- {q}:expiring         zset    ids of jobs with a ttl, by the time until which they   a member when it is looked at
 --                              must have been started                                then
+-- {q}:order            hash    how far the order of what waits has come (order.lua)   never
+-- {q}:turns            zset    lanes in which jobs wait, by whose turn it is          a member with its last job
+-- {q}:lane:BAND:NAME   zset    ids of jobs that wait in a lane, by their place        a member when it is picked
 -- {q}:dead             stream  dead letters: id, function, args, kwargs, owner,      trimmed by age and length
 --                              attempts, error, options
 -- {q}:batch:ID          hash    jobs that were pushed together: owner, count, queued,    when the records of all
@@ -49,6 +53,7 @@
 --                              (last renewal)
 -- {q}:limit:OWNER      hash    what an owner has used up of its limits (limits.lua)   2 days after its last push
 -- {q}:outstanding:OWNER set    its jobs that may not have ended, if they are limited  7 days after its last push
+-- {q}:share:OWNER      set     its jobs that have not ended, if its share is limited  7 days after its last push
 -- {q}:webhooks:...     queue   deliveries of webhooks: an internal queue with these same keys (webhooks.lua)
 --
 -- channel              message
@@ -65,8 +70,9 @@
 -- function, args and kwargs here, and one whose push asked for a time also scheduled. options: what the push asked for
 -- (options.lua). unserved: since when (behind the number of attempts) workers without its function
 -- have put it off. events: of its last run that told any: "started bytes"; progress: that run's last one. waits: the
--- gateway at which the job's push waits for its end. webhook: whom it tells of what (JSON, webhooks.lua).
--- Fields of a registration that are read here: running, state, takes (the library whose pushes may hand it a job), and
+-- gateway at which the job's push waits for its end. lane: its band, place and name in the order (order.lua). counted: the
+-- owner in whose share it counts (limits.lua). webhook: whom it tells of what (JSON, webhooks.lua).
+-- Fields of a registration that are read here: orders (1: its release knows the order), running, state, takes (the library whose pushes may hand it a job), and
 -- functions (their names, a JSON array), and schema (its digest; `any` if the model takes any JSON).
 
 local GROUP = 'workers'
@@ -93,6 +99,9 @@ local function keys_of(stream)
     events = prefix .. ':events:',
     deferred = prefix .. ':deferred',
     expiring = prefix .. ':expiring',
+    order = prefix .. ':order',
+    turns = prefix .. ':turns',
+    lane = prefix .. ':lane:',
     dead = prefix .. ':dead',
     batch = prefix .. ':batch:',
     batches = prefix .. ':batches',
@@ -114,6 +123,7 @@ local function keys_of(stream)
     schemas = prefix .. ':schemas',
     limit = prefix .. ':limit:',
     outstanding = prefix .. ':outstanding:',
+    share = prefix .. ':share:',
     ended = prefix .. ':ended',
     told = prefix .. ':told',
     answer = prefix .. ':answer:',

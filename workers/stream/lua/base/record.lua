@@ -4,10 +4,10 @@
 local notify
 
 -- Whether the worker runs this attempt of the job; also the record's status, worker, attempts, entry, owner, queued,
--- started, events, waits, webhook. One HMGET.
+-- started, events, waits, webhook, lane. One HMGET.
 local function owns(k, worker, id, attempt)
   local r = redis.call('HMGET', k.job .. id, 'status', 'worker', 'attempts', 'entry', 'owner', 'queued', 'started',
-    'events', 'waits', 'webhook')
+    'events', 'waits', 'webhook', 'lane')
   return r[1] == 'processing' and r[2] == worker and r[3] == attempt, r
 end
 
@@ -25,10 +25,25 @@ local function expire(key, keep_ms)
   elseif keep_ms > 0 then redis.call('PEXPIRE', key, whole(keep_ms)) end
 end
 
--- Releases a pending entry: it goes to the front of the queue, still pending, but held by no worker.
-local function hand_back(k, job_key, entry)
-  redis.call('XCLAIM', k.stream, GROUP, RELEASED, 0, entry, 'JUSTID')
+-- Releases a pending entry: it goes to the front of the queue, still pending, but held by no worker. A high or low job
+-- goes to the place that it had in its `lane` instead, and is not pending any more.
+local function hand_back(k, id, entry, lane)
+  local band, place, name = lane_of(lane or '')
+  local job_key = k.job .. id
+  if band and band ~= NORMAL then
+    redis.call('XACK', k.stream, GROUP, entry)
+    local order = order_of(k)
+    redis.call('HSET', job_key, 'lane', line_up(k, order, id, band, name, place))
+    save_order(k, order)
+  else
+    redis.call('XCLAIM', k.stream, GROUP, RELEASED, 0, entry, 'JUSTID')
+  end
   redis.call('HDEL', job_key, 'status', 'worker')
+end
+
+-- Takes a job that has ended out of its owner's share of the backlog. One SREM if it counts there.
+local function leave_share(k, id, counted)
+  if counted then redis.call('SREM', k.share .. counted, id) end
 end
 
 -- Tells waiters which jobs have ended. At most one PUBLISH.

@@ -30,8 +30,8 @@ local function known_batch(k, id, more)
 end
 
 -- Puts a job of a batch into the stream, or aside until it is `due`. `record` has fields that all jobs of the batch have.
--- Costs XADD and HSET, or HSET and ZADD.
-local function add_to_batch(k, id, function_name, args, seq, now, due, record)
+-- `lane_of_next` lines it up and returns its lane, if the order counts. Costs XADD and HSET, or HSET and ZADD.
+local function add_to_batch(k, id, function_name, args, seq, now, due, record, lane_of_next)
   if due then
     redis.call('HSET', k.job .. id, 'function', function_name, 'args', args, 'kwargs', '', 'queued', whole(now),
       'scheduled', 1, unpack(record))
@@ -43,24 +43,26 @@ local function add_to_batch(k, id, function_name, args, seq, now, due, record)
     else
       redis.call('HSET', k.job .. id, 'seq', whole(seq), 'entry', entry, unpack(record))
     end
+    if lane_of_next then redis.call('HSET', k.job .. id, 'lane', lane_of_next(id)) end
+    return entry
   end
 end
 
--- push_batch(id, max_backlog, idempotency_ms, function, owner, options, count, then the inputs unless they were staged)
--- options: '' or JSON {idempotency_key, fingerprint, defer_ms, due_ms, options, webhook, limits, bytes}, for each job as in
+-- push_batch(id, max_backlog, idempotency_ms, whether names take turns: 1 or 0, function, owner, options, count, then the inputs unless they were staged)
+-- options: '' or JSON {idempotency_key, fingerprint, defer_ms, due_ms, options, webhook, limits, bytes, priority}, for each job as in
 --   `push`; `bytes` is the size of all inputs.
 -- Replies 'accepted' | 'full' | 'conflict' | 'existing ID' | 'limited WHICH MS' | 'lost' (the staged inputs are not there any more).
--- Costs a job: XADD and HSET, or HSET and ZADD if deferred; ZADD with a ttl; LPOP for each ROUND of staged ones.
+-- Costs a job: XADD and HSET, or HSET and ZADD if deferred; ZADD with a ttl; HSET and ZADD if the order counts; LPOP for each ROUND of staged ones.
 local function push_batch(keys, argv)
   local k = keys_of(keys[1])
-  local id, function_name, owner, count = argv[1], argv[4], argv[5], tonumber(argv[7])
-  local more = argv[6] ~= '' and cjson.decode(argv[6]) or {}
+  local id, function_name, owner, count = argv[1], argv[5], argv[6], tonumber(argv[8])
+  local more = argv[7] ~= '' and cjson.decode(argv[7]) or {}
   local known = known_batch(k, id, more)
   if known then return known end
   local group = group_of(k)
   if tonumber(argv[2]) - redis.call('XLEN', k.stream) - redis.call('ZCARD', k.deferred) < count then return 'full' end
   local staged = k.staged .. id
-  if #argv == 7 and redis.call('LLEN', staged) ~= count then return 'lost' end
+  if #argv == 8 and redis.call('LLEN', staged) ~= count then return 'lost' end
 
   local now, seq, record = now_ms(), group['entries-read'] + group['lag'], {}
   if more.limits then
@@ -77,17 +79,30 @@ local function push_batch(keys, argv)
       record[#record + 1] = more[name]
     end
   end
+  if more.limits and more.limits.share then
+    record[#record + 1] = 'counted'
+    record[#record + 1] = owner
+  end
+  local order, band, last = load_order(k, group), BANDS[more.priority or 'normal'], nil
+  local is_settled = not order or settle(k, order)
+  if not (order or due) and (band ~= NORMAL or argv[4] == '1') then order = begin_order(k) end
+  if order then order.takes_turns = argv[4] == '1' end
+  local lane_of_next = order and function(job_id) return line_up(k, order, job_id, band, owner) end
   local function add(place, args)
     local job_id = batch_job_id(id, place)
-    add_to_batch(k, job_id, function_name, args, seq + place + 1, now, due, record)
+    last = add_to_batch(k, job_id, function_name, args, seq + place + 1, now, due, record, lane_of_next)
     if ttl then redis.call('ZADD', k.expiring, whole((due or now) + ttl), job_id) end
   end
-  if #argv > 7 then
-    for place = 0, count - 1 do add(place, argv[place + 8]) end
+  if #argv > 8 then
+    for place = 0, count - 1 do add(place, argv[place + 9]) end
   else
     for first = 0, count - 1, ROUND do
       for i, args in ipairs(redis.call('LPOP', staged, ROUND)) do add(first + i - 1, args) end
     end
+  end
+  if order then
+    if is_settled then order.delivered = last or order.delivered end
+    save_order(k, order)
   end
   redis.call('HSET', k.batch .. id, 'owner', owner, 'count', count, 'queued', whole(now))
   redis.call('ZADD', k.batches, whole(now + BATCH_LOOK_MS), id)
@@ -96,6 +111,7 @@ local function push_batch(keys, argv)
     redis.call('SET', k.idempotency .. more.idempotency_key, more.fingerprint .. ' ' .. id, 'PX', argv[3])
   end
   if not due then wake(k, count) end
+  if not due and band == HIGH then call_back(k, count) end
   return 'accepted'
 end
 

@@ -15,6 +15,14 @@ local function wake(k, count)
   end
 end
 
+-- Up to `count` workers are to hand back what they hold ahead, those first that hold most: another worker is idle, or high
+-- jobs have come. One ZRANGE; PUBLISH for each that does, and ZREM if it does not listen.
+local function call_back(k, count)
+  for _, holder in ipairs(redis.call('ZRANGE', k.ahead, -count, -1)) do
+    if redis.call('PUBLISH', k.wake .. holder, 'back') == 0 then redis.call('ZREM', k.ahead, holder) end
+  end
+end
+
 -- Claims an entry that was just added to an empty queue for the worker that `wake` would wake. The worker saves its
 -- claim: the message carries what a claim would reply. The caller writes the record as `start` (claim.lua) does.
 -- A worker gets a job in this way only if it runs nothing, is of this very release (its registration's `takes` names
@@ -42,14 +50,14 @@ local function hand_over(k, id, entry, function_name, args, kwargs, queued, is_p
   end
 end
 
--- push(max_backlog, idempotency_ms, then 5 a job: id, function, args, owner, options)
+-- push(max_backlog, idempotency_ms, whether names take turns: 1 or 0, then 5 a job: id, function, args, owner, options)
 -- options: '' or JSON {kwargs, idempotency_key, fingerprint, outlives_job, defer_ms, due_ms, waits, webhook, limits,
---   options, stored (bytes)}; `options` is kept in the record.
+--   options, stored (bytes), priority}; `options` is kept in the record, and says the priority again.
 -- Replies per job: 'accepted' | 'full' | 'conflict' | 'existing ID' | 'limited WHICH MS'. Pushing an id again changes nothing.
 -- Costs a job: EXISTS, XADD and HSET; HSET with an owner, and if the push waits; GET and SET with an idempotency key, and
--- EXISTS if it is known; EXISTS, HSET and ZADD if deferred; HSET with options, ZADD with a ttl. Costs a call: XINFO GROUPS,
--- 2 XLEN, ZCARD, TIME, XADD for each owner, XPENDING if jobs run and
--- none waits, and the waking or handing over.
+-- EXISTS if it is known; EXISTS, HSET and ZADD if deferred; HSET with options, ZADD with a ttl; what `line_up` costs if the
+-- order counts. Costs a call: XINFO GROUPS, 2 XLEN, ZCARD, TIME, XADD for each owner, XPENDING if jobs run and none waits,
+-- and the waking or handing over; HMGET, XRANGE, HSET and XGROUP SETID if the order counts; ZRANGE with high jobs.
 local function push(keys, argv)
   local k = keys_of(keys[1])
   local max_backlog, idempotency_ms = tonumber(argv[1]), argv[2]
@@ -58,7 +66,10 @@ local function push(keys, argv)
   local room = max_backlog - redis.call('XLEN', k.stream) - redis.call('ZCARD', k.deferred)
   local now, replies, appended, behind = now_ms(), {}, 0, false
   local is_empty, served, accepted = is_queue_empty(k, group), 0, {}
-  for i = 3, #argv, 5 do
+  local order, takes_turns, high, last = load_order(k, group), argv[3] == '1', 0, nil
+  if order then order.takes_turns = takes_turns end
+  local is_settled = not order or settle(k, order)
+  for i = 4, #argv, 5 do
     local id, options = argv[i], nil
     if argv[i + 4] ~= '' then options = cjson.decode(argv[i + 4]) end
     local job_key, idempotency_key, reply, worker = k.job .. id, nil, nil, nil
@@ -88,7 +99,12 @@ local function push(keys, argv)
           'kwargs', options.kwargs or '', 'queued', whole(now), 'scheduled', 1)
         redis.call('ZADD', k.deferred, whole(due), id)
       else
-        local kwargs = options and options.kwargs or ''
+        local kwargs, band = options and options.kwargs or '', NORMAL
+        if options and options.priority then band = BANDS[options.priority] end
+        if not order and (band ~= NORMAL or (takes_turns and not is_empty)) then
+          order, is_empty = begin_order(k), false
+          order.takes_turns = takes_turns
+        end
         local entry = append(k, id, argv[i + 1], argv[i + 2], kwargs)
         seq = seq + 1
         appended = appended + 1
@@ -102,7 +118,12 @@ local function push(keys, argv)
           worker, told = hand_over(k, id, entry, argv[i + 1], argv[i + 2], kwargs, queued, is_plain)
           is_empty, served = worker, served + told
         end
-        if worker then
+        last = entry
+        if order then
+          if band == HIGH then high = high + 1 end
+          redis.call('HSET', job_key, 'seq', whole(seq), 'entry', entry, 'lane',
+            line_up(k, order, id, band, argv[i + 3]))
+        elseif worker then
           redis.call('HSET', job_key, 'seq', whole(seq), 'entry', entry, 'status', 'processing', 'worker', worker,
             'attempts', 1, 'started', whole(now))
         else
@@ -116,14 +137,22 @@ local function push(keys, argv)
         redis.call('HSET', job_key, 'webhook', options.webhook)
         if worker then notify(k, id, options.webhook, 'started', whole(now), '1') end
       end
+      if options and options.limits and options.limits.share then
+        redis.call('HSET', job_key, 'counted', argv[i + 3])
+      end
       if idempotency_key then
         redis.call('SET', idempotency_key, options.fingerprint .. ' ' .. id, 'PX', idempotency_ms)
       end
     end
     replies[#replies + 1] = reply
   end
+  if order then
+    if is_settled then order.delivered = last or order.delivered end
+    save_order(k, order)
+  end
   for owner, ids in pairs(accepted) do add_to_index(k, owner, 'jobs', table.concat(ids, ' ')) end
   wake(k, appended - served)
+  if high > 0 then call_back(k, high) end
   return replies
 end
 

@@ -8,7 +8,8 @@ local function expire_unstarted(k, now, lease_ms, keep_ms)
   local removed, ended = {}, {}
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', k.expiring, '-inf', whole(now), 'LIMIT', 0, MOST_EXPIRED)) do
     local job_key = k.job .. id
-    local r = redis.call('HMGET', job_key, 'status', 'entry', 'attempts', 'owner', 'queued', 'function', 'args', 'kwargs')
+    local r = redis.call('HMGET', job_key, 'status', 'entry', 'attempts', 'owner', 'queued', 'function', 'args', 'kwargs',
+      'lane')
     local status, entry, attempts = r[1], r[2], tonumber(r[3] or 0)
     if status == 'processing' and attempts == 1 then
       redis.call('ZADD', k.expiring, whole(now + lease_ms), id)
@@ -20,6 +21,7 @@ local function expire_unstarted(k, now, lease_ms, keep_ms)
           payload = payload_of(k.stream, entry)
           keep_queued(job_key, entry)
           removed[#removed + 1] = entry
+          if r[9] then leave_lane(k, id, r[9]) end
         end
         bury(k, job_key, id, payload, 0, r[4], cjson.encode(EXPIRED), end_ms(now, r[5] or entry_ms(entry)), keep_ms, '')
         redis.call('HDEL', job_key, 'function', 'args', 'kwargs', 'scheduled')

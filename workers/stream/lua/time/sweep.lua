@@ -1,22 +1,50 @@
 -- What time alone brings about: due jobs, expired leases, dead workers, old dead letters.
 
--- Puts deferred jobs that are due into the stream.
+-- Puts deferred jobs that are due into the stream, in the order that counts.
 local function promote_due(k, now)
   local due = redis.call('ZRANGEBYSCORE', k.deferred, '-inf', whole(now), 'LIMIT', 0, CHUNK)
   if #due == 0 then return end
   local group = group_of(k)
-  local seq = group['entries-read'] + group['lag']
+  local seq, order, last = group['entries-read'] + group['lag'], load_order(k, group), nil
+  local takes_turns = redis.call('HGET', k.order, 'turns') == '1'
+  local is_settled = not order or settle(k, order)
   for _, id in ipairs(due) do
     local job_key = k.job .. id
-    local r = redis.call('HMGET', job_key, 'function', 'args', 'kwargs')
+    local r = redis.call('HMGET', job_key, 'function', 'args', 'kwargs', 'options', 'owner')
     if r[1] then
       seq = seq + 1
+      local band = band_of(r[4])
+      if not order and (takes_turns or band ~= NORMAL) then order = begin_order(k) end
       local entry = append(k, id, r[1], r[2], r[3])
+      last = entry
       redis.call('HSET', job_key, 'entry', entry, 'seq', whole(seq))
+      if order then redis.call('HSET', job_key, 'lane', line_up(k, order, id, band, r[5] or '')) end
       redis.call('HDEL', job_key, 'function', 'args', 'kwargs', 'scheduled')
     end
     redis.call('ZREM', k.deferred, id)
   end
+  if order then
+    if is_settled then order.delivered = last or order.delivered end
+    save_order(k, order)
+  end
+end
+
+-- Workers of a release that does not know the order read nothing while it counts. If one is registered, the next jobs are
+-- released, up to CHUNK in all: it takes those. Costs HGET a worker; if there is one what `pick` costs, and XCLAIM.
+local function serve_older(k, group)
+  local is_needed = false
+  for _, worker in ipairs(redis.call('ZRANGE', k.workers, 0, -1)) do
+    local r = redis.call('HMGET', k.worker .. worker, 'orders', 'state')
+    if r[2] and not r[1] then is_needed = true end
+  end
+  local count = is_needed and CHUNK - released_of(k) or 0
+  if count <= 0 then return end
+  local order = load_order(k, group)
+  settle(k, order)
+  local entries = pick(k, order, count, false)
+  entries[#entries + 1], entries[#entries + 2] = 'FORCE', 'JUSTID'
+  if #entries > 2 then redis.call('XCLAIM', k.stream, GROUP, RELEASED, 0, unpack(entries)) end
+  save_order(k, order)
 end
 
 -- Releases jobs whose lease has expired. XAUTOCLAIM looks up every pending entry in the stream, whatever its idle time,
@@ -28,8 +56,13 @@ local function release_expired(k, lease_ms)
     local reply = redis.call('XAUTOCLAIM', k.stream, GROUP, RELEASED, lease_ms, cursor, 'COUNT', CHUNK, 'JUSTID')
     cursor = reply[1]
     for _, entry in ipairs(reply[2]) do
-      local job_key = k.job .. (payload_of(k.stream, entry)['id'] or '')
-      if redis.call('HGET', job_key, 'entry') == entry then redis.call('HDEL', job_key, 'status', 'worker') end
+      local id = payload_of(k.stream, entry)['id'] or ''
+      local r = redis.call('HMGET', k.job .. id, 'entry', 'lane', 'status')
+      if r[1] == entry and r[2] and r[3] then
+        hand_back(k, id, entry, r[2])
+      elseif r[1] == entry then
+        redis.call('HDEL', k.job .. id, 'status', 'worker')
+      end
     end
   until cursor == '0-0'
 end
@@ -120,10 +153,13 @@ local function sweep(keys, argv)
   local is_due = next_due and next_due <= now
   local first, last = is_time(k.swept, now, interval, true)
   if first and last and last > now then set_back(k, now, last - now, lease_ms) end
-  if is_due or first then
+  local found = not first and find_group(k)
+  if is_due or first or (found and found['ordered']) then
     promote_due(k, now)
     expire_unstarted(k, now, lease_ms, tonumber(argv[5]))
-    local lag = group_of(k)['lag']
+    local group = group_of(k)
+    if group['ordered'] then serve_older(k, group) end
+    local lag = group['lag']
     if first then
       release_expired(k, lease_ms)
       forget_results(k, now)

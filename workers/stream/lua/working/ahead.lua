@@ -2,8 +2,8 @@
 --
 -- The entry of a job that is held ahead is pending with that worker, as that of a job that runs; but its record says
 -- nothing of it, so everyone sees a job that is queued. The worker tells of each start in its next call, which it sends
--- at once. Only first attempts of jobs without options are held, and only while no worker is idle and nothing is
--- released: that comes first.
+-- at once. Only first attempts of jobs without options are held, and only while no worker is idle, nothing is
+-- released and no order counts (order.lua): that comes first.
 -- {q}:ahead says how many jobs each worker holds. A worker that becomes idle has one of them hand back what it holds
 -- (`call_back` in claim.lua).
 
@@ -57,10 +57,10 @@ end
 -- Has the worker hold up to `count` more jobs ahead, beside `held` others; -1 says that it has not held any.
 -- Returns what `claim` replies of them.
 -- Costs a job: HMGET. Costs a call: ZCARD, XPENDING and XREADGROUP if some are wanted; ZADD or ZREM unless none are or were.
-local function hold(k, worker, count, held)
+local function hold(k, group, worker, count, held)
   if count <= 0 and held < 0 then return {} end
   local out, drop, back, bytes, total = {}, {}, {}, 0, math.max(0, held)
-  if count > 0 and redis.call('ZCARD', k.idle) == 0
+  if count > 0 and not group['ordered'] and redis.call('ZCARD', k.idle) == 0
     and #redis.call('XPENDING', k.stream, GROUP, '-', '+', 1, RELEASED) == 0 then
     for _, row in ipairs(read_new(k, worker, math.min(count, ROUND))) do
       local entry = row[1]

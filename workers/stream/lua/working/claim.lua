@@ -9,13 +9,6 @@ local function begin(k, worker, job_key, id, attempt, last, webhook, at)
   if webhook then notify(k, id, webhook, 'started', started, number) end
 end
 
--- A worker has become idle: the one that holds most jobs ahead is to hand them back. One ZRANGE; PUBLISH if one does, and
--- ZREM if it does not listen.
-local function call_back(k)
-  local holder = redis.call('ZRANGE', k.ahead, -1, -1)[1]
-  if holder and redis.call('PUBLISH', k.wake .. holder, 'back') == 0 then redis.call('ZREM', k.ahead, holder) end
-end
-
 -- Starts one claimed entry: counts the attempt before anything runs. Returns nothing for an entry that must not run,
 -- and adds it to `drop`: it belongs to no job, its job is gone or has ended, or the attempts are used up or its ttl is
 -- over (then the job fails, and its id is added to `ended`).
@@ -48,9 +41,29 @@ local function start(k, worker, entry, fields, limits, limit, now, keep_ms, drop
   return id, name, args, kwargs, attempts + 1, queued, r[7] or ''
 end
 
+-- Takes up to `count` jobs in the order that counts, by calls of `take` with rows of entries, while `goes_on` returns how
+-- many more are wanted. Ends the order if no more wait. Returns whether stale ids were in the way of some.
+-- Costs HMGET, XRANGE, HSET and XGROUP SETID, and for each ROUND what `pick` costs and XCLAIM.
+local function take_in_order(k, order, worker, wanted, take)
+  local is_settled, is_over, picked = settle(k, order), false, nil
+  while not is_over and wanted() > 0 do
+    local asked = math.min(wanted(), ROUND)
+    picked = pick(k, order, asked, true)
+    is_over = #picked < asked
+    if #picked > 0 then
+      picked[#picked + 1] = 'FORCE'
+      take(redis.call('XCLAIM', k.stream, GROUP, worker, 0, unpack(picked)))
+    end
+  end
+  save_order(k, order)
+  local is_stuck = is_over and order.stale >= MOST_STALE
+  if is_over and is_settled and not is_stuck then end_order(k) end
+  return is_stuck or is_over and not is_settled
+end
+
 -- Claims for a worker, by arguments from `at` on: count, running, ready_ms, max_attempts, keep_ms, then pairs function and
--- max_attempts. The stream's counters are right by then. Returns what `claim` replies.
-local function claim_by(k, worker, argv, at)
+-- max_attempts. `group` has the stream's counters, which are right. Returns what `claim` replies.
+local function claim_by(k, group, worker, argv, at)
   local count, running, ready = tonumber(argv[at]), tonumber(argv[at + 1]), argv[at + 2]
   local limit, keep_ms, limits = tonumber(argv[at + 3]), tonumber(argv[at + 4]), {}
   for i = at + 5, #argv, 2 do limits[argv[i]] = tonumber(argv[i + 1]) end
@@ -70,14 +83,18 @@ local function claim_by(k, worker, argv, at)
       end
     end
   end
-  while taken < count and bytes < REPLY_BYTES do
+  local order, is_stuck = load_order(k, group), false
+  if order then
+    is_stuck = take_in_order(k, order, worker, function() return bytes < REPLY_BYTES and count - taken or 0 end, take)
+  end
+  while not order and taken < count and bytes < REPLY_BYTES do
     local pending = redis.call('XPENDING', k.stream, GROUP, '-', '+', math.min(count - taken, ROUND), RELEASED)
     if #pending == 0 then break end
     local entries = {}
     for i, row in ipairs(pending) do entries[i] = row[1] end
     take(redis.call('XCLAIM', k.stream, GROUP, worker, 0, unpack(entries)))
   end
-  while taken < count and bytes < REPLY_BYTES do
+  while not order and taken < count and bytes < REPLY_BYTES do
     local asked = math.min(count - taken, ROUND)
     local rows = read_new(k, worker, asked)
     take(rows)
@@ -87,11 +104,11 @@ local function claim_by(k, worker, argv, at)
   publish_ended(k, ended)
   if taken < count then
     redis.call('ZADD', k.idle, ready, worker)
-    call_back(k)
+    call_back(k, 1)
   else
     redis.call('ZREM', k.idle, worker)
   end
-  if bytes >= REPLY_BYTES then wake(k, 1) end
+  if bytes >= REPLY_BYTES or is_stuck then wake(k, 1) end
   local worker_key = k.worker .. worker
   -- Not if the registration has expired: fields written now would never expire.
   if (first or running == 0) and redis.call('EXISTS', worker_key) == 1 then
@@ -110,11 +127,10 @@ end
 -- full, it or another worker is woken for the rest.
 -- Costs a job: HMGET and HSET; ZSCORE with a ttl. Costs a call: XINFO GROUPS, XLEN, TIME, XPENDING, XREADGROUP, ZREM (or
 -- ZADD and ZRANGE), EXISTS and HSET; XREADGROUP again for each further ROUND, XPENDING and XCLAIM for each ROUND of
--- released jobs; before 7.2.5 XINFO GROUPS and XGROUP SETID with each XREADGROUP.
+-- released jobs, and what `take_in_order` costs in place of these if the order counts; before 7.2.5 XINFO GROUPS and XGROUP SETID with each XREADGROUP.
 local function claim(keys, argv)
   local k = keys_of(keys[1])
-  group_of(k)
-  return claim_by(k, argv[1], argv, 2)
+  return claim_by(k, group_of(k), argv[1], argv, 2)
 end
 
 export('claim', claim, 'allow-oom')

@@ -25,8 +25,8 @@ local function count_result(k, now, id, size, keep_ms, most)
   if kept > most then give_up_results(k, kept, most) end
 end
 
--- Ends jobs by arguments `from` up to `to`, 6 a job. Returns what `finish` replies, and whether entries were removed: then
--- the stream's counters have been set right.
+-- Ends jobs by arguments `from` up to `to`, 6 a job. Returns what `finish` replies. If entries were removed, then
+-- the stream's counters have been set right, and are returned.
 local function finish_by(k, worker, most, argv, from, to)
   local now = now_ms()
   local now_text = whole(now)
@@ -36,7 +36,8 @@ local function finish_by(k, worker, most, argv, from, to)
     local notes = argv[i + 5]
     local job_key = k.job .. id
     -- As `owns` does, with nothing that is rarely needed.
-    local r = redis.call('HMGET', job_key, 'status', 'worker', 'attempts', 'entry', 'queued', 'events', 'waits', 'webhook')
+    local r = redis.call('HMGET', job_key, 'status', 'worker', 'attempts', 'entry', 'queued', 'events', 'waits', 'webhook',
+      'lane', 'counted')
     if r[1] == 'processing' and r[2] == worker and r[3] == attempt then
       local entry = r[4]
       local queued = r[5] or entry_time(entry)
@@ -54,6 +55,8 @@ local function finish_by(k, worker, most, argv, from, to)
             'notes', notes)
         end
         if r[8] then notify(k, id, r[8], 'finished', finished, '') end
+        if r[9] or r[10] then redis.call('HDEL', job_key, 'lane', 'counted') end
+        leave_share(k, id, r[10])
         local started = r[6] and redis.call('HGET', job_key, 'started')
         if keep_ms == '0' then
           redis.call('DEL', job_key)
@@ -76,9 +79,9 @@ local function finish_by(k, worker, most, argv, from, to)
       replies[#replies + 1] = again and 'done' or 'lost'
     end
   end
-  remove_entries(k, remove)
+  local group = remove_entries(k, remove)
   publish_ended(k, ended)
-  return replies, #remove > 0
+  return replies, group
 end
 
 -- finish(worker, results_memory_bytes, then 6 a job: id, attempt, 'finished'|'failed', keep_ms, result or error JSON,
@@ -105,10 +108,10 @@ local function finish_and_claim(keys, argv)
   local ended = 3 + 6 * tonumber(argv[3])
   local begun = ended + 1 + 3 * tonumber(argv[ended + 1])
   local begins = start_ahead(k, worker, argv, ended + 2, begun)
-  local ends, are_right = finish_by(k, worker, tonumber(argv[2]), argv, 4, ended)
-  if not are_right then group_of(k) end
-  local claimed = tonumber(argv[begun + 3]) >= 0 and claim_by(k, worker, argv, begun + 3) or {}
-  return { ends, begins, claimed, hold(k, worker, tonumber(argv[begun + 1]), tonumber(argv[begun + 2])) }
+  local ends, group = finish_by(k, worker, tonumber(argv[2]), argv, 4, ended)
+  group = group or group_of(k)
+  local claimed = tonumber(argv[begun + 3]) >= 0 and claim_by(k, group, worker, argv, begun + 3) or {}
+  return { ends, begins, claimed, hold(k, group, worker, tonumber(argv[begun + 1]), tonumber(argv[begun + 2])) }
 end
 
 -- Takes a held job out of the stream until `due`.
@@ -147,7 +150,7 @@ local function defer(keys, argv)
     return 1
   end
   if defer_ms == 0 then
-    hand_back(k, job_key, entry)
+    hand_back(k, id, entry, r[11])
     wake(k, 1)
     return 1
   end
@@ -206,7 +209,7 @@ local function release(keys, argv)
   for i = 2, #argv, 2 do
     local own, r = owns(k, argv[1], argv[i], argv[i + 1])
     if own then
-      hand_back(k, k.job .. argv[i], r[4])
+      hand_back(k, argv[i], r[4], r[11])
       redis.call('HINCRBY', k.job .. argv[i], 'attempts', -1)
       released = released + 1
     end

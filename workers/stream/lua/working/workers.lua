@@ -5,7 +5,7 @@
 local function register(keys, argv)
   local k = keys_of(keys[1])
   local worker_key = k.worker .. argv[1]
-  if #argv > 2 then redis.call('HSET', worker_key, unpack(argv, 3)) end
+  if #argv > 2 then redis.call('HSET', worker_key, 'orders', 1, unpack(argv, 3)) end
   redis.call('PEXPIRE', worker_key, argv[2])
   redis.call('ZADD', k.workers, whole(now_ms() + argv[2]), argv[1])
   return renew_schema(k, map_of({ unpack(argv, 3) }).schema) and 1 or 0
@@ -41,9 +41,9 @@ local function release_others(k, worker, known)
         redis.call('XACK', k.stream, GROUP, entry)
       else
         local id = payload['id'] or ''
-        local r = redis.call('HMGET', k.job .. id, 'attempts', 'status', 'worker', 'entry')
+        local r = redis.call('HMGET', k.job .. id, 'attempts', 'status', 'worker', 'entry', 'lane')
         if r[2] == 'processing' and r[3] == worker and not known[id .. ' ' .. r[1]] then
-          hand_back(k, k.job .. id, entry)
+          hand_back(k, id, entry, r[5])
           redis.call('HINCRBY', k.job .. id, 'attempts', -1)
           released[#released + 1] = entry
         elseif not r[2] and r[4] == entry and not known[id .. ' 1'] then -- held ahead
