@@ -43,11 +43,12 @@ async def push(context: Context, request: HttpRequest) -> Response:
     data document's members if it has a result.
     """
     settings = context.settings
-    owner = context.api_keys.owner(request)
+    caller = context.api_keys.caller(request)
+    owner = caller.owner
     check_function(context, DEFAULT_FUNCTION)
     wait_s, headers = read_wait(request, settings.max_wait_s)
     webhook = read_webhook(context, request)
-    options = read_options(request, settings)
+    options = read_options(request, settings, caller.highest_priority)
     job_id = context.new_id()
     given = await read_input(context, request, job_id)
     try:
@@ -71,12 +72,13 @@ async def push(context: Context, request: HttpRequest) -> Response:
 async def push_function(context: Context, request: HttpRequest) -> Response:
     """POST /push/{function}: the same for a function that PUSH_FUNCTIONS names, with its arguments as the body."""
     settings = context.settings
-    owner = context.api_keys.owner(request)
+    caller = context.api_keys.caller(request)
+    owner = caller.owner
     function = request.path_parameter("function")
     check_function(context, function)
     wait_s, headers = read_wait(request, settings.max_wait_s)
     webhook = read_webhook(context, request)
-    options = read_options(request, settings)
+    options = read_options(request, settings, caller.highest_priority)
     args, kwargs = await read_call(request, settings.max_input_bytes, settings.body_timeout_s)
     call = b"[[%b,%b,%b]]" % (orjson.dumps(function), args, kwargs or b"{}")
     key, fingerprint = read_key(request, owner, call, options.text + webhook.encode())

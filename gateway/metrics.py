@@ -26,6 +26,8 @@ _STREAM_GAUGES = {
     "pending": ("leadtime_jobs_pending", "Jobs claimed and not acknowledged: running, handed back, or held ahead."),
     "released": ("leadtime_jobs_released", "Jobs handed back, to be claimed before others; part of the pending."),
     "ahead": ("leadtime_jobs_ahead", "Jobs that workers hold ahead without running them; part of the pending."),
+    "high": ("leadtime_jobs_waiting_high", "Jobs of high priority that were never claimed; part of the waiting."),
+    "low": ("leadtime_jobs_waiting_low", "Jobs of low priority that were never claimed; part of the waiting."),
     "deferred": ("leadtime_jobs_deferred", "Jobs that wait for their time outside the stream."),
     "dead": ("leadtime_dead_letters", "Failed jobs whose payload is kept."),
     "workers": ("leadtime_workers", "Registered workers, starting ones included."),

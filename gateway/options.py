@@ -1,4 +1,4 @@
-"""What a push asks for its job by its query: `timeout`, `max_attempts`, `keep`, `ttl`, `delay` or `at`, `tag`."""
+"""What a push asks for its job by its query: `timeout`, `max_attempts`, `keep`, `ttl`, `delay` or `at`, and more."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from gateway.http.errors import Problem
-from workers.stream import NO_OPTIONS, JobOptions
+from workers.stream import NO_OPTIONS, PRIORITIES, JobOptions
 
 if TYPE_CHECKING:
     from gateway.http.request import HttpRequest
     from gateway.settings import GatewaySettings
+    from workers.stream import Priority
 
-OPTIONS = ("timeout", "max_attempts", "keep", "ttl", "delay", "at", "tag")
+OPTIONS = ("timeout", "max_attempts", "keep", "ttl", "delay", "at", "tag", "priority")
 _OPTIONS = frozenset(OPTIONS)
 LEAST_TIMEOUT_S = 0.001
 LEAST_KEEP_S = 1
@@ -44,10 +45,13 @@ class PushOptions(NamedTuple):
 _NONE = PushOptions()
 
 
-def read_options(request: HttpRequest, settings: GatewaySettings) -> PushOptions:
-    """Reads the query. Raises Problem 400, whose member `parameters` names what is wrong."""
+def read_options(request: HttpRequest, settings: GatewaySettings, highest: Priority = "high") -> PushOptions:
+    """Reads the query. Raises Problem 400, whose member `parameters` names what is wrong, and 403.
+
+    A job's priority is at most the `highest` of the key; a push that asks for none gets that if it is low.
+    """
     query = request.query
-    if _OPTIONS.isdisjoint(query):
+    if _OPTIONS.isdisjoint(query) and highest != "low":
         return _NONE
     if "delay" in query and "at" in query:
         raise _refused("a job has a delay or a time, not both", "delay", "at")
@@ -59,10 +63,12 @@ def read_options(request: HttpRequest, settings: GatewaySettings) -> PushOptions
         keep_ms=None if keep_s is None else round(keep_s * 1000),
         ttl_ms=None if ttl_s is None else round(ttl_s * 1000),
         tag=read_tag(query, settings.max_tag_chars),
+        priority=_priority(query, highest),
     )
     delay_ms = round((_seconds(query, "delay", 0, settings.max_delay_s) or 0) * 1000)
     at_ms = _time_ms(query, settings.max_delay_s)
-    text = orjson.dumps([*job, delay_ms, at_ms])
+    asked = [*job[:-1], delay_ms, at_ms]
+    text = orjson.dumps(asked if job.priority is None else [*asked, job.priority])
     return PushOptions(job if any(value is not None for value in job) else NO_OPTIONS, delay_ms, at_ms, text)
 
 
@@ -86,6 +92,18 @@ def _count(query: dict[str, str], name: str, most: int) -> int | None:
     if not _COUNT.fullmatch(text) or not 1 <= int(text) <= most:
         raise _refused(f"{name} must be a whole number from 1 to {most}", name)
     return int(text)
+
+
+def _priority(query: dict[str, str], highest: Priority) -> Priority | None:
+    text = query.get("priority")
+    if text is None:
+        return "low" if highest == "low" else None
+    for priority in PRIORITIES:
+        if priority == text:
+            if PRIORITIES.index(priority) < PRIORITIES.index(highest):
+                raise Problem(403, f"the highest priority of this key is {highest}", parameters=("priority",))
+            return None if priority == "normal" else priority
+    raise _refused("priority must be high, normal or low", "priority")
 
 
 def read_tag(query: dict[str, str], most_chars: int) -> str | None:

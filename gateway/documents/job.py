@@ -31,13 +31,16 @@ _UNREADABLE = b'{"warnings":[{"pointer":"/output","detail":"the stored result is
 def status_document(view: JobView) -> dict[str, Any]:
     """Status, attempts, times (RFC 3339, null until they are known), error, and at most how many jobs are ahead.
 
-    Of a job that runs also its last progress, of a scheduled one when it is due, and the tag if it was pushed with one.
+    Of a job that runs also its last progress, of a scheduled one when it is due, and the tag and the
+    priority if it was pushed with them.
     """
     document = {**_status(view), "progress": view.progress}
     if view.due_ms is not None:
         document["due"] = _time(view.due_ms)
     if view.options.tag is not None:
         document["tag"] = view.options.tag
+    if view.options.priority is not None:
+        document["priority"] = view.options.priority
     return document
 
 

@@ -56,6 +56,7 @@ _PROGRESS = {
 _SOME_STATUS_PROPERTIES: Document = {
     "due": {"type": "string", "format": "date-time", "description": "if scheduled: when it is due"},
     "tag": {"type": "string", "description": "if it was pushed with one"},
+    "priority": {"enum": ["high", "low"], "description": "if it is not normal"},
 }
 _DATA_PROPERTIES: Document = {
     "id": _ID,
@@ -201,7 +202,10 @@ def _links() -> Document:
 
 
 _AWAY = {"503": _problem("the job stream can't be reached or takes no more now", _RETRY_AFTER)}
-_LIMITED = {"429": _problem("a limit of the key's name is reached", _RETRY_AFTER)}
+_LIMITED = {
+    "403": _problem("the priority is higher than the key may ask for"),
+    "429": _problem("a limit of the key's name is reached", _RETRY_AFTER),
+}
 _BAD_QUERY = "a query parameter that is unknown or given twice"
 _WITHOUT_WAIT = (
     "/events/{id}", "/cancel/{id}", "/retry/{id}", "/batches", "/batches/{id}/cancel", "/files/{id}/{name}",

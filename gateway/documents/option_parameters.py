@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gateway.options import LEAST_KEEP_S, LEAST_TIMEOUT_S, LEAST_TTL_S, TAG_PATTERN
+from workers.stream import PRIORITIES
 
 if TYPE_CHECKING:
     from gateway.settings import GatewaySettings
@@ -35,6 +36,11 @@ def option_parameters(settings: GatewaySettings) -> list[dict[str, Any]]:
             "tag",
             tag_schema(settings),
             "a word of the client's own, which the job's status repeats",
+        ),
+        _option(
+            "priority",
+            {"enum": list(PRIORITIES)},
+            "high jobs are taken before all that wait, low ones when nothing else waits, and as one in ten",
         ),
     ]
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from gateway.http.request import HttpRequest
+    from workers.stream import Priority
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
@@ -27,6 +28,7 @@ class Caller(NamedTuple):
     limits: PushLimits = NO_LIMITS
     webhook: str = ""
     is_admin: bool = False
+    highest_priority: Priority = "high"
 
 
 NOBODY = Caller("")

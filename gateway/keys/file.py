@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gateway.http.api_keys import ApiKeys, Caller
-from workers.stream import PushLimits
+from workers.stream import Priority, PushLimits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +35,8 @@ class KeyLimits(BaseModel):
     burst: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     outstanding: Annotated[int, Field(ge=1, le=10_000)] | None = None
     bytes_per_day: Annotated[int, Field(ge=1, le=10**15)] | None = None
+    backlog_share: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    highest_priority: Priority = "high"
 
     @model_validator(mode="after")
     def _check_burst(self) -> Self:
@@ -45,7 +47,10 @@ class KeyLimits(BaseModel):
     def limits(self) -> PushLimits:
         """As the stream takes them. Without `burst`, as many may come at once as in a second."""
         rate = self.pushes_per_s or 0.0
-        return PushLimits(rate, self.burst or max(1, int(rate)), self.outstanding or 0, self.bytes_per_day or 0)
+        return PushLimits(
+            rate, self.burst or max(1, int(rate)), self.outstanding or 0, self.bytes_per_day or 0,
+            self.backlog_share or 0.0,
+        )  # fmt: skip
 
 
 class NamedKeys(BaseModel):
@@ -63,7 +68,10 @@ class NamedKeys(BaseModel):
         """Who has sent a request with one of the keys."""
         owner = hashlib.sha256(f"name {self.name}".encode()).hexdigest()[:32]
         limits = self.limits
-        return Caller(owner, limits.limits() if limits != KeyLimits() else PushLimits(), self.webhook, self.admin)
+        is_limited = limits.model_dump(exclude={"highest_priority"}, exclude_none=True)
+        return Caller(
+            owner, limits.limits() if is_limited else PushLimits(), self.webhook, self.admin, limits.highest_priority
+        )
 
 
 class KeyFile(BaseModel):

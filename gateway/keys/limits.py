@@ -24,12 +24,13 @@ def too_many(pushed: Pushed, limits: PushLimits) -> Problem:
         case "bytes_per_day":
             detail = f"this key may push {limits.bytes_per_day} bytes a day (UTC)"
             policy += f'q={limits.bytes_per_day};w={_DAY_S};qu="content-bytes"'
+        case "backlog_share":
+            detail = f"this key may fill {limits.backlog_share:.4g} of the backlog, and has"
         case _:
             detail = f"this key may have {limits.outstanding} jobs that have not ended"
             policy += f"q={limits.outstanding}"
-    headers = {
-        "Retry-After": str(retry_s),
-        "RateLimit-Policy": policy,
-        "RateLimit": f'"{pushed.limit}";r=0;t={retry_s}',
-    }
+    headers = {"Retry-After": str(retry_s)}
+    if pushed.limit != "backlog_share":  # that is no number of jobs
+        headers["RateLimit-Policy"] = policy
+        headers["RateLimit"] = f'"{pushed.limit}";r=0;t={retry_s}'
     return Problem(429, detail, headers, limit=pushed.limit)

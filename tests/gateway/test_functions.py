@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from workers.stream import Stream, StreamSettings
 
 
-TAKEN = "at, delay, keep, max_attempts, tag, timeout, ttl, wait, webhook, webhook_events"
+TAKEN = "at, delay, keep, max_attempts, priority, tag, timeout, ttl, wait, webhook, webhook_events"
 SHAPE = 'the body must be {"args": [...], "kwargs": {...}}, of which either may be left out'
 
 

@@ -60,11 +60,20 @@ async def test_without_any_worker_a_job_comes_due_and_another_expires(
     assert [job.id for job in await stream.claim("w", 5)] == [due]
 
 
+async def test_a_priority_says_which_jobs_are_claimed_first(http: aiohttp.ClientSession, stream: Stream) -> None:
+    low, plain, normal, high = [
+        await pushed(http, None, **query)
+        for query in ({"priority": "low"}, {}, {"priority": "normal"}, {"priority": "high"})
+    ]
+    assert [(await get(http, f"/status/{one}")).get("priority") for one in (low, plain, high)] == ["low", None, "high"]
+    assert [job.id for _ in range(4) for job in await stream.claim("w", 1)] == [high, plain, normal, low]
+
+
 async def test_the_same_idempotency_key_with_other_options_is_refused(http: aiohttp.ClientSession) -> None:
     headers = {"Idempotency-Key": "k"}
     first = await pushed(http, headers, ttl=60)
     assert await pushed(http, headers, ttl="60.0") == first
-    for query in ({}, {"ttl": "61"}, {"ttl": "60", "tag": "a"}):
+    for query in ({}, {"ttl": "61"}, {"ttl": "60", "tag": "a"}, {"ttl": "60", "priority": "low"}):
         async with http.post("/push", params={"input": "x", **query}, headers=headers) as response:
             assert response.status == 422
 
@@ -87,7 +96,9 @@ async def test_the_same_idempotency_key_with_other_options_is_refused(http: aioh
         ({"tag": ""}, ["tag"]),
         ({"tag": "x" * 101}, ["tag"]),
         ({"tag": "a\nb"}, ["tag"]),
-        ({"priority": "high"}, ["priority"]),
+        ({"priority": "urgent"}, ["priority"]),
+        ({"priority": "HIGH"}, ["priority"]),
+        ({"prio": "high"}, ["prio"]),
     ],
 )
 async def test_what_is_no_option_is_named(

@@ -39,14 +39,14 @@ class Status(StrEnum):
 class PushLimits(NamedTuple):
     """What one owner may push; 0 is no limit. `burst` jobs may come at once, if `pushes_per_s` is limited.
 
-    `share` is how many of its jobs may be in the backlog.
+    `backlog_share` is the part of MAX_BACKLOG that its jobs may fill.
     """
 
     pushes_per_s: float = 0.0
     burst: int = 0
     outstanding: int = 0
     bytes_per_day: int = 0
-    share: int = 0
+    backlog_share: float = 0.0
 
     def encoded(self) -> dict[str, float]:
         """As `limited` in limits.lua takes them."""
@@ -57,8 +57,8 @@ class PushLimits(NamedTuple):
             found["outstanding"] = self.outstanding
         if self.bytes_per_day:
             found["bytes"] = self.bytes_per_day
-        if self.share:
-            found["share"] = self.share
+        if self.backlog_share:
+            found["share"] = self.backlog_share
         return found
 
 
@@ -309,7 +309,8 @@ class JobView:
 class Counts(NamedTuple):
     """The queue in numbers. waiting = lag; pending = running + released + ahead; all O(log n) or better to read.
 
-    `ahead` are the jobs that workers hold without running them.
+    `ahead` are the jobs that workers hold without running them. `high` and `low` are the waiting jobs of these
+    priorities.
     """
 
     length: int
@@ -321,6 +322,8 @@ class Counts(NamedTuple):
     idle_workers: int
     workers: int
     ahead: int = 0
+    high: int = 0
+    low: int = 0
 
     @property
     def outstanding(self) -> int:

@@ -19,7 +19,7 @@ ENDPOINTS = [
     (
         "POST",
         "/push",
-        "at, delay, input, keep, max_attempts, tag, timeout, ttl, wait, webhook, webhook_events",
+        "at, delay, input, keep, max_attempts, priority, tag, timeout, ttl, wait, webhook, webhook_events",
     ),
     ("GET", "/status/{id}", "wait"),
     ("GET", "/data/{id}", "wait"),

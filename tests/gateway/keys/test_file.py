@@ -51,6 +51,9 @@ def process(settings: StreamSettings, tmp_path_factory: pytest.TempPathFactory) 
         entry("bursty", "bursty", limits={"pushes_per_s": 1 / HOUR_S, "burst": 3}),
         entry("heavy", "heavy", limits={"bytes_per_day": 100}),
         entry("few", "few", limits={"outstanding": 2}),
+        entry("shared", "shared", limits={"backlog_share": 1e-9}),
+        entry("modest", "modest", limits={"highest_priority": "normal"}),
+        entry("last", "last", limits={"highest_priority": "low"}),
     )
     with GatewayProcess(settings, API_KEYS_FILE=str(path), API_KEYS="a-key-without-a-name").running() as gateway:
         yield gateway
@@ -126,6 +129,34 @@ async def test_jobs_that_have_not_ended_are_counted(http: aiohttp.ClientSession,
 
     await until(taken)
     assert (await refused(http, "few"))[0] == "outstanding"
+
+
+async def test_a_name_fills_only_its_share_of_the_backlog(http: aiohttp.ClientSession, stream: Stream) -> None:
+    await push(http, **auth("shared"))
+    limit, _, response = await refused(http, "shared")
+    assert (limit, "RateLimit" in response.headers) == ("backlog_share", False)
+    assert (await problem(response))[1] == "this key may fill 1e-09 of the backlog, and has"
+    async with http.post("/batches", json=["x"], headers=auth("shared")) as response:
+        assert (response.status, (await response.json())["limit"]) == (429, "backlog_share")
+    await push(http, **auth("bob"))
+    [job, _] = await stream.claim("w", 2)
+    assert await stream.finish("w", [Finish(job.id, 1, "finished", b"1", 60_000)]) == [True]
+    await push(http, **auth("shared"))
+
+
+async def test_a_key_has_a_highest_priority(http: aiohttp.ClientSession, stream: Stream) -> None:
+    async def answer(key: str, path: str, priority: str) -> int:
+        return await status_of(http.post(path, params={"priority": priority}, json=["x"], headers=auth(key)))
+
+    for path in ("/push", "/batches"):
+        assert [await answer("modest", path, name) for name in ("high", "normal", "low")] == [403, 202, 202]
+        assert [await answer("last", path, name) for name in ("high", "normal", "low")] == [403, 403, 202]
+        assert await answer("bob", path, "high") == 202
+    async with http.post("/push?priority=high&input=x", headers=auth("modest")) as response:
+        assert await problem(response) == (403, "the highest priority of this key is normal")
+    await push(http, **auth("last"))
+    counts = await stream.counts()
+    assert (counts.waiting, counts.high, counts.low) == (9, 2, 5)
 
 
 async def test_the_file_is_read_again_when_it_changes_and_a_bad_one_changes_nothing(

@@ -1,4 +1,4 @@
-"""In which order jobs are claimed that have priorities, or names that take turns; and what the counters say meanwhile."""
+"""In which order jobs are claimed that have priorities, or names that take turns; what the counters say meanwhile."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ async def test_scheduled_jobs_take_turns_when_they_are_due(fair: Stream) -> None
 
 
 async def test_a_name_that_fills_its_share_of_the_backlog_keeps_nobody_else_out(stream: Stream) -> None:
-    limits = PushLimits(share=2)
+    limits = PushLimits(backlog_share=2 / stream.settings.max_backlog)
     await push(stream, "a1", "a2", limits=limits)
     [refused] = await stream.push_many([new("a3", owner="a", limits=limits)])
     assert (refused.outcome, refused.limit, refused.retry_ms) == ("limited", "backlog_share", 1000)
@@ -273,10 +273,10 @@ async def test_a_name_that_fills_its_share_of_the_backlog_keeps_nobody_else_out(
 
 
 async def test_a_share_that_another_release_has_left_full_is_looked_through(stream: Stream) -> None:
-    limits = PushLimits(share=1)
+    limits = PushLimits(backlog_share=1 / stream.settings.max_backlog)
     await push(stream, "a1", limits=limits)
     await finish(stream, "w", await stream.claim("w", 1))
-    await stream.redis.sadd(key(stream, "share:a"), "a1")
+    await command(stream, "SADD", key(stream, "share:a"), "a1")
 
     await push(stream, "a2", limits=limits)
 

@@ -24,7 +24,9 @@ WORKERS = ("one", "two")
 LATER_MS = 3_600_000
 LOW_EVERY = 10
 
-pushes = st.tuples(st.just("push"), st.sampled_from([*PRIORITIES, None, None]), st.sampled_from(NAMES), st.integers(1, 4))
+pushes = st.tuples(
+    st.just("push"), st.sampled_from([*PRIORITIES, None, None]), st.sampled_from(NAMES), st.integers(1, 4)
+)
 delays = st.tuples(st.just("delay"), st.sampled_from(PRIORITIES), st.sampled_from(NAMES), st.just(1))
 others = st.tuples(
     st.sampled_from(["claim"] * 5 + ["finish", "finish", "fail", "cancel", "release", "again", "crash", "due"]),
@@ -36,7 +38,7 @@ others = st.tuples(
 class _Waiting:
     id: str
     name: str
-    priority: str
+    priority: Priority
     place: int
     is_back: bool = False  # handed back
 
@@ -77,7 +79,9 @@ class _Run:
 
     async def push(self, priority: Priority | None, name: str, count: int, defer_ms: int) -> None:
         options = JobOptions(priority=priority)
-        jobs = [new(f"job{next(self.numbers):03}", owner=name, defer_ms=defer_ms, options=options) for _ in range(count)]
+        jobs = [
+            new(f"job{next(self.numbers):03}", owner=name, defer_ms=defer_ms, options=options) for _ in range(count)
+        ]
         assert {one.outcome for one in await self.stream.push_many(jobs)} == {"accepted"}
         for job in jobs:
             one = self.jobs[job.id] = _Waiting(job.id, name, priority or "normal", 0)

@@ -1,13 +1,16 @@
 -- The queue in numbers, for users and for the scaler, and the scaler's memory.
 
--- counts(): {stream length, waiting (lag), pending, released, deferred, dead, idle workers, workers, held ahead}
+-- counts(): {stream length, waiting (lag), pending, released, deferred, dead, idle workers, workers, held ahead,
+-- high ones that wait, low ones that wait}. Costs what `lined_up` costs besides if the order counts.
 local function counts(keys)
   local k = keys_of(keys[1])
   local group = find_group(k)
   local info = group or { lag = 0, pending = 0 }
+  local sizes = info['ordered'] and lined_up(k) or { [HIGH] = 0, [LOW] = 0 }
   return { redis.call('XLEN', k.stream), info['lag'] or -1, info['pending'], group and released_of(k) or 0,
     redis.call('ZCARD', k.deferred), redis.call('XLEN', k.dead),
-    redis.call('ZCARD', k.idle), redis.call('ZCARD', k.workers), held_ahead(k) }
+    redis.call('ZCARD', k.idle), redis.call('ZCARD', k.workers), held_ahead(k),
+    sizes[HIGH], sizes[LOW] }
 end
 
 -- workers(): per registered worker {id, flat fields}.

@@ -68,7 +68,7 @@ local function push_batch(keys, argv)
   if more.limits then
     local ids = {}
     for place = 0, count - 1 do ids[place + 1] = batch_job_id(id, place) end
-    local reply = limited(k, now, owner, ids, more.limits, more.bytes or 0)
+    local reply = limited(k, now, owner, ids, more.limits, more.bytes or 0, tonumber(argv[2]))
     if reply then return reply end
   end
   local due, ttl = due_of(more, now), options_of(more.options).ttl_ms

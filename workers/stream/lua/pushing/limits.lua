@@ -40,12 +40,12 @@ local function has_share(k, now, owner, count, most, scanned)
 end
 
 -- Counts a push of jobs with `ids` and `size` bytes in all by an owner with `limits` {rate, burst (jobs/s, jobs), bytes (a day), outstanding,
--- share (jobs of the backlog)}.
+-- share (of `max_backlog`)}.
 -- More jobs than `burst` may come at once where that many have been saved up: what they are too many is waited for later.
 -- Returns nil, or 'limited WHICH MS' if these are too many: which limit, and after how many ms to try again.
 -- Costs HMGET, HSET and PEXPIRE; with `outstanding` or `share` also SADD for each CHUNK of jobs, PEXPIRE and what `has_room`
 -- or `has_share` costs.
-local function limited(k, now, owner, ids, limits, size)
+local function limited(k, now, owner, ids, limits, size, max_backlog)
   local key = k.limit .. owner
   local r = redis.call('HMGET', key, 'pushes', 'at', 'day', 'bytes', 'scanned')
   local day, pushes, bytes = math.floor(now / DAY_MS), limits.burst, 0
@@ -61,7 +61,8 @@ local function limited(k, now, owner, ids, limits, size)
     if bytes + size > limits.bytes then return 'limited bytes_per_day ' .. whole((day + 1) * DAY_MS - now) end
   end
   local scanned = tonumber(r[5] or nil)
-  if limits.share and not has_share(k, now, owner, #ids, limits.share, scanned) then
+  local most = limits.share and math.max(1, math.floor(limits.share * max_backlog))
+  if most and not has_share(k, now, owner, #ids, most, scanned) then
     return 'limited backlog_share ' .. SCAN_MS
   end
   if limits.outstanding and not has_room(k, now, owner, #ids, limits.outstanding, scanned) then

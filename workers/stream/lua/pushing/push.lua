@@ -86,7 +86,7 @@ local function push(keys, argv)
     if not reply and room <= 0 then reply = 'full' end
     if not reply and options and options.limits then
       reply = limited(k, now, argv[i + 3], { id }, options.limits,
-        #argv[i + 2] + #(options.kwargs or '') + (options.stored or 0))
+        #argv[i + 2] + #(options.kwargs or '') + (options.stored or 0), max_backlog)
     end
     if not reply then
       reply = 'accepted'
