@@ -48,7 +48,8 @@ from workers.stream.stream import EVENTS_BYTES, LARGE_BYTES, WEBHOOKS_PART, Stre
 __all__ = [
     "ANY_SCHEMA", "BATCH_ID_CHARS", "DEFAULT_FUNCTION", "EVENTS_BYTES", "GONE", "LARGE_BYTES", "LIBRARY", "NO_LIMITS",
     "NO_OPTIONS", "PLACES_AT_ONCE", "PRIORITIES", "WEBHOOKS_PART", "WEBHOOK_EVENTS", "AheadStart", "BatchJob",
-    "BatchView", "Batcher", "ClaimCall", "Claimed", "Counts", "DeadLetter", "Demand", "Finish", "JobEvent", "JobOptions",
+    "BatchView", "Batcher", "ClaimCall", "Claimed", "Counts", "DeadLetter", "Demand", "Finish", "JobEvent",
+    "JobOptions",
     "JobView", "NewBatch", "NewJob", "Outage", "PipelinedRedis", "Priority", "PushLimits", "Pushed", "PushedBatches",
     "SchemaView", "ServerMemory", "ServerUnfit", "Status", "Stream", "StreamSettings", "Subscription", "Telling",
     "Turn", "WorkerView", "backoff_s", "bad_server", "batch_job_id", "connect", "end", "is_entry", "is_out_of_memory",

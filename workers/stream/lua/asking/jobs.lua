@@ -95,7 +95,7 @@ end
 local function cancel_job(k, id, keep_ms, removed)
   local job_key = k.job .. id
   local r = redis.call('HMGET', job_key, 'status', 'entry', 'worker', 'queued', 'started', 'attempts', 'events', 'options',
-    'webhook', 'lane', 'counted')
+    'webhook', 'lane', 'waits')
   local status, entry, worker = r[1], r[2], r[3]
   keep_ms = options_of(r[8]).keep_ms or keep_ms
   if not status and not entry and not r[4] then return 'missing', false end
@@ -113,7 +113,7 @@ local function cancel_job(k, id, keep_ms, removed)
   local finished = end_ms(now_ms(), r[4] or entry_ms(entry))
   redis.call('HSET', job_key, 'status', 'cancelled', 'finished', finished)
   redis.call('HDEL', job_key, 'entry', 'seq', 'worker', 'function', 'args', 'kwargs', 'progress', 'scheduled',
-    'lane', 'counted')
+    'lane')
   if r[8] then redis.call('ZREM', k.expiring, id) end
   if r[9] then notify(k, id, r[9], 'cancelled', finished, '') end
   expire(job_key, keep_ms)

@@ -10,7 +10,7 @@ local function bury(k, job_key, id, payload, attempts, owner, error_json, finish
     'attempts', attempts, 'error', error_json, 'options', options)
   redis.call('HSET', job_key, 'status', 'failed', 'entry', entry or '', 'finished', finished,
     'attempts', attempts, 'error', error_json, 'worker', worker)
-  local r = redis.call('HMGET', job_key, 'started', 'attempts', 'events', 'webhook', 'counted')
+  local r = redis.call('HMGET', job_key, 'started', 'attempts', 'events', 'webhook', 'waits')
   end_events(k, id, 'failed', keep_ms, r)
   leave_share(k, id, r[5])
   if r[4] then notify(k, id, r[4], 'failed', finished, error_json) end

@@ -41,9 +41,12 @@ local function hand_back(k, id, entry, lane)
   redis.call('HDEL', job_key, 'status', 'worker')
 end
 
--- Takes a job that has ended out of its owner's share of the backlog. One SREM if it counts there.
-local function leave_share(k, id, counted)
-  if counted then redis.call('SREM', k.share .. counted, id) end
+-- Takes a job that has ended out of its owner's share of the backlog, by its record's `waits`. Returns the gateway at which
+-- its push waits, or ''. One SREM if it counts there.
+local function leave_share(k, id, waits)
+  local gateway, owner = string.match(waits or '', '^(%S*) ?(.*)$')
+  if owner ~= '' then redis.call('SREM', k.share .. owner, id) end
+  return gateway
 end
 
 -- Tells waiters which jobs have ended. At most one PUBLISH.

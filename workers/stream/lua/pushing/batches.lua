@@ -80,8 +80,8 @@ local function push_batch(keys, argv)
     end
   end
   if more.limits and more.limits.share then
-    record[#record + 1] = 'counted'
-    record[#record + 1] = owner
+    record[#record + 1] = 'waits'
+    record[#record + 1] = ' ' .. owner
   end
   local order, band, last = load_order(k, group), BANDS[more.priority or 'normal'], nil
   local is_settled = not order or settle(k, order)

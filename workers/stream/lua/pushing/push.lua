@@ -132,13 +132,13 @@ local function push(keys, argv)
       end
       if argv[i + 3] ~= '' then redis.call('HSET', job_key, 'owner', argv[i + 3]) end
       if options then keep_options(k, id, options.options, due or now) end
-      if options and options.waits then redis.call('HSET', job_key, 'waits', options.waits) end
+      local counted = options and options.limits and options.limits.share and ' ' .. argv[i + 3] or ''
+      if options and options.waits or counted ~= '' then
+        redis.call('HSET', job_key, 'waits', (options.waits or '') .. counted)
+      end
       if options and options.webhook then
         redis.call('HSET', job_key, 'webhook', options.webhook)
         if worker then notify(k, id, options.webhook, 'started', whole(now), '1') end
-      end
-      if options and options.limits and options.limits.share then
-        redis.call('HSET', job_key, 'counted', argv[i + 3])
       end
       if idempotency_key then
         redis.call('SET', idempotency_key, options.fingerprint .. ' ' .. id, 'PX', idempotency_ms)

@@ -36,8 +36,7 @@ local function finish_by(k, worker, most, argv, from, to)
     local notes = argv[i + 5]
     local job_key = k.job .. id
     -- As `owns` does, with nothing that is rarely needed.
-    local r = redis.call('HMGET', job_key, 'status', 'worker', 'attempts', 'entry', 'queued', 'events', 'waits', 'webhook',
-      'lane', 'counted')
+    local r = redis.call('HMGET', job_key, 'status', 'worker', 'attempts', 'entry', 'queued', 'events', 'waits', 'webhook')
     if r[1] == 'processing' and r[2] == worker and r[3] == attempt then
       local entry = r[4]
       local queued = r[5] or entry_time(entry)
@@ -55,8 +54,6 @@ local function finish_by(k, worker, most, argv, from, to)
             'notes', notes)
         end
         if r[8] then notify(k, id, r[8], 'finished', finished, '') end
-        if r[9] or r[10] then redis.call('HDEL', job_key, 'lane', 'counted') end
-        leave_share(k, id, r[10])
         local started = r[6] and redis.call('HGET', job_key, 'started')
         if keep_ms == '0' then
           redis.call('DEL', job_key)
@@ -70,7 +67,10 @@ local function finish_by(k, worker, most, argv, from, to)
         local owner = redis.call('HGET', job_key, 'owner')
         bury(k, job_key, id, payload_of(k.stream, entry), attempt, owner, body, finished, tonumber(keep_ms), worker)
       end
-      if r[7] and keep_ms ~= '0' then answer(k, r[7], id) end
+      if r[7] then
+        local gateway = leave_share(k, id, r[7])
+        if gateway ~= '' and keep_ms ~= '0' then answer(k, gateway, id) end
+      end
       remove[#remove + 1] = entry
       ended[#ended + 1] = id
       replies[#replies + 1] = 'done'
