@@ -166,6 +166,8 @@ async def test_scaler_may_do_what_it_needs_and_nothing_else(cluster: Cluster) ->
         ("", "pods", "", "list"),
         ("", "pods", "", "watch"),
         ("apps", "deployments/scale", WORKERS, "get"),
+        ("apps", "deployments", WORKERS, "get"),
+        ("", "events", "", "list"),
         ("coordination.k8s.io", "leases", "", "create"),
         ("coordination.k8s.io", "leases", SCALER, "get"),
         ("coordination.k8s.io", "leases", SCALER, "update"),

@@ -55,6 +55,8 @@ class Decider:
             starting_ages_s=replicas.starting_ages_s,
             services_s=self._services_s,
             startups_s=self._startups_s,
+            unplaced=replicas.unplaced,
+            unplaced_why=replicas.unplaced_why,
         )
         try:
             state = self.state or start(snapshot, self.options)

@@ -80,7 +80,20 @@ def _outstanding(status: ScalerStatus) -> dict[str, float]:
 
 def _workers(status: ScalerStatus) -> dict[str, float]:
     seen = status.replicas
-    return {} if seen is None else {"ready": seen.ready, "starting": len(seen.starting_ages_s)}
+    return (
+        {}
+        if seen is None
+        else {
+            "ready": seen.ready,
+            "starting": len(seen.starting_ages_s),
+            "unplaced": seen.unplaced,
+            "leaving": seen.leaving,
+        }
+    )
+
+
+def _parts(status: ScalerStatus) -> dict[str, float]:
+    return {} if status.replicas is None else dict(status.replicas.startup_parts_s)
 
 
 def _learnt(which: Callable[[State], Durations], mean: bool = False) -> Callable[[ScalerStatus], dict[str, float]]:
@@ -141,6 +154,13 @@ _FAMILIES: list[tuple[type[GaugeMetricFamily | CounterMetricFamily], str, str, s
     ),
     (GaugeMetricFamily, "leadtime_scaler_outstanding_jobs", "Jobs that wait or run.", "", _outstanding),
     (GaugeMetricFamily, "leadtime_scaler_workers", "Workers, by their state.", "state", _workers),
+    (
+        GaugeMetricFamily,
+        "leadtime_scaler_startup_part_seconds",
+        "How long a part of a start took: scheduled, pulled, started, loaded. Median of the last ones.",
+        "part",
+        _parts,
+    ),
     (
         GaugeMetricFamily,
         "leadtime_scaler_service_seconds",

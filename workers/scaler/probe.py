@@ -51,4 +51,8 @@ class ScalerProbe(ProbeSite):
 def _told(status: ScalerStatus) -> str:
     if status.decision is None:
         return "nothing has been decided yet"
-    return f"{status.decision.replicas} replicas: {status.decision.reason}"
+    text = f"{status.decision.replicas} replicas: {status.decision.reason}"
+    parts = status.replicas.startup_parts_s if status.replicas is not None else {}
+    if parts:
+        text += f" (a start: {', '.join(f'{part} {seconds:.0f} s' for part, seconds in parts.items())})"
+    return text

@@ -5,8 +5,8 @@ In a cluster the workers are pods (`cluster/`); with `WORKERS=auto` they are pro
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from workers.scaler.policy import Decision
@@ -32,6 +32,9 @@ class ReplicasSeen:
     starting_ages_s: tuple[float, ...] = ()
     startups_s: tuple[float, ...] = ()
     leaving: int = 0  # that have been told to stop, and are still there
+    unplaced: int = 0  # for which there is no place; they are not among those that start
+    unplaced_why: str = ""
+    startup_parts_s: Mapping[str, float] = field(default_factory=dict)  # how long each part of a start took lately
 
 
 class ReplicaObserver(Protocol):

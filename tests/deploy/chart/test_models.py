@@ -90,11 +90,13 @@ def test_one_scaler_has_the_models_in_a_file(three: Rendered) -> None:
 
 
 def test_the_scaler_may_write_the_scale_of_direct_models_alone(three: Rendered) -> None:
-    pods, read, written, lease, leases = three["Role", "leadtime-scaler"]["rules"]
+    pods, read, written, deployments, events, lease, leases = three["Role", "leadtime-scaler"]["rules"]
     assert pods == {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}
     assert read["resources"] == written["resources"] == ["deployments/scale"]
     assert (read["verbs"], read["resourceNames"]) == (["get"], ["leadtime-slow", "leadtime-quick"])
     assert (written["verbs"], written["resourceNames"]) == (["patch"], ["leadtime-quick"])
+    assert (deployments["resources"], deployments["resourceNames"]) == (["deployments"], read["resourceNames"])
+    assert (deployments["verbs"], events["resources"], events["verbs"]) == (["get"], ["events"], ["list"])
     name = three.config(three["Deployment", "leadtime-scaler"])["LEASE_NAME"]
     assert (lease["resources"], lease["resourceNames"], lease["verbs"]) == (["leases"], [name], ["get", "update"])
     assert (leases["resources"], leases["verbs"]) == (["leases"], ["create"])

@@ -112,7 +112,7 @@ def test_every_pod_is_scraped_with_its_release_and_queue(models: list[str]) -> N
 def scaler_metrics() -> bytes:
     """Of a scaler that has decided."""
     decider, status = Decider(ScalerSettings().policy_options), ScalerStatus(SoleLeader())
-    status.replicas, status.outstanding = ReplicasSeen(0, 0), 1
+    status.replicas, status.outstanding = ReplicasSeen(0, 0, startup_parts_s={"loaded": 17.0}), 1
     status.decision = decider.decide(JobsSeen(1.0, 1000, 1, 1, 0, ()), status.replicas)
     status.learnt = decider.state
     return ScalerMetrics(status).text()

@@ -40,6 +40,8 @@ class FakeApiServer:
         self.down = ""  # requests with this in their path are refused
         self.forbidden = ""  # requests with this method are
         self.selectors: set[str] = set()
+        self.failure = ""  # why the Deployment's pods can't be created
+        self.events: dict[str, list[str]] = {}  # messages of pulls, by pod
         self.on_patch = asyncio.Event()
         self._version = 0
         self._names = 0
@@ -61,6 +63,22 @@ class FakeApiServer:
         }
         self._tell("ADDED", name)
         return name
+
+    def unplace(self, name: str, message: str) -> None:
+        """The scheduler finds no node for it."""
+        why = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+        self.pods[name]["status"]["conditions"] = [why]
+        self._tell("MODIFIED", name)
+
+    def start(self, name: str, placed_s: float, started_s: float, ready_s: float) -> None:
+        """It has been placed, started and is ready, each at a time."""
+        placed = {"type": "PodScheduled", "status": "True", "lastTransitionTime": when(placed_s)}
+        running = {"running": {"startedAt": when(started_s)}}
+        self.pods[name]["status"] |= {
+            "conditions": [placed, _condition(True, ready_s)],
+            "containerStatuses": [{"name": "worker", "restartCount": 0, "state": running}],
+        }
+        self._tell("MODIFIED", name)
 
     def make_ready(self, name: str, ready: bool = True, at_s: float | None = None) -> None:
         """Its condition changes, now or at another time."""
@@ -121,6 +139,15 @@ class FakeApiServer:
         return web.json_response(
             {"kind": "Scale", "spec": {"replicas": self.replicas}, "status": {"replicas": there, "selector": SELECTOR}}
         )
+
+    async def get_deployment(self, _request: web.Request) -> web.Response:
+        failure = {"type": "ReplicaFailure", "status": "True", "message": self.failure}
+        return web.json_response({"kind": "Deployment", "status": {"conditions": [failure] if self.failure else []}})
+
+    async def list_events(self, request: web.Request) -> web.Response:
+        name = request.query["fieldSelector"].removeprefix("involvedObject.name=").removesuffix(",reason=Pulled")
+        messages = [{"message": message} for message in self.events.get(name, [])]
+        return web.json_response({"kind": "EventList", "metadata": {}, "items": messages})
 
     async def patch_scale(self, request: web.Request) -> web.Response:
         assert request.content_type.endswith("patch+json")
@@ -193,7 +220,9 @@ async def api_server(controller: bool = True) -> AsyncIterator[FakeApiServer]:
     routes = (
         web.get(scale, server.get_scale),
         web.patch(scale, server.patch_scale),
+        web.get(scale.removesuffix("/scale"), server.get_deployment),
         web.get(f"/api/v1/namespaces/{NAMESPACE}/pods", server.list_pods),
+        web.get(f"/api/v1/namespaces/{NAMESPACE}/events", server.list_events),
         web.post(leases, server.create_lease),
         web.get(leases + "/{name}", server.get_lease),
         web.put(leases + "/{name}", server.replace_lease),

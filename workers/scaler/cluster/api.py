@@ -101,6 +101,19 @@ class KubernetesApi:
         async with response:
             yield _events(response)
 
+    async def deployment_object(self) -> Document:
+        """Returns the Deployment."""
+        return await _document(self._apps.read_namespaced_deployment(self.deployment, self.namespace, **_OPTIONS))
+
+    async def pulls(self, pod: str) -> list[Document]:
+        """Returns the events that tell of a pod's images that were pulled, or were there."""
+        found = await _document(
+            self._core.list_namespaced_event(
+                self.namespace, field_selector=f"involvedObject.name={pod},reason=Pulled", limit=20, **_OPTIONS
+            )
+        )
+        return list(found.get("items") or [])
+
     async def lease_object(self, name: str) -> Document | None:
         """Returns a Lease object, or None if there is none."""
         try:

@@ -2,6 +2,10 @@
 
 As many pods count as the Deployment wants. Pods beyond that do not: during a rolling update, for example, they replace
 others. If there are fewer, the missing ones count as starting, though they have not been created yet.
+
+Pods that get no place don't count as starting: the scheduler finds no node for them, or they are not even created, as
+with a quota. If nodes have come for such pods before (a cluster autoscaler), a pod counts as starting for as long as
+that took: its wait for a node is a part of its start-up, and is learnt with it.
 """
 
 from __future__ import annotations
@@ -9,11 +13,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, NoReturn
 
 from workers.scaler.cluster.api import ApiError
+from workers.scaler.cluster.missing_pods import MissingPods
+from workers.scaler.cluster.placement import unschedulable
+from workers.scaler.cluster.startup_parts import StartupParts
 from workers.scaler.surroundings import ObservationError, ReplicasSeen
 from workers.stream import backoff_s
 
@@ -32,6 +40,11 @@ _UNREADY_S = 15.0
 _PAUSE_S = 0.1
 # Seconds that a start takes at least: the API's times are whole seconds, so that a start could take 0.
 _LEAST_STARTUP_S = 0.5
+# Waits for a node that are remembered; a pod is waited for as long as the longest of them, and as long again.
+_NODE_WAITS = 20
+_NODE_PATIENCE = 2.0
+# Pods whose pulls are asked for in one observation.
+_MOST_PULLS = 3
 
 
 @dataclass(slots=True)
@@ -42,6 +55,7 @@ class _Pod:
     ready_s: float
     unready_since_s: float | None = None
     was_starting: bool = False
+    unplaced: str = ""  # why the scheduler finds no node
 
 
 class PodObserver:
@@ -52,6 +66,11 @@ class PodObserver:
         self._pods: dict[str, _Pod] = {}
         self._leaving: set[str] = set()  # pods that have been told to stop
         self._startups_s: list[float] = []
+        self._parts = StartupParts()
+        self._started: deque[Document] = deque(maxlen=100)  # pods that became ready, whose parts have yet to be learnt
+        self._node_waits_s: deque[float] = deque(maxlen=_NODE_WAITS)
+        self._missing = MissingPods(api)
+        self._pulls_refused = False
         self._synced = False
         self._broken_s: float | None = None
         self._error = "they have not been listed yet"
@@ -73,22 +92,52 @@ class PodObserver:
             raise ObservationError(f"the pods can't be watched ({self._error})")
         self.scale = scale
         startups_s, self._startups_s = tuple(self._startups_s), []
-        ready, ages_s = self._count(time.time())
-        surplus = ready + len(ages_s) - scale.wanted
+        await self._learn_parts()
+        ready, ages_s, whys = self._count(time.time())
+        surplus = ready + len(ages_s) + len(whys) - scale.wanted
         if surplus > 0:
+            whys, surplus = whys[: max(0, len(whys) - surplus)], max(0, surplus - len(whys))
             ages_s = ages_s[: max(0, len(ages_s) - surplus)]  # the youngest first
             ready = min(ready, scale.wanted)
-        ages_s += [0.0] * -surplus
-        return ReplicasSeen(scale.current, ready, tuple(ages_s), startups_s, len(self._leaving))
+        if why := await self._missing.why(max(0, -surplus)):
+            whys += [why] * -surplus
+        else:
+            ages_s += [0.0] * -surplus
+        return ReplicasSeen(
+            scale.current,
+            ready,
+            tuple(ages_s),
+            startups_s,
+            len(self._leaving),
+            len(whys),
+            whys[0] if whys else "",
+            self._parts.medians_s(),
+        )
 
-    def _count(self, now_s: float) -> tuple[int, list[float]]:
-        ready, ages_s = 0, []
+    async def _learn_parts(self) -> None:
+        for _ in range(min(_MOST_PULLS, len(self._started))):
+            pod = self._started.popleft()
+            pulls = None
+            if not self._pulls_refused:
+                try:
+                    pulls = await self._api.pulls(pod["metadata"]["name"])
+                except ApiError as error:
+                    self._pulls_refused = error.status == 403
+                    if self._pulls_refused:
+                        logger.warning("events can't be read (%s): pulling counts as a part of starting", error)
+            self._parts.learn(pod, pulls)
+
+    def _count(self, now_s: float) -> tuple[int, list[float], list[str]]:
+        ready, ages_s, whys = 0, [], []
+        node_s = _NODE_PATIENCE * max(self._node_waits_s, default=0.0)
         for pod in self._pods.values():
-            if pod.ready or (pod.unready_since_s is not None and now_s - pod.unready_since_s < _UNREADY_S):
+            if pod.unplaced and now_s - pod.created_s >= node_s:
+                whys.append(pod.unplaced)
+            elif pod.ready or (pod.unready_since_s is not None and now_s - pod.unready_since_s < _UNREADY_S):
                 ready += 1
             else:
                 ages_s.append(max(0.0, now_s - (pod.unready_since_s or pod.created_s)))
-        return ready, sorted(ages_s, reverse=True)
+        return ready, sorted(ages_s, reverse=True), whys
 
     # the watch
 
@@ -154,7 +203,9 @@ class PodObserver:
         ready, ready_s = _readiness(status)
         restarts = sum(int(container.get("restartCount", 0)) for container in status.get("containerStatuses") or [])
         before = self._pods.get(name)
-        pod = _Pod(_time_s(metadata["creationTimestamp"]), restarts, ready, ready_s)
+        pod = _Pod(_time_s(metadata["creationTimestamp"]), restarts, ready, ready_s, unplaced=unschedulable(document))
+        if before is not None and before.unplaced and not pod.unplaced:
+            self._node_waits_s.append(max(0.0, time.time() - pod.created_s))
         if before is None:
             pod.was_starting = not ready
         else:
@@ -163,6 +214,7 @@ class PodObserver:
             if ready and before.was_starting:
                 self._startups_s.append(max(_LEAST_STARTUP_S, ready_s - pod.created_s))
                 pod.was_starting = False
+                self._started.append(document)
             if before.ready and not ready:
                 pod.unready_since_s = time.time()
             if ready:

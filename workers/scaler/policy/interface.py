@@ -39,6 +39,8 @@ class Snapshot:
     starting_ages_s: tuple[float, ...] = ()  # of the pods that start, one each
     services_s: tuple[float, ...] = ()  # of jobs that ended
     startups_s: tuple[float, ...] = ()  # of pods that became ready
+    unplaced: int = 0  # pods that were ordered and get no place; not among those that start
+    unplaced_why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

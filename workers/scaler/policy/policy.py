@@ -49,6 +49,9 @@ def decide(
     order = strategy.order()
     if rate_in is None:
         order = min(order, _told_by(learnt.arrivals.total, snapshot))
+    if situation.unplaced:
+        # They are not reckoned with, but what is missing for them has been ordered already.
+        order = min(order, situation.pods)
     kept, needed = _keep(order, strategy, situation, learnt)
     replicas = options.bound(max(order, kept))
     reason = _explain(strategy.demand(), order, replicas, situation, options)
@@ -90,6 +93,8 @@ def _explain(demand: str, order: int, replicas: int, situation: Situation, optio
     text = f"{demand} needs {order}; {situation.ready} ready"
     if situation.coming_s:
         text += f", {len(situation.coming_s)} starting, ready in {situation.coming_s[0]:.0f} s"
+    if situation.unplaced:
+        text += f", {situation.unplaced} without a place ({situation.unplaced_why}), not ordered again"
     if replicas > pods:
         text += f"; order {replicas - pods}"
     elif replicas < pods:

@@ -33,6 +33,8 @@ class Situation:
     startup_s: float  # the 80th percentile
     lead_s: float  # until a pod that is ordered now is ready
     can_wait: bool  # a job can usually wait for a pod that is ordered when it comes
+    unplaced: int = 0  # pods that were ordered and get no place: nobody knows when they come
+    unplaced_why: str = ""
 
     @classmethod
     def of(cls, snapshot: Snapshot, state: State, options: Options) -> Situation:
@@ -53,12 +55,14 @@ class Situation:
             startup_s,
             startup_s + options.actuation_s,
             wait_s >= state.startups.mean_s + options.actuation_s,
+            snapshot.unplaced,
+            snapshot.unplaced_why,
         )
 
     @property
     def pods(self) -> int:
-        """Pods that are ready or starting."""
-        return self.ready + len(self.coming_s)
+        """Pods that are ready or starting, and those that get no place."""
+        return self.ready + len(self.coming_s) + self.unplaced
 
     @property
     def outstanding(self) -> int:

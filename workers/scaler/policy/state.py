@@ -73,7 +73,7 @@ def absurdity(snapshot: Snapshot, state: State) -> str:
         return "the clock went back"
     if not (snapshot.arrived <= LARGEST and before <= snapshot.arrived <= before + LARGEST):
         return "there are fewer jobs than there were"
-    counts = (snapshot.waiting, snapshot.running, snapshot.ready)
+    counts = (snapshot.waiting, snapshot.running, snapshot.ready, snapshot.unplaced)
     if not all(0 <= count <= LARGEST for count in (*counts, *snapshot.starting_ages_s)):
         return "a count is negative"
     return ""
