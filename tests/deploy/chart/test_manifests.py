@@ -123,7 +123,7 @@ def test_environment_is_known_to_the_code(rendered: Rendered) -> None:
     known = {
         "gateway": names_of(GatewaySettings, WorkerSettings, ObjectSettings),
         "worker": names_of(GatewaySettings, WorkerSettings, ObjectSettings, PodSettings) | MODEL_SETTINGS,
-        "scaler": names_of(ScalerSettings, ObjectSettings) ,
+        "scaler": names_of(ScalerSettings, ObjectSettings),
     }
     for workload in rendered.of_kind("Deployment"):
         environment = {entry["name"] for entry in container_of(workload)["env"]} | rendered.config(workload).keys()
