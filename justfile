@@ -81,6 +81,10 @@ install *arguments:
 lock:
     .venv/bin/python -m deploy.local.lock
 
+# pictures of the page for the manual, docs/images/page-*.png
+screenshots *arguments:
+    python3 deploy/local screenshots {{arguments}}
+
 # what CI runs
 ci:
     .ci/run

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from gateway import events, health, job_logs, jobs, listing, webhooks
+from gateway import dead_letters, events, health, job_logs, jobs, listing, webhooks
 from gateway.batches.endpoints import batch_results, batch_status, cancel_batch, push_batch
 from gateway.context import Context
 from gateway.deliveries import Webhooks
@@ -32,6 +32,8 @@ from gateway.keys.file import follow_keys, read_keys
 from gateway.marks import mark_of
 from gateway.metrics import GatewayMetrics
 from gateway.options import OPTIONS
+from gateway.page.endpoints import PageEndpoints
+from gateway.page.recorder import Recorder
 from gateway.queues import Queues
 from gateway.results import LargeResults
 from gateway.schemas.live import ModelSchemas
@@ -149,10 +151,20 @@ def _side_tasks(queues: Queues) -> Iterator[tuple[str, Coroutine[Any, Any, None]
         for one in context.waiters.subscriptions():
             yield "subscription", one.run()
         yield "schemas", context.schemas.follow()
+        if context.settings.ui:
+            yield "history", Recorder(context.stream, context.waiters.recent).run()
         if context.objects:
             yield "objects' sweep", _keep_sweeping_objects(context)
         if context.webhooks:
             yield "webhooks", context.webhooks.deliver(context.stream, context.metrics.webhook)
+
+
+def _page_routes(page: PageEndpoints, route: Callable[..., Route]) -> list[Route]:
+    return [
+        route("GET", "/", page.page),
+        route("GET", "/ui", page.page),
+        route("GET", "/ui/{file}", page.page_file),
+    ]
 
 
 def create_app(queues: Queues, on_side_task_end: Callable[[asyncio.Task[None]], None]) -> ASGIApp:
@@ -162,6 +174,7 @@ def create_app(queues: Queues, on_side_task_end: Callable[[asyncio.Task[None]], 
     seem to work.
     """
     settings, metrics = queues.first.settings, queues.first.metrics.all
+    page = PageEndpoints(queues.all)
     has_queues = len(queues.all) > 1
     push_parameters = ("input", "wait", *OPTIONS, *webhooks.PARAMETERS)
 
@@ -183,6 +196,7 @@ def create_app(queues: Queues, on_side_task_end: Callable[[asyncio.Task[None]], 
             yield
         finally:
             await end(*side)
+            await page.hub.close()
             await queues.close()
 
     async def turn_away(request: Request, error: Exception) -> Response:
@@ -217,6 +231,11 @@ def create_app(queues: Queues, on_side_task_end: Callable[[asyncio.Task[None]], 
             route("GET", "/batches/{id}", batch_status, "wait"),
             route("GET", "/batches/{id}/results", batch_results, "wait"),
             route("POST", "/batches/{id}/cancel", cancel_batch),
+            route("GET", "/overview", page.overview),
+            route("GET", "/history", page.history, "seconds"),
+            route("GET", "/dead-letters", dead_letters.dead_letters, "type", "before"),
+            route("POST", "/dead-letters/requeue", dead_letters.requeue_letters, "type"),
+            route("GET", "/inputs/{id}", dead_letters.job_input),
             route("GET", "/webhooks/secrets", webhooks.secrets),
             route("GET", "/webhooks/failed", webhooks.failed, "after"),
             route("POST", "/webhooks/failed/{place}/resend", webhooks.resend),
@@ -224,6 +243,7 @@ def create_app(queues: Queues, on_side_task_end: Callable[[asyncio.Task[None]], 
             route("GET", "/readyz", health.readyz),
             route("GET", "/openapi.json", health.openapi),
             *([] if metrics_port else [metrics_route]),
+            *(_page_routes(page, route) if settings.ui else []),
         ],
         exception_handlers=errors,
         lifespan=lifespan,

@@ -21,6 +21,7 @@ _ROOT_PATH = re.compile(r"(/(?!\.\.?(/|$))[A-Za-z0-9._~-]+)*")
 # With these as a prefix, `/status/ID` would be two different requests.
 _PATHS_OF_THE_API = {
     "/push", "/status", "/data", "/events", "/files", "/uploads", "/cancel", "/retry", "/webhooks", "/batches", "/jobs",
+    "/ui", "/overview", "/history", "/dead-letters", "/inputs",
 }  # fmt: skip
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -121,6 +122,7 @@ class GatewaySettings(ObjectSettings, StreamSettings):
     webhook_give_up_s: Annotated[float, Field(ge=0, le=604_800)] = Field(
         86_400.0, description="how long a webhook is tried again before it counts as failed"
     )
+    ui: bool = Field(True, description="whether `/` and `/ui` show the page; `off` also keeps no history for it")
     root_path: str = Field(
         "",
         description="path under which a proxy publishes the API, such as `/leadtime`; it may strip it or keep it",

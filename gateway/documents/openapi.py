@@ -9,6 +9,7 @@ from gateway.documents.job import JOB_MEMBER
 from gateway.documents.list_paths import LIST_SCHEMAS, list_paths
 from gateway.documents.log_paths import LOG_SCHEMAS, log_paths
 from gateway.documents.option_parameters import option_parameters
+from gateway.documents.page_paths import PAGE_SCHEMAS, page_paths
 from gateway.documents.parts import answer as _answer
 from gateway.documents.parts import object_of as _object
 from gateway.documents.parts import problem as _problem
@@ -76,6 +77,7 @@ _SCHEMAS: Document = {
     **BATCH_SCHEMAS,
     **LIST_SCHEMAS,
     **LOG_SCHEMAS,
+    **PAGE_SCHEMAS,
     "Status": {"type": "string", "enum": [status.value for status in Status]},
     "JobError": _ERROR,
     "ResultWarning": _object(
@@ -215,6 +217,7 @@ _BAD_QUERY = "a query parameter that is unknown or given twice"
 _WITHOUT_WAIT = (
     "/events/{id}", "/cancel/{id}", "/retry/{id}", "/batches", "/batches/{id}/cancel", "/files/{id}/{name}",
     "/uploads", "/uploads/{id}", "/jobs", "/jobs/{id}", "/jobs/{id}/logs", "/jobs/purge",
+    "/overview", "/history", "/dead-letters", "/dead-letters/requeue", "/inputs/{id}",
 )  # fmt: skip
 _BAD_WAIT = {"400": _problem(f"a bad wait, or {_BAD_QUERY}")}
 
@@ -527,6 +530,7 @@ def describe(settings: GatewaySettings) -> Document:
         **_job_paths(),
         **list_paths(settings, _AWAY),
         **log_paths(_AWAY),
+        **page_paths(_AWAY),
         **batch_paths(settings, push["parameters"], _AWAY, _LIMITED if settings.api_keys_file else {}),
     }
     wait = _parameters(settings.max_wait_s)

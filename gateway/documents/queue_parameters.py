@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     Document = dict[str, Any]
 
-_OF_A_QUEUE = ("/push", "/batches", "/webhooks", "/openapi.json", "/jobs", "/uploads")
+_OF_A_QUEUE = ("/push", "/batches", "/webhooks", "/openapi.json", "/jobs", "/uploads", "/history", "/dead-letters")
 
 
 def is_of_a_queue(path: str) -> bool:

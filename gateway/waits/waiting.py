@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import ClientDisconnect
 
 from gateway.http.errors import Problem, unavailable
+from gateway.waits.ends import RecentEnds
 from gateway.waits.hearing import BatchEars
 from gateway.waits.heartbeat import SignsOfLife
 from workers.stream import LIBRARY
@@ -134,7 +135,7 @@ class Waiters:
     """The waiting requests of this process: at most `most` at a time, `count` now.
 
     `ended` rings when a job has ended, `told` when it has told something; `batches` hears of the ends of their jobs.
-    `heartbeat` tells who has been quiet for long.
+    `heartbeat` tells who has been quiet for long, and `recent` counts all ends.
     `name` is what a push gives as `waits_at`.
     """
 
@@ -146,6 +147,7 @@ class Waiters:
         self.told = Bells()
         self.batches = BatchEars()
         self.heartbeat = SignsOfLife()
+        self.recent = RecentEnds()
         self.closing = False
         self.count = 0
 
@@ -165,6 +167,7 @@ class Waiters:
     def _tell_end(self, job_id: str) -> None:
         self.ended.ring(job_id)
         self.batches.tell(job_id)
+        self.recent.heard(job_id)
 
     def _ring_for_ends(self) -> None:
         self.ended.ring_all()

@@ -50,7 +50,7 @@ class ModelScaler:
         self._actuator = actuator
         self._sound = False  # this round has not failed so far
         self._log = DecisionLog(queue)
-        self._publisher = Publisher(stream, lambda text: self._log.trouble("memory", text))
+        self._publisher = Publisher(stream, options, lambda text: self._log.trouble("memory", text))
         self._jobs: JobObserver | None = None
         self.decider: Decider | None = None  # while it leads
         self.status = ScalerStatus(leadership)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from workers.scaler.facts import dump_facts
 from workers.scaler.jobs import reading_stream
 from workers.scaler.memory import dump, dump_decision, load
 from workers.stream import is_unavailable
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from workers.scaler.memory import Memory
-    from workers.scaler.policy import Decision
+    from workers.scaler.policy import Decision, Options
     from workers.stream import Stream
 
 _DECISION_S = 5.0
@@ -21,13 +22,14 @@ _MEMORY_S = 10.0
 
 
 class Publisher:
-    """Publishes a decision that has changed at once and any other every 5 s, and the memory every 10 s.
+    """Publishes a decision that has changed at once and any other every 5 s, with the facts, and the memory every 10 s.
 
     `on_unwritable` is told if the memory is not of the types that it should be of.
     """
 
-    def __init__(self, stream: Stream, on_unwritable: Callable[[str], None]) -> None:
+    def __init__(self, stream: Stream, options: Options, on_unwritable: Callable[[str], None]) -> None:
         self._stream = stream
+        self._options = options
         self._on_unwritable = on_unwritable
         self._published: Decision | None = None
         self._published_s = self._saved_s = 0.0
@@ -44,6 +46,8 @@ class Publisher:
         now_s, fields = time.monotonic(), {}
         if final or self._changed(decision) or now_s - self._published_s >= _DECISION_S:
             fields["decision"] = dump_decision(decision)
+            if memory is not None:
+                fields["facts"] = dump_facts(memory.state, self._options)
         if memory is not None and (final or now_s - self._saved_s >= _MEMORY_S):
             try:
                 fields["state"] = dump(memory)

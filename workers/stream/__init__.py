@@ -3,6 +3,7 @@
 from workers.settings import StreamSettings
 from workers.stream.batch import Batcher
 from workers.stream.events import JobEvent, Telling, is_entry
+from workers.stream.letters import LetterPage, LetterView
 from workers.stream.library import LIBRARY
 from workers.stream.link.connection import backoff_s, connect, until_available
 from workers.stream.link.ending import end
@@ -12,6 +13,7 @@ from workers.stream.link.outage import Outage
 from workers.stream.link.pipeline import PipelinedRedis
 from workers.stream.link.subscription import Subscription
 from workers.stream.options import NO_OPTIONS, PRIORITIES, JobOptions, Priority
+from workers.stream.overview import HISTORY_STEP_S, HISTORY_STEPS, QueueGlance, WorkerGlance
 from workers.stream.pushed_batches import (
     BATCH_ID_CHARS,
     GONE,
@@ -46,12 +48,64 @@ from workers.stream.records import (
 from workers.stream.stream import EVENTS_BYTES, LARGE_BYTES, WEBHOOKS_PART, Stream
 
 __all__ = [
-    "ANY_SCHEMA", "BATCH_ID_CHARS", "DEFAULT_FUNCTION", "EVENTS_BYTES", "GONE", "LARGE_BYTES", "LIBRARY", "NO_LIMITS",
-    "NO_OPTIONS", "PLACES_AT_ONCE", "PRIORITIES", "WEBHOOKS_PART", "WEBHOOK_EVENTS", "AheadStart", "BatchJob",
-    "BatchView", "Batcher", "ClaimCall", "Claimed", "Counts", "DeadLetter", "Demand", "Finish", "JobEvent",
+    "ANY_SCHEMA",
+    "BATCH_ID_CHARS",
+    "DEFAULT_FUNCTION",
+    "EVENTS_BYTES",
+    "GONE",
+    "HISTORY_STEPS",
+    "HISTORY_STEP_S",
+    "LARGE_BYTES",
+    "LIBRARY",
+    "NO_LIMITS",
+    "NO_OPTIONS",
+    "PLACES_AT_ONCE",
+    "PRIORITIES",
+    "WEBHOOKS_PART",
+    "WEBHOOK_EVENTS",
+    "AheadStart",
+    "BatchJob",
+    "BatchView",
+    "Batcher",
+    "ClaimCall",
+    "Claimed",
+    "Counts",
+    "DeadLetter",
+    "Demand",
+    "Finish",
+    "JobEvent",
     "JobOptions",
-    "JobView", "NewBatch", "NewJob", "Outage", "PipelinedRedis", "Priority", "PushLimits", "Pushed", "PushedBatches",
-    "SchemaView", "ServerMemory", "ServerUnfit", "Status", "Stream", "StreamSettings", "Subscription", "Telling",
-    "Turn", "WorkerView", "backoff_s", "bad_server", "batch_job_id", "connect", "end", "is_entry", "is_out_of_memory",
-    "is_unavailable", "reason", "until_available",
+    "JobView",
+    "LetterPage",
+    "LetterView",
+    "NewBatch",
+    "NewJob",
+    "Outage",
+    "PipelinedRedis",
+    "Priority",
+    "PushLimits",
+    "Pushed",
+    "PushedBatches",
+    "QueueGlance",
+    "SchemaView",
+    "ServerMemory",
+    "ServerUnfit",
+    "Status",
+    "Stream",
+    "StreamSettings",
+    "Subscription",
+    "Telling",
+    "Turn",
+    "WorkerGlance",
+    "WorkerView",
+    "backoff_s",
+    "bad_server",
+    "batch_job_id",
+    "connect",
+    "end",
+    "is_entry",
+    "is_out_of_memory",
+    "is_unavailable",
+    "reason",
+    "until_available",
 ]  # fmt: skip

@@ -21,6 +21,7 @@ _PARTS = (
     "pushing/limits", "asking/index", "pushing/push", "working/webhooks", "working/claim", "working/ahead",
     "asking/jobs", "pushing/old_batches", "pushing/batches", "asking/list", "working/finish",
     "working/schemas", "working/workers", "time/expire", "time/sweep", "asking/figures",
+    "asking/overview", "asking/letters",
 )  # fmt: skip
 _TEXT = "\n".join(files("workers.stream").joinpath(f"lua/{part}.lua").read_text(encoding="utf-8") for part in _PARTS)
 

@@ -15,12 +15,14 @@ from weakref import WeakSet
 from workers.stream.batch import Batcher
 from workers.stream.events import JobEvent
 from workers.stream.job_index import JobIndex
+from workers.stream.letters import Letters
 from workers.stream.library import Library
 from workers.stream.link.connection import connect
 from workers.stream.link.errors import ServerUnfit
 from workers.stream.link.memory import MemoryWatch
 from workers.stream.link.pipeline import Lane, PipelinedRedis
 from workers.stream.link.subscription import Subscription
+from workers.stream.overview import Overviews
 from workers.stream.pushed_batches import PushedBatches
 from workers.stream.records import (
     ClaimCall,
@@ -90,6 +92,8 @@ class Stream:
         self._library = Library(self.redis, f"{self.prefix}:stream")
         self._call = self._library.call
         self.index = JobIndex(self._call)
+        self.letters = Letters(self._call)
+        self.overviews = Overviews(self._call)
         self.batches = PushedBatches(settings, self._call, self._call_push)
         self._subscriptions: WeakSet[Subscription] = WeakSet()
         self._pushes: Batcher[EncodedJob, Pushed] = Batcher(self._push, size_of=size_bytes)
@@ -435,7 +439,7 @@ class Stream:
         return Demand(int(now_ms), int(arrived), int(waiting), int(running), decision)
 
     async def remember(self, **fields: bytes) -> None:
-        """Keeps what a scaler needs after a restart, `decision` or `state`, for a week."""
+        """Keeps what a scaler needs after a restart or tells, `decision`, `facts` or `state`, for a week."""
         flat = [item for pair in fields.items() for item in pair]
         await self._call("remember", _ms(SCALER_MEMORY_S), *flat)
 

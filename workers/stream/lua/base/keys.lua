@@ -47,7 +47,10 @@
 --                              if their memory is limited
 -- {q}:results-bytes    string  sum of those bytes                                    never
 -- {q}:proof            string  time of the last proof that the server takes writes    1 s after that
--- {q}:scaler           hash    the scaler's memory: decision, state (JSON)           7 days after its last write
+-- {q}:scaler           hash    the scaler's memory: decision, facts, state (JSON)    7 days after its last write
+-- {q}:history          stream  a day in steps of 10 s; an entry's id is its time,  2 days after its last write
+--                              its field `step` is JSON
+-- {q}:historian        string  the gateway that writes the history                   its lease
 -- {q}:schemas          hash    schemas of the workers' models; of each digest: its   a day after its last renewal
 --                              JSON, DIGEST:since (first publication), DIGEST:seen
 --                              (last renewal)
@@ -120,6 +123,8 @@ local function keys_of(stream)
     health = prefix .. ':health-check',
     proof = prefix .. ':proof',
     scaler = prefix .. ':scaler',
+    history = prefix .. ':history',
+    historian = prefix .. ':historian',
     schemas = prefix .. ':schemas',
     limit = prefix .. ':limit:',
     outstanding = prefix .. ':outstanding:',

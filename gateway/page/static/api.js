@@ -1,0 +1,97 @@
+// Requests to the gateway that served this page, with the API key if it asks for one.
+
+import { h } from './dom.js';
+
+const KEY = 'leadtime-key';
+export const base = new URL('.', document.baseURI);
+
+export function url(path) {
+  return new URL(path.replace(/^\//, ''), base).href;
+}
+
+export function key() {
+  return sessionStorage.getItem(KEY) || '';
+}
+
+export function forgetKey() {
+  sessionStorage.removeItem(KEY);
+}
+
+export class ApiError extends Error {
+  constructor(status, problem) {
+    super(problem.detail || `the gateway answered ${status}`);
+    this.status = status;
+    this.problem = problem;
+  }
+}
+
+let asking = null;
+
+function askForKey(detail) {
+  asking ||= new Promise((resolve) => {
+    const input = h('input', { type: 'password', id: 'api-key', autocomplete: 'off', required: true, spellcheck: 'false' });
+    const form = h('form', { method: 'dialog' },
+      h('h2', {}, 'API key'),
+      h('p', { class: 'muted' }, detail),
+      h('label', { for: 'api-key' }, 'Key'), input,
+      h('p', { class: 'muted small' }, 'It stays in this tab, and is forgotten when the tab is closed.'),
+      h('div', { class: 'row end' }, h('button', { class: 'primary' }, 'Use it')));
+    const dialog = h('dialog', { 'aria-label': 'API key' }, form);
+    dialog.addEventListener('cancel', (event) => event.preventDefault());
+    form.addEventListener('submit', () => {
+      sessionStorage.setItem(KEY, input.value.trim());
+      dialog.close();
+      dialog.remove();
+      asking = null;
+      document.dispatchEvent(new CustomEvent('key'));
+      resolve();
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+  return asking;
+}
+
+export async function request(path, options = {}) {
+  for (;;) {
+    const headers = new Headers(options.headers);
+    if (key()) headers.set('Authorization', `Bearer ${key()}`);
+    const response = await fetch(url(path), { ...options, headers });
+    if (response.ok) return response;
+    let problem = {};
+    try { problem = await response.json(); } catch { /* no problem document */ }
+    if (response.status !== 401) throw new ApiError(response.status, problem);
+    forgetKey();
+    await askForKey(problem.detail || 'The gateway asks for an API key.');
+  }
+}
+
+export async function json(path, options) {
+  return (await request(path, options)).json();
+}
+
+// Server-sent events of a response: fetch sends headers, which EventSource can't.
+export async function* eventsOf(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = '';
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    rest += value;
+    const parts = rest.split('\n\n');
+    rest = parts.pop();
+    for (const part of parts) {
+      const event = { id: '', kind: 'message', data: '' };
+      for (const line of part.split('\n')) {
+        if (line.startsWith('id: ')) event.id = line.slice(4);
+        else if (line.startsWith('event: ')) event.kind = line.slice(7);
+        else if (line.startsWith('data: ')) event.data += line.slice(6);
+      }
+      if (event.data) yield event;
+    }
+  }
+}
+
+export function withQueue(path, queue) {
+  return queue ? `${path}${path.includes('?') ? '&' : '?'}queue=${encodeURIComponent(queue)}` : path;
+}
