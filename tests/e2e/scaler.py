@@ -13,7 +13,7 @@ from kubernetes_asyncio.client import ApiException
 
 from bench.experiments.stage import FORGET
 from tests.e2e.api import kubectl
-from tests.e2e.cluster import NAMESPACE, SCALER, is_ready, until
+from tests.e2e.cluster import GATEWAY, NAMESPACE, SCALER, is_ready, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,7 +44,7 @@ class DeployedScaler:
     async def begin_anew(self) -> None:
         """Returns when there are scalers that have learnt nothing, and no worker."""
         await self.scale(0)
-        command = (kubectl(), "--namespace", NAMESPACE, "exec", "deployment/gateway", "--", "python", "-c", FORGET)
+        command = (kubectl(), "--namespace", NAMESPACE, "exec", f"deployment/{GATEWAY}", "--", "python", "-c", FORGET)
         assert await (await asyncio.create_subprocess_exec(*command)).wait() == 0
         await self.scale(REPLICAS)
         await self._cluster.until_idle()
