@@ -53,6 +53,29 @@ async def test_the_overview_changes_as_jobs_come(http: aiohttp.ClientSession, st
     assert now["workers"]["worker-1"]["job"] == job_id
 
 
+async def test_the_oldest_wait_is_known_where_jobs_have_priorities(http: aiohttp.ClientSession, stream: Stream) -> None:
+    async def pushed(priority: str) -> str:
+        async with http.post("/push", params={"input": "a", "priority": priority}) as response:
+            return str((await response.json())["id"])
+
+    async def oldest_ms() -> Any:
+        return (await get(http, "/overview"))["queues"][stream.settings.queue_name].get("oldest_ms")
+
+    first = await pushed("low")
+    await stream.register("worker-1", 60, {"state": "busy", "job": ""})
+    since_ms = await oldest_ms()
+    await asyncio.sleep(1.1)  # an overview is a second old at most
+    high = await pushed("high")
+    [claimed] = await stream.claim("worker-1", 1)
+    assert claimed.id == high
+    assert since_ms is not None
+    assert await oldest_ms() == since_ms
+    [claimed] = await stream.claim("worker-1", 1)
+    await asyncio.sleep(1.1)
+    assert claimed.id == first
+    assert await oldest_ms() is None
+
+
 async def test_one_gateway_writes_the_history_and_another_takes_over(stream: Stream) -> None:
     ends = RecentEnds()
     writer, other = Recorder(stream, ends, "gateway-1"), Recorder(stream, RecentEnds(), "gateway-2")

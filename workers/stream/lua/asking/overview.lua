@@ -3,14 +3,26 @@
 local HISTORY_KEPT_MS = 2 * 86400000
 
 -- Since when the job waits that has waited longest, in ms since the epoch, or -1: the first one that was handed back, or
--- the first that was never claimed. One that a worker holds ahead does not count. Costs XPENDING and XRANGE.
+-- the first that was never claimed. One that a worker holds ahead does not count. Costs XPENDING and XRANGE; if the order
+-- counts HMGET, XRANGE and ZRANGE, too, and ZRANGE and HGET for each lane.
 local function oldest_of(k, group)
-  local oldest = nil
-  local released = redis.call('XPENDING', k.stream, GROUP, '-', '+', 1, RELEASED)[1]
-  if released then oldest = entry_ms(released[1]) end
-  local first = redis.call('XRANGE', k.stream, '(' .. group['last-delivered-id'], '+', 'COUNT', 1)[1]
-  if first then oldest = math.min(oldest or math.huge, entry_ms(first[1])) end
-  return oldest and whole(oldest) or -1
+  local oldest = math.huge
+  local function look(entry) if entry then oldest = math.min(oldest, entry_ms(entry)) end end
+  local function look_behind(entry, last)
+    look((redis.call('XRANGE', k.stream, '(' .. entry, last, 'COUNT', 1)[1] or {})[1])
+  end
+  look((redis.call('XPENDING', k.stream, GROUP, '-', '+', 1, RELEASED)[1] or {})[1])
+  look_behind(group['last-delivered-id'], '+')
+  local order = load_order(k, group)
+  if order then
+    if order.cursor ~= order.last then look_behind(order.cursor, order.last) end
+    for _, turn in ipairs(redis.call('ZRANGE', k.turns, 0, -1)) do
+      local band, name = string.match(turn, '^(%d) (.*)$')
+      local id = redis.call('ZRANGE', lane_key(k, band, name), 0, 0)[1]
+      look(id and redis.call('HGET', k.job .. id, 'entry'))
+    end
+  end
+  return oldest < math.huge and whole(oldest) or -1
 end
 
 -- overview(): {now, arrived or -1, waiting, running, deferred, dead, since when the oldest waits or -1, the scaler's
