@@ -109,7 +109,9 @@ PAGE_SCHEMAS: Document = {
         additionalProperties=False,
     ),
     "Requeued": object_of({"requeued": _COUNT}, additionalProperties=False),
-    "PushedInput": object_of({"args": {"type": "array", "description": "the input, or a function's arguments"}}),
+    "PushedInput": object_of(
+        {"args": {"type": "array", "items": {}, "description": "the input, or a function's arguments"}}
+    ),
 }
 
 
