@@ -187,7 +187,7 @@ async def test_scaler_may_do_what_it_needs_and_nothing_else(cluster: Cluster) ->
         calls: list[Any] = [
             apps.patch_namespaced_deployment_scale(GATEWAY, NAMESPACE, scale, dry_run="All"),
             apps.patch_namespaced_deployment(WORKERS, NAMESPACE, scale, dry_run="All"),
-            apps.read_namespaced_deployment(WORKERS, NAMESPACE),
+            apps.read_namespaced_deployment(GATEWAY, NAMESPACE),
             core.read_namespaced_secret(SECRET, NAMESPACE),
             core.delete_namespaced_pod(pod.metadata.name, NAMESPACE, dry_run="All"),
             core.list_namespaced_pod("kube-system"),
