@@ -47,7 +47,7 @@ async def push(context: Context, request: HttpRequest) -> Response:
     owner = caller.owner
     check_function(context, DEFAULT_FUNCTION)
     wait_s, headers = read_wait(request, settings.max_wait_s)
-    webhook = read_webhook(context, request)
+    webhook = read_webhook(context, request, caller)
     options = read_options(request, settings, caller.highest_priority)
     job_id = context.new_id()
     given = await read_input(context, request, job_id)
@@ -58,7 +58,7 @@ async def push(context: Context, request: HttpRequest) -> Response:
         stored_bytes = given.files_bytes + len(given.args) - len(args)
         job = NewJob(
             job_id, args, owner=owner, idempotency_key=key, fingerprint=fingerprint, webhook=webhook,
-            stored_bytes=stored_bytes,
+            limits=caller.limits, stored_bytes=stored_bytes,
         )  # fmt: skip
         if options.text or options.job.traceparent:
             job = _with_options(job, options)
@@ -77,7 +77,7 @@ async def push_function(context: Context, request: HttpRequest) -> Response:
     function = request.path_parameter("function")
     check_function(context, function)
     wait_s, headers = read_wait(request, settings.max_wait_s)
-    webhook = read_webhook(context, request)
+    webhook = read_webhook(context, request, caller)
     options = read_options(request, settings, caller.highest_priority)
     args, kwargs = await read_call(request, settings.max_input_bytes, settings.body_timeout_s)
     call = b"[[%b,%b,%b]]" % (orjson.dumps(function), args, kwargs or b"{}")
@@ -86,8 +86,9 @@ async def push_function(context: Context, request: HttpRequest) -> Response:
         _check_call(context, loads(args), loads(kwargs or b"{}"))
     job_id = context.new_id()
     job = NewJob(
-        job_id, args, function, kwargs, owner=owner, idempotency_key=key, fingerprint=fingerprint, webhook=webhook
-    )
+        job_id, args, function, kwargs, owner=owner, idempotency_key=key, fingerprint=fingerprint, webhook=webhook,
+        limits=caller.limits,
+    )  # fmt: skip
     return await _answer(context, request, _with_options(job, options), wait_s, headers)
 
 
@@ -151,11 +152,10 @@ async def _answer_with_events(context: Context, request: HttpRequest, job: NewJo
 
 async def _accept(context: Context, request: HttpRequest, job: NewJob) -> Pushed:
     """What has become of the push, with the id of its job or of the one before it. Raises Problem (422, 429, 503)."""
-    limits = context.api_keys.caller(request).limits
-    pushed = await context.stream.push(job._replace(limits=limits) if any(limits) else job)
+    pushed = await context.stream.push(job)
     context.metrics.pushed(pushed.outcome)
     if pushed.outcome == "limited":
-        raise too_many(pushed, limits)
+        raise too_many(pushed, job.limits)
     if pushed.outcome == "full":
         raise unavailable("the backlog is full")
     if pushed.outcome == "conflict":

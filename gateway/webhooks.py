@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from gateway.context import Context
     from gateway.deliveries import Webhooks
+    from gateway.http.api_keys import Caller
     from gateway.http.request import HttpRequest
     from workers.stream import DeadLetter
 
@@ -28,12 +29,12 @@ _NO_WEBHOOKS = "this gateway sends no webhooks (WEBHOOK_SECRETS)"
 _NOT_FOUND = "failed webhook not found"
 
 
-def read_webhook(context: Context, request: HttpRequest) -> str:
+def read_webhook(context: Context, request: HttpRequest, caller: Caller) -> str:
     """What `NewJob.webhook` takes, of `?webhook=` and `?webhook_events=`. Raises Problem 400."""
     query = request.query
     url, names = query.get("webhook"), query.get("webhook_events")
     if url is None and context.webhooks:
-        url = context.api_keys.caller(request).webhook or None
+        url = caller.webhook or None
     if url is None:
         if names is not None:
             raise Problem(400, "webhook_events goes with webhook")

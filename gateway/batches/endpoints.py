@@ -37,7 +37,7 @@ async def push_batch(context: Context, request: HttpRequest) -> Response:
     """POST /batches: takes inputs, answers 202 with the ids of their jobs once the stream has accepted all of them."""
     caller = context.api_keys.caller(request)
     check_function(context, DEFAULT_FUNCTION)
-    webhook = read_webhook(context, request)
+    webhook = read_webhook(context, request, caller)
     options = read_options(request, context.settings, caller.highest_priority)
     key = hashed_key(request, f"batch {caller.owner}")
     batch_id = context.new_id(BATCH_ID_CHARS)

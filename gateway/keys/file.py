@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gateway.http.api_keys import NAME, ApiKeys, Caller, owner_of_name
-from workers.stream import Priority, PushLimits
+from workers.stream import NO_LIMITS, Priority, PushLimits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +69,7 @@ class NamedKeys(BaseModel):
         is_limited = limits.model_dump(exclude={"highest_priority"}, exclude_none=True)
         return Caller(
             owner_of_name(self.name),
-            limits.limits() if is_limited else PushLimits(),
+            limits.limits() if is_limited else NO_LIMITS,
             self.webhook,
             self.admin,
             limits.highest_priority,
