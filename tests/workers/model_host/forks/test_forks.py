@@ -299,6 +299,6 @@ def test_a_model_that_does_not_load_is_no_template(run: Run) -> None:
         before = children()
         with pytest.raises(ModelLoadFailed, match="could not be loaded: ValueError: no weights here"):
             await make("tests.workers.models:Unloadable", is_forked=True).run()
-        assert children() == before
+        assert children() <= before
 
     run(scenario())
