@@ -79,7 +79,7 @@ install *arguments:
 
 # the lists of packages anew from pyproject.toml, keeping the versions that fit
 lock:
-    .venv/bin/python -m deploy.local.lock
+    .venv/bin/python -m deploy.local.upkeep.lock
 
 # pictures of the page for the manual, docs/images/page-*.png
 screenshots *arguments:

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from gateway import dead_letters, events, health, job_logs, jobs, listing, webhooks
+from gateway import events, health, webhooks
 from gateway.batches.endpoints import batch_results, batch_status, cancel_batch, push_batch
 from gateway.context import Context
 from gateway.deliveries import Webhooks
@@ -28,6 +28,7 @@ from gateway.http.cors import Cors
 from gateway.http.errors import Problem, error_response
 from gateway.http.request import HttpRequest
 from gateway.http.routing import HotPath, MeasuredEndpoint, PortSwitch, SingleSlashes, SubPath
+from gateway.jobs import dead_letters, endpoints, listing, logs
 from gateway.keys.file import follow_keys, read_keys
 from gateway.marks import mark_of
 from gateway.metrics import GatewayMetrics
@@ -206,25 +207,25 @@ def create_app(queues: Queues, on_side_task_end: Callable[[asyncio.Task[None]], 
         metrics.turned_away(response.status_code)
         return response
 
-    push = route("POST", "/push", jobs.push, *push_parameters)
+    push = route("POST", "/push", endpoints.push, *push_parameters)
     metrics_route = route("GET", "/metrics", health.metrics)
     metrics_port = settings.metrics_port
     errors = {HTTPException: turn_away, Exception: turn_away}
     app = Starlette(
         routes=[
             push,
-            route("POST", "/push/{function}", jobs.push_function, "wait", *OPTIONS, *webhooks.PARAMETERS),
-            *([route("POST", "/queues/{queue}/push", jobs.push, *push_parameters)] if has_queues else []),
-            route("GET", "/status/{id}", jobs.status, "wait"),
-            route("GET", "/data/{id}", jobs.data, "wait"),
+            route("POST", "/push/{function}", endpoints.push_function, "wait", *OPTIONS, *webhooks.PARAMETERS),
+            *([route("POST", "/queues/{queue}/push", endpoints.push, *push_parameters)] if has_queues else []),
+            route("GET", "/status/{id}", endpoints.status, "wait"),
+            route("GET", "/data/{id}", endpoints.data, "wait"),
             route("GET", "/events/{id}", events.events, "after"),
             route("GET", "/files/{id}/{name}", download.file),
             route("POST", "/uploads", uploads.uploads, "name"),
             route("PUT", "/uploads/{id}", uploads.upload),
-            route("POST", "/cancel/{id}", jobs.cancel),
-            route("POST", "/retry/{id}", jobs.retry),
+            route("POST", "/cancel/{id}", endpoints.cancel),
+            route("POST", "/retry/{id}", endpoints.retry),
             route("GET", "/jobs", listing.list_jobs, "status", "tag", "before", "limit", "name"),
-            route("GET", "/jobs/{id}/logs", job_logs.job_logs, "after"),
+            route("GET", "/jobs/{id}/logs", logs.job_logs, "after"),
             route("POST", "/jobs/purge", listing.purge_jobs, "status", "tag", "name"),
             route("DELETE", "/jobs/{id}", listing.delete_job),
             route("POST", "/batches", push_batch, *OPTIONS, *webhooks.PARAMETERS),

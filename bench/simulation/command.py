@@ -22,7 +22,7 @@ from bench.simulation.comparison import Case, Figures, compare, medians, one
 from bench.simulation.models import loads_of, models_table, simulate_models
 from bench.simulation.named_rules import CLAIRVOYANT, NAMED_RULES, TOLD, find
 from bench.simulation.times import KINDS
-from workers.scaler.models_file import ModelsFileError, read_models
+from workers.scaler.models.models_file import ModelsFileError, read_models
 from workers.scaler.policy import Options
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bench.common.arrivals import Process
     from bench.reports.table import Table
     from bench.simulation.work import Result, Work
-    from workers.scaler.models_file import ModelEntry, ModelsFile
+    from workers.scaler.models.models_file import ModelEntry, ModelsFile
 
 
 @dataclass(frozen=True, slots=True)

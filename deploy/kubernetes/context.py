@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from deploy.kubernetes.tools import DeployError, say
-from deploy.local.packages import REQUIREMENTS, folder_of
-from deploy.local.system_packages import SYSTEM_PACKAGES, PackagesError, packages_in
+from deploy.local.model.packages import REQUIREMENTS, folder_of
+from deploy.local.model.system_packages import SYSTEM_PACKAGES, PackagesError, packages_in
 from workers.settings import WorkerSettings, load
 
 if TYPE_CHECKING:

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, NoReturn
 import aiohttp
 
 from deploy.local.auto import Fleet
-from deploy.local.packages import install_for
+from deploy.local.model.packages import install_for
+from deploy.local.model.system_packages import PackagesError
 from deploy.local.processes import Child, Printer, wants_colour
 from deploy.local.server import DataDir, EmbeddedServer, StartError
 from deploy.local.settings import UpSettings
-from deploy.local.system_packages import PackagesError
 from gateway.settings import GatewaySettings
 from workers.process.secrets import hide_secrets, without_secrets
 from workers.scaler.settings import PolicySettings

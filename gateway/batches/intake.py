@@ -6,8 +6,8 @@ import asyncio
 import hashlib
 from typing import TYPE_CHECKING
 
-from gateway.http.content import check_codings, check_marks, has_lines
-from gateway.http.elements import ArrayElements, BadElements, Lines, TooLongElement
+from gateway.http.bodies.content import check_codings, check_marks, has_lines
+from gateway.http.bodies.elements import ArrayElements, BadElements, Lines, TooLongElement
 from gateway.http.errors import Problem
 from workers.wire.decode import loads_bounded
 from workers.wire.encode import canonical

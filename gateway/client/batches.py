@@ -6,14 +6,14 @@ import json
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .connection.sse import followed, lines_of
 from .errors import GatewayUnavailable, LeadtimeError, job_error
 from .jobs import until
-from .sse import followed, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from .transport import Transport
+    from .connection.transport import Transport
 
 _PLACE_DIGITS = 8  # at the end of a job's id
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from .batches import AsyncBatch
+from .connection.transport import Transport
 from .errors import LeadtimeError
 from .figures import QueueFigures, figures_of
 from .files import read_file, save_file, without_uploads
@@ -18,12 +19,11 @@ from .jobs import AsyncJob
 from .mapping import mapped
 from .options import JobStatus, SubmitOptions, encoded, query_of
 from .progress import counted
-from .transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
-    from .transport import HttpAnswer
+    from .connection.transport import HttpAnswer
 
 DEFAULT_URL = "http://127.0.0.1:8002"
 """The gateway of `python3 deploy/local up`."""

@@ -11,7 +11,7 @@ from .errors import LeadtimeError, ServerFault
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .transport import Transport
+    from .connection.transport import Transport
 
 _CHUNK_BYTES = 1 << 16
 

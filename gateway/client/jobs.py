@@ -8,14 +8,14 @@ import math
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
+from .connection.sse import followed
 from .errors import ConflictingState, NotFound, WaitOver, job_error
 from .options import ENDS, JobStatus
-from .sse import followed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from .transport import Transport
+    from .connection.transport import Transport
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gateway.documents.parts import Document, answer, object_of, problem, ref
-from gateway.http.content import LINES
+from gateway.http.bodies.content import LINES
 from workers.stream import BATCH_ID_CHARS, GONE, Status
 from workers.wire.limits import MAX_NESTING
 

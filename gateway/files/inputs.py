@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.files.pace import paced, place
 from gateway.files.uploads import names_uploads, taken
-from gateway.http.body import read_args
-from gateway.http.content import check_codings, is_plain_json
+from gateway.http.bodies.body import read_args
+from gateway.http.bodies.content import check_codings, is_plain_json
+from gateway.http.bodies.multipart import Multipart
 from gateway.http.errors import Problem
-from gateway.http.multipart import Multipart
 from workers.objects.errors import ObjectTooLarge, StoreUnavailable
 from workers.objects.names import ending_of, job_prefix, new_name
 from workers.wire.decode import loads_bounded
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from gateway.context import Context
-    from gateway.http.multipart import PartHead
+    from gateway.http.bodies.multipart import PartHead
     from gateway.http.request import HttpRequest
     from workers.objects.store import ObjectStore
 

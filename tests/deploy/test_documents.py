@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from deploy.local import settings_table
+from deploy.local.upkeep import settings_table
 from gateway.documents.openapi import describe
 from gateway.settings import GatewaySettings
 

@@ -14,8 +14,8 @@ from typing import Any
 import orjson
 import pytest
 
-from deploy.local.packages import requirements_of
-from tests.deploy.local.test_check import check
+from deploy.local.model.packages import requirements_of
+from tests.deploy.local.model.test_check import check
 from tests.processes import PATIENCE_S, ROOT
 
 pytestmark = pytest.mark.slow

@@ -14,11 +14,11 @@ import uuid
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
-from workers.scaler.assembly import assemble
 from workers.scaler.cluster.api import ApiError, KubernetesApi
 from workers.scaler.cluster.election import LeaderElection
 from workers.scaler.cluster.keda import CannotListen, KedaScaler
-from workers.scaler.models_file import ModelsFileError, read_models
+from workers.scaler.models.assembly import assemble
+from workers.scaler.models.models_file import ModelsFileError, read_models
 from workers.scaler.probe import ScalerProbe
 from workers.scaler.settings import ScalerSettings
 from workers.settings import BAD_SETTING, load
@@ -29,7 +29,7 @@ from workers.telemetry.probe_site import ProbeFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from workers.scaler.models_file import ModelsFile
+    from workers.scaler.models.models_file import ModelsFile
 
 logger = logging.getLogger("workers.scaler")
 

@@ -1,11 +1,11 @@
-"""A scaler of one model: the rounds of `rounds.py` with that model alone."""
+"""A scaler of one model: the rounds of `models/rounds.py` with that model alone."""
 
 from __future__ import annotations
 
 from typing import NoReturn
 
-from workers.scaler.one_model import ModelScaler
-from workers.scaler.rounds import Rounds
+from workers.scaler.models.one_model import ModelScaler
+from workers.scaler.models.rounds import Rounds
 
 
 class Scaler(ModelScaler):

@@ -8,7 +8,7 @@ import pytest
 
 from bench.simulation import command
 from bench.simulation.models import simulate_models
-from workers.scaler.models_file import ModelsFile
+from workers.scaler.models.models_file import ModelsFile
 
 if TYPE_CHECKING:
     from pathlib import Path

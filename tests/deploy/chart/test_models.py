@@ -11,7 +11,7 @@ import yaml
 
 from deploy.kubernetes.tools import DeployError
 from tests.deploy.chart.rendered import Rendered, container_of, pod_of, rendered, rendering, validate
-from workers.scaler.models_file import read_models
+from workers.scaler.models.models_file import read_models
 from workers.scaler.settings import ScalerSettings
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 from deploy.kubernetes.context import DOCKERFILE, SOURCES, Context, context, digest, write
 from deploy.kubernetes.tools import DeployError
 from deploy.local.__main__ import LISTS
-from deploy.local.packages import constraints_of
+from deploy.local.model.packages import constraints_of
 from tests.processes import PATIENCE_S, ROOT
 
 

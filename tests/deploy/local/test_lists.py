@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from deploy.local.__main__ import COMMANDS, LISTS, NEEDS
-from deploy.local.lock import EXTRAS, pins
+from deploy.local.upkeep.lock import EXTRAS, pins
 
 PROJECT = tomllib.loads((Path(__file__).resolve().parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 

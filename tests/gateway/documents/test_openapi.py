@@ -19,7 +19,7 @@ from schemathesis.core import NotSet
 
 from deploy.local.processes import TetheredProcess
 from gateway.documents.openapi import describe
-from gateway.http.content import LINES
+from gateway.http.bodies.content import LINES
 from gateway.settings import GatewaySettings
 from tests.gateway.service import PATIENCE_S
 from tests.processes import ROOT, module

@@ -90,6 +90,8 @@ async def test_the_log_says_which_request_pushed_cancelled_or_retried_a_job(
         job_id = await push(gateway.http, "a", **{"X-Request-ID": "request-1"})
         await push(gateway.http, "a")
         assert await status_of(gateway.http.post(f"/cancel/{job_id}", headers={"X-Request-ID": "request-2"})) == 200
-    lines = [line.split(" INFO ")[1] for line in capfd.readouterr().err.splitlines() if "gateway.jobs" in line]
-    named = f"gateway.jobs: [{settings.queue_name}/{job_id}] request"
+    lines = [
+        line.split(" INFO ")[1] for line in capfd.readouterr().err.splitlines() if "gateway.jobs.endpoints" in line
+    ]
+    named = f"gateway.jobs.endpoints: [{settings.queue_name}/{job_id}] request"
     assert lines == [f"{named} request-1: job {job_id} accepted", f"{named} request-2: job {job_id} cancelled"]

@@ -73,7 +73,7 @@ async def test_a_job_is_a_decision_at_once_and_its_end_another(one_stream: Strea
 
 
 async def test_jobs_wake_a_scaler_without_workers(one_stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.scaler.rounds.ROUND_S", 3600.0)
+    monkeypatch.setattr("workers.scaler.models.rounds.ROUND_S", 3600.0)
 
     async def listens() -> bool:
         return bool((await command(one_stream, "PUBSUB", "NUMSUB", key(one_stream, "wake:")))[1])

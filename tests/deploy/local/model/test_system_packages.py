@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.local.packages import install_for
-from deploy.local.system_packages import PackagesError, missing, packages_in
+from deploy.local.model.packages import install_for
+from deploy.local.model.system_packages import PackagesError, missing, packages_in
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.local.__main__ import LISTS, say
-from deploy.local.lock import pins
-from deploy.local.system_packages import SYSTEM_PACKAGES, PackagesError, missing, packages_in
+from deploy.local.model.system_packages import SYSTEM_PACKAGES, PackagesError, missing, packages_in
+from deploy.local.upkeep.lock import pins
 from workers.process.secrets import without_secrets
 
 if TYPE_CHECKING:

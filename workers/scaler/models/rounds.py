@@ -9,14 +9,14 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
-from workers.scaler.sharing import share_among
+from workers.scaler.models.sharing import share_among
 from workers.stream import end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from workers.scaler.one_model import ModelScaler
-    from workers.scaler.sharing import Budget
+    from workers.scaler.models.one_model import ModelScaler
+    from workers.scaler.models.sharing import Budget
 
 ROUND_S = 1.0
 # Without workers the next round begins when a job comes, but not sooner than this: jobs can't keep a scaler busy.

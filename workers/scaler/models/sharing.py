@@ -12,7 +12,7 @@ from workers.scaler.policy import late_jobs, late_price_s
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from workers.scaler.one_model import ModelScaler
+    from workers.scaler.models.one_model import ModelScaler
 
 
 @dataclass(frozen=True, slots=True)

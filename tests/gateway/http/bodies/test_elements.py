@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.http.elements import ArrayElements, BadElements, Lines, TooLongElement
+from gateway.http.bodies.elements import ArrayElements, BadElements, Lines, TooLongElement
 
 MOST_BYTES = 10_000
 texts = st.text(st.sampled_from('ab[]{},"\\ \n:'), max_size=6)

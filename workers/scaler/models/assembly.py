@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from workers.scaler.cluster.api import KubernetesApi
 from workers.scaler.cluster.deployment import DeploymentScaler
 from workers.scaler.cluster.pods import PodObserver
-from workers.scaler.one_model import ModelScaler
-from workers.scaler.rounds import Rounds
-from workers.scaler.sharing import Budget, BudgetPart
+from workers.scaler.models.one_model import ModelScaler
+from workers.scaler.models.rounds import Rounds
+from workers.scaler.models.sharing import Budget, BudgetPart
 from workers.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
     from contextlib import AsyncExitStack
 
-    from workers.scaler.models_file import ModelEntry, ModelsFile
+    from workers.scaler.models.models_file import ModelEntry, ModelsFile
     from workers.scaler.policy import Options
     from workers.scaler.settings import ScalerSettings
     from workers.scaler.status import ScalerStatus

@@ -18,11 +18,11 @@ from workers.scaler.cluster import externalscaler_pb2 as pb
 from workers.scaler.cluster.keda import METRIC, KedaScaler
 from workers.scaler.memory import load
 from workers.scaler.metrics import ScalerMetrics
-from workers.scaler.one_model import ModelScaler
+from workers.scaler.models.one_model import ModelScaler
+from workers.scaler.models.rounds import Rounds
+from workers.scaler.models.sharing import Budget, BudgetPart
 from workers.scaler.policy import Options
 from workers.scaler.probe import ScalerProbe
-from workers.scaler.rounds import Rounds
-from workers.scaler.sharing import Budget, BudgetPart
 from workers.scaler.surroundings import ReplicasSeen, SoleLeader
 from workers.stream import Stream
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from .errors import GatewayUnavailable, LeadtimeError, ServerFault, error_of
+from ..errors import GatewayUnavailable, LeadtimeError, ServerFault, error_of
 from .patience import RetryPatience
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gateway.http.content import check_codings, check_json
+from gateway.http.bodies.content import check_codings, check_json
 from gateway.http.errors import Problem
 from workers.wire.decode import loads_bounded
 from workers.wire.encode import encode_exactly

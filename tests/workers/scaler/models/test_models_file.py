@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from workers.scaler.models_file import ModelsFileError, read_models
+from workers.scaler.models.models_file import ModelsFileError, read_models
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from gateway.access import NO_JOB, check_function, made, own_job
 from gateway.documents.job import data_document, pushed_document, status_document
 from gateway.events import EventStream, wants_events
 from gateway.files.inputs import forget, read_input
-from gateway.http.body import read_call
+from gateway.http.bodies.body import read_call
 from gateway.http.errors import Problem, unavailable
 from gateway.http.idempotency import read_key
 from gateway.http.responses import JsonResponse

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _FRAME = re.compile(r'^  File "([^"<][^"]*)", line (\d+)', re.MULTILINE)
 _PACKAGES = ("/site-packages/", f"{os.sep}lib{os.sep}python")
-_HERE = str(Path(__file__).resolve().parents[2] / "workers" / "model_host")
+_HERE = str(Path(__file__).resolve().parents[3] / "workers" / "model_host")
 
 
 class ModelLog:

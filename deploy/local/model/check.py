@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
 
-from deploy.local.model_log import stderr_kept
-from deploy.local.packages import install_for
-from deploy.local.system_packages import PackagesError
+from deploy.local.model.model_log import stderr_kept
+from deploy.local.model.packages import install_for
+from deploy.local.model.system_packages import PackagesError
 from workers.model_host.errors import InputInvalid, ModelAskedAgain, ModelCrashed, ModelLoadFailed, ModelRaised
 from workers.model_host.process.process import ModelProcess
 from workers.model_host.process.start import start
@@ -31,7 +31,7 @@ from workers.wire.limits import NotJson
 from workers.wire.result import EncodedResult
 
 if TYPE_CHECKING:
-    from deploy.local.model_log import ModelLog
+    from deploy.local.model.model_log import ModelLog
     from workers.model_host.protocol.description import Description
 
 _MOST_SHOWN_CHARS = 2000

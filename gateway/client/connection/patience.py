@@ -7,10 +7,10 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from .errors import GatewayUnavailable, LimitReached
+from ..errors import GatewayUnavailable, LimitReached
 
 if TYPE_CHECKING:
-    from .errors import LeadtimeError
+    from ..errors import LeadtimeError
 
 _FIRST_PAUSE_S = 0.1
 _MAX_PAUSE_S = 8.0

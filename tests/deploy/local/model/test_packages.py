@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.local import packages
-from deploy.local.packages import install_for
+from deploy.local.model import packages
+from deploy.local.model.packages import install_for
 from tests.deploy.local.service import RunCommand
 from tests.processes import PATIENCE_S, ROOT, module
 
@@ -27,7 +27,7 @@ def model(tmp_path: Path) -> Path:
 
 def check(model: Path) -> subprocess.CompletedProcess[str]:
     """`check` on the model, once it has ended."""
-    command = [*module("deploy.local.check"), f"{model}:Doubles"]
+    command = [*module("deploy.local.model.check"), f"{model}:Doubles"]
     environment = {**os.environ, "MODEL_SETUP_S": "0"}
     return subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S

@@ -57,7 +57,7 @@ def model(tmp_path: Path) -> Path:
 def check(*arguments: str) -> subprocess.CompletedProcess[str]:
     """The command, once it has ended."""
     environment = {**os.environ, "MODEL_SETUP_S": "0"}
-    command = [*module("deploy.local.check"), *arguments]
+    command = [*module("deploy.local.model.check"), *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 

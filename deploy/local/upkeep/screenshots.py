@@ -22,10 +22,10 @@ from PIL import Image
 if TYPE_CHECKING:
     from playwright.async_api import Browser
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 IMAGES = ROOT / "docs" / "images"
 _MODEL = {
-    "MODEL": "deploy/local/screenshot_model.py:Storyteller",
+    "MODEL": "deploy/local/upkeep/screenshot_model.py:Storyteller",
     "WORKERS": "auto",
     "LOG_LEVEL": "WARNING",
     "STARTUP_GUESS_S": "6",

@@ -15,8 +15,8 @@ from workers.settings import ObjectSettings, StreamSettings, WorkerSettings
 if TYPE_CHECKING:
     from pydantic_settings import BaseSettings
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
-BEGIN = "<!-- settings: made by `python -m deploy.local.settings_table --write` -->\n"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "settings.md"
+BEGIN = "<!-- settings: made by `python -m deploy.local.upkeep.settings_table --write` -->\n"
 END = "<!-- end of settings -->\n"
 
 # Title of the table, class, and the classes whose settings another table has.

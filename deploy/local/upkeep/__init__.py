@@ -1,0 +1,1 @@
+"""What keeps the project up to date: lists of packages, the tables of the settings, pictures of the page."""
