@@ -102,8 +102,8 @@ class Async:
 
     async def wait(self, file: str) -> None:
         """Waits for what never comes."""
-        tell(file, os.getpid())
         try:
+            tell(file, os.getpid())
             await asyncio.Event().wait()
         finally:
             await asyncio.sleep(0)
@@ -116,8 +116,8 @@ class Async:
 
     async def block(self, file: str) -> None:
         """Lets nothing else run on the loop."""
-        tell(file, os.getpid())
         try:
+            tell(file, os.getpid())
             time.sleep(600)
         finally:
             note("finally")
@@ -193,16 +193,16 @@ class Chatty:
 
     def endless(self, file: str, size: int) -> Iterator[Any]:
         """Yields texts of that size; tells its pid in `file` first."""
-        tell(file, os.getpid())
         try:
+            tell(file, os.getpid())
             while True:
                 yield "x" * size
         finally:
             note("closed")
 
     async def endless_async(self, file: str, size: int) -> AsyncIterator[Any]:
-        tell(file, os.getpid())
         try:
+            tell(file, os.getpid())
             while True:
                 await asyncio.sleep(0)
                 yield "x" * size
@@ -211,8 +211,8 @@ class Chatty:
 
     def silent(self, file: str) -> Iterator[Any]:
         """Never yields."""
-        tell(file, os.getpid())
         try:
+            tell(file, os.getpid())
             time.sleep(600)
             yield
         finally:
