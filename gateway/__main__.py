@@ -27,10 +27,13 @@ from workers.process.secrets import hide_secrets
 from workers.settings import BAD_SETTING, end_with_bad_setting, load
 from workers.stream import bad_server
 from workers.telemetry.logs import configure_logging
+from workers.telemetry.tracing import tracer_or_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
+
+    from opentelemetry.trace import Tracer
 
     from gateway.waits.waiting import Waiters
 
@@ -92,9 +95,9 @@ class GatewayServer(uvicorn.Server):
         await super().shutdown(*args, **kwargs)  # type: ignore[arg-type]
 
 
-def server_of(settings: GatewaySettings) -> GatewayServer:
+def server_of(settings: GatewaySettings, tracer: Tracer | None = None) -> GatewayServer:
     """The gateway's HTTP server."""
-    queues = create_queues(settings)
+    queues = create_queues(settings, tracer)
     first = queues.first
     connections = Connections(
         settings.head_timeout_s,
@@ -109,7 +112,7 @@ def server_of(settings: GatewaySettings) -> GatewayServer:
         server.fail(task)
 
     config = uvicorn.Config(
-        create_app(queues, on_side_task_end),
+        create_app(queues, on_side_task_end, tracer),
         host=settings.host,
         port=settings.port,
         http=partial(LimitedProtocol, connections=connections),  # type: ignore[arg-type]
@@ -164,6 +167,7 @@ def _exit_code(failure: BaseException | None) -> int:
 def main() -> None:
     """Reads the settings and serves until SIGTERM or SIGINT."""
     settings = load(GatewaySettings)
+    tracer = tracer_or_end("leadtime-gateway")
     hide_secrets()
     configure_logging(settings.log_level, settings.log_format, settings.queue_list()[0])
     # After a clean stop, uvicorn raises the signal that stopped it once more.
@@ -172,7 +176,7 @@ def main() -> None:
     _allow_many_connections()
     _give_memory_back()
     try:
-        server = server_of(settings)
+        server = server_of(settings, tracer)
     except StoreUnavailable as error:
         end_with_bad_setting(f"bad setting OBJECT_STORE: {error}")
     _collect_garbage_seldom()

@@ -45,10 +45,12 @@ from workers.objects.errors import StoreUnavailable
 from workers.objects.store import open_store
 from workers.objects.sweep import sweep
 from workers.stream import Stream, end, is_unavailable, until_available
+from workers.telemetry.registry import histogram_class
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator
 
+    from opentelemetry.trace import Tracer
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import ASGIApp
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_TRACED = (endpoints.push, endpoints.push_function, push_batch)
 OBJECTS_SWEPT_S = 600.0
 """How often, on average, each gateway looks for objects whose job is gone."""
 
@@ -67,14 +70,18 @@ def _respond(
     return respond(queues.of(request), request)
 
 
+def _queue_of(queues: Queues, request: HttpRequest) -> str:
+    """The name of its queue; empty if it names one that isn't here."""
+    try:
+        return queues.of(request).settings.queue_name
+    except Problem:
+        return ""
+
+
 def _log_access(
     queues: Queues, name: str, method: str, request: HttpRequest, response: Response, seconds: float
 ) -> None:
-    try:
-        queue = queues.of(request).settings.queue_name
-    except Problem:
-        queue = ""
-    log_access(name, method, request, response, seconds, queue)
+    log_access(name, method, request, response, seconds, _queue_of(queues, request))
 
 
 async def _keep_sweeping(stream: Stream) -> None:
@@ -102,14 +109,14 @@ async def _keep_sweeping_objects(context: Context) -> None:
             logger.warning("objects of jobs that are gone stay for now: %s", error)
 
 
-def create_queues(settings: GatewaySettings) -> Queues:
+def create_queues(settings: GatewaySettings, tracer: Tracer | None = None) -> Queues:
     """What the endpoints of one gateway process work with. Nothing is sent to the stream's server yet.
 
     Raises StoreUnavailable.
     """
     names = settings.queue_list()
     budget, staging = ByteBudget(settings.max_buffered_bytes), Staging(settings.max_buffered_bytes)
-    metrics, contexts = GatewayMetrics(budget, names), list[Context]()
+    metrics, contexts = GatewayMetrics(budget, names, histogram_class(tracer is not None)), list[Context]()
     named = read_keys(settings.api_keys_file) if settings.api_keys_file else {}
     api_keys = ApiKeys({**callers_of(settings.api_key_list()), **named})
     document, functions = describe(settings), settings.push_function_set()
@@ -130,7 +137,7 @@ def create_queues(settings: GatewaySettings) -> Queues:
             functions,
             status_path=f"{settings.root_path}/status/",
             schemas=ModelSchemas(stream),
-            webhooks=Webhooks(own) if settings.webhook_secret_list() else None,
+            webhooks=Webhooks(own, tracer) if settings.webhook_secret_list() else None,
             staging=staging,
             objects=objects,
             stored=stored,
@@ -168,11 +175,13 @@ def _page_routes(page: PageEndpoints, route: Callable[..., Route]) -> list[Route
     ]
 
 
-def create_app(queues: Queues, on_side_task_end: Callable[[asyncio.Task[None]], None]) -> ASGIApp:
+def create_app(
+    queues: Queues, on_side_task_end: Callable[[asyncio.Task[None]], None], tracer: Tracer | None = None
+) -> ASGIApp:
     """The gateway as an ASGI application. It starts without a server to keep the stream, and then answers 503.
 
     `on_side_task_end` has to end the process if a task ends that was not cancelled: without it the gateway would only
-    seem to work.
+    seem to work. With a `tracer` its pushes have spans.
     """
     settings, metrics = queues.first.settings, queues.first.metrics.all
     page = PageEndpoints(queues.all)
@@ -185,7 +194,13 @@ def create_app(queues: Queues, on_side_task_end: Callable[[asyncio.Task[None]], 
         taken = {*parameters, "queue"} if has_queues and is_of_a_queue(path) else {*parameters}
         respond_for = partial(_respond, queues, respond)
         on_access = partial(_log_access, queues) if settings.access_log else None
-        endpoint = MeasuredEndpoint(respond.__name__, respond_for, frozenset(taken), metrics.answered, on_access)
+        endpoint: ASGIApp = MeasuredEndpoint(
+            respond.__name__, respond_for, frozenset(taken), metrics.answered, on_access
+        )
+        if tracer is not None and respond in _TRACED:
+            from gateway.http.traced import TracedEndpoint
+
+            endpoint = TracedEndpoint(endpoint, tracer, path, partial(_queue_of, queues))
         return Route(path, endpoint, methods=[method])
 
     @contextlib.asynccontextmanager

@@ -11,6 +11,8 @@ from workers.webhooks.queue import DeliveryTerms, deliveries
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from opentelemetry.trace import Tracer
+
     from gateway.settings import GatewaySettings
     from workers.stream import Stream
 
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 class Webhooks:
     """The webhooks of one gateway process: the terms of its deliveries, and their queue, to look at."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, tracer: Tracer | None = None) -> None:
+        self._tracer = tracer
         self.rules = AddressRules.parse(settings.webhook_allow)
         self.secrets = settings.webhook_secret_list()
         self.queue = deliveries(settings)
@@ -29,7 +32,7 @@ class Webhooks:
         # A gateway without webhooks needs no HTTP client and no worker: 14 MB.
         from workers.webhooks.worker import deliver_webhooks
 
-        await deliver_webhooks(stream, pushed_document, self._terms, on_outcome)
+        await deliver_webhooks(stream, pushed_document, self._terms, on_outcome, self._tracer)
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
 from gateway.http.responses import JsonResponse
 from workers.stream import is_unavailable
+from workers.telemetry.registry import format_for
 
 if TYPE_CHECKING:
     from gateway.context import Context
@@ -34,7 +34,7 @@ async def readyz(context: Context, _request: HttpRequest) -> Response:
 
 
 async def metrics(context: Context, request: HttpRequest) -> Response:
-    """GET /metrics: Prometheus' text format. The stream's figures are left out while it can't be reached.
+    """GET /metrics: Prometheus' text format, or OpenMetrics'. The stream's figures are left out while it is away.
 
     On a port of its own it needs no API key. Raises Problem.
     """
@@ -50,7 +50,8 @@ async def metrics(context: Context, request: HttpRequest) -> Response:
             raise
         logger.warning("metrics without the stream's: it can't be reached (%s)", error)
     waiters = sum(one.waiters.count for one in context.queues)
-    return Response(context.metrics.all.text(counts, waiters, memory), media_type=CONTENT_TYPE_LATEST)
+    form = format_for(request.header(b"accept"))
+    return Response(context.metrics.all.text(counts, waiters, memory, form), media_type=form.content_type)
 
 
 async def openapi(context: Context, request: HttpRequest) -> Response:

@@ -10,7 +10,7 @@ from prometheus_client import Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from workers.telemetry.registry import ProcessRegistry
+from workers.telemetry.registry import PROMETHEUS, ProcessRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from gateway.http.connection.budget import ByteBudget
     from workers.stream import Counts, ServerMemory
+    from workers.telemetry.registry import MetricsFormat
 
 _BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _STREAM_GAUGES = {
@@ -42,7 +43,9 @@ _MEMORY_GAUGES = {
 class GatewayMetrics(Collector):
     """Counts this process's requests and pushes, and times the requests. `budget` is what connections hold."""
 
-    def __init__(self, budget: ByteBudget, queues: Sequence[str] = ("",)) -> None:
+    def __init__(
+        self, budget: ByteBudget, queues: Sequence[str] = ("",), histogram: type[Histogram] = Histogram
+    ) -> None:
         self._budget = budget
         self._queues = queues
         self._registry = ProcessRegistry()
@@ -50,7 +53,7 @@ class GatewayMetrics(Collector):
         self._requests: Counter[tuple[str, str, int]] = Counter()
         self.pushes: Counter[tuple[str, str]] = Counter()
         self.webhooks: Counter[tuple[str, str]] = Counter()
-        times = Histogram(
+        times = histogram(
             "leadtime_http_request_seconds",
             "Time from a request's head to the end of its answer, waits included.",
             ["endpoint"],
@@ -77,10 +80,16 @@ class GatewayMetrics(Collector):
         """Counts a request that reached no endpoint. Its path and method are no labels: a client could make up any."""
         self._requests["none", "other", status] += 1
 
-    def text(self, counts: Mapping[str, Counts] | None, waiters: int, memory: ServerMemory | None = None) -> bytes:
-        """All metrics in Prometheus' text format, with the counts of each queue. What is None is left out."""
+    def text(
+        self,
+        counts: Mapping[str, Counts] | None,
+        waiters: int,
+        memory: ServerMemory | None = None,
+        form: MetricsFormat = PROMETHEUS,
+    ) -> bytes:
+        """All metrics, with the counts of each queue. What is None is left out."""
         self._streams, self._memory, self._waiters = counts, memory, waiters
-        return self._registry.text()
+        return self._registry.text(form)
 
     def collect(self) -> Iterator[Metric]:
         """All metrics but the process' own, for the registry."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 from arq.worker import func
@@ -24,12 +24,16 @@ from workers.settings import BAD_SETTING, LOAD_FAILED, WorkerSettings, load
 from workers.stream import bad_server
 from workers.telemetry.logs import configure_logging
 from workers.telemetry.probe_site import ProbeFailed
+from workers.telemetry.tracing import tracer_or_end
 from workers.worker import Worker
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 logger = logging.getLogger("workers")
 
 
-async def run(settings: WorkerSettings, pod: PodSettings) -> int:
+async def run(settings: WorkerSettings, pod: PodSettings, tracer: Tracer | None = None) -> int:
     """Runs a worker until it is told to stop. Returns the process's exit code."""
 
     async def start(ctx: dict[Any, Any]) -> None:
@@ -40,6 +44,7 @@ async def run(settings: WorkerSettings, pod: PodSettings) -> int:
     worker = Worker(
         [func(predict, timeout=settings.job_timeout_s + STOP_S)],
         settings=settings,
+        tracer=tracer,
         max_jobs=settings.concurrency,
         job_completion_wait=pod.grace_s(settings),
         on_startup=start,
@@ -73,10 +78,11 @@ def main() -> None:
     """Reads the settings and runs."""
     leave_pid_1()
     settings, pod = load(WorkerSettings), load(PodSettings)
+    tracer = tracer_or_end("leadtime-worker")
     hide_secrets()
     configure_logging(settings.log_level, settings.log_format, settings.queue_name)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        code = runner.run(run(settings, pod))
+        code = runner.run(run(settings, pod, tracer))
     sys.exit(code)
 
 

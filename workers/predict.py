@@ -56,7 +56,9 @@ async def predict(ctx: dict[Any, Any], input: Any) -> EncodedResult:  # noqa: A0
         events = worker.events
         on_event = partial(events.tell, job_id, attempt) if events.are_kept else None
         job = JobAtHand(job_id, attempt, on_event, traceparent=ctx.get("traceparent", ""))
-        run = partial(host.predict, timeout_s=timeout_s, alone=alone)
+        run: Callable[..., Awaitable[bytes]] = partial(host.predict, timeout_s=timeout_s, alone=alone)
+        if worker.spans is not None:
+            run = worker.spans.around_model(run)
         files: JobFiles | None = ctx.get("files")
         if files is None:
             if stored_input(job_id, input):

@@ -17,17 +17,20 @@ from workers.arq.arguments import BadArgument, settings_of
 from workers.arq.client import connect_client
 from workers.settings import WorkerSettings, end_with_bad_setting, load
 from workers.stream import bad_server
+from workers.telemetry.tracing import open_tracing, tracer_or_end
 from workers.worker import Worker
 
 if TYPE_CHECKING:
     from arq.typing import WorkerSettingsType
 
 SettingsClass: TypeAlias = type | dict[str, Any]
+SERVICE = "leadtime-worker"
 logger = logging.getLogger("workers.run")
 
 
 def create_worker(settings_cls: SettingsClass, **kwargs: Any) -> Worker:
     """arq's `create_worker`: the worker that a class or dict of settings describes."""
+    kwargs.setdefault("tracer", open_tracing(SERVICE))
     # arq's own function, as Sentry's integration wraps the functions in it.
     arqs = arq_worker.Worker
     arq_worker.Worker = Worker  # type: ignore[misc]
@@ -71,6 +74,7 @@ def main() -> None:
         create_worker=create_worker, run_worker=run_worker, check_health=check_health, default_log_config=log_config
     )
     load(WorkerSettings)
+    tracer_or_end(SERVICE)
     try:
         cli.cli(prog_name="python -m workers.run")
     except BadArgument as error:

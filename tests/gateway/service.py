@@ -94,11 +94,12 @@ class GatewayProcess:
 
 @contextlib.asynccontextmanager
 async def serving(settings: StreamSettings, **more: Any) -> AsyncIterator[str]:
-    """The URL of a gateway in the process of the test. Further settings by name."""
+    """The URL of a gateway in the process of the test. Further settings by name, and a `tracer`."""
+    tracer = more.pop("tracer", None)
     own = GatewaySettings(
         redis_url=settings.redis_url, queue_name=settings.queue_name, host="127.0.0.1", port=free_port(), **more
     )
-    server = server_of(own)
+    server = server_of(own, tracer)
     task = asyncio.create_task(server.serve())
     async with asyncio.timeout(PATIENCE_S):
         while not server.started:  # noqa: ASYNC110

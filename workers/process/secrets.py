@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# Variables of OpenTelemetry that may have a token in them.
+OF_COLLECTORS = frozenset({"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"})
 # The settings that are secret or may have a password in them, of whichever process.
-SECRETS = frozenset({"REDIS_URL", "API_KEYS", "WEBHOOK_SECRETS"})
+SECRETS = frozenset({"REDIS_URL", "API_KEYS", "WEBHOOK_SECRETS"}) | OF_COLLECTORS
 
 _PR_SET_DUMPABLE = 4
 # Positions of env_start and env_end in /proc/self/stat, counted from the field after the name; see proc(5).

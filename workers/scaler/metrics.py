@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
+
+from workers.telemetry.registry import PROMETHEUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from workers.scaler.policy import Decision, State
     from workers.scaler.policy.durations import Durations
     from workers.scaler.status import ScalerStatus
+    from workers.telemetry.registry import MetricsFormat
 
 _QUANTILES = (0.5, 0.95)
 # The values of one model, by the family's own label; "" if it has none.
@@ -37,9 +40,9 @@ class ScalerMetrics(Collector):
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
-    def text(self) -> bytes:
-        """Returns all metrics in Prometheus' text format."""
-        return generate_latest(self._registry)
+    def text(self, form: MetricsFormat = PROMETHEUS) -> bytes:
+        """Returns all metrics."""
+        return form.encoded(self._registry)
 
     def collect(self) -> Iterator[Metric]:
         """Yields the metrics, for the registry."""

@@ -9,12 +9,14 @@ from prometheus_client import Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from workers.telemetry.registry import ProcessRegistry
+from workers.telemetry.registry import PROMETHEUS, ProcessRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from prometheus_client import Metric
+
+    from workers.telemetry.registry import MetricsFormat
 
 JobOutcome: TypeAlias = Literal["finished", "failed", "retried", "released", "cancelled", "lost"]
 OUTCOMES: tuple[JobOutcome, ...] = ("finished", "failed", "retried", "released", "cancelled", "lost")
@@ -48,25 +50,25 @@ class ServiceTimes:
 class WorkerMetrics(Collector):
     """Counters and times of one worker. `jobs` counts attempts by outcome."""
 
-    def __init__(self) -> None:
+    def __init__(self, histogram: type[Histogram] = Histogram) -> None:
         self._registry = ProcessRegistry()
         self._registry.register(self)
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self.jobs: dict[JobOutcome, int] = dict.fromkeys(OUTCOMES, 0)
         self.served = ServiceTimes()
-        self.attempts = Histogram(
+        self.attempts = histogram(
             "leadtime_worker_attempt_seconds",
             "Time from an attempt's start to its function's end.",
             buckets=_BOUNDS_S,
             registry=self._registry,
         )
-        self.queue_waits = Histogram(
+        self.queue_waits = histogram(
             "leadtime_worker_queue_wait_seconds",
             "Time from a job's push to the start of its first attempt.",
             buckets=_BOUNDS_S,
             registry=self._registry,
         )
-        self.model_loads = Histogram(
+        self.model_loads = histogram(
             "leadtime_worker_model_load_seconds",
             "Time from a model process's start until its model was loaded.",
             buckets=_BOUNDS_S,
@@ -81,9 +83,9 @@ class WorkerMetrics(Collector):
         """Adds a gauge; each scrape calls `value`."""
         self._gauges[name] = (text, value)
 
-    def text(self) -> bytes:
-        """All metrics in Prometheus' text format."""
-        return self._registry.text()
+    def text(self, form: MetricsFormat = PROMETHEUS) -> bytes:
+        """All metrics."""
+        return self._registry.text(form)
 
     def collect(self) -> Iterator[Metric]:
         """The metrics that are no histograms, for the registry."""

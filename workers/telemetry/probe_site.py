@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from prometheus_client import CONTENT_TYPE_LATEST
+from workers.telemetry.registry import format_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiohttp import web
+
+    from workers.telemetry.registry import MetricsFormat
 
 _HOST = "0.0.0.0"  # noqa: S104 - a kubelet asks from outside
 _SHUTDOWN_S = 0.5
@@ -31,7 +33,10 @@ class ProbeSite:
     """Serves `/healthz`, `/readyz` and `/metrics`; each request calls its function anew."""
 
     def __init__(
-        self, healthz: Callable[[], ProbeAnswer], readyz: Callable[[], ProbeAnswer], metrics: Callable[[], bytes]
+        self,
+        healthz: Callable[[], ProbeAnswer],
+        readyz: Callable[[], ProbeAnswer],
+        metrics: Callable[[MetricsFormat], bytes],
     ) -> None:
         self._healthz, self._readyz, self._text = healthz, readyz, metrics
         self._runner: web.AppRunner | None = None
@@ -47,8 +52,9 @@ class ProbeSite:
         async def readyz(_request: web.Request) -> web.Response:
             return _response(self._readyz())
 
-        async def metrics(_request: web.Request) -> web.Response:
-            return web.Response(body=self._text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        async def metrics(request: web.Request) -> web.Response:
+            form = format_for(request.headers.get("Accept"))
+            return web.Response(body=self._text(form), headers={"Content-Type": form.content_type})
 
         app = web.Application()
         app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])

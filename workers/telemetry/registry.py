@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from prometheus_client import Metric
+
+
+class MetricsFormat(NamedTuple):
+    """A format of metrics. Exemplars are only in OpenMetrics'."""
+
+    content_type: str
+    encoded: Callable[[CollectorRegistry], bytes]
+
+
+PROMETHEUS = MetricsFormat(CONTENT_TYPE_LATEST, generate_latest)
+OPENMETRICS = MetricsFormat(openmetrics.CONTENT_TYPE_LATEST, openmetrics.generate_latest)
+
+
+def format_for(accept: str | None) -> MetricsFormat:
+    """The format for a scraper that sends this header `Accept`: OpenMetrics' only if it names that."""
+    return OPENMETRICS if "application/openmetrics-text" in (accept or "") else PROMETHEUS
+
+
+def histogram_class(is_traced: bool) -> type[Histogram]:
+    """What a process's histograms are: traced ones name traces as exemplars."""
+    if not is_traced:
+        return Histogram
+    from workers.telemetry.exemplars import TracedHistogram
+
+    return TracedHistogram
 
 
 class ProcessRegistry(CollectorRegistry):
@@ -19,9 +45,9 @@ class ProcessRegistry(CollectorRegistry):
         super().__init__()
         ProcessCollector(registry=self)
 
-    def text(self) -> bytes:
-        """All metrics in Prometheus' text format."""
-        return generate_latest(self)
+    def text(self, form: MetricsFormat = PROMETHEUS) -> bytes:
+        """All metrics."""
+        return form.encoded(self)
 
     def collect(self) -> Iterable[Metric]:
         """All metrics without their `_created` series.

@@ -20,6 +20,9 @@ from workers.webhooks.signature import headers_of, secrets_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from opentelemetry.trace import Tracer
+    from yarl import URL
+
     from workers.stream import Stream
     from workers.webhooks.message import MakeDocument
     from workers.webhooks.queue import DeliveryTerms
@@ -43,12 +46,18 @@ class Delivery:
     """The function `deliver` of the internal queue. `on_outcome` is told `delivered`, `retried` or `failed`."""
 
     def __init__(
-        self, stream: Stream, document_of: MakeDocument, terms: DeliveryTerms, on_outcome: Callable[[str], None]
+        self,
+        stream: Stream,
+        document_of: MakeDocument,
+        terms: DeliveryTerms,
+        on_outcome: Callable[[str], None],
+        tracer: Tracer | None = None,
     ) -> None:
         self._stream = stream
         self._document_of = document_of
         self._terms = terms
         self._on_outcome = on_outcome
+        self._tracer = tracer
         self._places = Places()
         self._session: aiohttp.ClientSession | None = None
 
@@ -77,7 +86,7 @@ class Delivery:
         happened = JobNews(job_id, event, int(at_ms), value.encode())
         age_s = max(0.0, time.time() - ctx["enqueue_time"].timestamp())
         try:
-            await self._deliver(str(ctx["job_id"]), happened, url, owner)
+            await self._deliver(str(ctx["job_id"]), happened, url, owner, ctx["job_try"])
         except HostBusy:
             raise Retry(defer=random.uniform(SOONEST_S, 2 * SOONEST_S)) from None  # noqa: S311
         except Undelivered as refused:
@@ -97,7 +106,7 @@ class Delivery:
         self._on_outcome("retried")
         raise Retry(defer=wait_s) from why
 
-    async def _deliver(self, message_id: str, event: JobNews, url: str, owner: str) -> None:
+    async def _deliver(self, message_id: str, event: JobNews, url: str, owner: str, tries: int) -> None:
         terms = self._terms
         try:
             target = terms.rules.checked(url)
@@ -106,9 +115,35 @@ class Delivery:
         body = await event.message(self._stream, self._document_of)
         async with self._places.place(f"{target.host}:{target.port}"):
             headers = headers_of(message_id, int(time.time()), body, secrets_of(owner, terms.secrets))
-            await self._post(str(url), body, {"Content-Type": "application/json", "User-Agent": "leadtime"} | headers)
+            headers = {"Content-Type": "application/json", "User-Agent": "leadtime"} | headers
+            if self._tracer is None:
+                await self._post(str(url), body, headers)
+            else:
+                await self._post_traced(self._tracer, message_id, event, target, body, headers, tries)
 
-    async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> None:
+    async def _post_traced(
+        self,
+        tracer: Tracer,
+        message_id: str,
+        event: JobNews,
+        url: URL,
+        body: bytes,
+        headers: dict[str, str],
+        tries: int,
+    ) -> None:
+        from workers.webhooks.traced import delivery_span
+
+        [view] = await self._stream.view_many([(event.job_id, False)])
+        traceparent = (view.options.traceparent if view else None) or ""
+        with delivery_span(tracer, traceparent, message_id, event, url, tries) as span:
+            try:
+                span.answered(await self._post(str(url), body, headers | span.headers))
+            except Undelivered as refused:
+                span.failed(refused.error_type, refused.status)
+                raise
+
+    async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> int:
+        """The answer's status. Raises Undelivered unless it is 2xx."""
         if self._session is None:
             raise RuntimeError("open() has not been called")
         try:
@@ -118,18 +153,24 @@ class Delivery:
                 status, retry_after = answer.status, answer.headers.get("Retry-After", "")
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             if isinstance(error.__cause__, AddressRefused):
-                raise Undelivered(str(error.__cause__)) from None
-            raise Undelivered(f"{type(error).__name__}: {error}" if str(error) else "no answer in time") from None
+                raise Undelivered(str(error.__cause__), error_type=AddressRefused.__name__) from None
+            name = type(error).__name__
+            raise Undelivered(f"{name}: {error}" if str(error) else "no answer in time", error_type=name) from None
         if not 200 <= status < 300:
             retry_after_s = float(retry_after) if retry_after.isdigit() and len(retry_after) < 10 else 0.0
-            raise Undelivered(f"the receiver answered {status}", status == _GONE, retry_after_s)
+            raise Undelivered(f"the receiver answered {status}", status == _GONE, retry_after_s, str(status), status)
+        return status
 
 
 class Undelivered(Exception):  # noqa: N818
-    """This try has failed; if it is final, there is no other."""
+    """This try has failed; if it is final, there is no other. `status` is the answer's; 0 if there was none."""
 
-    def __init__(self, why: str, is_final: bool = False, retry_after_s: float = 0.0) -> None:
+    def __init__(
+        self, why: str, is_final: bool = False, retry_after_s: float = 0.0, error_type: str = "", status: int = 0
+    ) -> None:
         super().__init__(why)
+        self.error_type = error_type
+        self.status = status
         self.is_final = is_final
         self.retry_after_s = retry_after_s
 

@@ -13,6 +13,8 @@ from workers.worker.worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from opentelemetry.trace import Tracer
+
     from workers.stream import Stream
     from workers.webhooks.message import MakeDocument
     from workers.webhooks.queue import DeliveryTerms
@@ -28,13 +30,18 @@ _FUNCTION = "deliver"
 
 
 async def deliver_webhooks(
-    stream: Stream, document_of: MakeDocument, terms: DeliveryTerms, on_outcome: Callable[[str], None]
+    stream: Stream,
+    document_of: MakeDocument,
+    terms: DeliveryTerms,
+    on_outcome: Callable[[str], None],
+    tracer: Tracer | None = None,
 ) -> None:
     """Delivers until it is cancelled; then what runs is handed back, and another gateway goes on with it.
 
-    `stream` is the queue whose jobs are told of, `document_of` makes a job's document of its record.
+    `stream` is the queue whose jobs are told of, `document_of` makes a job's document of its record. With a `tracer`
+    each try has a span.
     """
-    delivery = Delivery(stream, document_of, terms, on_outcome)
+    delivery = Delivery(stream, document_of, terms, on_outcome, tracer)
     await delivery.open()
     worker = Worker(
         [func(delivery.deliver, name=_FUNCTION, keep_result=_KEEP_S, timeout=_JOB_TIMEOUT_S, max_tries=_ANY_ATTEMPTS)],

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from workers.worker.foreign import ForeignJobs
     from workers.worker.functions import Functions
     from workers.worker.session import Session
+    from workers.worker.spans import Spans
 
     OnOutcome: TypeAlias = Callable[[Claimed, JobOutcome, Outcome], None]
 
@@ -39,7 +40,7 @@ class Runner:
     `on_slot_free` is called when a job has stopped running: with the seconds that it took, if its finish leaves now and
     can tell of the start of another. `on_outcome` is called when an attempt is over and the server knows, `on_empty`
     when that was the last one.
-    `tasks` has the task of each job by its id, for arq's sake.
+    `tasks` has the task of each job by its id, for arq's sake. Without `spans` nothing is traced.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Runner:
         on_slot_free: Callable[[Claimed, float | None], None],
         on_empty: Callable[[], None],
         on_outcome: OnOutcome,
+        spans: Spans | None = None,
     ) -> None:
         self._session = session
         self._functions = functions
@@ -61,7 +63,8 @@ class Runner:
         self._tasks = tasks
         self._on_slot_free = on_slot_free
         self._on_empty = on_empty
-        self._on_outcome = on_outcome
+        self._on_outcome = on_outcome if spans is None else spans.ending(on_outcome)
+        self._spans = spans
         self._attempts: dict[str, Attempt] = {}
         self._concluding: set[asyncio.Task[Any]] = set()
         self._finishes = finishes
@@ -94,8 +97,9 @@ class Runner:
         attempt = self._attempts[job.id] = Attempt(job)
         self._empty.clear()
         self._session.life.running += 1
+        context = None if self._spans is None else self._spans.begin(attempt)
         # `asyncio.create_task` does this with more calls.
-        attempt.task = self._tasks[job.id] = asyncio.get_running_loop().create_task(self._run(attempt))
+        attempt.task = self._tasks[job.id] = asyncio.get_running_loop().create_task(self._run(attempt), context=context)
         return True
 
     def has_function_of(self, job: Claimed) -> bool:
@@ -132,6 +136,8 @@ class Runner:
             await asyncio.wait(self._concluding)
         await self.events.close()
         await self._finishes.abandon()
+        if self._spans is not None:
+            self._spans.close()
 
     # one job
 
@@ -146,6 +152,8 @@ class Runner:
                     await self._run_and_record(attempt)
         except Exception:
             logger.exception("job %s: its outcome could not be recorded", attempt.job.id)
+            if self._spans is not None:
+                self._spans.abandon(attempt.job)
             self._forget(attempt)
 
     async def _run_and_record(self, attempt: Attempt) -> None:

@@ -27,6 +27,7 @@ from workers.arq.job import JobFailed, failed_result
 from workers.settings import WorkerSettings
 from workers.stream import LIBRARY, Outage, end
 from workers.telemetry.metrics import WorkerMetrics
+from workers.telemetry.registry import histogram_class
 from workers.worker.ahead import Ahead
 from workers.worker.attempt import Failed
 from workers.worker.beside.health import Health
@@ -46,30 +47,41 @@ from workers.worker.session import Session
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
+    from opentelemetry.trace import Tracer
+
     from workers.stream import Claimed, Stream
     from workers.telemetry.metrics import JobOutcome
     from workers.worker.attempt import Outcome
+    from workers.worker.spans import Spans
 
 logger = logging.getLogger(__name__)
 
 
 def _signature() -> inspect.Signature:
     arqs = inspect.signature(arq_worker.Worker)
-    settings = inspect.Parameter("settings", inspect.Parameter.KEYWORD_ONLY, default=None)
-    return arqs.replace(parameters=[*arqs.parameters.values(), settings])
+    own = (inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in ("settings", "tracer"))
+    return arqs.replace(parameters=[*arqs.parameters.values(), *own])
 
 
 class Worker(arq_worker.Worker):
     """Claims, runs and acknowledges jobs of one queue.
 
-    Takes what `arq.Worker` takes, and `settings`, which say where the stream is and how long a lease lasts.
+    Takes what `arq.Worker` takes, and `settings`, which say where the stream is and how long a lease lasts. With a
+    `tracer` of OpenTelemetry its jobs have spans.
     `queue_name`, `redis_settings` and `redis_pool` go before them. What can't be honoured raises BadArgument, and
     what has no effect is told in the log (`workers.arq.arguments`).
     """
 
     __signature__ = _signature()  # what arq's `create_worker` takes from a class of settings
 
-    def __init__(self, functions: Sequence[Any] = (), *, settings: WorkerSettings | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        functions: Sequence[Any] = (),
+        *,
+        settings: WorkerSettings | None = None,
+        tracer: Tracer | None = None,
+        **kwargs: Any,
+    ) -> None:
         self.settings = settings_of(settings or WorkerSettings(), kwargs)
         kwargs.setdefault("max_tries", self.settings.max_attempts)
         kwargs.setdefault("job_timeout", self.settings.job_timeout_s)
@@ -77,7 +89,8 @@ class Worker(arq_worker.Worker):
         kwargs.setdefault("job_completion_wait", self.settings.grace_s)
         super().__init__(functions, queue_name=self.settings.queue_name, **kwargs)
         self.id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self.metrics = WorkerMetrics()
+        self.metrics = WorkerMetrics(histogram_class(tracer is not None))
+        self._tracer = tracer
         self._failures: list[tuple[Claimed, BaseException]] | None = None
         self._users_health_check_key: str | None = kwargs.get("health_check_key")
         self._function_names = orjson.dumps(list(self.functions)).decode()
@@ -98,6 +111,7 @@ class Worker(arq_worker.Worker):
         self.life = Life(self.max_jobs)
         self.outage = Outage(self.life.changed.set)
         self.session = Session(self.id, self.stream, self.outage, self.metrics, self.settings, self.life)
+        self.spans = self._new_spans()
         self.ready = asyncio.Event()
         self._hand_back = asyncio.Event()
         self._functions = Functions.of(self)
@@ -113,6 +127,7 @@ class Worker(arq_worker.Worker):
             self._on_slot_free,
             self._on_empty,
             self._on_outcome,
+            self.spans,
         )
         self.ahead = Ahead(self.session, self.runner, self.events, self._on_lost)
         terms = ClaimTerms(self.max_jobs, self._functions.attempts_of)
@@ -123,6 +138,13 @@ class Worker(arq_worker.Worker):
             self.session, self._registration, self.ahead.registered, self._on_lost, lambda: self._schema
         )
         self._health = Health(self.session, self.health_check_interval, self._users_health_check_key)
+
+    def _new_spans(self) -> Spans | None:
+        if self._tracer is None:
+            return None
+        from workers.worker.spans import Spans
+
+        return Spans(self._tracer, self.session)
 
     # what its parts tell it
 
@@ -268,6 +290,8 @@ class Worker(arq_worker.Worker):
             await self.on_startup(self.ctx)
         self.life.start()
         await self.heartbeat.register()
+        if self.spans is not None:
+            await self.spans.look()
         self.ready.set()
         logger.info("ready: %s", ", ".join(self.functions))
         await self.claims.run()

@@ -63,6 +63,9 @@ LOG_LEVEL: {{ .Values.logLevel }}
 {{- with .Values.objectStore.url }}
 OBJECT_STORE: {{ . | quote }}
 {{- end }}
+{{- with .Values.tracing.endpoint }}
+OTEL_EXPORTER_OTLP_ENDPOINT: {{ . | quote }}
+{{- end }}
 {{- range $name, $value := .Values.settings }}
 {{ $name }}: {{ include "leadtime.text" $value | quote }}
 {{- end }}
@@ -75,6 +78,13 @@ OBJECT_STORE: {{ . | quote }}
 {{/* The object store's variables, for who reads and writes files. */}}
 {{- define "leadtime.objects-from" -}}
 {{- with .Values.objectStore.existingSecret }}
+- secretRef: {name: {{ . }}}
+{{- end }}
+{{- end }}
+
+{{/* What lets gateway and workers into the collector. */}}
+{{- define "leadtime.tracing-from" -}}
+{{- with .Values.tracing.existingSecret }}
 - secretRef: {name: {{ . }}}
 {{- end }}
 {{- end }}

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # What each list adds to pyproject.toml's dependencies: the extras of that project.
-EXTRAS = {"service": [], "up": ["local"], "deploy": ["deploy"], "bench": ["bench"], "test": ["test"], "lint": ["lint"]}
+EXTRAS = {
+    "service": ["otel"],
+    "up": ["local"],
+    "deploy": ["deploy"],
+    "bench": ["bench"],
+    "test": ["test"],
+    "lint": ["lint"],
+}
 _OPTIONS = ["--quiet", "--no-strip-extras", "--universal", "--generate-hashes", "--python-version=3.11"]
 _OPTIONS += ["--no-header", "--no-annotate"]
 

@@ -66,7 +66,7 @@ def test_redis_settings_that_a_url_cannot_say_are_refused(redis: RedisSettings, 
         ("redis_pool", ArqRedis(), "redis_pool must be a client of workers.arq.client.connect_client"),
     ],
 )
-async def test_an_argument_that_cannot_be_honoured_is_refused(argument: str, value: object, sentence: str) -> None:
+async def test_an_argument_that_cannot_be_honoured_is_refused(argument: str, value: Any, sentence: str) -> None:
     with pytest.raises(BadArgument, match=sentence):
         Worker([job], settings=WorkerSettings(), handle_signals=False, **{argument: value})
 
@@ -81,7 +81,7 @@ async def test_an_argument_that_cannot_be_honoured_is_refused(argument: str, val
     ],
 )
 async def test_an_argument_without_effect_is_told_in_the_log(
-    argument: str, value: object, sentence: str, caplog: pytest.LogCaptureFixture
+    argument: str, value: Any, sentence: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     worker = Worker([job], settings=WorkerSettings(), handle_signals=False, **{argument: value})
     assert sentence in caplog.text

@@ -12,6 +12,7 @@ from workers.model_host.calls.outputs.encoding import encoded
 from workers.model_host.calls.outputs.files import ResultFiles
 from workers.model_host.calls.outputs.yielded import Collector, yields_text
 from workers.model_host.calls.schemas.describing import described
+from workers.model_host.calls.trace import enter_trace, leave_trace
 from workers.wire.decode import loads
 
 if TYPE_CHECKING:
@@ -54,11 +55,13 @@ class Call:
         job, files = Job(link), ResultFiles(link.terms)
         token = set_current(job)
         set_alone(job)
+        trace = enter_trace(job)
         try:
             result = self._called(value, job)
             while type(result) in _UNFINISHED:
                 result = self._finish(result, link.tell_partial, files)
         finally:
+            leave_trace(trace)
             reset_current(token)
         return encoded(result, self._max_bytes, files)
 
@@ -67,6 +70,7 @@ class Call:
         value = loads(input_json)
         job, files = Job(link), ResultFiles(link.terms)
         set_current(job)  # for this task, and for those that it starts
+        enter_trace(job)
         result = self._called(value, job)
         while type(result) in _UNFINISHED:
             if type(result) is GeneratorType:

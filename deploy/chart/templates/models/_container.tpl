@@ -8,6 +8,7 @@ command: [python, -m, workers]
 envFrom:
   {{- include "leadtime.settings-from" $root | nindent 2 }}
   {{- include "leadtime.objects-from" $root | nindent 2 }}
+  {{- include "leadtime.tracing-from" $root | nindent 2 }}
   {{- with .envFrom }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
