@@ -34,6 +34,7 @@ _STREAM_GAUGES = {
     "workers": ("leadtime_workers", "Registered workers, starting ones included."),
     "idle_workers": ("leadtime_workers_idle", "Workers that wait for a job."),
 }
+_LONGEST_WAIT = ("leadtime_jobs_longest_wait_seconds", "How long the oldest waiting job has waited; 0 if none waits.")
 _MEMORY_GAUGES = {
     "used_bytes": ("leadtime_server_memory_used_bytes", "Memory that the stream's server uses, all of its data."),
     "max_bytes": ("leadtime_server_memory_max_bytes", "The server's maxmemory; 0 is no limit."),
@@ -64,6 +65,7 @@ class GatewayMetrics(Collector):
         self._times = cache(times.labels)
         self._waiters = 0
         self._streams: Mapping[str, Counts] | None = None
+        self._waits_s: Mapping[str, float] = {}
         self._memory: ServerMemory | None = None
         self._registry.register(self)
 
@@ -85,10 +87,11 @@ class GatewayMetrics(Collector):
         counts: Mapping[str, Counts] | None,
         waiters: int,
         memory: ServerMemory | None = None,
+        waits_s: Mapping[str, float] | None = None,
         form: MetricsFormat = PROMETHEUS,
     ) -> bytes:
-        """All metrics, with the counts of each queue. What is None is left out."""
-        self._streams, self._memory, self._waiters = counts, memory, waiters
+        """All metrics, with the counts and the longest wait of each queue. What is None is left out."""
+        self._streams, self._memory, self._waiters, self._waits_s = counts, memory, waiters, waits_s or {}
         return self._registry.text(form)
 
     def collect(self) -> Iterator[Metric]:
@@ -130,15 +133,24 @@ class GatewayMetrics(Collector):
             "1 if the stream could be read for this very scrape.",
             float(self._streams is not None),
         )
-        for field, (name, text) in _STREAM_GAUGES.items() if self._streams is not None else ():
-            gauges = GaugeMetricFamily(name, text, labels=by_queue)
-            for queue, counts in (self._streams or {}).items():
-                gauges.add_metric([queue][: len(by_queue)], getattr(counts, field))
-            yield gauges
+        yield from self._of_queues(by_queue)
         if self._memory is not None:
             for field, (name, text) in _MEMORY_GAUGES.items():
                 if (value := getattr(self._memory, field)) is not None:
                     yield GaugeMetricFamily(name, text, value)
+
+    def _of_queues(self, by_queue: Sequence[str]) -> Iterator[Metric]:
+        streams = self._streams or {}
+        gauges = [
+            (name, text, {queue: getattr(counts, field) for queue, counts in streams.items()})
+            for field, (name, text) in _STREAM_GAUGES.items()
+        ]
+        for name, text, values in (*gauges, (*_LONGEST_WAIT, self._waits_s)):
+            family = GaugeMetricFamily(name, text, labels=by_queue)
+            for queue, value in values.items():
+                family.add_metric([queue][: len(by_queue)], value)
+            if family.samples:
+                yield family
 
 
 class QueueMetrics:

@@ -13,6 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from redis.asyncio.connection import Connection, SSLConnection, parse_url
 from redis.exceptions import RedisError
 
+from workers.server_url import SCHEMES, read
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -49,7 +51,8 @@ class StreamSettings(BaseSettings):
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0",
         repr=False,
-        description="server that holds the stream (redis://, rediss://, unix://)",
+        description="server that holds the stream (redis://, rediss://, unix://), or who knows it "
+        "(redis+sentinel://, redis+cluster://)",
     )
     redis_timeout_s: Positive = Field(1.5, description="how long the server may be silent before it counts as down")
     push_replicas: Annotated[int, Field(ge=0, le=16)] = Field(
@@ -93,18 +96,20 @@ class StreamSettings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, url: str) -> str:
-        if not url.startswith(("redis://", "rediss://", "unix://")):
+        if not url.startswith(SCHEMES):
             raise ValueError("a server's URL starts with redis://, rediss:// or unix://")
         parts = urlsplit(url)
         if parts.fragment or "@" in parts.path + parts.query:
             raise ValueError("special characters in a user or password are written as %XX")
+        server = read(url).server
+        parts = urlsplit(server)
         if parts.scheme == "unix":
             if not parts.path:
                 raise ValueError("a unix:// URL names a socket's path")
         elif not re.fullmatch(r"(/\d*)?", parts.path):
             raise ValueError("a server's URL ends with the number of a database, such as /0")
         try:
-            options: dict[str, Any] = {**parse_url(url)}
+            options: dict[str, Any] = {**parse_url(server)}
             connection = options.pop("connection_class", Connection)(**options)  # connects to nothing yet
         except TypeError as error:
             raise ValueError(f"a server's URL has an unknown option ({str(error).rpartition(' ')[2]})") from None

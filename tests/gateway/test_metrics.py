@@ -69,6 +69,7 @@ async def test_metrics_tell_what_happened(settings: StreamSettings, stream: Stre
     assert found["leadtime_pushes_total['accepted']"] == 3
     assert found["leadtime_http_request_seconds_count['push']"] >= 3
     assert found["leadtime_stream_reachable[]"] == 1
+    assert found["leadtime_jobs_longest_wait_seconds[]"] > 0
     assert (found["leadtime_jobs_waiting[]"], found["leadtime_jobs_pending[]"]) == (2, 1)
     assert "process_cpu_seconds_total[]" in found
     assert not [name for name in found if "nowhere" in name or "BREW" in name]

@@ -37,8 +37,8 @@ _INSTEAD = {
     "conn_timeout": "set REDIS_TIMEOUT_S",
     "conn_retries": "a worker tries until the server is there",
     "conn_retry_delay": "a worker tries until the server is there",
-    "sentinel": "set REDIS_URL to an address that follows the primary",
-    "sentinel_master": "set REDIS_URL to an address that follows the primary",
+    "sentinel": "set REDIS_URL to redis+sentinel://HOST:26379/NAME/0",
+    "sentinel_master": "set REDIS_URL to redis+sentinel://HOST:26379/NAME/0",
     "max_connections": "a worker opens the connections it needs",
 }
 

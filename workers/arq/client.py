@@ -191,7 +191,7 @@ def _defer_ms(until: datetime | None, by: int | float | timedelta | None) -> int
 
 def connect_client(settings: StreamSettings) -> JobClient:
     """A client with a stream of its own; nothing is sent yet. `async with` closes it at its end."""
-    client = connect(settings.redis_url, settings.redis_timeout_s, JobClient)
+    client = connect(settings.redis_url, settings.redis_timeout_s, JobClient, "{" + settings.queue_name + "}")
     client.stream = Stream(settings, client)
     client.default_queue_name = settings.queue_name
     client.auto_close_connection_pool = True

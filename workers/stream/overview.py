@@ -79,6 +79,10 @@ class Overviews:
             [WorkerGlance.from_reply(one) for one in workers],
         )  # fmt: skip
 
+    async def longest_wait_s(self) -> float:
+        """For how long the job has waited that has waited longest; 0 if none waits (XINFO GROUPS, XPENDING, XRANGE)."""
+        return max(0, int(await self._call("longest_wait"))) / 1000
+
     async def leads(self, gateway: str) -> bool:
         """Whether this gateway is the one that writes the history from now on (SET PX)."""
         return bool(await self._call("lead_history", gateway, _LEASE_MS))

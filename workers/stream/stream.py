@@ -85,9 +85,9 @@ class Stream:
 
     def __init__(self, settings: StreamSettings, redis: PipelinedRedis | None = None) -> None:
         self.settings = settings
-        self.redis = redis or connect(settings.redis_url, settings.redis_timeout_s, PipelinedRedis)
-        self.redis.on_reopen = self._renew_subscriptions
         self.prefix = "{" + settings.queue_name + "}" + settings.part
+        self.redis = redis or connect(settings.redis_url, settings.redis_timeout_s, PipelinedRedis, self.prefix)
+        self.redis.on_reopen = self._renew_subscriptions
         self.memory = MemoryWatch(self.redis)
         self._library = Library(self.redis, f"{self.prefix}:stream")
         self._call = self._library.call

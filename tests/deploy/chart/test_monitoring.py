@@ -41,7 +41,7 @@ async def exported() -> Exported:
     worker = Worker([func(predict)], settings=WorkerSettings(), handle_signals=False)
     Probe(worker.session, worker.heartbeat, lambda: 0)
     text = worker.metrics.text() + GatewayMetrics(ByteBudget(1)).text(
-        {"": Counts(*[0] * len(Counts._fields))}, 0, ServerMemory(1, 1, "noeviction")
+        {"": Counts(*[0] * len(Counts._fields))}, 0, ServerMemory(1, 1, "noeviction"), {"": 0.0}
     )
     await worker.close()
     assert isinstance(worker.metrics, WorkerMetrics)

@@ -70,10 +70,12 @@ async def test_the_oldest_wait_is_known_where_jobs_have_priorities(http: aiohttp
     assert claimed.id == high
     assert since_ms is not None
     assert await oldest_ms() == since_ms
+    assert await stream.overviews.longest_wait_s() > 1
     [claimed] = await stream.claim("worker-1", 1)
     await asyncio.sleep(1.1)
     assert claimed.id == first
     assert await oldest_ms() is None
+    assert await stream.overviews.longest_wait_s() == 0
 
 
 async def test_one_gateway_writes_the_history_and_another_takes_over(stream: Stream) -> None:

@@ -44,7 +44,10 @@ def test_redis_settings_become_the_servers_url(redis: RedisSettings, url: str) -
 @pytest.mark.parametrize(
     ("redis", "sentence"),
     [
-        (RedisSettings(sentinel=True), "redis_settings.sentinel is not supported: set REDIS_URL to an address"),
+        (
+            RedisSettings(sentinel=True),
+            r"redis_settings.sentinel is not supported: set REDIS_URL to redis\+sentinel://HOST",
+        ),
         (RedisSettings(host=[("h", 1)]), "redis_settings.host is not supported as a list: set REDIS_URL"),
         (RedisSettings(conn_timeout=9), "redis_settings.conn_timeout is not supported: set REDIS_TIMEOUT_S"),
         (RedisSettings(conn_retries=9), "redis_settings.conn_retries is not supported: a worker tries until"),

@@ -13,7 +13,9 @@ from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from workers.server_url import read
 from workers.stream.link.errors import bad_server, is_unavailable, reason
+from workers.stream.link.finding import found_pool
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -29,28 +31,32 @@ def connect(
     url: str,
     timeout_s: float | None,
     client: type[Client],
+    key: str = "",
 ) -> Client:
-    """A client of the server at `url` (redis://, rediss:// or unix://); nothing is sent yet.
+    """A client of the server at `url`, a REDIS_URL; nothing is sent yet. Of a cluster, of the node that has `key`.
 
     A server that says nothing for `timeout_s` seconds counts as down (None: no limit, for subscriptions). With
     rediss:// the certificate must be valid for the host's name, unless the URL says otherwise. The client repeats no
     command, as only the caller knows which may be repeated.
     """
-    pool = ConnectionPool.from_url(
-        url,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s or 2.0,
-        socket_keepalive=True,
-        retry=Retry(NoBackoff(), 0),
+    options = {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s or 2.0,
+        "socket_keepalive": True,
         **_tls_options(url),
-    )
+    }
+    named = read(url)
+    if named.kind == "server":
+        pool = ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **options)
+    else:
+        pool = found_pool(named, options, key)
     return client(pool_or_conn=pool)
 
 
 def _tls_options(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
     # redis-py checks no name by default. A name can be checked only in a certificate that is checked.
-    is_checked = parts.scheme == "rediss" and parse_qs(parts.query).get("ssl_cert_reqs") != ["none"]
+    is_checked = parts.scheme.startswith("rediss") and parse_qs(parts.query).get("ssl_cert_reqs") != ["none"]
     return {"ssl_check_hostname": True} if is_checked else {}
 
 

@@ -22,6 +22,7 @@ _STALE = {
     "MISCONF": "can't write to its disk",
 }
 _BUSY = {
+    "ASK": "is moving the queue's keys to another node",
     "TRYAGAIN": "is moving the queue's keys to another node",
     "BUSY": "is busy with somebody's script",
 }
@@ -34,6 +35,10 @@ _RIGHTS = "docs/operations.md lists the rights that it needs"
 
 class ServerUnfit(Exception):  # noqa: N818
     """The server answers, but must not be trusted with jobs; the message says why, in one sentence."""
+
+
+class WrongPlace(ResponseError):  # noqa: N818
+    """REDIS_URL leads to something else than it says; the message says to what, in words that follow on it."""
 
 
 UNAVAILABLE = (
@@ -61,6 +66,8 @@ def bad_server(error: BaseException) -> str:
     text = str(error)
     if isinstance(error, AuthenticationError):
         return f"the server refuses its user or password: {text}"
+    if isinstance(error, WrongPlace):
+        return text
     if isinstance(error, ResponseError):
         if _NO_RIGHT.search(text):
             return f"the server does not let its user do what has to be done ({_RIGHTS}): {text}"
