@@ -182,7 +182,7 @@ def create_app(queues: Queues, on_side_task_end: Callable[[asyncio.Task[None]], 
         method: str, path: str, respond: Callable[[Context, HttpRequest], Awaitable[Response]], *parameters: str
     ) -> Route:
         taken = {*parameters, "queue"} if has_queues and is_of_a_queue(path) else {*parameters}
-        respond_for = partial(_respond, queues, respond)
+        respond_for = partial(_respond, queues, respond) if has_queues else partial(respond, queues.first)
         on_access = partial(_log_access, queues) if settings.access_log else None
         endpoint = MeasuredEndpoint(respond.__name__, respond_for, frozenset(taken), metrics.answered, on_access)
         return Route(path, endpoint, methods=[method])
