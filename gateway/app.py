@@ -192,7 +192,7 @@ def create_app(
         method: str, path: str, respond: Callable[[Context, HttpRequest], Awaitable[Response]], *parameters: str
     ) -> Route:
         taken = {*parameters, "queue"} if has_queues and is_of_a_queue(path) else {*parameters}
-        respond_for = partial(_respond, queues, respond)
+        respond_for = partial(_respond, queues, respond) if has_queues else partial(respond, queues.first)
         on_access = partial(_log_access, queues) if settings.access_log else None
         endpoint: ASGIApp = MeasuredEndpoint(
             respond.__name__, respond_for, frozenset(taken), metrics.answered, on_access

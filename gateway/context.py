@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from gateway.marks import new_id
 
 if TYPE_CHECKING:
     import asyncio
@@ -54,5 +53,5 @@ class Context:
     queues: list[Context]
 
     def new_id(self, chars: int = 32) -> str:
-        """An id for a job or a batch of this queue."""
-        return new_id(self.mark, chars)
+        """An id for a job or a batch of this queue: so many hexadecimal digits, the mark and random ones."""
+        return self.mark + os.urandom((chars - len(self.mark)) // 2).hex()

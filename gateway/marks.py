@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 
 MARK_CHARS = 8
 
@@ -11,8 +10,3 @@ MARK_CHARS = 8
 def mark_of(queue: str) -> str:
     """The first digits of the ids of a queue's jobs and batches."""
     return hashlib.sha256(f"queue {queue}".encode()).hexdigest()[:MARK_CHARS]
-
-
-def new_id(mark: str, chars: int) -> str:
-    """A new id of so many hexadecimal digits, an even number: the mark, and random ones."""
-    return mark + os.urandom((chars - len(mark)) // 2).hex()

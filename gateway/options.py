@@ -43,7 +43,7 @@ class PushOptions(NamedTuple):
     text: bytes = b""
 
 
-_NONE = PushOptions()
+NO_PUSH_OPTIONS = PushOptions()
 
 
 def read_options(request: HttpRequest, settings: GatewaySettings, highest: Priority = "high") -> PushOptions:
@@ -54,7 +54,7 @@ def read_options(request: HttpRequest, settings: GatewaySettings, highest: Prior
     query = request.query
     traceparent = traceparent_of(request) or None
     if _OPTIONS.isdisjoint(query) and highest != "low":
-        return PushOptions(JobOptions(traceparent=traceparent)) if traceparent else _NONE
+        return PushOptions(JobOptions(traceparent=traceparent)) if traceparent else NO_PUSH_OPTIONS
     if "delay" in query and "at" in query:
         raise _refused("a job has a delay or a time, not both", "delay", "at")
     keep_s = _seconds(query, "keep", LEAST_KEEP_S, settings.max_keep_s)

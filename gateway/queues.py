@@ -27,8 +27,6 @@ class Queues:
 
     def of(self, request: HttpRequest) -> Context:
         """The queue that the path or the query names, or the one of the job that it names. Raises Problem 404."""
-        if len(self.all) == 1 and "queue" not in request.query and not request.path_parameters:
-            return self.first
         name = request.path_parameters.get("queue", request.query.get("queue"))
         if name is not None:
             if (context := self._by_name.get(name)) is None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from gateway.files.pace import paced, place
 from gateway.files.uploads import names_uploads, taken
-from gateway.http.bodies.body import read_args
+from gateway.http.bodies.body import PushedInput, read_args
 from gateway.http.bodies.content import check_codings, is_plain_json
 from gateway.http.bodies.multipart import Multipart
 from gateway.http.errors import Problem
@@ -20,7 +20,7 @@ from workers.wire.encode import encode_exactly
 from workers.wire.limits import NotJson
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable
 
     from gateway.context import Context
     from gateway.http.bodies.multipart import PartHead
@@ -32,46 +32,40 @@ _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+")
 _FORM = "multipart/form-data"
 
 
-class PushedInput(NamedTuple):
-    """A job's arguments, its input as it was read, and what stands for it in an idempotency key's fingerprint."""
-
-    args: bytes
-    value: Any
-    fingerprinted: bytes
-    has_files: bool = False
-    files_bytes: int = 0
-
-
-async def read_input(context: Context, request: HttpRequest, job_id: str) -> PushedInput:
+def read_input(context: Context, request: HttpRequest, job_id: str) -> Awaitable[PushedInput]:
     """The input of the push that would make the job with this id.
 
     A body that is no JSON is a file, or a form with fields and files, if there is an object store. What was stored of
     an input that is refused is deleted. Raises Problem (400, 408, 413, 415, 503) and ClientDisconnect.
     """
+    if context.objects is None:
+        return read_args(request, context.settings.max_input_bytes, context.settings.body_timeout_s)
+    return _read_with_files(context, context.objects, request, job_id)
+
+
+async def _read_with_files(context: Context, store: ObjectStore, request: HttpRequest, job_id: str) -> PushedInput:
     settings = context.settings
-    if context.objects is None or is_plain_json(request) or not _has_files(request):
-        args, value = await read_args(request, settings.max_input_bytes, settings.body_timeout_s)
-        if context.objects is None or not names_uploads(args):
-            return PushedInput(args, value, args)
-        return await _with_uploads(context, request, job_id, args, value)
+    if is_plain_json(request) or not _has_files(request):
+        given = await read_args(request, settings.max_input_bytes, settings.body_timeout_s)
+        return await _with_uploads(context, request, job_id, given) if names_uploads(given.args) else given
     if "input" in request.query:
         raise Problem(400, "the input is given twice: in the query and as a body")
     check_codings(request)
     async with place(context.uploads):
         try:
-            return await _Upload(context, context.objects, request, job_id).read()
+            return await _Upload(context, store, request, job_id).read()
         except BaseException:
             await forget(context, job_id)
             raise
 
 
-async def _with_uploads(context: Context, request: HttpRequest, job_id: str, args: bytes, value: Any) -> PushedInput:
+async def _with_uploads(context: Context, request: HttpRequest, job_id: str, given: PushedInput) -> PushedInput:
     try:
-        found = await taken(context, context.api_keys.owner(request), job_id, value)
+        found = await taken(context, context.api_keys.owner(request), job_id, given.value)
     except BaseException:
         await forget(context, job_id)
         raise
-    return PushedInput(encode_exactly([found.value]), found.value, args, True, found.size_bytes)
+    return PushedInput(encode_exactly([found.value]), found.value, given.args, True, found.size_bytes)
 
 
 async def forget(context: Context, job_id: str) -> None:

@@ -16,7 +16,7 @@ from gateway.http.errors import Problem, unavailable
 from gateway.http.idempotency import read_key
 from gateway.http.responses import JsonResponse
 from gateway.keys.limits import too_many
-from gateway.options import PushOptions, read_options
+from gateway.options import NO_PUSH_OPTIONS, PushOptions, read_options
 from gateway.waits.waiting import read_wait
 from gateway.webhooks import read_webhook
 from workers.stream import DEFAULT_FUNCTION, JobView, NewJob, Pushed, Status, is_unavailable
@@ -55,12 +55,11 @@ async def push(context: Context, request: HttpRequest) -> Response:
         key, fingerprint = read_key(request, owner, given.fingerprinted, options.text + webhook.encode())
         _check_input(context, given.value)
         args = given.args if context.stored is None else await context.stored.put_args(job_id, given.args)
-        stored_bytes = given.files_bytes + len(given.args) - len(args)
-        job = NewJob(
-            job_id, args, owner=owner, idempotency_key=key, fingerprint=fingerprint, webhook=webhook,
-            limits=caller.limits, stored_bytes=stored_bytes,
-        )  # fmt: skip
-        if options.text or options.job.traceparent:
+        job = NewJob(job_id, args, owner=owner, limits=caller.limits)
+        if key or webhook or args is not given.args or given.has_files:
+            stored_bytes = given.files_bytes + len(given.args) - len(args)
+            job = job._replace(idempotency_key=key, fingerprint=fingerprint, webhook=webhook, stored_bytes=stored_bytes)
+        if options is not NO_PUSH_OPTIONS:
             job = _with_options(job, options)
         return await _answer(context, request, job, wait_s, headers)
     except Problem:  # the job was not accepted

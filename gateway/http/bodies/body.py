@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -17,17 +17,28 @@ if TYPE_CHECKING:
     from gateway.http.request import HttpRequest
 
 
-async def read_args(request: HttpRequest, max_bytes: int, timeout_s: float) -> tuple[bytes, Any]:
-    """The job's positional arguments, a JSON array with the input as its only element; and the input as it was read.
+class PushedInput(NamedTuple):
+    """A job's arguments, its input as it was read, and what stands for it in an idempotency key's fingerprint.
 
-    Raises Problem (400, 408, 413, 415) and ClientDisconnect.
+    The arguments are a JSON array with the input as its only element.
     """
-    body = await _read(request, max_bytes, timeout_s)
+
+    args: bytes
+    value: Any
+    fingerprinted: bytes
+    has_files: bool = False
+    files_bytes: int = 0
+
+
+async def read_args(request: HttpRequest, max_bytes: int, timeout_s: float) -> PushedInput:
+    """The input that the query or a JSON body has. Raises Problem (400, 408, 413, 415) and ClientDisconnect."""
+    body = await _read(request, max_bytes, timeout_s) if _has_body(request) else b""
     text = request.query.get("input")
     if not body:
         if not text:
             raise Problem(400, "empty input")
-        return _text_args(text, request.query_string, max_bytes), text
+        args = _text_args(text, request.query_string, max_bytes)
+        return PushedInput(args, text, args)
     if text is not None:
         raise Problem(400, "the input is given twice: in the query and as a body")
     check_json(request, body)
@@ -39,7 +50,7 @@ async def read_call(request: HttpRequest, max_bytes: int, timeout_s: float) -> t
 
     Raises Problem (400, 408, 413, 415) and ClientDisconnect.
     """
-    body = await _read(request, max_bytes, timeout_s)
+    body = await _read(request, max_bytes, timeout_s) if _has_body(request) else b""
     if not body:
         return b"[]", b""
     check_json(request, body)
@@ -52,10 +63,12 @@ async def read_call(request: HttpRequest, max_bytes: int, timeout_s: float) -> t
     return encode_exactly(args), encode_exactly(kwargs) if kwargs else b""
 
 
+def _has_body(request: HttpRequest) -> bool:
+    return request.header(b"content-length") not in (None, "0") or request.header(b"transfer-encoding") is not None
+
+
 async def _read(request: HttpRequest, max_bytes: int, timeout_s: float) -> bytes:
     declared = request.header(b"content-length")
-    if declared in (None, "0") and request.header(b"transfer-encoding") is None:
-        return b""
     check_codings(request)
     if declared and int(declared.lstrip("0")[:19] or 0) > max_bytes:  # 4,300 digits are the most that `int` takes
         raise _too_large(max_bytes)
@@ -95,11 +108,12 @@ def _value(body: bytes) -> Any:
         raise Problem(400, f"the body is not JSON: {error}") from None
 
 
-def _json_args(body: bytes) -> tuple[bytes, Any]:
+def _json_args(body: bytes) -> PushedInput:
     if (value := _value(body)) == "":
         raise Problem(400, "empty input")
     # As it was pushed: no number is written anew.
-    return b"[%b]" % body, value
+    args = b"[%b]" % body
+    return PushedInput(args, value, args)
 
 
 def _too_large(max_bytes: int) -> Problem:
