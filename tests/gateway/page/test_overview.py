@@ -89,6 +89,7 @@ async def test_one_gateway_writes_the_history_and_another_takes_over(stream: Str
 
     assert await stream.overviews.leads("gateway-2")
     assert await stream.overviews.write("gateway-2", 2**42, b'{"waiting": 7}')
+    assert await stream.overviews.write("gateway-2", 2**42, b'{"waiting": 7}'), "sent again, as its reply was lost"
     assert not await stream.overviews.write("gateway-2", 2**42, b"{}"), "a time has one step"
     assert (await stream.overviews.history(2**42)) == [(2**42, b'{"waiting": 7}')]
 

@@ -71,14 +71,17 @@ local function lead_history(keys, argv)
 end
 
 -- write_history(gateway, at_ms, step, most): adds a step, of which at most so many are kept. Replies 0 if another gateway
--- writes, or if there is a step of this time or a later one. Costs GET, XREVRANGE, XADD and PEXPIRE.
+-- writes, or if there is another step of this time or a later one. Costs GET, XREVRANGE, XADD and PEXPIRE.
 local function write_history(keys, argv)
   local k = keys_of(keys[1])
   if redis.call('GET', k.historian) ~= argv[1] then return 0 end
   local last = redis.call('XREVRANGE', k.history, '+', '-', 'COUNT', 1)[1]
   -- A clock that was set back by more than a day would else stop the history for as long.
   if last and entry_ms(last[1]) - tonumber(argv[2]) > HISTORY_KEPT_MS then redis.call('DEL', k.history)
-  elseif last and entry_ms(last[1]) >= tonumber(argv[2]) then return 0 end
+  elseif last and entry_ms(last[1]) >= tonumber(argv[2]) then
+    -- A call that is made again, as its reply was lost, is answered as it was.
+    return (last[1] == argv[2] .. '-0' and last[2][2] == argv[3]) and 1 or 0
+  end
   redis.call('XADD', k.history, 'MAXLEN', argv[4], argv[2] .. '-0', 'step', argv[3])
   redis.call('PEXPIRE', k.history, HISTORY_KEPT_MS)
   return 1
