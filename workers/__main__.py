@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import uvloop
 from arq.worker import func
 
+from workers.arq.sentry import start_sentry
 from workers.files.job_files import BadFileSetting
 from workers.kubernetes.deletion_cost import PodSettings, keep_deletion_cost
 from workers.model_host.errors import ModelLoadFailed, ModelNotFound
@@ -81,6 +82,7 @@ def main() -> None:
     tracer = tracer_or_end("leadtime-worker")
     hide_secrets()
     configure_logging(settings.log_level, settings.log_format, settings.queue_name)
+    start_sentry()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(run(settings, pod, tracer))
     sys.exit(code)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import orjson
 from arq.worker import Retry, RetryJob
 
+from workers.arq.sentry import failure
 from workers.model_host.errors import ModelAskedAgain, ModelCrashed, ModelRaised, ModelUnavailable
 from workers.telemetry.tracebacks import message_of, name_of
 from workers.wire.decode import loads
@@ -183,7 +184,7 @@ class Attempt:
             return Again(0, failed) if retry_jobs else failed
         if isinstance(error, ModelRaised):
             # Its traceback is in the log of its process.
-            logger.error("job %s failed: %s", self.job.id, error)
+            logger.error("job %s failed: %s", self.job.id, error, extra=failure(error.type, error.message))
             return Failed(error.type, error.message)
         if retry_jobs and isinstance(error, Retry | RetryJob | ModelCrashed):
             return Again(_defer_ms(error, self.job.attempt), _reason(error))

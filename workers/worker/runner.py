@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from arq.worker import JobExecutionFailed
 
-from workers.arq.sentry import job_scope
+from workers.arq.sentry import failure, job_scope
 from workers.stream import Claimed, Finish
 from workers.telemetry.log_job import about, log_as
 from workers.worker.attempt import Again, Attempt, Done, Failed, Outcome, Stopped
@@ -144,7 +144,7 @@ class Runner:
     async def _run(self, attempt: Attempt) -> None:
         log_as(attempt.job)
         try:
-            scope = job_scope(attempt.job)
+            scope = job_scope(attempt.job, self._session.settings.queue_name)
             if scope is None:
                 await self._run_and_record(attempt)
             else:
@@ -259,7 +259,8 @@ class Runner:
         of = f"attempt {job.attempt} of {max_attempts}"
         if job.attempt >= max_attempts:
             message = f"{again.error.message} ({of})"
-            logger.error("job %s failed: %s: %s", job.id, again.error.type, message)
+            told = failure(again.error.type, message)
+            logger.error("job %s failed: %s: %s", job.id, again.error.type, message, extra=told)
             raised = JobExecutionFailed(f"max {max_attempts} retries exceeded")  # arq's words
             await self._finished(attempt, Failed(again.error.type, message, raised))
             return
