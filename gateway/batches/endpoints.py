@@ -41,7 +41,8 @@ async def push_batch(context: Context, request: HttpRequest) -> Response:
     options = read_options(request, context.settings, caller.highest_priority)
     key = hashed_key(request, f"batch {caller.owner}")
     batch_id = context.new_id(BATCH_ID_CHARS)
-    intake, pushed = Intake(context, batch_id, bool(key)), None
+    intake = Intake(context, batch_id, caller.owner, bool(key))
+    are_jobs: bool | None = False
     try:
         await intake.read(request)
         fingerprint = key and hashlib.sha256(intake.fingerprint.encode() + options.text + webhook.encode()).hexdigest()
@@ -49,13 +50,16 @@ async def push_batch(context: Context, request: HttpRequest) -> Response:
             batch_id, intake.count, DEFAULT_FUNCTION, caller.owner, key, fingerprint,
             options.delay_ms, options.at_ms, options.job, webhook, caller.limits, intake.size_bytes,
         )  # fmt: skip
+        are_jobs = None
         pushed = await context.stream.batches.push(new, intake.rest)
+        # A call that is repeated finds the batch there.
+        are_jobs = pushed is not None and pushed.outcome in ("accepted", "existing") and pushed.id == batch_id
     except Problem as problem:
         if problem.status == 422:
             context.metrics.pushed("invalid")
         raise
     finally:
-        await intake.close(pushed is not None and pushed.outcome == "accepted")
+        await intake.close(are_jobs)
     if pushed is not None and pushed.outcome == "limited":
         context.metrics.pushed(pushed.outcome, intake.count)
         raise too_many(pushed, caller.limits)

@@ -1,11 +1,15 @@
-"""Receives the inputs of a batch. They go to the server as they come, where nobody sees them until all are there."""
+"""Receives the inputs of a batch. They go to the server as they come, where nobody sees them until all are there.
+
+What single pushes keep in the object store goes there.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from gateway.batches.objects import REFERENCE_BYTES, BatchObjects
 from gateway.http.bodies.content import check_codings, check_marks, has_lines
 from gateway.http.bodies.elements import ArrayElements, BadElements, Lines, TooLongElement
 from gateway.http.errors import Problem
@@ -14,6 +18,8 @@ from workers.wire.encode import canonical
 from workers.wire.limits import NotJson, OverLimit
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from gateway.context import Context
     from gateway.http.request import HttpRequest
 
@@ -25,17 +31,24 @@ _CHUNK_INPUTS = 1000
 class Intake:
     """The inputs of one batch. `rest` has those that were not staged: all of them, if they are few and small.
 
-    `count` is how many there are, `size_bytes` what they take. With `is_keyed`, `fingerprint` is the SHA-256 of their
+    `count` is how many there are, `size_bytes` what they and their files take. With `is_keyed`, `fingerprint` is the SHA-256 of their
     canonical forms in hex.
     """
 
-    def __init__(self, context: Context, batch_id: str, is_keyed: bool) -> None:
+    def __init__(self, context: Context, batch_id: str, owner: str, is_keyed: bool) -> None:
         self._context = context
         self._id = batch_id
         self._hash = hashlib.sha256() if is_keyed else None
-        self._size_bytes = self._staged_bytes = 0
-        self.count = self.size_bytes = 0
+        self._objects = BatchObjects(context, batch_id, owner)
+        self._rest_bytes = self._staged_bytes = self._inputs_bytes = 0
+        self._limit = asyncio.timeout(None)
+        self.count = 0
         self.rest: list[bytes] = []
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all that has come."""
+        return self._inputs_bytes + self._objects.files_bytes
 
     @property
     def fingerprint(self) -> str:
@@ -52,7 +65,7 @@ class Intake:
         if declared and int(declared.lstrip("0")[:19] or 0) > settings.max_batch_bytes:
             raise _too_large(settings.max_batch_bytes)
         try:
-            async with asyncio.timeout(settings.body_timeout_s):
+            async with asyncio.timeout(settings.body_timeout_s) as self._limit:
                 await self._read(request, elements, settings.max_batch_bytes)
         except TimeoutError:
             text = f"the body took longer than {settings.body_timeout_s:g} s"
@@ -63,14 +76,18 @@ class Intake:
             raise Problem(413, f"an input is larger than {most_bytes} bytes", index=self.count) from None
         if not self.count:
             raise Problem(400, "the batch has no inputs")
+        await self._objects.settled()
         if self._staged_bytes and self.rest:
             await self._stage()
 
-    async def close(self, is_pushed: bool) -> None:
-        """Forgets what was staged, unless it has become jobs."""
+    async def close(self, are_jobs: bool | None) -> None:
+        """Forgets what was staged and stored, unless it has become jobs; None: that is not known."""
         self._context.staging.release(self._staged_bytes)
-        if self._staged_bytes and not is_pushed:
-            await self._context.stream.batches.unstage(self._id)
+        try:
+            if self._staged_bytes and not are_jobs:
+                await self._context.stream.batches.unstage(self._id)
+        finally:
+            await self._objects.close(are_jobs is not False)
 
     async def _read(self, request: HttpRequest, elements: Lines | ArrayElements, most_bytes: int) -> None:
         received_bytes = 0
@@ -81,13 +98,37 @@ class Intake:
             if received_bytes > most_bytes:
                 raise _too_large(most_bytes)
             for element in elements.feed(chunk):
-                self._add(element)
-                if self._size_bytes >= _CHUNK_BYTES or len(self.rest) >= _CHUNK_INPUTS + 1:
+                await self._add(element)
+                if self._rest_bytes >= _CHUNK_BYTES or len(self.rest) >= _CHUNK_INPUTS + 1:
+                    await self._untimed(self._objects.settled())
                     await self._stage()
         for element in elements.end():
-            self._add(element)
+            await self._add(element)
 
-    def _add(self, text: bytes) -> None:
+    async def _untimed(self, wait: Awaitable[None]) -> None:
+        """Waits for the object store, which is none of the time that the client has for its body."""
+        until_s, loop = self._limit.when(), asyncio.get_running_loop()
+        began_s = loop.time()
+        self._limit.reschedule(None)
+        await wait
+        if until_s is not None:
+            self._limit.reschedule(until_s + loop.time() - began_s)
+
+    async def _add(self, text: bytes) -> None:
+        value, args = self._value(text), b"[%b]" % text
+        has_uploads, is_large = self._objects.has_uploads(args), self._objects.is_large(args)
+        if not has_uploads:  # then it is not complete yet
+            self._check(value)
+        if self._hash:
+            self._hash.update(canonical(value) + b"\n")
+        self.count += 1
+        self._inputs_bytes += len(args)
+        self._rest_bytes += REFERENCE_BYTES if is_large else len(args)
+        self.rest.append(args)
+        if has_uploads or is_large:
+            await self._untimed(self._objects.take(self.rest, value if has_uploads else None, self.count - 1))
+
+    def _value(self, text: bytes) -> Any:
         place, settings = self.count, self._context.settings
         if place >= settings.max_batch_jobs:
             raise Problem(413, f"a batch has at most {settings.max_batch_jobs} inputs")
@@ -99,23 +140,20 @@ class Intake:
             raise Problem(400, f"the input is not JSON: {error}", index=place) from None
         if value == "":
             raise Problem(400, "empty input", index=place)
+        return value
+
+    def _check(self, value: Any) -> None:
         try:
             self._context.schemas.check(value)
         except Problem as problem:
-            problem.members["index"] = place
+            problem.members["index"] = self.count
             raise
-        args = b"[%b]" % text
-        if self._hash:
-            self._hash.update(canonical(value) + b"\n")
-        self.count += 1
-        self._size_bytes += len(args)
-        self.size_bytes += len(args)
-        self.rest.append(args)
 
     async def _stage(self) -> None:
-        self._context.staging.hold(self._size_bytes)
-        self._staged_bytes += self._size_bytes
-        staged, self.rest, self._size_bytes = self.rest, [], 0
+        size_bytes = sum(map(len, self.rest))
+        self._context.staging.hold(size_bytes)
+        self._staged_bytes += size_bytes
+        staged, self.rest, self._rest_bytes = self.rest, [], 0
         await self._context.stream.batches.stage(self._id, staged)
 
 

@@ -67,11 +67,11 @@ async def read_input(context: Context, request: HttpRequest, job_id: str) -> Pus
 
 async def _with_uploads(context: Context, request: HttpRequest, job_id: str, args: bytes, value: Any) -> PushedInput:
     try:
-        taken_value = await taken(context, context.api_keys.owner(request), job_id, value)
+        found = await taken(context, context.api_keys.owner(request), job_id, value)
     except BaseException:
         await forget(context, job_id)
         raise
-    return PushedInput(encode_exactly([taken_value]), taken_value, args, has_files=True)
+    return PushedInput(encode_exactly([found.value]), found.value, args, True, found.size_bytes)
 
 
 async def forget(context: Context, job_id: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.files.pace import paced, place
 from gateway.http.errors import Problem
@@ -62,21 +62,35 @@ def names_uploads(args: bytes) -> bool:
     return f'"{PATH}'.encode() in args
 
 
-async def taken(context: Context, owner: str, job_id: str, value: Any) -> Any:
-    """An input with its uploads copied to the job, which they then go with. Raises Problem (400, 413, 503)."""
-    return await _Taking(context, _store_of(context), owner, job_id).taken(value)
+class TakenUploads(NamedTuple):
+    """An input whose uploads were copied to its job, how many these are, and their size in bytes."""
+
+    value: Any
+    uploads: int
+    size_bytes: int
+
+
+async def taken(context: Context, owner: str, job_id: str, value: Any, keys: list[str] | None = None) -> TakenUploads:
+    """Copies the uploads of an input to its job, with which they then go. Raises Problem (400, 413, 503).
+
+    `keys` gets those of the copies, also if this raises.
+    """
+    taking = _Taking(context, _store_of(context), owner, job_id, [] if keys is None else keys)
+    found = await taking.taken(value)
+    return TakenUploads(found, taking.count, context.settings.max_object_bytes - taking.left_bytes)
 
 
 class _Taking:
     """The uploads that one input names."""
 
-    def __init__(self, context: Context, store: ObjectStore, owner: str, job_id: str) -> None:
+    def __init__(self, context: Context, store: ObjectStore, owner: str, job_id: str, keys: list[str]) -> None:
         self._context = context
         self._store = store
         self._owner = owner
         self._job_id = job_id
-        self._count = 0
-        self._left_bytes = context.settings.max_object_bytes
+        self._keys = keys
+        self.count = 0
+        self.left_bytes = context.settings.max_object_bytes
 
     async def taken(self, value: Any) -> Any:
         if isinstance(value, list):
@@ -89,18 +103,20 @@ class _Taking:
         return {name: await self.taken(member) for name, member in value.items()}
 
     async def _copy(self, upload_id: str) -> dict[str, Any]:
-        self._count += 1
-        if self._count > _MOST_FOUND:
+        self.count += 1
+        if self.count > _MOST_FOUND:
             raise Problem(400, f"the input names more than {_MOST_FOUND} uploads")
         own_name = upload_id.partition("-")[2]
         name, key = new_name(own_name), _key(self._context, self._owner, upload_id)
         try:
             size_bytes = (await self._store.head(key)).size_bytes
             # A presigned URL can't bound what is sent there.
-            self._left_bytes -= size_bytes
-            if self._left_bytes < 0:
+            self.left_bytes -= size_bytes
+            if self.left_bytes < 0:
                 raise Problem(413, f"the files are larger than {self._context.settings.max_object_bytes} bytes")
-            await self._store.copy(key, job_prefix(self._context.settings.queue_name, self._job_id) + name)
+            copy = job_prefix(self._context.settings.queue_name, self._job_id) + name
+            self._keys.append(copy)
+            await self._store.copy(key, copy)
         except ObjectMissing:
             raise Problem(400, f"the upload {PATH}{upload_id} is not there (any more)") from None
         url = f"/files/{self._job_id}/{name}"

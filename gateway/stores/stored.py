@@ -27,16 +27,19 @@ class StoredJsons:
         self._queue = queue
         self._inline_bytes = inline_bytes
 
-    async def put_args(self, job_id: str, args: bytes) -> bytes:
+    async def put_args(self, job_id: str, args: bytes, keys: list[str] | None = None) -> bytes:
         """A job's arguments as they go into the stream: with what stands for the input if that is large.
 
-        Raises Problem 503.
+        `keys` gets that of the object, also if this raises. Raises Problem 503.
         """
         if len(args) <= self._inline_bytes:
             return args
         name = new_name("input.json")
+        key = job_prefix(self._queue, job_id) + name
+        if keys is not None:
+            keys.append(key)
         try:
-            await self._store.put(job_prefix(self._queue, job_id) + name, args[1:-1], "application/json")
+            await self._store.put(key, args[1:-1], "application/json")
         except StoreUnavailable as error:
             raise unavailable(str(error)) from None
         return b"[%b]" % StoredJson.of(job_id, name, len(args) - 2).reference
