@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gateway.batches.objects import REFERENCE_BYTES, BatchObjects
+from gateway.files.uploads import UPLOADS
 from gateway.http.bodies.content import check_codings, check_marks, has_lines
 from gateway.http.bodies.elements import ArrayElements, BadElements, Lines, TooLongElement
 from gateway.http.errors import Problem
@@ -31,8 +32,8 @@ _CHUNK_INPUTS = 1000
 class Intake:
     """The inputs of one batch. `rest` has those that were not staged: all of them, if they are few and small.
 
-    `count` is how many there are, `size_bytes` what they and their files take. With `is_keyed`, `fingerprint` is the SHA-256 of their
-    canonical forms in hex.
+    `count` is how many there are, `size_bytes` what they and their files take. With `is_keyed`, `fingerprint` is the
+    SHA-256 of their canonical forms in hex.
     """
 
     def __init__(self, context: Context, batch_id: str, owner: str, is_keyed: bool) -> None:
@@ -98,12 +99,14 @@ class Intake:
             if received_bytes > most_bytes:
                 raise _too_large(most_bytes)
             for element in elements.feed(chunk):
-                await self._add(element)
+                if self._add(element):
+                    await self._untimed(self._objects.take(self.rest, self.count - 1))
                 if self._rest_bytes >= _CHUNK_BYTES or len(self.rest) >= _CHUNK_INPUTS + 1:
                     await self._untimed(self._objects.settled())
                     await self._stage()
         for element in elements.end():
-            await self._add(element)
+            if self._add(element):
+                await self._untimed(self._objects.take(self.rest, self.count - 1))
 
     async def _untimed(self, wait: Awaitable[None]) -> None:
         """Waits for the object store, which is none of the time that the client has for its body."""
@@ -114,21 +117,8 @@ class Intake:
         if until_s is not None:
             self._limit.reschedule(until_s + loop.time() - began_s)
 
-    async def _add(self, text: bytes) -> None:
-        value, args = self._value(text), b"[%b]" % text
-        has_uploads, is_large = self._objects.has_uploads(args), self._objects.is_large(args)
-        if not has_uploads:  # then it is not complete yet
-            self._check(value)
-        if self._hash:
-            self._hash.update(canonical(value) + b"\n")
-        self.count += 1
-        self._inputs_bytes += len(args)
-        self._rest_bytes += REFERENCE_BYTES if is_large else len(args)
-        self.rest.append(args)
-        if has_uploads or is_large:
-            await self._untimed(self._objects.take(self.rest, value if has_uploads else None, self.count - 1))
-
-    def _value(self, text: bytes) -> Any:
+    def _add(self, text: bytes) -> bool:
+        """Puts an input to the others; whether it goes to the object store."""
         place, settings = self.count, self._context.settings
         if place >= settings.max_batch_jobs:
             raise Problem(413, f"a batch has at most {settings.max_batch_jobs} inputs")
@@ -140,14 +130,22 @@ class Intake:
             raise Problem(400, f"the input is not JSON: {error}", index=place) from None
         if value == "":
             raise Problem(400, "empty input", index=place)
-        return value
-
-    def _check(self, value: Any) -> None:
-        try:
-            self._context.schemas.check(value)
-        except Problem as problem:
-            problem.members["index"] = self.count
-            raise
+        args = b"[%b]" % text
+        objects = self._objects
+        is_large, has_uploads = len(args) > objects.inline_bytes, objects.is_open and UPLOADS in args
+        if not has_uploads:  # otherwise it is checked when they are in it
+            try:
+                self._context.schemas.check(value)
+            except Problem as problem:
+                problem.members["index"] = place
+                raise
+        if self._hash:
+            self._hash.update(canonical(value) + b"\n")
+        self.count += 1
+        self._inputs_bytes += len(args)
+        self._rest_bytes += REFERENCE_BYTES if is_large else len(args)
+        self.rest.append(args)
+        return is_large or has_uploads
 
     async def _stage(self) -> None:
         size_bytes = sum(map(len, self.rest))

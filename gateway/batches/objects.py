@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gateway.files.uploads import names_uploads, taken
 from gateway.http.errors import Problem
 from workers.objects.errors import StoreUnavailable
 from workers.stream import batch_job_id
+from workers.wire.decode import loads
 from workers.wire.encode import encode_exactly
 
 if TYPE_CHECKING:
@@ -26,31 +27,23 @@ REFERENCE_BYTES = 150
 class BatchObjects:
     """Stores inputs above INLINE_BYTES, and copies the uploads that inputs name to their jobs.
 
-    `files_bytes` is the size of these uploads.
+    `files_bytes` is the size of these uploads. If there is no store it is not open, and nothing may be given to it.
     """
 
     def __init__(self, context: Context, batch_id: str, owner: str) -> None:
         self._context = context
         self._id = batch_id
         self._owner = owner
-        self._is_open = context.stored is not None
-        self._inline_bytes = context.settings.inline_bytes if self._is_open else sys.maxsize
+        self.is_open = context.stored is not None
+        self.inline_bytes = context.settings.inline_bytes if self.is_open else sys.maxsize
         self._tasks: set[asyncio.Task[None]] = set()
         self._errors: dict[int, Exception] = {}
         self._held_bytes = self._count = 0
         self._keys: list[str] = []
         self.files_bytes = 0
 
-    def is_large(self, args: bytes) -> bool:
-        """Whether an input is to be in the store, and in the stream only what stands for it."""
-        return len(args) > self._inline_bytes
-
-    def has_uploads(self, args: bytes) -> bool:
-        """Whether there may be uploads in an input."""
-        return self._is_open and names_uploads(args)
-
-    async def take(self, args: list[bytes], value: Any, place: int) -> None:
-        """Begins with an input, the last of `args`, of the job at a place. Its `value` is needed if it has uploads.
+    async def take(self, args: list[bytes], place: int) -> None:
+        """Begins with an input, the last of `args`, which is the job's at this place.
 
         What stands for it is in `args` after `settled`. Raises Problem (400, 413, 422, 503) for this or an earlier one.
         """
@@ -60,7 +53,7 @@ class BatchObjects:
         await self._check()
         self._context.staging.hold(size_bytes)
         self._held_bytes += size_bytes
-        task = asyncio.get_running_loop().create_task(self._take(args, at, value, place))
+        task = asyncio.get_running_loop().create_task(self._take(args, at, place))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -70,7 +63,10 @@ class BatchObjects:
         await self._check()
 
     async def close(self, are_jobs: bool) -> None:
-        """Deletes what was stored, unless the inputs `are_jobs`, or may be. If the store is away a sweep does it later."""
+        """Deletes what was stored, unless the inputs `are_jobs`, or may be.
+
+        If the store is away a sweep does it later.
+        """
         await self._idle()
         if self._keys and not are_jobs and self._context.objects is not None:
             with contextlib.suppress(StoreUnavailable):
@@ -88,10 +84,10 @@ class BatchObjects:
         if self._count > most:
             raise Problem(413, f"the inputs of a batch name at most {most} uploads")
 
-    async def _take(self, args: list[bytes], at: int, value: Any, place: int) -> None:
+    async def _take(self, args: list[bytes], at: int, place: int) -> None:
         given = args[at]
         try:
-            args[at] = await self._stored(given, value, batch_job_id(self._id, place))
+            args[at] = await self._stored(given, batch_job_id(self._id, place))
         except Exception as error:  # noqa: BLE001 - whoever brings the next input, or waits for all, is told
             if isinstance(error, Problem) and error.status < 500:
                 error.members["index"] = place
@@ -100,10 +96,11 @@ class BatchObjects:
             self._held_bytes -= len(given)
             self._context.staging.release(len(given))
 
-    async def _stored(self, args: bytes, value: Any, job_id: str) -> bytes:
+    async def _stored(self, args: bytes, job_id: str) -> bytes:
         context = self._context
         assert context.stored is not None  # noqa: S101
-        if self.has_uploads(args):
+        if names_uploads(args):
+            (value,) = loads(args)
             found = await taken(context, self._owner, job_id, value, self._keys)
             context.schemas.check(found.value)
             self._count += found.uploads

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from workers.objects.store import ObjectStore
 
 PATH = "/uploads/"
+UPLOADS = f'"{PATH}'.encode()
+"""What is in an input that names an upload."""
 _MOST_FOUND = 100
 
 
@@ -59,7 +61,7 @@ async def upload(context: Context, request: HttpRequest) -> Response:
 
 def names_uploads(args: bytes) -> bool:
     """Whether there may be an upload in a job's arguments."""
-    return f'"{PATH}'.encode() in args
+    return UPLOADS in args
 
 
 class TakenUploads(NamedTuple):
