@@ -15,7 +15,7 @@ from workers.outbound.resolver import GuardedResolver
 from workers.stream import is_unavailable
 from workers.webhooks.message import JobNews
 from workers.webhooks.places import HostBusy, Places
-from workers.webhooks.signature import headers_of, secrets_of
+from workers.webhooks.signature import headers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +105,7 @@ class Delivery:
             raise Undelivered(str(error), is_final=True) from None
         body = await event.message(self._stream, self._document_of)
         async with self._places.place(f"{target.host}:{target.port}"):
-            headers = headers_of(message_id, int(time.time()), body, secrets_of(owner, terms.secrets))
+            headers = headers_of(message_id, int(time.time()), body, terms.secrets_of(owner))
             await self._post(str(url), body, {"Content-Type": "application/json", "User-Agent": "leadtime"} | headers)
 
     async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> None:
