@@ -32,7 +32,7 @@ class Reads:
         }
 
 
-class Page(BaseModel):
+class PageWithFile(BaseModel):
     file: File
     copies: int
 
@@ -41,6 +41,6 @@ class ReadsTogether:
     max_batch_size = 3
     max_batch_wait_s = 600.0  # all of a call come together
 
-    def predict_batch(self, inputs: list[Page]) -> list[Any]:
+    def predict_batch(self, inputs: list[PageWithFile]) -> list[Any]:
         """What is in each file, a copy of it, and how many inputs the call has."""
         return [{"text": Path(page.file).read_text(), "copy": page.file, "together": len(inputs)} for page in inputs]
