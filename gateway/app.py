@@ -118,7 +118,7 @@ def create_queues(settings: GatewaySettings, tracer: Tracer | None = None) -> Qu
     budget, staging = ByteBudget(settings.max_buffered_bytes), Staging(settings.max_buffered_bytes)
     metrics, contexts = GatewayMetrics(budget, names, histogram_class(tracer is not None)), list[Context]()
     named = read_keys(settings.api_keys_file) if settings.api_keys_file else {}
-    api_keys = ApiKeys({**callers_of(settings.api_key_list()), **named})
+    api_keys = ApiKeys({**callers_of(settings.api_key_list()), **named}, settings.backlog_share)
     document, functions = describe(settings), settings.push_function_set()
     objects, uploads = open_store(settings), asyncio.Semaphore(UPLOADS_AT_ONCE)
     for name in names:
@@ -137,7 +137,7 @@ def create_queues(settings: GatewaySettings, tracer: Tracer | None = None) -> Qu
             functions,
             status_path=f"{settings.root_path}/status/",
             schemas=ModelSchemas(stream),
-            webhooks=Webhooks(own, tracer) if settings.webhook_secret_list() else None,
+            webhooks=Webhooks(own, api_keys, tracer) if settings.webhook_secret_list() else None,
             staging=staging,
             objects=objects,
             stored=stored,

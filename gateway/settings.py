@@ -106,6 +106,11 @@ class GatewaySettings(ObjectSettings, StreamSettings):
     api_keys_file: Path | None = Field(
         None, description="YAML file of API keys with names and limits (docs/api.md); read again when it changes"
     )
+    backlog_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0,
+        description="the part of MAX_BACKLOG that the jobs of one API key's name may fill, unless API_KEYS_FILE says "
+        "otherwise; 1 is all of it",
+    )
     webhook_secrets: SecretStr = Field(
         SecretStr(""),
         description=f"comma-separated secrets of {MIN_SECRET_CHARS} or more characters, of which those that sign "
@@ -216,6 +221,14 @@ class GatewaySettings(ObjectSettings, StreamSettings):
                 SSLContext(PROTOCOL_TLS_SERVER).load_cert_chain(self.tls_cert_file, self.tls_key_file, password="")
             except (OSError, ValueError) as error:
                 raise ValueError(f"TLS_CERT_FILE and TLS_KEY_FILE are no certificate and its key: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _check_secrets_of_names(self) -> Self:
+        if self.webhook_secret_list() or not self.api_keys_file:
+            return self
+        if any(caller.webhook_secrets for caller in read_keys(self.api_keys_file).values()):
+            raise ValueError("API_KEYS_FILE has webhook_secrets, but WEBHOOK_SECRETS turns webhooks on, and is empty")
         return self
 
     @field_validator("queues")

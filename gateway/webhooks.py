@@ -10,7 +10,6 @@ from gateway.http.errors import Problem
 from gateway.http.responses import JsonResponse
 from workers.outbound.addresses import AddressRefused
 from workers.stream import WEBHOOK_EVENTS, is_entry
-from workers.webhooks.signature import secrets_of
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -53,7 +52,7 @@ def read_webhook(context: Context, request: HttpRequest, caller: Caller) -> str:
 async def secrets(context: Context, request: HttpRequest) -> Response:
     """GET /webhooks/secrets: the secrets that the caller's webhooks are signed with, the one to use first."""
     owner = context.api_keys.owner(request)
-    return JsonResponse({"secrets": secrets_of(owner, _webhooks(context).secrets)})
+    return JsonResponse({"secrets": list(_webhooks(context).secrets_of(owner))})
 
 
 async def failed(context: Context, request: HttpRequest) -> Response:

@@ -1,7 +1,12 @@
-"""`python3 deploy/local key new NAME`: makes an API key, and prints what goes into API_KEYS_FILE. It writes no file."""
+"""`python3 deploy/local key`: makes an API key or a secret of webhooks, and prints it. It writes no file.
+
+key new NAME            an API key, and what goes into API_KEYS_FILE
+key webhook-secret      a secret for a name's `webhook_secrets` there
+"""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import secrets
@@ -15,8 +20,12 @@ def main() -> None:
     match sys.argv[1:]:
         case ["new", name] if _NAME.fullmatch(name):
             print(text_of(name, "lt_" + secrets.token_urlsafe(32)))
+        case ["webhook-secret"]:
+            print("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())
         case _:
-            sys.stderr.write("usage: python3 deploy/local key new NAME (letters, digits and _.@-, at most 64)\n")
+            sys.stderr.write(
+                "usage: python3 deploy/local key new NAME (letters, digits and _.@-, at most 64), or webhook-secret\n"
+            )
             sys.exit(2)
 
 

@@ -23,7 +23,8 @@ _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 class Caller(NamedTuple):
     """Who has sent a request: the `owner` of what it pushes (32 hex digits), and what holds for it.
 
-    An admin sees everybody's jobs. `webhook` is the URL of pushes that name none.
+    An admin sees everybody's jobs. `webhook` is the URL of pushes that name none. `webhook_secrets` sign its webhooks,
+    if it has secrets of its own.
     """
 
     owner: str
@@ -31,6 +32,7 @@ class Caller(NamedTuple):
     webhook: str = ""
     is_admin: bool = False
     highest_priority: Priority = "high"
+    webhook_secrets: tuple[str, ...] = ()
 
 
 NOBODY = Caller("")
@@ -53,10 +55,29 @@ def callers_of(keys: Iterable[str]) -> dict[bytes, Caller]:
 
 
 class ApiKeys:
-    """The known keys: callers by the digest of their key. Without any, everybody is let in and jobs have no owner."""
+    """The known keys: callers by the digest of their key. Without any, everybody is let in and jobs have no owner.
 
-    def __init__(self, callers: Mapping[bytes, Caller]) -> None:
-        self.callers = callers
+    Jobs of a caller may fill this share of the backlog, unless its limits have another one.
+    """
+
+    def __init__(self, callers: Mapping[bytes, Caller], backlog_share: float = 1.0) -> None:
+        self._backlog_share = backlog_share
+        self.use(callers)
+
+    def use(self, callers: Mapping[bytes, Caller]) -> None:
+        """Knows these from now on, and no others."""
+        self.callers = {digest: self._with_share(caller) for digest, caller in callers.items()}
+        self._webhook_secrets = {caller.owner: caller.webhook_secrets for caller in callers.values()}
+
+    def webhook_secrets(self, owner: str) -> tuple[str, ...]:
+        """The secrets of an owner who has some of its own, the one to use first."""
+        return self._webhook_secrets.get(owner, ())
+
+    def _with_share(self, caller: Caller) -> Caller:
+        limits = caller.limits
+        if limits.backlog_share or self._backlog_share == 1:
+            return caller
+        return caller._replace(limits=limits._replace(backlog_share=self._backlog_share))
 
     def owner(self, request: HttpRequest) -> str:
         """The owner of what this client pushes, or empty if no keys are configured. Raises Problem 401."""

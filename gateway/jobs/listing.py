@@ -28,8 +28,9 @@ _MOST_CALLS = 20
 
 
 async def list_jobs(context: Context, request: HttpRequest) -> Response:
-    """GET /jobs: the owner's jobs, newest first, and where the next page begins."""
-    owner = _owner(context, request)
+    """GET /jobs: the owner's jobs, newest first, and where the next page begins; an admin's list has everybody's."""
+    caller = context.api_keys.caller(request)
+    owner = None if caller.is_admin and "name" not in request.query else _owner(context, request)
     status, tag = _status(request), read_tag(request.query, context.settings.max_tag_chars) or ""
     limit, before = _limit(request), request.query.get("before", "")
     if "before" in request.query and not before:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gateway.http.api_keys import NAME, ApiKeys, Caller, owner_of_name
 from workers.stream import NO_LIMITS, Priority, PushLimits
+from workers.webhooks.signature import is_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,15 @@ _MOST_BYTES = 4_194_304
 
 class KeyFileError(ValueError):
     """The file can't be used. The message is one sentence."""
+
+
+def _check_secret(text: str) -> str:
+    if not is_secret(text):
+        raise ValueError("a secret is whsec_ and 24 to 64 bytes in base64 (python3 deploy/local key webhook-secret)")
+    return text
+
+
+WebhookSecret: TypeAlias = Annotated[str, AfterValidator(_check_secret)]
 
 
 class KeyLimits(BaseModel):
@@ -61,6 +71,7 @@ class NamedKeys(BaseModel):
     sha256: Annotated[list[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]], Field(min_length=1, max_length=8)]
     limits: KeyLimits = KeyLimits()
     webhook: str = ""
+    webhook_secrets: Annotated[list[WebhookSecret], Field(max_length=2)] = []
     admin: bool = False
 
     def caller(self) -> Caller:
@@ -73,6 +84,7 @@ class NamedKeys(BaseModel):
             self.webhook,
             self.admin,
             limits.highest_priority,
+            tuple(self.webhook_secrets),
         )
 
 
@@ -120,7 +132,7 @@ async def follow_keys(path: Path, api_keys: ApiKeys, others: Mapping[bytes, Call
             continue
         seen = stamp
         try:
-            api_keys.callers = {**others, **await asyncio.to_thread(read_keys, path)}
+            api_keys.use({**others, **await asyncio.to_thread(read_keys, path)})
         except KeyFileError as error:
             logger.error("API_KEYS_FILE was changed, and the keys of before hold: %s", error)
         else:

@@ -51,7 +51,8 @@ class Batches:
         """Runs one job's input (JSON), `alone` or with others; the result is JSON too. Raises as `ModelHost.predict`.
 
         Each call has `timeout_s` seconds, from its own start on. A cancel ends the call, and is raised once its process
-        is gone, unless the call has other jobs: then it goes on for them, and the cancel is raised at once.
+        is gone, unless the call has other jobs: then it goes on for them, and the cancel is raised at once. That of a
+        job with files is raised when the call is over: the model may be reading them.
         """
         job = _Job(input_json, timeout_s, alone, at_hand, self._loop)
         self._waiting.append(job)
@@ -139,7 +140,7 @@ class Batches:
         shortest = min(jobs, key=lambda job: math.inf if job.timeout_s is None else job.timeout_s)
         try:
             async with asyncio.timeout(shortest.timeout_s):
-                outcomes = await slot.predict_batch([job.input_json for job in jobs])
+                outcomes = await slot.predict_batch([job.input_json for job in jobs], [job.at_hand for job in jobs])
         except Exception as error:  # noqa: BLE001 - whatever it is: alone, each job gets its own
             why = _timed_out(shortest) if isinstance(error, TimeoutError) else error
             logger.warning("a batch of %d jobs failed, and each is run alone: %s", len(jobs), why)
@@ -174,7 +175,8 @@ class Batches:
             return
         self._loop.call_soon(self._abandon, batch)
         await asyncio.sleep(0)  # others may be cancelled together with this one
-        if not batch.size and batch.task is not None and not batch.task.done():
+        is_needed = not batch.size or job.at_hand.takes_files
+        if is_needed and batch.task is not None and not batch.task.done():
             await asyncio.wait([batch.task])
 
     def _abandon(self, batch: _Batch) -> None:

@@ -149,7 +149,7 @@ class Slot:
         finally:
             self._end_after_its_jobs(process)
 
-    async def predict_batch(self, inputs: Sequence[bytes]) -> list[BatchOutcome]:
+    async def predict_batch(self, inputs: Sequence[bytes], jobs: Sequence[JobAtHand]) -> list[BatchOutcome]:
         """Runs the inputs of several jobs (JSON) in one call. The outcomes are in their order. The slot must be idle.
 
         Raises as `predict` does if the call failed as a whole. That is not counted: each job is then to be run alone.
@@ -158,12 +158,13 @@ class Slot:
         assert process is not None  # noqa: S101
         self._count_down(len(inputs))
         try:
-            outcomes = await process.predict_batch(inputs)
+            outcomes = await process.predict_batch(inputs, jobs)
             answered = [place for place, outcome in enumerate(outcomes) if isinstance(outcome, bytes)]
             # An input that does not fit tells nothing of the model.
             failed = [one for one in outcomes if isinstance(one, _FAILED) and not isinstance(one, InputInvalid)]
             if answered:
-                self._note_answer(inputs[answered[-1]])
+                last = answered[-1]
+                self._note_answer(b"" if jobs[last].takes_files else inputs[last])
             elif failed:
                 self.count_failure(len(failed))
                 if self._failures == 0:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _LOOKS = 1000
 # Each costs the server some ten commands.
 _DELETED_AT_ONCE = 250
-_PLACE = re.compile(r"(\d{1,19}-\d{1,19})\.(\d{1,9})")
+_PLACE = re.compile(r"(\d{1,19}-\d{1,19})\.(\d{1,9})(?:\.([0-9A-Za-z_-]{0,64}))?")
 
 
 class JobPage(NamedTuple):
@@ -27,24 +27,33 @@ class JobPage(NamedTuple):
 
 
 class JobIndex:
-    """The jobs of one queue by their owners. `call` calls a function of the library. Raises what `Stream` raises."""
+    """The jobs of one queue, by their owners or all. `call` calls a function of the library.
+
+    Raises what `Stream` raises.
+    """
 
     def __init__(self, call: Call) -> None:
         self._call = call
 
-    async def page(self, owner: str, before: str, limit: int, status: Status | None = None, tag: str = "") -> JobPage:
-        """Up to `limit` of an owner's jobs, newest first, from where the page before says; '' for the newest.
+    async def page(
+        self, owner: str | None, before: str, limit: int, status: Status | None = None, tag: str = ""
+    ) -> JobPage:
+        """Up to `limit` jobs of an owner or, if it is None, of all, newest first; '' as `before` is for the newest.
 
-        A page may have fewer, even none, and more may come: only some are looked at. Raises ValueError if `before` is
-        not what a page says.
+        The next page begins where this one says. A page may have fewer, even none, and more may come: only some are
+        looked at. Raises ValueError if `before` is not what a page of the same list says.
         """
-        entry, place = "+", "0"
+        entry, place, last = "+", "0", None if owner is not None else ""
         if before:
             match = _PLACE.fullmatch(before)
-            if match is None:
+            if match is None or (match[3] is None) != (owner is not None):
                 raise ValueError("not a page's next")
-            entry, place = match.groups()
-        where, *flat = await self._call("list", owner, entry, place, limit, status or "", tag, _LOOKS)
+            entry, place, last = match.groups()
+        wanted = (limit, status or "", tag, _LOOKS)
+        if owner is None:
+            where, *flat = await self._call("list_all", entry, place, last, *wanted)
+        else:
+            where, *flat = await self._call("list", owner, entry, place, *wanted)
         views = (
             JobView.from_reply(job_id.decode(), reply) for job_id, reply in zip(flat[::2], flat[1::2], strict=True)
         )

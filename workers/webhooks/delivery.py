@@ -15,7 +15,7 @@ from workers.outbound.resolver import GuardedResolver
 from workers.stream import is_unavailable
 from workers.webhooks.message import JobNews
 from workers.webhooks.places import HostBusy, Places
-from workers.webhooks.signature import headers_of, secrets_of
+from workers.webhooks.signature import headers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,7 +114,7 @@ class Delivery:
             raise Undelivered(str(error), is_final=True) from None
         body = await event.message(self._stream, self._document_of)
         async with self._places.place(f"{target.host}:{target.port}"):
-            headers = headers_of(message_id, int(time.time()), body, secrets_of(owner, terms.secrets))
+            headers = headers_of(message_id, int(time.time()), body, terms.secrets_of(owner))
             headers = {"Content-Type": "application/json", "User-Agent": "leadtime"} | headers
             if self._tracer is None:
                 await self._post(str(url), body, headers)

@@ -9,16 +9,16 @@ from workers.settings import StreamSettings, WorkerSettings
 from workers.stream import WEBHOOKS_PART, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from workers.outbound.addresses import AddressRules
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryTerms:
-    """What holds for all deliveries of a service; `secrets` are the service's own, the one to use first."""
+    """What holds for all deliveries of a service. `secrets_of` an owner are what signs, the one to use first."""
 
-    secrets: Sequence[str]
+    secrets_of: Callable[[str], Sequence[str]]
     rules: AddressRules
     timeout_s: float = 15.0
     give_up_s: float = 86_400.0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gateway.http.api_keys import digest_of
 from gateway.keys.file import read_keys
 from tests.processes import ROOT
+from workers.webhooks.signature import is_secret
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +26,11 @@ def test_what_is_printed_is_a_file_of_keys_that_knows_the_key(tmp_path: Path) ->
     path.write_text(done.stdout)
     key = done.stdout.splitlines()[0].rpartition(" ")[2]
     assert (done.returncode, set(read_keys(path))) == (0, {digest_of(key)})
+
+
+def test_a_secret_of_webhooks_is_one() -> None:
+    done = run("webhook-secret")
+    assert (done.returncode, is_secret(done.stdout.strip())) == (0, True)
 
 
 def test_other_arguments_are_refused() -> None:

@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 import aiohttp
+import orjson
 
 from tests.gateway.service import serving
 from tests.workers.service import WorkerProcess
@@ -71,3 +72,38 @@ async def test_a_model_gets_the_file_that_a_client_pushes(
     assert refused["error"]["type"] == "InvalidInput"
     assert refused["error"]["message"].startswith("/file/url: a URL to be called is https")
     assert list(temporary.rglob("*cat*")) == []
+
+
+async def test_a_batch_of_files_is_run_in_one_call(stream: Stream, settings: StreamSettings, tmp_path: Path) -> None:
+    own = WorkerSettings(redis_url=settings.redis_url, queue_name=settings.queue_name, lease_s=settings.lease_s)
+    store, temporary = f"file:{tmp_path / 'objects'}", tmp_path / "tmp"
+    temporary.mkdir()
+    options = {"MODEL": "tests.workers.files.models:ReadsTogether", "OBJECT_STORE": store, "TMPDIR": str(temporary)}
+    async with serving(settings, object_store=store) as base, aiohttp.ClientSession(base) as http:
+        inputs = []
+        for text in ("one", "two"):
+            async with http.post(f"/uploads?name={text}.txt") as response:
+                told = await response.json()
+            async with http.put(told["put"], data=text.encode()) as response:
+                assert response.status == 200
+            inputs.append({"file": told["file"], "copies": 1})
+        refused = {"file": {"url": "http://127.0.0.1/x"}, "copies": 1}
+        misfit = {"file": told["file"], "copies": "many"}
+        async with http.post("/batches", json=[inputs[0], refused, inputs[1], misfit]) as response:
+            batch = await response.json()
+        with WorkerProcess(tmp_path, own, **options) as worker:
+            async with http.get(f"/batches/{batch['id']}/results?wait=30") as response:
+                lines = [orjson.loads(line) for line in (await response.read()).splitlines()]
+            copies = []
+            for place in (0, 2):
+                async with http.get(lines[place]["result"]["copy"]["url"]) as response:
+                    copies.append(await response.read())
+            assert await worker.stopped() == 0
+
+    assert [line["status"] for line in lines] == ["finished", "failed", "finished", "failed"], lines
+    results = [line.get("result") or line["error"]["message"] for line in lines]
+    assert [results[0]["text"], results[2]["text"]] == ["one", "two"]
+    assert (results[0]["together"], copies) == (2, [b"one", b"two"])
+    assert results[1].startswith("/file/url: a URL to be called is https")
+    assert results[3].startswith("/copies: ")
+    assert list(temporary.rglob("*.txt")) == []

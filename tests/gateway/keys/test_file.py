@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 import yaml
+from pydantic import SecretStr
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from gateway.keys.file import KeyFileError, read_keys
+from gateway.settings import GatewaySettings
 from tests.gateway.service import GatewayProcess, problem, push, serving, status_of
 from tests.workers.service import until
+from tests.workers.webhooks.receiver import Receiver
 from workers.stream import Finish, Stream
 
 if TYPE_CHECKING:
@@ -85,12 +90,15 @@ async def test_an_admin_lists_and_purges_the_jobs_of_any_name(http: aiohttp.Clie
             assert response.status == 200, await response.text()
             return [job["id"] for job in (await response.json())["jobs"]]
 
-    assert await listed("root") == []
+    assert sorted(await listed("root")) == sorted([ours, theirs])
+    assert len(await listed("root", "?limit=1")) == 1
     assert (await listed("root", "?name=ann"), await listed("root", "?name=bob")) == ([ours], [theirs])
     assert (await problem(await http.get("/jobs?name=bob", headers=auth("ann-new"))))[0] == 403
     assert (await problem(await http.get("/jobs?name=a%20b", headers=auth("root"))))[0] == 400
     async with http.post("/jobs/purge?status=queued&name=ann", headers=auth("root")) as response:
         assert await response.json() == {"purged": 1}
+    async with http.post("/jobs/purge?status=queued", headers=auth("root")) as response:
+        assert await response.json() == {"purged": 0}, "without a name, its own are meant"
     assert (await listed("ann-new"), await listed("bob")) == ([], [theirs])
 
 
@@ -161,6 +169,56 @@ async def test_a_name_fills_only_its_share_of_the_backlog(http: aiohttp.ClientSe
     await push(http, **auth("shared"))
 
 
+async def test_every_name_has_the_usual_share_unless_the_file_has_another(
+    settings: StreamSettings, stream: Stream, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "keys.yaml", entry("ann", "ann"), entry("bob", "bob", limits={"backlog_share": 0.5}))
+    own: Any = {"api_keys": SecretStr("a-key-without-a-name"), "api_keys_file": path, "backlog_share": 1e-9}
+    async with serving(settings, **own) as base, aiohttp.ClientSession(base) as http:
+        for key in ("ann", "a-key-without-a-name"):
+            await push(http, **auth(key))
+            assert (await refused(http, key))[0] == "backlog_share"
+        for _ in range(2):
+            await push(http, **auth("bob"))
+
+
+async def test_a_names_own_secrets_sign_its_webhooks(settings: StreamSettings, stream: Stream, tmp_path: Path) -> None:
+    own = ["whsec_" + base64.b64encode(bytes([number]) * 32).decode() for number in (2, 1)]
+    path = write(tmp_path / "keys.yaml", entry("ann", "ann", webhook_secrets=own), entry("bob", "bob"))
+    more: Any = {"webhook_secrets": SecretStr("the-service-secret-of-today"), "webhook_allow": "127.0.0.1"}
+    receiver = Receiver()
+    async with (
+        receiver.serving() as hook,
+        serving(settings, api_keys_file=path, **more) as base,
+        aiohttp.ClientSession(base) as http,
+    ):
+        found = {}
+        for name in ("ann", "bob"):
+            async with http.get("/webhooks/secrets", headers=auth(name)) as response:
+                found[name] = (await response.json())["secrets"]
+        for key in ("ann", "bob"):
+            async with http.post(
+                "/push", params={"input": key, "webhook": f"{hook}/hook"}, headers=auth(key)
+            ) as response:
+                assert response.status == 202, await response.text()
+            [job] = await stream.claim("w", 1)
+            await stream.finish("w", [Finish(job.id, 1, "finished", b"1", 60_000)])
+            got = (await receiver.until(1 if key == "ann" else 2))[-1]
+            for secret in found[key]:
+                assert Webhook(secret).verify(got.body, got.headers)
+            with pytest.raises(WebhookVerificationError):
+                Webhook(found["bob" if key == "ann" else "ann"][0]).verify(got.body, got.headers)
+    assert found["ann"] == own
+    assert not set(found["bob"]) & set(own)
+
+
+def test_secrets_of_names_need_the_services(tmp_path: Path) -> None:
+    secret = "whsec_" + base64.b64encode(bytes(32)).decode()
+    path = write(tmp_path / "keys.yaml", entry("ann", "ann", webhook_secrets=[secret]))
+    with pytest.raises(ValueError, match="WEBHOOK_SECRETS turns webhooks on, and is empty"):
+        GatewaySettings(api_keys_file=path)
+
+
 async def test_a_key_has_a_highest_priority(http: aiohttp.ClientSession, stream: Stream) -> None:
     async def answer(key: str, path: str, priority: str) -> int:
         return await status_of(http.post(path, params={"priority": priority}, json=["x"], headers=auth(key)))
@@ -209,6 +267,7 @@ async def test_the_file_is_read_again_when_it_changes_and_a_bad_one_changes_noth
         ("keys: [{name: a, sha256: [A], key: x}]", "keys.0.key: Extra inputs"),
         ("keys: [{name: a, sha256: [A], limits: {burst: 3}}]", "burst goes with pushes_per_s"),
         ("keys: [{name: a, sha256: [A], limits: {pushes_per_s: .inf}}]", "keys.0.limits.pushes_per_s"),
+        ("keys: [{name: a, sha256: [A], webhook_secrets: [whsec_x]}]", "a secret is whsec_ and 24 to 64 bytes"),
         ("keys: [{name: a, sha256: [A]}, {name: b, sha256: [A]}]", "a key is there twice"),
         ("keys: [{name: a, sha256: [A]}, {name: a, sha256: [B]}]", "a name is there twice"),
     ],

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from pydantic import BaseModel
 
 from workers.file import File
 from workers.job import Job
@@ -29,3 +30,17 @@ class Reads:
             "note": note,
             "is_beside_others": Path(file).parent == Path(job.folder),
         }
+
+
+class PageWithFile(BaseModel):
+    file: File
+    copies: int
+
+
+class ReadsTogether:
+    max_batch_size = 3
+    max_batch_wait_s = 600.0  # all of a call come together
+
+    def predict_batch(self, inputs: list[PageWithFile]) -> list[Any]:
+        """What is in each file, a copy of it, and how many inputs the call has."""
+        return [{"text": Path(page.file).read_text(), "copy": page.file, "together": len(inputs)} for page in inputs]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -59,7 +60,7 @@ class Delivering:
 
     def __init__(self, stream: Stream, **terms: Any) -> None:
         self._stream = stream
-        self._terms = DeliveryTerms(SECRETS, terms.pop("rules", LOCAL), **terms)
+        self._terms = DeliveryTerms(partial(secrets_of, service_secrets=SECRETS), terms.pop("rules", LOCAL), **terms)
         self.outcomes: list[str] = []
 
     async def __aenter__(self) -> Delivering:

@@ -8,12 +8,14 @@ from inspect import Parameter
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from workers.job import set_alone
+from workers.job import Job, reset_current, set_alone, set_current
 from workers.model_host.calls.failures import InputRefused, NotLoadable, Refusal, answer_of
 from workers.model_host.calls.inputs.annotations import item_check_of
 from workers.model_host.calls.inputs.binding import WholeInput
 from workers.model_host.calls.inputs.faults import Faults
+from workers.model_host.calls.job_link import BatchedLink
 from workers.model_host.calls.outputs.encoding import encoded
+from workers.model_host.calls.outputs.files import ResultFiles
 from workers.model_host.calls.schemas.describing import described
 from workers.model_host.protocol.batch_body import packed_answers, unpacked_inputs
 from workers.model_host.protocol.frames import MAX_BODY_BYTES, RESULT
@@ -22,6 +24,7 @@ from workers.wire.decode import loads
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from workers.job import JobLink
     from workers.model_host.calls.event_loop import EventLoop
     from workers.model_host.calls.inputs.annotations import Check
     from workers.model_host.calls.job_link import ConnectionLink
@@ -68,47 +71,53 @@ class BatchCall:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """None: see `Call.files`."""
-        return ()
+        """See `Call.files`."""
+        return () if self._check is None else WholeInput(self._check).files
 
     def described(self) -> Description:
         """What each input may be. The annotation of what is returned says nothing of a single result."""
         return described(None, None if self._check is None else WholeInput(self._check))
 
-    def run(self, input_json: bytes, _link: ConnectionLink) -> EncodedResult:
+    def run(self, input_json: bytes, link: ConnectionLink) -> EncodedResult:
         """A batch of one, which knows nothing of its job.
 
         Raises NotJson, InputRefused, what the model raises, and Refusal, as `Call.run` does."""
-        (result,) = self._results([self._checked(loads(input_json))])
-        return self._encoded(result)
+        (result,) = self._results([self._checked(loads(input_json), link)])
+        return self._encoded(result, link)
 
-    def run_all(self, inputs_json: bytes) -> bytes:
-        """The outcomes of the inputs, which are a JSON array, in their order.
+    def run_all(self, body: bytes) -> bytes:
+        """The outcomes of the inputs (`batch_body.packed_inputs`), in their order.
 
         Raises what the model raises, and Refusal if what it returned are not as many results as there are inputs.
         """
         set_alone(None)
         answers: dict[int, Answer] = {}
         inputs: dict[int, Any] = {}
-        for place, value in enumerate(unpacked_inputs(inputs_json)):
+        links: list[JobLink] = []
+        for place, (job_id, folder, value) in enumerate(unpacked_inputs(body)):
+            links.append(BatchedLink(job_id, folder))
             try:
-                inputs[place] = self._checked(value)
+                inputs[place] = self._checked(value, links[place])
             except InputRefused as error:
                 answers[place] = answer_of(error)
         if inputs:
-            results = self._results(list(inputs.values()))
-            answers.update(zip(inputs, map(self._answer, results), strict=True))
-        body = packed_answers([answers[place] for place in range(len(answers))])
-        if len(body) > MAX_BODY_BYTES:
-            raise Refusal("ResultTooLarge", f"the results of a batch are {len(body)} bytes of JSON")
-        return body
+            for place, result in zip(inputs, self._results(list(inputs.values())), strict=True):
+                answers[place] = self._answer(result, links[place])
+        packed = packed_answers([answers[place] for place in range(len(answers))])
+        if len(packed) > MAX_BODY_BYTES:
+            raise Refusal("ResultTooLarge", f"the results of a batch are {len(packed)} bytes of JSON")
+        return packed
 
-    def _checked(self, value: Any) -> Any:
+    def _checked(self, value: Any, link: JobLink) -> Any:
         """The input as the annotation wants it. Raises InputRefused."""
         if self._check is None:
             return value
         faults = Faults()
-        value = self._check(value, [], faults)
+        token = set_current(Job(link))  # whose folder has the files
+        try:
+            value = self._check(value, [], faults)
+        finally:
+            reset_current(token)
         faults.check()
         return value
 
@@ -129,9 +138,9 @@ class BatchCall:
             )
         return results
 
-    def _answer(self, result: Any) -> Answer:
+    def _answer(self, result: Any, link: JobLink) -> Answer:
         try:
-            return RESULT, self._encoded(result).packed()
+            return RESULT, self._encoded(result, link).packed()
         except (MemoryError, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001
@@ -139,11 +148,11 @@ class BatchCall:
                 self._report(error)
             return answer_of(error)
 
-    def _encoded(self, result: Any) -> EncodedResult:
+    def _encoded(self, result: Any, link: JobLink) -> EncodedResult:
         """An exception in the place of a result is raised, as if `predict` had raised it."""
         if isinstance(result, BaseException):
             raise result
-        return encoded(result, self._max_bytes)
+        return encoded(result, self._max_bytes, ResultFiles(link.terms))
 
 
 def _items_of(returned: Any) -> list[Any] | None:

@@ -48,6 +48,24 @@ class ConnectionLink:
         self.tell(PARTIAL, value)
 
 
+class BatchedLink:
+    """What one of several jobs in one call has: its files. Nobody hears it, and no cancel reaches it."""
+
+    def __init__(self, job_id: str, folder: str) -> None:
+        self._terms = JobTerms(job_id, 0, None, is_heard=False, folder=folder)
+
+    def terms(self) -> JobTerms:
+        """Which job it is, and where its files are."""
+        return self._terms
+
+    def tell(self, _kind: str, _value: bytes) -> None:
+        """Without effect."""
+
+    def is_cancelled(self) -> bool:
+        """Never."""
+        return False
+
+
 class SharedLink(ConnectionLink):
     """The way of one of several jobs that are at hand at the same time. The loop that runs them hears of its cancel."""
 

@@ -36,7 +36,8 @@ class ModelCalls:
         self._single = Call(model, loop, max_result_bytes) if is_single else self._batch
         self._health = HealthCheck(model, loop)
         at_once = max_concurrency_of(model, max_concurrency)
-        files = self._single.files if self._single is not None else ()
+        calls = [call for call in (self._single, self._batch) if call is not None]
+        files = tuple(dict.fromkeys(name for call in calls for name in call.files))
         self._abilities = Abilities(self._health.is_there, terms.size, terms.wait_s, at_once, files)
 
     @property

@@ -172,14 +172,14 @@ class ModelProcess(ProcessLife):
         self.has_answered = True
         return outcome
 
-    async def predict_batch(self, inputs: Sequence[bytes]) -> list[BatchOutcome]:
+    async def predict_batch(self, inputs: Sequence[bytes], jobs: Sequence[JobAtHand]) -> list[BatchOutcome]:
         """Runs the inputs of several jobs (JSON) in one call. The outcomes are in their order; results are JSON.
 
         Raises as `predict` does if the call failed as a whole.
         """
         count = len(inputs)
         self._on_event = None
-        outcomes = await self._run(BATCH, packed_inputs(inputs), partial(self._read_batch, count), count)
+        outcomes = await self._run(BATCH, packed_inputs(jobs, inputs), partial(self._read_batch, count), count)
         if isinstance(outcomes, Exception):
             raise outcomes
         self.has_answered = self.has_answered or any(isinstance(outcome, bytes) for outcome in outcomes)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import orjson
 
 from workers.wire.decode import loads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Any
+
+    from workers.model_host.protocol.job_at_hand import JobAtHand
 
     Answer: TypeAlias = tuple[bytes, bytes]
     """The kind and the body of the frame that would answer the job if it were alone."""
@@ -18,15 +21,24 @@ if TYPE_CHECKING:
 _HEAD = struct.Struct(">cI")
 
 
-def packed_inputs(inputs: Iterable[bytes]) -> bytes:
-    """One JSON array of the inputs, which are JSON."""
-    return b"[" + b",".join(inputs) + b"]"
+class BatchInput(NamedTuple):
+    """The input of one of the jobs, whose files are in the folder; that is empty if there is no place for any."""
+
+    job_id: str
+    folder: str
+    value: Any
 
 
-def unpacked_inputs(body: bytes) -> list[Any]:
-    """The values of the inputs."""
-    inputs: list[Any] = loads(body)
-    return inputs
+def packed_inputs(jobs: Iterable[JobAtHand], inputs: Iterable[bytes]) -> bytes:
+    """A line of JSON with each job's id and folder, then one JSON array of the inputs, which are JSON."""
+    return b"%b\n[%b]" % (orjson.dumps([(job.id, job.folder) for job in jobs]), b",".join(inputs))
+
+
+def unpacked_inputs(body: bytes) -> list[BatchInput]:
+    """The inputs, in the order of their jobs."""
+    line, _, inputs = body.partition(b"\n")
+    jobs = zip(orjson.loads(line), loads(inputs), strict=True)
+    return [BatchInput(job_id, folder, value) for (job_id, folder), value in jobs]
 
 
 def packed_answers(answers: Sequence[Answer]) -> bytes:

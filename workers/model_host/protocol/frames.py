@@ -13,7 +13,7 @@ A frame is a head and a body. The head's numbers are big-endian:
 | kind | sender | body | meaning |
 | --- | --- | --- | --- |
 | `J` | worker | a line, as `JobAtHand.packed`, then JSON | the input of a job |
-| `S` | worker | JSON array | the inputs of several jobs, which are run in one call; counts as a job |
+| `S` | worker | `batch_body.packed_inputs` | the inputs of several jobs, which are run in one call; counts as a job |
 | `H` | worker | - | the model's `health` is to be called; counts as a job |
 | `C` | worker | - | the job is to stop: sent if the model looks for that, and to a process that runs several at once |
 | `L` | model | a line of JSON, `Abilities`, then as `Description.packed` | the model is loaded (once, first) |

@@ -11,6 +11,7 @@ import pytest
 
 from tests.workers.model_host.tools import MEGABYTE, ONE_LOOP, at_once, do, eventually, gone, make, running, told
 from workers.model_host.errors import InputInvalid, ModelAskedAgain, ModelCrashed, ModelRaised, ModelTimedOut
+from workers.model_host.protocol.job_at_hand import JobAtHand
 from workers.wire.decode import loads
 
 if TYPE_CHECKING:
@@ -132,14 +133,19 @@ def test_a_cancel_of_one_job_leaves_the_call_to_the_others(run: Run, tmp_path: P
         async with running(make(TOGETHER, on_room=rooms.append)) as host:
             waits = orjson.dumps(["call_waits", str(file), str(until)])
             tasks = [asyncio.create_task(host.predict(waits)) for _ in range(3)]
+            reads = asyncio.create_task(host.predict(waits, job=JobAtHand("job-3", takes_files=True)))
             pid = await told(file)
-            await eventually(lambda: rooms == [4, 3])
+            await eventually(lambda: rooms == [4])
             tasks[1].cancel()
+            reads.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await tasks[1]
-            assert rooms == [4, 3, 2]
+            await eventually(lambda: rooms[-1] == 2)
+            assert not reads.done(), "the model may be reading its files"
             until.touch()
-            assert [await tasks[0], await tasks[2]] == [b"3", b"3"]
+            assert [await tasks[0], await tasks[2]] == [b"4", b"4"]
+            await asyncio.wait([reads])
+            assert reads.cancelled()
             assert await do(host, "pid") == pid
             await eventually(lambda: rooms[-1] == 4)
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.model_host.protocol.batch_body import packed_answers, packed_inputs, unpacked_answers, unpacked_inputs
+from workers.model_host.protocol.job_at_hand import JobAtHand
 from workers.wire.encode import encode_exactly
 
 VALUES = st.recursive(
@@ -17,7 +18,10 @@ ANSWERS = st.lists(st.tuples(st.sampled_from([b"R", b"E", b"I", b"A", b"B"]), st
 
 @given(st.lists(VALUES, max_size=8))
 def test_inputs_stay_in_their_places(values: list[object]) -> None:
-    assert unpacked_inputs(packed_inputs(map(encode_exactly, values))) == values
+    jobs = [JobAtHand(f"job-{place}", folder=f"/{place}") for place in range(len(values))]
+    found = unpacked_inputs(packed_inputs(jobs, map(encode_exactly, values)))
+    assert [one.value for one in found] == values
+    assert [(one.job_id, one.folder) for one in found] == [(job.id, job.folder) for job in jobs]
 
 
 @given(ANSWERS)

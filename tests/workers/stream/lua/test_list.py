@@ -25,7 +25,7 @@ from workers.stream import Finish, JobOptions, NewBatch, Status, Stream, Telling
 BATCH_ID = "0123456789abcdef01234567"
 
 
-async def listed(stream: Stream, owner: str = "", limit: int = 3, **wanted: Any) -> list[str]:
+async def listed(stream: Stream, owner: str | None = "", limit: int = 3, **wanted: Any) -> list[str]:
     """The ids of all pages."""
     ids: list[str] = []
     before = ""
@@ -151,3 +151,37 @@ async def test_a_dead_letter_without_a_record_is_listed_again_once_it_is_requeue
     [letter] = await stream.dead_letters()
     assert await stream.requeue(letter.entry)
     assert await listed(stream, "me") == [job_id]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+async def test_a_list_of_all_owners_has_each_job_once_and_newest_first(stream: Stream, limit: int) -> None:
+    # In one call, so that the entries of several owners have the same id.
+    await stream.push_many(
+        [new(f"{owner}-{number}", owner=owner) for owner in ("", "ann", "bob") for number in range(2)]
+    )
+    ids = []
+    for number in range(12):
+        ids += await accept(stream, owner=("ann", "bob", "")[number % 3], options=JobOptions(tag="a"))
+    await stream.batches.push(NewBatch(BATCH_ID, 3, owner="bob"), [b"[1]"] * 3)
+    ids += [batch_job_id(BATCH_ID, place) for place in range(3)]
+
+    found = await listed(stream, None, limit)
+
+    assert found == await listed(stream, None, 1000)
+    assert sorted(found) == sorted(
+        [*ids, *(f"{owner}-{number}" for owner in ("", "ann", "bob") for number in range(2))]
+    )
+    assert found[:3] == ids[:-4:-1]
+    for owner in ("", "ann", "bob"):
+        own = await listed(stream, owner, 100)
+        assert [job_id for job_id in found if job_id in own] == own
+    assert sorted(await listed(stream, None, limit, tag="a")) == sorted(ids[:12])
+
+
+async def test_a_page_of_one_list_is_no_place_in_the_other(stream: Stream) -> None:
+    await accept(stream, 3)
+    one, everybody = await stream.index.page("", "", 1), await stream.index.page(None, "", 1)
+    with pytest.raises(ValueError, match="not a page's next"):
+        await stream.index.page(None, one.next, 1)
+    with pytest.raises(ValueError, match="not a page's next"):
+        await stream.index.page("", everybody.next, 1)

@@ -54,10 +54,7 @@ def item_check_of(parameter: inspect.Parameter, names: dict[str, Any]) -> Check 
                 f"the parameter {parameter.name} of predict_batch gets a list of inputs: annotate it with a list, such "
                 "as list[str]"
             )
-        check = None if _is_anything(annotation) else Check(annotation)
-        if check is not None and check.takes_files:
-            raise NotLoadable("predict_batch takes no files: take them by predict")
-        return check
+        return None if _is_anything(annotation) else Check(annotation)
     except (MemoryError, NotLoadable):
         raise
     except Exception as error:  # noqa: BLE001 - as above

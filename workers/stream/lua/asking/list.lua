@@ -1,35 +1,104 @@
--- Lists of an owner's jobs, and how a job is forgotten.
+-- Lists of an owner's jobs and of everybody's, and how a job is forgotten.
+
+-- A page that is being filled: jobs of this status and with this tag ('' is any), at most `limit`, of at most `looks`
+-- that are looked at.
+local function new_page(stream, limit, status, tag, looks)
+  return {
+    k = keys_of(stream), queue = {}, replies = { '' },
+    limit = tonumber(limit), status = status, tag = tag, looks = tonumber(looks),
+  }
+end
+
+-- Adds the wanted jobs of an entry of an index to a page, the last one first, from place `last` on if it is given.
+-- Returns the place (from 1) before which the page was full, or nil. What `view_of` costs for each job that is looked at.
+local function add_entry(page, fields, last)
+  local count, id_at = jobs_of_entry(fields)
+  for place = math.min(count, last or count), 1, -1 do
+    if page.limit == 0 or page.looks == 0 then return place end
+    page.looks = page.looks - 1
+    local id = id_at(place)
+    local found = view_of(page.k, id, 0, page.queue)
+    if found and (page.status == '' or found[1] == page.status)
+      and (page.tag == '' or options_of(found[12]).tag == page.tag) then
+      page.limit = page.limit - 1
+      page.replies[#page.replies + 1] = id
+      page.replies[#page.replies + 1] = found
+    end
+  end
+end
 
 -- list(owner, entry or '+', place, limit, status or '', tag or '', looks): an owner's jobs of this status and with this
 -- tag, newest first: those at and before that place (from 1) of that entry of the index; all for '+'.
 -- Replies {where to go on or '', then per job its id and what `view` replies}: at most `limit` jobs, of at most so many
 -- that are looked at. Costs XREVRANGE for each ENTRIES, and what `view_of` costs for each job that is looked at.
 local function list(keys, argv)
-  local k, queue, replies = keys_of(keys[1]), {}, { '' }
-  local key, from, limit, looks = k.index .. argv[1], argv[2], tonumber(argv[4]), tonumber(argv[7])
+  local page, from = new_page(keys[1], argv[4], argv[5], argv[6], argv[7]), argv[2]
   while true do
-    local rows = redis.call('XREVRANGE', key, from, '-', 'COUNT', ENTRIES)
+    local rows = redis.call('XREVRANGE', page.k.index .. argv[1], from, '-', 'COUNT', ENTRIES)
     for _, row in ipairs(rows) do
-      local count, id_at = jobs_of_entry(row[2])
-      if row[1] == argv[2] then count = math.min(count, tonumber(argv[3])) end
-      for place = count, 1, -1 do
-        if limit == 0 or looks == 0 then
-          replies[1] = row[1] .. '.' .. place
-          return replies
-        end
-        looks = looks - 1
-        local id = id_at(place)
-        local found = view_of(k, id, 0, queue)
-        if found and (argv[5] == '' or found[1] == argv[5]) and (argv[6] == '' or options_of(found[12]).tag == argv[6]) then
-          limit = limit - 1
-          replies[#replies + 1] = id
-          replies[#replies + 1] = found
-        end
+      local place = add_entry(page, row[2], row[1] == argv[2] and tonumber(argv[3]) or nil)
+      if place then
+        page.replies[1] = row[1] .. '.' .. place
+        return page.replies
       end
     end
-    if #rows < ENTRIES then return replies end
+    if #rows < ENTRIES then return page.replies end
     from = '(' .. rows[#rows][1]
   end
+end
+
+-- Goes on to the next older entry of an owner's index. Returns whether there is one. One XREVRANGE for each `count`.
+local function next_entry(k, reader, count)
+  if #reader.rows == 0 then
+    reader.rows = redis.call('XREVRANGE', k.index .. reader.owner, reader.from, '-', 'COUNT', count)
+    if #reader.rows == 0 then return false end
+  end
+  reader.row = table.remove(reader.rows, 1)
+  reader.from = '(' .. reader.row[1]
+  local ms, seq = string.match(reader.row[1], '^(%d+)-(%d+)$')
+  reader.ms, reader.seq = tonumber(ms), tonumber(seq)
+  return true
+end
+
+-- Whether one reader's entry is older than another's. The indices may have entries of the same id.
+local function is_older(one, other)
+  if one.ms ~= other.ms then return one.ms < other.ms end
+  if one.seq ~= other.seq then return one.seq < other.seq end
+  return one.owner < other.owner
+end
+
+-- Puts a reader into its place among others, the newest of which is the last.
+local function insert_reader(readers, reader)
+  local low, high = 1, #readers + 1
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if is_older(readers[middle], reader) then low = middle + 1 else high = middle end
+  end
+  table.insert(readers, low, reader)
+end
+
+-- list_all(entry or '+', place, owner, limit, status or '', tag or '', looks): the jobs of all owners, as `list`; where to
+-- go on is an entry, a place and its owner. Costs HKEYS, XREVRANGE for each owner and each ENTRIES, and `view_of` as there.
+local function list_all(keys, argv)
+  local page, readers = new_page(keys[1], argv[4], argv[5], argv[6], argv[7]), {}
+  for _, owner in ipairs(redis.call('HKEYS', page.k.owners)) do
+    -- Of entries with one id, those of the greatest owner come first.
+    local is_done = argv[1] ~= '+' and owner > argv[3]
+    local reader = { owner = owner, rows = {}, from = (is_done and '(' or '') .. argv[1] }
+    if next_entry(page.k, reader, 1) then readers[#readers + 1] = reader end
+  end
+  table.sort(readers, is_older)
+  while #readers > 0 do
+    local reader = table.remove(readers)
+    local is_first = reader.row[1] == argv[1] and reader.owner == argv[3]
+    local place = add_entry(page, reader.row[2], is_first and tonumber(argv[2]) or nil)
+    if place then
+      page.replies[1] = reader.row[1] .. '.' .. place .. '.' .. reader.owner
+      return page.replies
+    end
+    if next_entry(page.k, reader, ENTRIES) then insert_reader(readers, reader) end
+  end
+  return page.replies
 end
 
 -- Takes a finished job's result out of those that are counted. Costs two HSTRLEN and ZREM, and DECRBY if it was counted.
@@ -66,4 +135,5 @@ local function delete(keys, argv)
 end
 
 export('list', list, 'no-writes')
+export('list_all', list_all, 'no-writes')
 export('delete', delete, 'allow-oom')
