@@ -46,6 +46,7 @@ class Case:
     concurrency: int = 1
     grace_s: float = 30.0
     idle_s: float = 0.0  # nothing comes for so long, before the load
+    standby: int = 0  # idle pods that the policy keeps beyond those that will be busy
 
     @property
     def pods(self) -> PodSpec:
@@ -66,7 +67,8 @@ class Case:
         load, rate = _parsed(self.load), None
         if not load.is_trace and self.duration_s is not None:
             rate = partial(_rate_after, self.idle_s, partial(load.rate, duration_s=self.duration_s))
-        return Brief(self.objective_s, self.late_cost, rate, (self.minimum, self.maximum), self.concurrency)
+        limits = (self.minimum, self.maximum)
+        return Brief(self.objective_s, self.late_cost, rate, limits, self.concurrency, self.standby)
 
 
 def _rate_after(idle_s: float, rate: Callable[[float], float], t_s: float) -> float:

@@ -58,6 +58,7 @@ class Brief:
     rate: Callable[[float], float] | None = None  # what the load was drawn from, in jobs/s at a time; None for a trace
     limits: tuple[int, int] = (0, 100)  # the least and the most replicas
     concurrency: int = 1  # jobs that a pod runs at once
+    standby: int = 0  # idle pods beyond those that will be busy
 
 
 _NO_BRIEF = Brief()
@@ -95,6 +96,7 @@ class StartupAware:
             objective_s=brief.objective_s,
             late_cost=brief.late_cost or Options().late_cost,
             concurrency=brief.concurrency,
+            standby=brief.standby,
             actuation_s=actuation_s,
         )
         self.state: State | None = None

@@ -32,10 +32,16 @@ class PolicySettings(BaseSettings):
     service_guess_s: Positive = Field(5.0, description="how long a job takes, until one has been seen")
     startup_guess_s: Positive = Field(30.0, description="how long a worker takes to start, until one has been seen")
 
+    standby_replicas: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        0, description="idle workers that are kept beyond those that will be busy, within MAX_REPLICAS"
+    )
+
     @model_validator(mode="after")
     def _check_limits(self) -> Self:
         if self.min_replicas > self.max_replicas:
             raise ValueError(f"MIN_REPLICAS={self.min_replicas} is more than MAX_REPLICAS={self.max_replicas}")
+        if self.standby_replicas > self.max_replicas:
+            raise ValueError(f"STANDBY_REPLICAS={self.standby_replicas} is more than MAX_REPLICAS={self.max_replicas}")
         return self
 
     def options(self, concurrency: int, actuation_s: float) -> Options:
@@ -49,6 +55,7 @@ class PolicySettings(BaseSettings):
             actuation_s=actuation_s,
             service_guess_s=self.service_guess_s,
             startup_guess_s=self.startup_guess_s,
+            standby=self.standby_replicas,
         )
 
 

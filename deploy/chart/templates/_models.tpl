@@ -17,6 +17,12 @@
 {{- if gt (int $model.guaranteed) (int $model.maxReplicas) -}}
 {{- fail (printf "the model %s has guaranteed above maxReplicas" $model.name) -}}
 {{- end -}}
+{{- if gt (int $model.standby) (int $model.maxReplicas) -}}
+{{- fail (printf "the model %s has standby above maxReplicas" $model.name) -}}
+{{- end -}}
+{{- if and (int $model.standby) (eq $model.scaling "streams") -}}
+{{- fail (printf "the model %s has standby with scaling: streams, where no scaler keeps any" $model.name) -}}
+{{- end -}}
 {{- if le (int $model.terminationSeconds) 10 -}}
 {{- fail (printf "the model %s has terminationSeconds of 10 or less, which is what a worker needs to hand its jobs back" $model.name) -}}
 {{- end -}}

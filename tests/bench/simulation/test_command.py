@@ -147,3 +147,13 @@ def test_fixed_rules_are_found_by_their_number() -> None:
     for name in ("fixed-", "fixed-x", "fixed--1", "fixed", ""):
         with pytest.raises(ValueError, match="there is no rule"):
             find(name)
+
+
+def test_a_standby_takes_the_seldom_job_that_nobody_foresees() -> None:
+    """One each 400 s by the clock, with a start of 100 s: without one each job waits for a start."""
+    alone, with_one = (
+        Case("constant:0.0025", duration_s=850.0, startup="100", maximum=3, standby=standby) for standby in (0, 1)
+    )
+    found = compare([alone, with_one], ["leadtime"], range(1))
+    assert found[alone, "leadtime"][0].within == 0
+    assert found[with_one, "leadtime"][0].within == 1

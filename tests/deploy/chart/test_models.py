@@ -83,6 +83,7 @@ def test_one_scaler_has_the_models_in_a_file(three: Rendered) -> None:
         "scaling": "keda",
         "min_replicas": 0,
         "max_replicas": 4,
+        "standby": 0,
         "guaranteed": 0,
         "objective_s": 20,
         "late_cost": 12,
@@ -283,6 +284,11 @@ def test_a_password_of_ones_own_is_the_charts_servers() -> None:
         ({"models": [{"name": "a", "replicas": 3}]}, "replicas"),
         ({"models": [{"name": "a", "minReplicas": 11}]}, "the model a has minReplicas above maxReplicas"),
         ({"models": [{"name": "a", "guaranteed": 11}]}, "the model a has guaranteed above maxReplicas"),
+        ({"models": [{"name": "a", "standby": 11}]}, "the model a has standby above maxReplicas"),
+        (
+            {"models": [{"name": "a", "standby": 1, "scaling": "streams"}]},
+            "the model a has standby with scaling: streams",
+        ),
         ({"budget": {"nvidia.com/gpu": 1}}, "no model that the scaler decides for names nvidia.com/gpu"),
         ({"models": [{"name": "a", "terminationSeconds": 10}]}, "terminationSeconds"),
         (

@@ -51,6 +51,7 @@ class ModelEntry(BaseModel):
     scaling: Literal["keda", "direct"] = "keda"
     min_replicas: _Replicas = 0
     max_replicas: Annotated[int, Field(ge=1, le=10_000)] = 10
+    standby: _Replicas = 0
     guaranteed: _Replicas | None = None  # replicas of the budget; None is `min_replicas`
     objective_s: NotNegative = 0.0
     late_cost: Positive = 12.0
@@ -80,12 +81,15 @@ class ModelEntry(BaseModel):
             actuation_s=actuation_s or ACTUATION_S[self.scaling],
             service_guess_s=self.service_guess_s,
             startup_guess_s=self.startup_guess_s,
+            standby=self.standby,
         )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.min_replicas > self.max_replicas:
             raise ValueError(f"min_replicas: {self.min_replicas} is more than max_replicas: {self.max_replicas}")
+        if self.standby > self.max_replicas:
+            raise ValueError(f"standby: {self.standby} is more than max_replicas: {self.max_replicas}")
         if not self.min_replicas <= self.share <= self.max_replicas:
             raise ValueError(
                 f"guaranteed: {self.share} is not between min_replicas: {self.min_replicas} and "

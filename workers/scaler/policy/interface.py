@@ -17,6 +17,7 @@ class Options:
     actuation_s: float = 1.0  # from a decision to a pod's creation
     service_guess_s: float = 5.0  # until the first has been seen
     startup_guess_s: float = 30.0  # until the first has been seen
+    standby: int = 0  # replicas that are kept idle beyond those that will be busy
 
     def wait_s(self, service_s: float) -> float:
         """The objective in seconds, if a job takes `service_s` on average."""

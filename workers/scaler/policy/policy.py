@@ -14,6 +14,7 @@ from workers.scaler.forecast.atoms import Atom
 from workers.scaler.policy.interface import Decision
 from workers.scaler.policy.situation import Situation
 from workers.scaler.policy.staffing import KEEP_STARTUPS
+from workers.scaler.policy.standby import busy_then, standing_by
 from workers.scaler.policy.state import absurdity, after_absurdity
 from workers.scaler.policy.strategies import Expected, strategy_for
 
@@ -52,11 +53,23 @@ def decide(
     if situation.unplaced:
         # They are not reckoned with, but what is missing for them has been ordered already.
         order = min(order, situation.pods)
+    asked, busy = order, busy_then(situation, expected.ready.rate, options.concurrency)
+    if options.standby:
+        order = max(order, _on_standby(busy, situation, options))
     kept, needed = _keep(order, strategy, situation, learnt)
     replicas = options.bound(max(order, kept))
-    reason = _explain(strategy.demand(), order, replicas, situation, options)
+    demand = f"{strategy.demand()} needs {asked}"
+    if order > asked:
+        demand += f", and {options.standby} on standby beyond {busy:.2g} busy make it {order}"
+    reason = _explain(demand, order, replicas, situation, options)
     decision = Decision(replicas, reason, expected.ready.rate, situation.lead_s, spread=expected.ready.spread)
     return decision, replace(learnt, replicas=replicas, needed=needed)
+
+
+def _on_standby(busy: float, situation: Situation, options: Options) -> int:
+    """Returns how many pods there must be so that as many as are wanted are idle beyond those `busy`."""
+    wanted = min(options.max_replicas, standing_by(options.standby, min(busy, options.max_replicas)))
+    return min(wanted, situation.pods) if situation.unplaced else wanted
 
 
 def _told_by(jobs: int, snapshot: Snapshot) -> int:
@@ -90,7 +103,7 @@ def _keep(order: int, strategy: Strategy, situation: Situation, learnt: State) -
 def _explain(demand: str, order: int, replicas: int, situation: Situation, options: Options) -> str:
     """Returns why, in words."""
     pods = situation.pods
-    text = f"{demand} needs {order}; {situation.ready} ready"
+    text = f"{demand}; {situation.ready} ready"
     if situation.coming_s:
         text += f", {len(situation.coming_s)} starting, ready in {situation.coming_s[0]:.0f} s"
     if situation.unplaced:

@@ -10,6 +10,8 @@
   value: {{ int .minReplicas | quote }}
 - name: MAX_REPLICAS # what the cluster may spend. More jobs wait.
   value: {{ int .maxReplicas | quote }}
+- name: STANDBY_REPLICAS
+  value: {{ int .standby | quote }}
 - name: OBJECTIVE_S
   value: {{ .objectiveSeconds | quote }}
 - name: LATE_COST
@@ -33,6 +35,7 @@ models:
     scaling: {{ ternary "direct" "keda" (eq .scaling "direct") }}
     min_replicas: {{ int .minReplicas }}
     max_replicas: {{ int .maxReplicas }}
+    standby: {{ int .standby }}
     guaranteed: {{ max (int .guaranteed) (int .minReplicas) }}
     objective_s: {{ .objectiveSeconds }}
     late_cost: {{ .lateCost }}

@@ -65,6 +65,7 @@ ONE = "models: [{queue: a, deployment: a%s}]"
         ("budgets: {pods: 3}\n" + ONE % "", "budgets: Extra inputs are not permitted"),
         (ONE % ", scaling: streams", "models.0.scaling: Input should be 'keda' or 'direct'"),
         (ONE % ", min_replicas: 4, max_replicas: 3", "models.0: min_replicas: 4 is more than max_replicas: 3"),
+        (ONE % ", standby: 11", "models.0: standby: 11 is more than max_replicas: 10"),
         (ONE % ", guaranteed: 11", "guaranteed: 11 is not between min_replicas: 0 and max_replicas: 10"),
         (ONE % ", resources: {pods: 1}", "a pod takes one of pods: resources must not name it"),
         (ONE % ", resources: {memory: lots}", "'lots' is no quantity, such as 2, 500m or 16Gi"),

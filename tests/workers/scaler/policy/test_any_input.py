@@ -58,6 +58,7 @@ any_options = st.builds(
     actuation_s=st.floats(0, 60),
     service_guess_s=st.floats(1e-3, 1e4),
     startup_guess_s=st.floats(1e-3, 1e4),
+    standby=st.integers(0, 30),
 )
 
 
@@ -137,6 +138,7 @@ def test_the_policy_is_a_pure_function(snapshots: list[Snapshot], options: Optio
         assert not decision.reason.endswith("held"), decision.reason
         if seen.waiting + seen.running:
             assert decision.replicas >= 1
+        assert decision.replicas >= min(options.standby, options.max_replicas)
         state = after
 
 
@@ -149,7 +151,8 @@ def test_the_policy_is_a_pure_function(snapshots: list[Snapshot], options: Optio
 def test_the_minimum_is_wanted_as_long_as_no_job_comes(count: int, gap_s: float, options: Options) -> None:
     watch = PolicyWatch(options, arrived=0)
     for _ in range(count):
-        assert watch.see(seconds=gap_s, ready=options.min_replicas).replicas == options.min_replicas
+        least = max(options.min_replicas, min(options.standby, options.max_replicas))
+        assert watch.see(seconds=gap_s, ready=least).replicas == least
 
 
 @settings(deadline=None, max_examples=8)
