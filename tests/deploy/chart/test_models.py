@@ -242,6 +242,7 @@ def test_a_large_number_is_not_written_with_an_exponent() -> None:
 @pytest.mark.parametrize("kind", ["server", "sentinel", "cluster"])
 def test_keda_finds_an_external_redis_of_each_kind(kind: str) -> None:
     keda = {"kind": kind, "addresses": "redis.example:6380", "sentinelMaster": "main", "tls": True}
+    keda |= {"sentinelPasswordKey": "sentinel"} if kind == "sentinel" else {}
     redis = {"existingSecret": "mine", "ports": [6380], "keda": keda, "usernameKey": "user", "filesSecret": "ca"}
     found = rendering(
         models=[{"name": "toy", "scaling": "streams"}], valkey={"enabled": False}, redis=redis
@@ -255,7 +256,9 @@ def test_keda_finds_an_external_redis_of_each_kind(kind: str) -> None:
         assert metadata["enableTLS"] == "true"
     assert len(found.streams_triggers) == 2
     (authentication,) = found.of_kind("TriggerAuthentication")
-    assert {one["parameter"] for one in authentication["spec"]["secretTargetRef"]} == {"password", "username"}
+    of_sentinel = {"sentinelPassword"} if kind == "sentinel" else set()
+    told = {one["parameter"] for one in authentication["spec"]["secretTargetRef"]}
+    assert told == {"password", "username"} | of_sentinel
     for workload in found.of_kind("Deployment"):
         (url,) = (entry for entry in container_of(workload)["env"] if entry["name"] == "REDIS_URL")
         assert url["valueFrom"]["secretKeyRef"] == {"name": "mine", "key": "url"}

@@ -12,8 +12,8 @@ from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection, 
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
+from redis.exceptions import AuthenticationError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 
 from workers.stream.link.errors import UNAVAILABLE, WrongPlace
 
@@ -39,16 +39,20 @@ class Finder:
         self._options = {**options, "db": 0, "socket_timeout": limit_s, "socket_connect_timeout": limit_s}
 
     async def address(self) -> tuple[str, int]:
-        """Where the server is now. Raises redis-py's ConnectionError if nobody can say so, and WrongPlace."""
-        misled: Exception | None = None
+        """Where the server is now.
+
+        Raises redis-py's ConnectionError if nobody can say so now, and WrongPlace or AuthenticationError if all who are
+        asked answer with one of these.
+        """
+        refusals: list[Exception] = []
         for place in tuple(self._asked):
             one = Redis(connection_pool=ConnectionPool(**self._options, host=place[0], port=place[1]))
             try:
                 found = await self._answer(one, place)
-            except UNAVAILABLE:
+            except (WrongPlace, AuthenticationError) as error:
+                refusals.append(error)
                 continue
-            except WrongPlace as error:
-                misled = error
+            except UNAVAILABLE:
                 continue
             finally:
                 await one.aclose(close_connection_pool=True)
@@ -56,7 +60,9 @@ class Finder:
                 self._asked.remove(place)
                 self._asked.insert(0, place)
                 return found
-        raise misled or RedisConnectionError(f"nobody of {len(self._asked)} can say where the server is")
+        if len(refusals) == len(self._asked):
+            raise refusals[0]
+        raise RedisConnectionError("nobody can say where the server is")
 
     async def _answer(self, one: Redis, place: tuple[str, int]) -> tuple[str, int] | None:
         raise NotImplementedError

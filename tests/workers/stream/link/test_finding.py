@@ -15,6 +15,7 @@ from tests.queues import opened
 from tests.sentinels import watched
 from tests.servers import Server, free_port, server_binaries, server_kinds
 from tests.workers.stream.actions import accept, listening
+from tests.workers.stream.actions import new as new_job
 from workers.stream import Stream, StreamSettings, bad_server, is_unavailable, until_available
 
 if TYPE_CHECKING:
@@ -42,6 +43,21 @@ async def test_a_server_is_found_by_the_first_sentinel_that_answers(binary: str,
                 assert (await stream.claim("w", 1))[0].id == job_id
         async with opened(StreamSettings(redis_url=servers[0].url)) as direct:
             assert await direct.view(job_id)
+
+
+async def test_sentinels_and_server_have_passwords_of_their_own(valkey: Server, tmp_path: Path) -> None:
+    with watched(valkey.binary, tmp_path) as (sentinel, servers):
+        for place, password in ((servers[0], "of the server"), (sentinel, "of Sentinel")):
+            async with Redis(port=place.port) as redis:
+                await redis.execute_command("ACL", "SETUSER", "default", "resetpass", f">{password}")  # type: ignore[no-untyped-call]
+        url = sentinel.url.replace("//", "//:of%20the%20server@")
+        async with opened(StreamSettings(redis_url=f"{url}?sentinel_password=of+Sentinel")) as stream:
+            assert await accept(stream)
+        refused = Stream(StreamSettings(redis_url=url))
+        with pytest.raises(Exception) as caught:  # noqa: PT011
+            await refused.open()
+        await refused.close()
+        assert bad_server(caught.value).startswith("the server refuses its user or password")
 
 
 async def test_what_stands_behind_a_url_is_not_what_it_says(valkey: Server, tmp_path: Path) -> None:
@@ -105,3 +121,23 @@ async def test_a_queue_is_found_on_the_node_of_a_cluster_that_has_its_slot(binar
             await stream.close()
             async with Redis(port=nodes[number].port) as redis:
                 assert await redis.exists("{" + name + "}:stream")
+
+
+@pytest.mark.slow
+async def test_a_queue_whose_slot_has_moved_is_found_again(binary: str, tmp_path: Path) -> None:
+    async with cluster(binary, tmp_path) as nodes:
+        stream = Stream(StreamSettings(redis_url=f"redis+cluster://127.0.0.1:{nodes[0].port}", queue_name="b"))
+        slot = key_slot(b"{b}")
+        assert slot < SLOTS // 2
+        async with asyncio.timeout(PATIENCE_S):
+            await until_available(stream.open, "opening")
+        async with Redis(port=nodes[0].port) as old, Redis(port=nodes[1].port) as new:
+            await old.flushall()
+            owner = await new.execute_command("CLUSTER", "MYID")  # type: ignore[no-untyped-call]
+            for node in (new, old):
+                await node.execute_command("CLUSTER", "SETSLOT", slot, "NODE", owner)  # type: ignore[no-untyped-call]
+            async with asyncio.timeout(PATIENCE_S):
+                pushed = await until_available(lambda: stream.push(new_job()), "pushing")
+            assert pushed.outcome == "accepted"
+            assert await new.exists("{b}:stream")
+        await stream.close()
