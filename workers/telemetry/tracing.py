@@ -139,6 +139,14 @@ def context_of(traceparent: str) -> Context:
     return TraceContextTextMapPropagator().extract({"traceparent": traceparent}, Context())
 
 
+def current_traceparent() -> str:
+    """The traceparent of the span in which this runs; empty if there is none."""
+    if (trace := sys.modules.get("opentelemetry.trace")) is None:
+        return ""
+    span: Span = trace.get_current_span()
+    return traceparent_of(span) if span.get_span_context().is_valid else ""
+
+
 def traceparent_of(span: Span) -> str:
     """The span as a traceparent (W3C Trace Context)."""
     context = span.get_span_context()
