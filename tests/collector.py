@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Two minutes of one core when Go's cache is empty; then the modules have to be fetched, too.
-BUILD_S = 900.0
+BUILD_S = 600.0
 _CONFIG = """receivers: {{otlp: {{protocols: {{http: {{endpoint: 127.0.0.1:{port}}}}}}}}}
 exporters: {{file: {{path: {file}, flush_interval: 100ms}}}}
 service: {{pipelines: {{traces: {{receivers: [otlp], exporters: [file]}}}}}}

@@ -63,6 +63,7 @@ class PrometheusServer:
         data = f"--storage.tsdb.path={folder / 'series'}"
         program = shutil.which("prometheus") or "prometheus"
         self._command = [program, f"--config.file={self._file}", data, f"--web.listen-address=127.0.0.1:{port}"]
+        self._command += ["--enable-feature=exemplar-storage"]
         self._log = folder / "prometheus.log"
 
     async def __aenter__(self) -> Self:

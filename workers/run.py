@@ -30,7 +30,8 @@ logger = logging.getLogger("workers.run")
 
 def create_worker(settings_cls: SettingsClass, **kwargs: Any) -> Worker:
     """arq's `create_worker`: the worker that a class or dict of settings describes."""
-    kwargs.setdefault("tracer", open_tracing(SERVICE))
+    if (tracer := open_tracing(SERVICE)) is not None:
+        kwargs.setdefault("tracer", tracer)
     # arq's own function, as Sentry's integration wraps the functions in it.
     arqs = arq_worker.Worker
     arq_worker.Worker = Worker  # type: ignore[misc]

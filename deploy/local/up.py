@@ -25,7 +25,7 @@ from deploy.local.processes import Child, Printer, wants_colour
 from deploy.local.server import DataDir, EmbeddedServer, StartError
 from deploy.local.settings import UpSettings
 from gateway.settings import GatewaySettings
-from workers.process.secrets import hide_secrets, without_secrets
+from workers.process.secrets import OF_COLLECTORS, hide_secrets, without_secrets
 from workers.scaler.settings import PolicySettings
 from workers.settings import BAD_SETTING, LOAD_FAILED, WorkerSettings, end_with_bad_setting, load
 from workers.stream import Stream
@@ -132,7 +132,7 @@ class Service:
 
     def _worker_environment(self, number: int) -> dict[str, str]:
         """Of several workers, each has a probe port (counting up) and a ready file (`-1`, `-2`) of its own."""
-        environment = {**without_secrets(self._environment), "REDIS_URL": self._environment["REDIS_URL"]}
+        environment = without_secrets(self._environment, {"REDIS_URL", *OF_COLLECTORS})
         if len(self._names) > 1 and self._worker.probe_port:
             environment["PROBE_PORT"] = str(self._worker.probe_port + number)
         if len(self._names) > 1 and self._worker.ready_file:

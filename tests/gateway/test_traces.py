@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -11,6 +12,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from tests.gateway.service import serving, status_of
+from tests.prometheus import PrometheusServer, is_there
 from tests.spans import PARENT, TRACE, SpanMemory, about, ids
 from tests.workers.service import running, until
 from tests.workers.webhooks.receiver import Receiver
@@ -18,6 +20,7 @@ from workers.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from workers.stream import Stream, StreamSettings
 
@@ -129,6 +132,29 @@ async def test_a_failure_is_in_the_trace_by_its_type_alone(base: str, memory: Sp
     assert SECRET not in "".join(span.to_json() for span in memory.ended)
 
 
+async def test_the_jobs_of_a_batch_are_below_its_push(base: str, memory: SpanMemory) -> None:
+    async with aiohttp.ClientSession(base) as http, http.post("/batches", json=["a", "b"]) as response:
+        assert response.status == 202
+        batch_id = (await response.json())["id"]
+    await until(lambda: len(memory.named("process")) == 2)
+
+    [push] = memory.named("POST /batches")
+    assert about(push)["leadtime.batch.id"] == batch_id
+    assert {ids(span)[:2] for span in memory.named("process")} == {(ids(push)[0], ids(push)[2])}
+
+
+async def test_a_webhook_that_is_refused_is_a_failed_span(base: str, memory: SpanMemory) -> None:
+    receiver = Receiver(lambda count: web.Response(status=410))
+    async with receiver.serving() as hook:
+        await pushed(base, "hello", webhook=f"{hook}/hook?token={SECRET}")
+        await until(lambda: any(span.kind is SpanKind.CLIENT for span in memory.ended))
+
+    [webhook] = [span for span in memory.ended if span.kind is SpanKind.CLIENT]
+    assert (about(webhook)["http.response.status_code"], about(webhook)["error.type"]) == (410, "410")
+    assert webhook.status.status_code is StatusCode.ERROR
+    assert SECRET not in "".join(span.to_json() for span in memory.ended)
+
+
 async def test_a_push_whose_trace_is_not_sampled_has_no_spans_and_its_model_is_told_so(
     base: str, memory: SpanMemory
 ) -> None:
@@ -157,3 +183,17 @@ async def test_metrics_name_traces_where_the_scraper_takes_openmetrics(base: str
     }
     assert TRACE in found
     assert found <= {ids(span)[0] for span in memory.named("POST /push")}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not is_there(), reason="no Prometheus is installed")
+async def test_a_real_prometheus_finds_the_trace_of_a_slow_push(base: str, tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("groups: []\n", encoding="utf-8")
+    await pushed(base, "hello")
+    query = {"query": "leadtime_http_request_seconds_bucket", "start": "0", "end": str(time.time() + 3600)}
+    async with PrometheusServer(tmp_path, [(base.removeprefix("http://"), {})], rules) as server:
+        await server.scraped()
+        found = await server.ask("query_exemplars", **query)
+
+    assert TRACE in [one["labels"]["trace_id"] for series in found for one in series["exemplars"]]

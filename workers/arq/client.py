@@ -21,7 +21,8 @@ from redis.asyncio.client import Pipeline
 
 from workers.arq.arguments import changed
 from workers.arq.job import StreamJob
-from workers.stream import NewJob, PipelinedRedis, Stream, connect, is_unavailable
+from workers.stream import JobOptions, NewJob, PipelinedRedis, Stream, connect, is_unavailable
+from workers.telemetry.tracing import current_traceparent
 from workers.wire.decode import loads
 from workers.wire.encode import encode_exactly
 from workers.wire.limits import NotJson
@@ -95,6 +96,8 @@ class JobClient(PipelinedRedis):
             kwargs=_json(function, kwargs) if kwargs else b"",
             defer_ms=_defer_ms(_defer_until, _defer_by),
         )
+        if traceparent := current_traceparent():
+            new = new._replace(options=JobOptions(traceparent=traceparent))
         pushed = await stream.push(new)
         if pushed.outcome == "full":
             raise RuntimeError(f"the backlog of {stream.settings.max_backlog} jobs is full")

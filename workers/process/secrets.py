@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 # Variables of OpenTelemetry that may have a token in them.
 OF_COLLECTORS = frozenset({"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"})
@@ -25,9 +25,9 @@ _PR_SET_DUMPABLE = 4
 _ENVIRONMENT = slice(47, 49)
 
 
-def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without the variables of `SECRETS`. As for settings, upper and lower case are the same."""
-    return {name: value for name, value in environment.items() if name.upper() not in SECRETS}
+def without_secrets(environment: Mapping[str, str], kept: Collection[str] = ()) -> dict[str, str]:
+    """The environment without the variables of `SECRETS` but for those `kept`. Upper and lower case are the same."""
+    return {name: value for name, value in environment.items() if name.upper() not in SECRETS or name in kept}
 
 
 def hide_secrets() -> None:

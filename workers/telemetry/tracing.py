@@ -139,7 +139,16 @@ def context_of(traceparent: str) -> Context:
     return TraceContextTextMapPropagator().extract({"traceparent": traceparent}, Context())
 
 
+def current_traceparent() -> str:
+    """The traceparent of the span in which this runs; empty if there is none."""
+    if (trace := sys.modules.get("opentelemetry.trace")) is None:
+        return ""
+    return traceparent_of(trace.get_current_span())
+
+
 def traceparent_of(span: Span) -> str:
-    """The span as a traceparent (W3C Trace Context)."""
+    """The span as a traceparent (W3C Trace Context); empty for none, which a provider that does nothing gives."""
     context = span.get_span_context()
+    if not context.is_valid:
+        return ""
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"

@@ -23,7 +23,8 @@ class DeliverySpan:
 
     def __init__(self, span: Span) -> None:
         self._span = span
-        self.headers = {"traceparent": traceparent_of(span)}
+        traceparent = traceparent_of(span)
+        self.headers = {"traceparent": traceparent} if traceparent else {}
 
     def answered(self, status: int) -> None:
         """Notes the receiver's answer."""

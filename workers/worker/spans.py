@@ -68,7 +68,7 @@ class Spans:
         self._tracer = tracer
         self._session = session
         self._others: list[WorkerView] = []
-        self._open: dict[tuple[str, int], Span] = {}
+        self._open: dict[str, Span] = {}  # by their traceparents
 
     async def look(self) -> None:
         """Notes which workers there are: some may have been there before this one."""
@@ -89,8 +89,9 @@ class Spans:
         }
         queue = self._session.settings.queue_name
         span = self._tracer.start_span(f"process {queue}", parent, SpanKind.CONSUMER, about)
-        self._open[job.id, job.attempt] = span
-        attempt.job = job._replace(options=job.options._replace(traceparent=traceparent_of(span)))
+        own = traceparent_of(span)
+        self._open[own] = span
+        attempt.job = job._replace(options=job.options._replace(traceparent=own))
         task_context = contextvars.copy_context()
         task_context.run(attach, set_span_in_context(span))
         return task_context
@@ -108,7 +109,7 @@ class Spans:
 
     def abandon(self, job: Claimed) -> None:
         """Ends the span of an attempt of which nobody will hear."""
-        if (span := self._open.pop((job.id, job.attempt), None)) is not None:
+        if (span := self._open.pop(job.traceparent, None)) is not None:
             span.set_attribute("leadtime.outcome", "lost")
             span.end()
 
@@ -163,7 +164,7 @@ class Spans:
         span.end(now_ns)
 
     def _end(self, job: Claimed, ended_as: JobOutcome, outcome: Outcome) -> None:
-        if (span := self._open.pop((job.id, job.attempt), None)) is None:
+        if (span := self._open.pop(job.traceparent, None)) is None:
             return
         span.set_attribute("leadtime.outcome", ended_as)
         error = outcome.error if isinstance(outcome, Again) else outcome

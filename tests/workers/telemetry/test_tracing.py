@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.processes import ROOT
-from workers.process.secrets import without_secrets
+from workers.process.secrets import OF_COLLECTORS, without_secrets
 from workers.telemetry.tracing import open_tracing, tracer_or_end
 
 if TYPE_CHECKING:
@@ -97,7 +97,9 @@ def test_without_traces_nothing_of_opentelemetry_is_imported() -> None:
     assert done.stdout.decode().strip() == "[]"
 
 
-def test_what_lets_a_process_into_the_collector_is_kept_from_the_model() -> None:
-    kept = without_secrets({"OTEL_EXPORTER_OTLP_HEADERS": "authorization=secret", ENDPOINT: "http://collector:4318"})
+def test_what_lets_a_process_into_the_collector_is_kept_from_the_model_and_not_from_the_worker() -> None:
+    token = {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=secret"}
+    given = {**token, ENDPOINT: "http://collector:4318", "API_KEYS": "a-key"}
 
-    assert kept == {ENDPOINT: "http://collector:4318"}
+    assert without_secrets(given) == {ENDPOINT: "http://collector:4318"}
+    assert without_secrets(given, OF_COLLECTORS) == {ENDPOINT: "http://collector:4318", **token}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from arq.worker import Retry
-from opentelemetry.trace import StatusCode, get_current_span
+from opentelemetry.trace import NoOpTracer, StatusCode, get_current_span
 
 from tests.spans import PARENT, TRACE, SpanMemory, about, ids
 from tests.workers.service import push, run_burst, until_ended
@@ -101,3 +101,31 @@ async def test_a_job_without_a_trace_begins_one(one_stream: Stream, one_settings
     [attempt] = memory.named("process")
     trace, parent, span = ids(attempt)
     assert ([one[:-3] for one in traces], parent) == ([f"00-{trace}-{span}"], "")
+
+
+async def test_a_job_that_a_job_enqueues_is_part_of_its_trace(one_stream: Stream, one_settings: WorkerSettings) -> None:
+    async def parent(ctx: dict[str, Any]) -> None:
+        await ctx["redis"].enqueue_job(child.__qualname__)
+
+    async def child(ctx: dict[str, Any]) -> None: ...
+
+    memory = SpanMemory()
+    await push(one_stream, parent.__qualname__)
+    await run_burst(one_settings, [parent, child], tracer=memory.tracer)
+
+    above, below = sorted(memory.named("process"), key=lambda span: span.start_time or 0)
+    assert ids(below)[:2] == (ids(above)[0], ids(above)[2])
+
+
+async def test_a_tracer_that_does_nothing_leaves_jobs_as_they_are(
+    one_stream: Stream, one_settings: WorkerSettings
+) -> None:
+    seen: list[str] = []
+
+    async def work(ctx: dict[str, Any]) -> None:
+        seen.append(ctx["traceparent"])
+
+    await push(one_stream, work.__qualname__)
+    await run_burst(one_settings, [work], tracer=NoOpTracer())
+
+    assert seen == [""]
