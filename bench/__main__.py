@@ -17,6 +17,7 @@ COMMANDS = {
     "reload": "bench.reload",
     "events": "bench.events",
     "objects": "bench.objects",
+    "gateway": "bench.gateway",
     "simulate": "bench.simulation.command",
     "plan": "bench.simulation.plan",
     "predict": "bench.simulation.predict",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from arq.worker import Retry
 
+from workers.files.ahead import FilesAhead
 from workers.files.fetch_terms import FetchFailed
 from workers.files.job_files import TRANSFER_S, open_files, stored_input
 from workers.model_host.backoff import LOAD_ATTEMPTS
@@ -65,7 +66,7 @@ async def predict(ctx: dict[Any, Any], input: Any) -> EncodedResult:  # noqa: A0
                 raise ModelRaised("InputGone", "the input is in the object store, and this worker has no OBJECT_STORE")
             result = EncodedResult.unpacked(await run(encode_exactly(input), job=job))
         else:
-            result = await _with_files(files, host.files, run, input, job)
+            result = await _with_files(files, ctx["files_ahead"], host.files, run, input, job)
     except ModelAskedAgain as error:
         raise Retry(None if error.defer_ms is None else error.defer_ms / 1000) from error
     except (StoreUnavailable, FetchFailed) as error:
@@ -75,7 +76,12 @@ async def predict(ctx: dict[Any, Any], input: Any) -> EncodedResult:  # noqa: A0
 
 
 async def _with_files(
-    files: JobFiles, members: Sequence[str], run: Callable[..., Awaitable[bytes]], value: Any, job: JobAtHand
+    files: JobFiles,
+    ahead: FilesAhead,
+    members: Sequence[str],
+    run: Callable[..., Awaitable[bytes]],
+    value: Any,
+    job: JobAtHand,
 ) -> EncodedResult:
     """The result of `run`, which gets the input with its files in a folder; the result's files are in the store.
 
@@ -83,12 +89,13 @@ async def _with_files(
 
     Raises StoreUnavailable, and FetchFailed.
     """
-    value = await files.whole_input(job.id, value)
-    async with files.folder() as folder:
-        brought = await files.brought(job.id, value, members, folder) if members else value
-        job = job._replace(folder=str(folder), takes_files=brought is not value)
-        result = EncodedResult.unpacked(await run(encode_exactly(brought), job=job))
-        await files.upload(job.id, folder, result.files)
+    brought = await ahead.taken(job.id) or await files.bring(job.id, value, members)
+    try:
+        job = job._replace(folder=str(brought.folder), takes_files=brought.has_files)
+        result = EncodedResult.unpacked(await run(encode_exactly(brought.value), job=job))
+        await files.upload(job.id, brought.folder, result.files)
+    finally:
+        await files.remove(brought.folder)
     return await files.kept_result(job.id, result)
 
 
@@ -137,6 +144,9 @@ async def load_model(ctx: dict[Any, Any]) -> None:
         model_options(settings, tell), settings.concurrency, worker.set_capacity, worker.metrics.model_loads.observe
     )
     logger.info("loading the model %s", settings.model)
+    if files:
+        ahead = ctx["files_ahead"] = FilesAhead(files, predict.__name__, lambda: host.files)
+        worker.set_files_ahead(ahead)
     worker.watch(host.run(), "model")
     await host.loaded()
     if host.batch_size > 1:
@@ -159,4 +169,5 @@ async def close_files(ctx: dict[Any, Any]) -> None:
     """Removes the files of jobs from the disk: the worker ends."""
     files: JobFiles | None = ctx.get("files")
     if files is not None:
+        await ctx["files_ahead"].close()
         files.close()

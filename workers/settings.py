@@ -157,7 +157,9 @@ class WorkerSettings(ObjectSettings, StreamSettings):
         3600.0, description="a job whose function no worker has had for this long is failed"
     )
     look_ahead_s: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.05, description="how many seconds of short jobs a worker holds already while one runs; 0 is none"
+        0.05,
+        description="how many seconds of short jobs a worker holds already while one runs; 0 is none, and brings no "
+        "files of the next job meanwhile",
     )
     grace_s: NotNegative = Field(25.0, description="how long a worker that was told to stop may finish its jobs")
     model_load_timeout_s: Positive = Field(600.0, description="how long loading the model may take")

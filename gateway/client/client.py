@@ -88,8 +88,12 @@ class AsyncClient:
         return await self._push(f"/push/{function}", {"args": list(args), "kwargs": dict(kwargs or {})}, options)
 
     async def submit_batch(self, inputs: Iterable[Any], **options: Unpack[SubmitOptions]) -> AsyncBatch:
-        """Pushes many inputs at once: all become jobs, or none does. They have no files. Raises LeadtimeError."""
-        body = b"\n".join(encoded(value) for value in inputs)
+        """Pushes many inputs at once, with an Upload for each file in them: all become jobs, or none does.
+
+        Raises LeadtimeError, OSError.
+        """
+        values = await without_uploads(self._transport, list(inputs))
+        body = b"\n".join(encoded(value) for value in values)
         answer = await self._send("/batches", body, _LINES, options)
         return AsyncBatch(self._transport, answer.json()["id"])
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from .errors import LeadtimeError, ServerFault
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from .connection.transport import Transport
 
 _CHUNK_BYTES = 1 << 16
+_SENT_AT_ONCE = 8
 
 
 class Upload:
@@ -34,13 +35,40 @@ class Upload:
 
 
 async def without_uploads(transport: Transport, value: Any) -> Any:
-    """The input with what stands for each Upload in it, which is sent. Raises LeadtimeError, OSError."""
+    """The input with what stands for each Upload in it, which is sent once. Raises LeadtimeError, OSError."""
+    uploads = {id(upload): upload for upload in _uploads_in(value)}
+    if not uploads:
+        return value
+    places = asyncio.Semaphore(_SENT_AT_ONCE)
+
+    async def send(upload: Upload) -> dict[str, Any]:
+        async with places:
+            return await _sent(transport, upload)
+
+    tasks = [asyncio.ensure_future(send(upload)) for upload in uploads.values()]
+    try:
+        sent = await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+    return _replaced(value, dict(zip(uploads, sent, strict=True)))
+
+
+def _uploads_in(value: Any) -> Iterator[Upload]:
     if isinstance(value, Upload):
-        return await _sent(transport, value)
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _uploads_in(item)
+
+
+def _replaced(value: Any, sent: Mapping[int, dict[str, Any]]) -> Any:
+    if isinstance(value, Upload):
+        return sent[id(value)]
     if isinstance(value, dict):
-        return {name: await without_uploads(transport, member) for name, member in value.items()}
+        return {name: _replaced(member, sent) for name, member in value.items()}
     if isinstance(value, list | tuple):
-        return [await without_uploads(transport, item) for item in value]
+        return [_replaced(item, sent) for item in value]
     return value
 
 

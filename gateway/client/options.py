@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,7 @@ class SubmitOptions(TypedDict, total=False):
     delay_s: float
     at: datetime
     tag: str
+    priority: Literal["high", "normal", "low"]
     webhook: str
     webhook_events: Sequence[str]
     idempotency_key: str

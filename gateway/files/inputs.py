@@ -47,7 +47,7 @@ async def _read_with_files(context: Context, store: ObjectStore, request: HttpRe
     settings = context.settings
     if is_plain_json(request) or not _has_files(request):
         given = await read_args(request, settings.max_input_bytes, settings.body_timeout_s)
-        return await _with_uploads(context, request, job_id, given) if names_uploads(given.args) else given
+        return await with_uploads(context, request, job_id, given) if names_uploads(given.args) else given
     if "input" in request.query:
         raise Problem(400, "the input is given twice: in the query and as a body")
     check_codings(request)
@@ -59,7 +59,10 @@ async def _read_with_files(context: Context, store: ObjectStore, request: HttpRe
             raise
 
 
-async def _with_uploads(context: Context, request: HttpRequest, job_id: str, given: PushedInput) -> PushedInput:
+async def with_uploads(context: Context, request: HttpRequest, job_id: str, given: PushedInput) -> PushedInput:
+    """An input of JSON, whose uploads are copied to its job if it names any. Raises Problem (400, 413, 503)."""
+    if context.objects is None or not names_uploads(given.args):
+        return given
     try:
         found = await taken(context, context.api_keys.owner(request), job_id, given.value)
     except BaseException:

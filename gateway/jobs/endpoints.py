@@ -10,8 +10,8 @@ import orjson
 from gateway.access import NO_JOB, check_function, made, own_job
 from gateway.documents.job import data_document, pushed_document, status_document
 from gateway.events import EventStream, wants_events
-from gateway.files.inputs import forget, read_input
-from gateway.http.bodies.body import read_call
+from gateway.files.inputs import forget, read_input, with_uploads
+from gateway.http.bodies.body import PushedInput, read_call
 from gateway.http.errors import Problem, unavailable
 from gateway.http.idempotency import read_key
 from gateway.http.responses import JsonResponse
@@ -22,6 +22,7 @@ from gateway.webhooks import read_webhook
 from workers.stream import DEFAULT_FUNCTION, JobView, NewJob, Pushed, Status, is_unavailable
 from workers.telemetry.log_job import about
 from workers.wire.decode import loads
+from workers.wire.encode import encode_exactly
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -81,14 +82,41 @@ async def push_function(context: Context, request: HttpRequest) -> Response:
     args, kwargs = await read_call(request, settings.max_input_bytes, settings.body_timeout_s)
     call = b"[[%b,%b,%b]]" % (orjson.dumps(function), args, kwargs or b"{}")
     key, fingerprint = read_key(request, owner, call, options.text + webhook.encode())
-    if function == DEFAULT_FUNCTION:
-        _check_call(context, loads(args), loads(kwargs or b"{}"))
     job_id = context.new_id()
     job = NewJob(
         job_id, args, function, kwargs, owner=owner, idempotency_key=key, fingerprint=fingerprint, webhook=webhook,
         limits=caller.limits,
     )  # fmt: skip
-    return await _answer(context, request, _with_options(job, options), wait_s, headers)
+    job = _with_options(job, options)
+    if function == DEFAULT_FUNCTION:
+        return await _answer_call(context, request, job, wait_s, headers)
+    return await _answer(context, request, job, wait_s, headers)
+
+
+async def _answer_call(
+    context: Context, request: HttpRequest, job: NewJob, wait_s: float, headers: dict[str, str]
+) -> Response:
+    """Answers a call of the model's function. With its one argument it is as a push of that input.
+
+    Any other call is for the worker to refuse.
+    """
+    args, kwargs = loads(job.args), loads(job.kwargs or b"{}")
+    if kwargs.keys() == {"input"} and not args:
+        args = [kwargs["input"]]
+    elif len(args) != 1 or kwargs:
+        return await _answer(context, request, job, wait_s, headers)
+    body = encode_exactly(args) if kwargs else job.args
+    given = await with_uploads(context, request, job.id, PushedInput(body, args[0], body))
+    try:
+        _check_input(context, given.value)
+        stored = given.args if context.stored is None else await context.stored.put_args(job.id, given.args)
+        stored_bytes = given.files_bytes + len(given.args) - len(stored)
+        job = job._replace(args=stored, kwargs=b"", stored_bytes=stored_bytes)
+        return await _answer(context, request, job, wait_s, headers)
+    except Problem:  # the job was not accepted
+        if context.stored and (given.has_files or len(given.args) > context.settings.inline_bytes):
+            await forget(context, job.id)
+        raise
 
 
 def _with_options(job: NewJob, options: PushOptions) -> NewJob:
@@ -102,14 +130,6 @@ def _check_input(context: Context, value: Any) -> None:
     except Problem:
         context.metrics.pushed("invalid")
         raise
-
-
-def _check_call(context: Context, args: list[Any], kwargs: dict[str, Any]) -> None:
-    """The same if the model's function is called with its one argument; any other call is for the worker to refuse."""
-    if len(args) == 1 and not kwargs:
-        _check_input(context, args[0])
-    elif not args and kwargs.keys() == {"input"}:
-        _check_input(context, kwargs["input"])
 
 
 async def _answer(

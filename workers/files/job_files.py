@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import shutil
+import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workers.files.fetch_terms import FetchTerms
 from workers.files.inputs import InputFiles
@@ -22,7 +22,7 @@ from workers.wire.encode import encode_exactly
 from workers.wire.stored import StoredJson
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from workers.objects.store import ObjectStore
@@ -41,8 +41,19 @@ class BadFileSetting(Exception):  # noqa: N818
     """A setting can't be used. The message is a sentence that names it."""
 
 
+class BroughtInput(NamedTuple):
+    """An input as the model gets it, the folder with its files, and whether there may be any."""
+
+    value: Any
+    folder: Path
+    has_files: bool
+
+
 class JobFiles:
-    """The files of the jobs of one worker."""
+    """The files of the jobs of one worker, below `scratch_path`.
+
+    `last_bring_s` is what the input took that was brought last.
+    """
 
     def __init__(self, store: ObjectStore, queue: str, terms: FetchTerms, inline_bytes: int) -> None:
         self._inline_bytes = inline_bytes
@@ -51,20 +62,32 @@ class JobFiles:
         self._terms = terms
         self._most_bytes = terms.most_bytes
         self._scratch = Scratch()
+        self.scratch_path = self._scratch.path
+        self.last_bring_s = 0.0
 
     def close(self) -> None:
         """Removes what is left on the disk."""
         self._scratch.close()
 
-    @contextlib.asynccontextmanager
-    async def folder(self) -> AsyncIterator[Path]:
-        """A path at which a job's files may be put; then nothing is left there."""
-        folder = self._scratch.new_folder()
+    async def bring(self, job_id: str, value: Any, members: Sequence[str]) -> BroughtInput:
+        """The whole input with its files in a new folder, which is to be given to `remove`.
+
+        Raises as `whole_input` and `brought` do; then nothing is left.
+        """
+        folder, began_s = self._scratch.new_folder(), time.monotonic()
         try:
-            yield folder
-        finally:
-            if folder.exists():
-                await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+            whole = await self.whole_input(job_id, value)
+            brought = await self.brought(job_id, whole, members, folder) if members else whole
+        except BaseException:
+            await self.remove(folder)
+            raise
+        self.last_bring_s = time.monotonic() - began_s
+        return BroughtInput(brought, folder, brought is not whole)
+
+    async def remove(self, folder: Path) -> None:
+        """Removes a job's folder, if there is one."""
+        if folder.exists():  # noqa: ASYNC240 - the stat of a folder of ours
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
 
     async def whole_input(self, job_id: str, value: Any) -> Any:
         """What a job's input stands for, if it is in the store. Raises ModelRaised if it is gone, StoreUnavailable."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from workers.stream import AheadStart
 
@@ -24,6 +24,27 @@ _MOST_JOBS = 32
 _SHARE = 0.1
 # A longer time counts as this one, so that a single long job among short ones is soon forgotten.
 _LONGEST_S = 1.0
+# The same of a function whose jobs bring files, and its mean up to which the next job is held for that. It is held for
+# twice the mean, so a long job in front delays it by that at most.
+_LONGEST_WITH_FILES_S = 20.0
+_MEAN_WITH_FILES_S = 10.0
+
+
+class BringsFiles(Protocol):
+    """Brings the files of jobs that are held ahead."""
+
+    function: str
+    """The function whose jobs may have files."""
+
+    @property
+    def is_worth_it(self) -> bool:
+        """Whether that takes some time."""
+
+    def begin(self, job: Claimed) -> None:
+        """The job is held from now on."""
+
+    def drop(self, job_id: str) -> None:
+        """The job is not held any more, and does not run here."""
 
 
 class Ahead:
@@ -31,6 +52,7 @@ class Ahead:
 
     They are the server's still: queued, their attempts not counted. Each start is told with the next call of finishes
     (`take_starts`). If no slot has been free for `LOOK_AHEAD_S`, all of them are handed back: a long job delays nobody.
+    Where jobs bring `files`, one is held also if they are longer than that, so that its files come meanwhile.
     `on_lost` is called for a job that was started here, and that the server says is not this worker's.
     """
 
@@ -49,6 +71,7 @@ class Ahead:
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.is_off = self._most_s <= 0
+        self.files: BringsFiles | None = None
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -63,14 +86,22 @@ class Ahead:
         mean_s = self._means_s.get(self._last)
         if self.is_off or mean_s is None or not self._session.ready:
             return 0
-        room = _MOST_JOBS - self._session.life.running
-        return max(0, min(room, int(self._most_s / max(mean_s, 1e-6))) - len(self._jobs))
+        room, count = _MOST_JOBS - self._session.life.running, int(self._most_s / max(mean_s, 1e-6))
+        if count == 0 and self._waits_for_files(mean_s):
+            count = 1
+        return max(0, min(room, count) - len(self._jobs))
+
+    def _waits_for_files(self, mean_s: float) -> bool:
+        files = self.files
+        return files is not None and self._last == files.function and files.is_worth_it and mean_s <= _MEAN_WITH_FILES_S
 
     def ran(self, job: Claimed, took_s: float, is_free: bool) -> None:
         """A job has ended, and its finish leaves at once. Starts the next one if a slot `is_free`."""
         if self.is_off:
             return
-        took_s, mean_s = min(took_s, _LONGEST_S), self._means_s.get(job.function)
+        has_files = self.files is not None and self.files.function == job.function
+        took_s = min(took_s, _LONGEST_WITH_FILES_S if has_files else _LONGEST_S)
+        mean_s = self._means_s.get(job.function)
         self._means_s[job.function] = took_s if mean_s is None else mean_s + _SHARE * (took_s - mean_s)
         self._last = job.function
         if self._jobs and is_free and not self._session.life.stopping.is_set():
@@ -110,6 +141,9 @@ class Ahead:
         self._jobs.extend(jobs)
         if not jobs:
             return
+        if self.files is not None and self.files.is_worth_it:
+            for job in jobs:
+                self.files.begin(job)
         if self._session.life.stopping.is_set() or not all(map(self._runner.has_function_of, jobs)):
             self.hand_back()
         else:
@@ -117,10 +151,12 @@ class Ahead:
 
     def drop(self, job_id: str) -> None:
         """It was cancelled."""
+        self._drop_files(job for job in self._jobs if job.id == job_id)
         self._jobs = deque(job for job in self._jobs if job.id != job_id)
 
     def forget(self) -> None:
         """What is held is not known any more: `release_unknown` hands it back."""
+        self._drop_files(self._jobs)
         self._jobs.clear()
         self._is_known = False
 
@@ -133,6 +169,7 @@ class Ahead:
     async def handed_back(self) -> None:
         """Hands back what is held. While the server is away, the leases do that."""
         jobs, self._jobs = self._jobs, deque()
+        self._drop_files(jobs)
         # A call that is under way may tell the server of them once more: then the next one puts that right.
         self._is_known = True
         session, entries = self._session, [(job.id, job.entry) for job in jobs]
@@ -147,11 +184,19 @@ class Ahead:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
+    def _drop_files(self, jobs: Iterable[Claimed]) -> None:
+        if self.files is not None:
+            for job in jobs:
+                self.files.drop(job.id)
+
     def _watch(self) -> None:
         """Begins to wait anew for a slot to be free."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(self._most_s, self._is_late) if self._jobs else None
+        patience_s, mean_s = self._most_s, self._means_s.get(self._last, 0.0)
+        if self._waits_for_files(mean_s):
+            patience_s = max(patience_s, 2 * mean_s)
+        self._timer = asyncio.get_running_loop().call_later(patience_s, self._is_late) if self._jobs else None
 
     def _is_late(self) -> None:
         self._timer = None

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     from workers.stream import Claimed, Stream
     from workers.telemetry.metrics import JobOutcome
+    from workers.worker.ahead import BringsFiles
     from workers.worker.attempt import Outcome
     from workers.worker.spans import Spans
 
@@ -214,6 +215,10 @@ class Worker(arq_worker.Worker):
         self.max_jobs = slots
         self.claims.set_slots(slots, claimed_together)
         self.ahead.is_off |= claimed_together > 1
+
+    def set_files_ahead(self, files: BringsFiles) -> None:
+        """Has the worker hold the next job ahead while its files are brought."""
+        self.ahead.files = files
 
     def set_timeout(self, function: str, timeout_s: float) -> None:
         """How long the jobs of a function may take from now on."""

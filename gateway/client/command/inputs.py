@@ -35,6 +35,7 @@ def option_parameters(command: F) -> F:
     """The parameters that are the job's options."""
     for add in (
         click.option("--tag", help="A word of your own, by which jobs are listed."),
+        click.option("--priority", type=click.Choice(["high", "normal", "low"]), help="Which jobs it comes before."),
         click.option("--ttl", "ttl_s", type=float, metavar="SECONDS", help="A worker must start it within this time."),
         click.option("--delay", "delay_s", type=float, metavar="SECONDS", help="It is due after this time."),
         click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="At most for one attempt."),

@@ -81,7 +81,7 @@ async def test_what_the_gateway_refuses_has_a_class_of_its_own(client: AsyncClie
 
 async def test_options_go_with_the_push(client: AsyncClient, stream: Stream) -> None:
     at = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
-    job = await client.submit("x", at=at, tag="nightly", timeout_s=1.5, max_attempts=2, ttl_s=60)
+    job = await client.submit("x", at=at, tag="nightly", timeout_s=1.5, max_attempts=2, ttl_s=60, priority="low")
     status = await job.status()
     with pytest.raises(ValueError, match="time zone"):
         await client.submit("x", at=datetime(2030, 1, 1))

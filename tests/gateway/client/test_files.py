@@ -45,6 +45,20 @@ async def test_files_of_an_input_are_sent_and_those_of_a_job_fetched(
     assert [sorted(value) for value in seen] == [["also", "image"]]
 
 
+async def test_files_of_a_batch_are_sent_once(stream: Stream, settings: StreamSettings, tmp_path: Path) -> None:
+    shared, own = Upload(b"shared", "a.txt"), Upload(b"own", "b.txt")
+    async with (
+        serving(settings, object_store=f"file:{tmp_path}") as base,
+        AsyncClient(base) as client,
+        answering(stream, lambda value: [file["url"] for file in value["files"]]),
+    ):
+        batch = await client.submit_batch([{"files": [shared]}, {"files": (shared, own)}])
+        urls = [outcome.value() async for outcome in batch.results()]
+        found = [[await client.read_file(url) for url in some] for some in urls]
+    assert found == [[b"shared"], [b"shared", b"own"]]
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 5, "two that were sent, and three of jobs"
+
+
 def test_bytes_without_a_name_are_refused() -> None:
     with pytest.raises(ValueError, match="need a name"):
         Upload(b"hello")

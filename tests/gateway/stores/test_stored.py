@@ -89,6 +89,25 @@ async def test_no_byte_of_an_input_is_written_anew(
     assert await store.read(page[0].key, len(body)) == body
 
 
+@pytest.mark.parametrize("call", [{"args": [LARGE]}, {"kwargs": {"input": LARGE}}])
+async def test_a_call_of_the_models_function_is_as_a_push(
+    http: aiohttp.ClientSession, stream: Stream, store: ObjectStore, call: dict[str, Any]
+) -> None:
+    for _ in range(2):
+        async with http.post("/push/predict", json=call, headers={"Idempotency-Key": "key"}) as response:
+            assert response.status == 202, await response.text()
+            job_id = (await response.json())["id"]
+
+    [job] = await stream.claim("worker", 2)
+
+    assert (job.id, job.kwargs) == (job_id, b"")
+    stored = StoredJson.read(job.args[1:-1], job_id)
+    assert stored is not None
+    assert await names(store) == ["input.json"]
+    [page] = [page async for page in store.pages("")]
+    assert orjson.loads(await store.read(page[0].key, stored.size_bytes)) == LARGE
+
+
 async def test_a_push_that_is_not_accepted_leaves_nothing(http: aiohttp.ClientSession, store: ObjectStore) -> None:
     ids = []
     for text in ("a", "a", "b"):

@@ -43,13 +43,14 @@ def store(tmp_path: Path) -> ObjectStore:
 
 async def test_files_of_a_result_go_to_the_store_and_leave_nothing_behind(store: ObjectStore, temporary: Path) -> None:
     files = JobFiles(store, "q", terms(10), 50)
-    async with files.folder() as folder:
-        folder.mkdir()
-        (folder / "0123-a.txt").write_bytes(b"hello")
-        (folder / "unnamed").write_bytes(b"")
-        await files.upload("job-7", folder, ["0123-a.txt"])
-    async with files.folder() as unused:
-        pass
+    folder = (await files.bring("job-7", 1, ())).folder
+    folder.mkdir()
+    (folder / "0123-a.txt").write_bytes(b"hello")
+    (folder / "unnamed").write_bytes(b"")
+    await files.upload("job-7", folder, ["0123-a.txt"])
+    await files.remove(folder)
+    unused = (await files.bring("job-8", 1, ())).folder
+    await files.remove(unused)
     files.close()
 
     assert await store.read("q/job-7/0123-a.txt", 10) == b"hello"
@@ -60,16 +61,16 @@ async def test_files_of_a_result_go_to_the_store_and_leave_nothing_behind(store:
 
 async def test_a_file_that_is_too_large_or_none_fails_the_job(store: ObjectStore, temporary: Path) -> None:
     files = JobFiles(store, "q", terms(4), 50)
-    async with files.folder() as folder:
-        folder.mkdir()
-        (folder / "large").write_bytes(b"12345")
-        (folder / "link").symlink_to("/etc/hostname")
-        for name, kind in (("large", "ResultTooLarge"), ("link", "TypeError"), ("none", "TypeError")):
-            with pytest.raises(ModelRaised) as raised:
-                await files.upload("job-7", folder, [name])
-            assert raised.value.type == kind
-        with pytest.raises(ModelRaised):
-            await files.upload("job-7", folder, ["../../secret"])
+    folder = (await files.bring("job-7", 1, ())).folder
+    folder.mkdir()
+    (folder / "large").write_bytes(b"12345")
+    (folder / "link").symlink_to("/etc/hostname")
+    for name, kind in (("large", "ResultTooLarge"), ("link", "TypeError"), ("none", "TypeError")):
+        with pytest.raises(ModelRaised) as raised:
+            await files.upload("job-7", folder, [name])
+        assert raised.value.type == kind
+    with pytest.raises(ModelRaised):
+        await files.upload("job-7", folder, ["../../secret"])
     files.close()
     assert list(temporary.iterdir()) == []
 
@@ -81,14 +82,14 @@ async def test_a_store_that_is_away_is_tried_again(
     files = JobFiles(store, "q", terms(10), 50)
     # A file is where the folder of the queue should be.
     (tmp_path / "objects" / "q").write_bytes(b"")
-    async with files.folder() as folder:
-        folder.mkdir()
-        (folder / "a").write_bytes(b"x")
-        with pytest.raises(StoreUnavailable):
-            await files.upload("job-7", folder, ["a"])
-        uploading = asyncio.create_task(files.upload("job-7", folder, ["a"]))
-        (tmp_path / "objects" / "q").unlink()
-        await uploading
+    folder = (await files.bring("job-7", 1, ())).folder
+    folder.mkdir()
+    (folder / "a").write_bytes(b"x")
+    with pytest.raises(StoreUnavailable):
+        await files.upload("job-7", folder, ["a"])
+    uploading = asyncio.create_task(files.upload("job-7", folder, ["a"]))
+    (tmp_path / "objects" / "q").unlink()
+    await uploading
     files.close()
     assert await store.read("q/job-7/a", 1) == b"x"
 

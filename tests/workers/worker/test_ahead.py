@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from workers.settings import WorkerSettings
-    from workers.stream import AheadStart, Finish, Turn
+    from workers.stream import AheadStart, Claimed, Finish, Turn
     from workers.worker import Worker
 
 
@@ -47,6 +47,22 @@ class Shorts:
         await asyncio.sleep(0)
         if ctx["job_id"] in self.waits:
             await self.go_on.wait()
+
+
+class Brings:
+    """Stands in for what brings the files of held jobs: which were begun, and which given up."""
+
+    function, is_worth_it = "job", True
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.dropped: list[str] = []
+
+    def begin(self, job: Claimed) -> None:
+        self.begun.append(job.id)
+
+    def drop(self, job_id: str) -> None:
+        self.dropped.append(job_id)
 
 
 class SlowCalls:
@@ -220,6 +236,48 @@ async def test_events_of_a_job_that_the_server_has_not_heard_of_yet_are_kept(
         await ended(stream, ids)
         for job_id in ids[1:]:
             assert [event.kind for event in await stream.events(job_id)] == ["begin", "log", "end"]
+
+
+async def test_one_job_is_held_while_its_files_are_brought_however_long_jobs_are(
+    stream: Stream, long_settings: WorkerSettings, patient: None
+) -> None:
+    shorts, brings = Shorts(), Brings()
+    settings = long_settings.model_copy(update={"look_ahead_s": 1e-9})
+    async with running(settings, shorts.functions, max_jobs=1) as first:
+        first.set_files_ahead(brings)
+        await warm(stream, first)
+        waiting, [held] = await hold(stream, first, shorts, 1)
+        assert brings.begun[-1] == held
+        assert await is_queued(stream, held)
+        shorts.go_on.set()
+        assert [view.attempts for view in await ended(stream, [waiting, held])] == [1, 1]
+        assert held not in brings.dropped
+
+        shorts.go_on.clear()
+        waiting, [held] = await hold(stream, first, shorts, 1)
+        async with running(settings, shorts.functions, max_jobs=1):
+            assert (await until_ended(stream, held)).attempts == 1
+        assert held in brings.dropped, "an idle worker has run it"
+        shorts.go_on.set()
+        assert (await until_ended(stream, waiting)).status is Status.FINISHED
+
+
+async def test_a_job_that_is_held_for_its_files_goes_back_when_the_one_in_front_is_long(
+    stream: Stream, long_settings: WorkerSettings
+) -> None:
+    shorts, brings = Shorts(), Brings()
+    settings = long_settings.model_copy(update={"look_ahead_s": 1e-9})
+    async with running(settings, shorts.functions, max_jobs=1) as worker:
+        worker.set_files_ahead(brings)
+        await warm(stream, worker)
+        worker.set_capacity(0)
+        _, waiting, held = [await push(stream, "job") for _ in range(3)]
+        shorts.waits.add(waiting)
+        worker.set_capacity(1)
+        await until(lambda: held in brings.dropped)
+        assert (await stream.counts()).released == 1
+        shorts.go_on.set()
+        assert (await until_ended(stream, held)).attempts == 1
 
 
 async def test_nothing_is_held_if_that_is_off(stream: Stream, long_settings: WorkerSettings) -> None:

@@ -49,7 +49,7 @@ def values(printed: str) -> list[Any]:
 
 async def test_run_prints_the_result(command: Command, stream: Stream) -> None:
     async with answering(stream):
-        text = await command("run", "hello", "--tag", "a")
+        text = await command("run", "hello", "--tag", "a", "--priority", "high")
         data = await command("run", "--data", "-", "--json", text='{"n": 1}')
         missing = await command("run")
         broken = await command("run", "--data", "{")
