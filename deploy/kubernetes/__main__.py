@@ -16,7 +16,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from deploy.kubernetes import chart, helm, image, keda
+from deploy.kubernetes import chart, devices, helm, image, keda
 from deploy.kubernetes.chart import CHART, NAMESPACE, RELEASE
 from deploy.kubernetes.tools import (
     DeployError,
@@ -61,6 +61,7 @@ def deploy(name: str) -> None:
     make_namespace(name)
     say(f"installing the chart with the values {name}")
     install(values | {"image": {"repository": repository, "tag": tag}})
+    devices.say_what_is_missing(manifests)
     for workload in workloads(manifests):
         say(f"waiting for {workload}")
         wait = in_namespace(NAMESPACE, "rollout", "status", workload, f"--timeout={_ROLLOUT_TIMEOUT}")
