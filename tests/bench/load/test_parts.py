@@ -192,7 +192,7 @@ async def test_pods_are_seen_through_the_api_server(tmp_path: Path, monkeypatch:
     status, replicas = 200, [3, 4]
 
     def deployed() -> web.Response:
-        template = {"metadata": {}, "spec": {"containers": []}}
+        template: dict[str, Any] = {"metadata": {}, "spec": {"containers": []}}
         spec = {"selector": {}, "template": template}
         items = [{"metadata": {}, "spec": {**spec, "replicas": each}} for each in replicas]
         return web.json_response({"kind": "DeploymentList", "apiVersion": "apps/v1", "items": items}, status=status)
