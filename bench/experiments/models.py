@@ -20,7 +20,7 @@ from bench.load.account import RunClock
 from bench.load.generator import Generator
 from bench.load.observer import WORKERS, LoadObserver, cluster
 from bench.load.plan import LoadPlan
-from workers.scaler.models_file import ModelsFile
+from workers.scaler.models.models_file import ModelsFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bench.common.arrivals import Process
     from bench.common.runs import Run
     from bench.experiments.kubectl import Kubectl
-    from workers.scaler.models_file import ModelEntry
+    from workers.scaler.models.models_file import ModelEntry
 
 MODELS_CONFIG = "leadtime-models"
 # After the load's end: until the last job has ended, and until the last pod is gone.

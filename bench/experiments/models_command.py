@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bench.experiments.models import ModelRun
-    from workers.scaler.models_file import ModelsFile
+    from workers.scaler.models.models_file import ModelsFile
 
 _EPILOG = """The models are those of the release that `just deploy` has brought, such as `just deploy three-models`.
 Before the loads all workers are taken away, and what the scaler has learnt. Loads are as of `bench load`.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bench.experiments.models import ModelRun, ModelsPlan
-    from workers.scaler.models_file import ModelEntry, ModelsFile
+    from workers.scaler.models.models_file import ModelEntry, ModelsFile
 
 # Start-ups are drawn anew in each.
 _REPLICATIONS = 9

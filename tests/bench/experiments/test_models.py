@@ -9,7 +9,7 @@ from bench.experiments import models_command
 from bench.experiments.models import ModelRun, ModelsPlan, pods_at_last, until
 from bench.experiments.stage import forget
 from bench.simulation.models_prediction import comparison, differences, measured, predicted
-from workers.scaler.models_file import ModelsFile
+from workers.scaler.models.models_file import ModelsFile
 
 FILE = ModelsFile.model_validate(
     {"budget": {"pods": 3}, "models": [{"queue": name, "deployment": f"leadtime-{name}"} for name in ("slow", "quick")]}
