@@ -8,30 +8,35 @@ from typing import TYPE_CHECKING, Any
 from deploy.kubernetes.tools import answer, kubectl, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from deploy.kubernetes.chart import Manifest
 
 
-def say_what_is_missing(manifests: Sequence[Manifest]) -> None:
-    """A sentence for each Deployment whose pods ask for more of a device than any node has. Raises DeployError."""
-    if any(_asked(manifest) for manifest in manifests):
-        nodes = json.loads(answer(kubectl("get", "nodes", "-o", "json"), "asking for the nodes"))["items"]
-        for sentence in missing(manifests, nodes):
-            say(sentence)
+def say_what_is_missing(manifests: Sequence[Manifest]) -> list[str]:
+    """Says for each Deployment that its pods ask for more of a device than any node has, and returns these.
+
+    They are named as `kubectl rollout` takes them. Raises DeployError.
+    """
+    if not any(_asked(manifest) for manifest in manifests):
+        return []
+    nodes = json.loads(answer(kubectl("get", "nodes", "-o", "json"), "asking for the nodes"))["items"]
+    found = missing(manifests, nodes)
+    for name, why in found.items():
+        say(f"warning: a pod of {name} {why}: its workers get no place, and its jobs wait, until there is such a node")
+    return [f"deployment/{name}" for name in found]
 
 
-def missing(manifests: Sequence[Manifest], nodes: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """These sentences."""
+def missing(manifests: Sequence[Manifest], nodes: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """What these Deployments ask for, and what there is, by their names."""
+    found = {}
     for manifest in manifests:
         for resource, amount in _asked(manifest).items():
             most = max((_number(node["status"].get("allocatable", {}).get(resource)) for node in nodes), default=0)
             if most < amount:
                 has = f"the most that a node has is {most}" if most else "no node has any, or has its device plugin"
-                yield (
-                    f"warning: a pod of {manifest['metadata']['name']} asks for {amount} {resource}, but {has}: "
-                    "its workers get no place, and its jobs wait, until there is such a node"
-                )
+                found[manifest["metadata"]["name"]] = f"asks for {amount} {resource}, but {has}"
+    return found
 
 
 def _asked(manifest: Manifest) -> dict[str, int]:
