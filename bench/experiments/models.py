@@ -38,7 +38,7 @@ _SHOW_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class ModelRun:
+class MeasuredModel:
     """What came of a model: its run, with the pods until the last job of all models has ended.
 
     `gone_s` is how long after that its last pod was gone; None if one was there to the end.
@@ -99,7 +99,7 @@ async def prepare(kubectl: Kubectl, file: ModelsFile) -> None:
 
 async def run_models(
     kubectl: Kubectl, file: ModelsFile, plan: ModelsPlan, say: Callable[[str], None]
-) -> list[ModelRun]:
+) -> list[MeasuredModel]:
     """Sends all loads at once, and watches until no pod is left. Raises LoadError, ObserverError, ClusterError."""
     generators = [Generator(plan.of(entry, i)) for i, entry in enumerate(file.models)]
     clock = RunClock()
@@ -148,12 +148,14 @@ def _pods(samples: Samples, at: int) -> int | None:
     return None if None in seen else sum(count or 0 for count in seen)
 
 
-def _model_run(entry: ModelEntry, run: Run, took_s: Mapping[str, float], samples: Samples, end_s: float) -> ModelRun:
+def _model_run(
+    entry: ModelEntry, run: Run, took_s: Mapping[str, float], samples: Samples, end_s: float
+) -> MeasuredModel:
     run.samples = until(samples, end_s)
     last = max((i for i in range(len(samples.t_s)) if _pods(samples, i)), default=-1)
     is_gone = pods_at_last(samples) == 0
     gone_s = max(0.0, samples.t_s[last + 1] - end_s) if is_gone and last + 1 < len(samples.t_s) else None
-    return ModelRun(entry, run, list(took_s.values()), gone_s)
+    return MeasuredModel(entry, run, list(took_s.values()), gone_s)
 
 
 def until(samples: Samples, end_s: float) -> Samples:

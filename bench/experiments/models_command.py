@@ -24,7 +24,7 @@ from bench.simulation.models_prediction import comparison, differences, measured
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.experiments.models import ModelRun
+    from bench.experiments.models import MeasuredModel
     from workers.scaler.models.models_file import ModelsFile
 
 _EPILOG = """The models are those of the release that `just deploy` has brought, such as `just deploy three-models`.
@@ -78,7 +78,7 @@ async def _run(options: argparse.Namespace) -> int:
     return report(found, file, plan, options.within / 100)
 
 
-def report(found: Sequence[ModelRun], file: ModelsFile, plan: ModelsPlan, most: float) -> int:
+def report(found: Sequence[MeasuredModel], file: ModelsFile, plan: ModelsPlan, most: float) -> int:
     """Prints all of it. 1 if a job did not end well, or pods stay, or figures differ by more than that part."""
     said = predicted(found, file, plan)
     print(text([comparison(found, said)]))
@@ -98,7 +98,7 @@ def report(found: Sequence[ModelRun], file: ModelsFile, plan: ModelsPlan, most: 
     return int(bool(faults))
 
 
-def most_pods(found: Sequence[ModelRun]) -> int:
+def most_pods(found: Sequence[MeasuredModel]) -> int:
     """Of all models together, at one time."""
     columns = [
         column for one in found for seen in (one.run.samples,) for column in (seen.starting, seen.ready, seen.stopping)

@@ -15,14 +15,14 @@ from bench.simulation.times import observed
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bench.experiments.models import ModelRun, ModelsPlan
+    from bench.experiments.models import MeasuredModel, ModelsPlan
     from workers.scaler.models.models_file import ModelEntry, ModelsFile
 
 # Start-ups are drawn anew in each.
 _REPLICATIONS = 9
 
 
-def predicted(found: Sequence[ModelRun], file: ModelsFile, plan: ModelsPlan) -> dict[str, Figures]:
+def predicted(found: Sequence[MeasuredModel], file: ModelsFile, plan: ModelsPlan) -> dict[str, Figures]:
     """By queue, the medians of some simulations, with the start-ups that were seen."""
     startups = {
         one.entry.queue: observed([max(LEAST_STARTUP_S, took_s) for took_s in one.startups_s])
@@ -42,7 +42,7 @@ def predicted(found: Sequence[ModelRun], file: ModelsFile, plan: ModelsPlan) -> 
     }
 
 
-def measured(one: ModelRun) -> Figures:
+def measured(one: MeasuredModel) -> Figures:
     """A job is in time as the simulator counts it: its latency without its own service."""
     seen = summary(one.run, objective_s(one.entry) + one.entry.service_guess_s)
     counts = (seen.within, seen.pod_s, len(one.startups_s), seen.most_pods)
@@ -63,7 +63,7 @@ def _part(seen: float, said: float) -> float:
     return 0.0 if seen == said else (seen - said) / said if said else math.inf
 
 
-def comparison(found: Sequence[ModelRun], said: Mapping[str, Figures]) -> Table:
+def comparison(found: Sequence[MeasuredModel], said: Mapping[str, Figures]) -> Table:
     """Three rows a model: measured, simulated, and how far apart they are."""
     rows = []
     for one in found:

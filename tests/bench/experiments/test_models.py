@@ -6,7 +6,7 @@ import pytest
 
 from bench.common.runs import JobColumns, Run, Samples
 from bench.experiments import models_command
-from bench.experiments.models import ModelRun, ModelsPlan, pods_at_last, until
+from bench.experiments.models import MeasuredModel, ModelsPlan, pods_at_last, until
 from bench.experiments.stage import forget
 from bench.simulation.models_prediction import comparison, differences, measured, predicted
 from workers.scaler.models.models_file import ModelsFile
@@ -26,7 +26,7 @@ def samples(*ready: int | None) -> Samples:
     return Samples(times_s, none, none, none, zero, list(ready), zero, list(none), list(none))
 
 
-def model_run(number: int, gone_s: float | None = 9.0) -> ModelRun:
+def model_run(number: int, gone_s: float | None = 9.0) -> MeasuredModel:
     """Six jobs, of which each took 6 s, by a pod that was there for 60 s."""
     arrived_s = [10.0 * n for n in range(1, 7)]
     ended_s = [at_s + 6 for at_s in arrived_s]
@@ -35,7 +35,7 @@ def model_run(number: int, gone_s: float | None = 9.0) -> ModelRun:
         [1] * 6, [None] * 6,
     )  # fmt: skip
     run = Run("load", FILE.models[number].queue, 60.0, jobs=jobs, samples=samples(*[1] * 61))
-    return ModelRun(FILE.models[number], run, [5.0, 6.0], gone_s)
+    return MeasuredModel(FILE.models[number], run, [5.0, 6.0], gone_s)
 
 
 def test_pods_count_until_the_last_job_has_ended() -> None:
