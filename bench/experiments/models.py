@@ -122,7 +122,7 @@ async def run_models(
                 while any(pods_at_last(observer.samples) != 0 for _, observer in watches):  # noqa: ASYNC110
                     await asyncio.sleep(_LOOK_S)
     return [
-        _model_run(entry, run, pods.took_s, observer.samples, end_s)
+        _measured(entry, run, pods.took_s, observer.samples, end_s)
         for entry, run, (pods, observer) in zip(file.models, runs, watches, strict=True)
     ]
 
