@@ -148,7 +148,7 @@ def _pods(samples: Samples, at: int) -> int | None:
     return None if None in seen else sum(count or 0 for count in seen)
 
 
-def _model_run(
+def _measured(
     entry: ModelEntry, run: Run, took_s: Mapping[str, float], samples: Samples, end_s: float
 ) -> MeasuredModel:
     run.samples = until(samples, end_s)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bench.common.runs import JobColumns, Run, Samples
-from bench.experiments import models_command
 from bench.experiments.models import MeasuredModel, ModelsPlan, pods_at_last, until
 from bench.experiments.stage import forget
+from bench.simulation import models_command
 from bench.simulation.models_prediction import comparison, differences, measured, predicted
 from workers.scaler.models.models_file import ModelsFile
 
