@@ -9,6 +9,7 @@ COMMANDS = {
     "load": "bench.load.command",
     "report": "bench.reports.command",
     "experiments": "bench.experiments.command",
+    "models": "bench.simulation.models_command",
     "faults": "bench.faults.command",
     "peers": "bench.peers.command",
     "growth": "bench.growth",

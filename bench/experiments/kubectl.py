@@ -69,12 +69,16 @@ def _list(manifests: list[dict[str, Any]]) -> bytes:
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}).encode()
 
 
-async def current() -> Kubectl:
-    """Of the current context. Raises ClusterError if there is none, or no cluster that answers, or no service on it."""
+async def current(*deployments: str) -> Kubectl:
+    """Of the current context. Raises ClusterError if there is none, or no cluster that answers, or no service on it.
+
+    The service has to have the Deployments; by default those of the gateway and of the model `toy`.
+    """
     kubectl = Kubectl((await _run("config", "current-context")).strip())
     await kubectl.json(verb="version", timeout_s=20)
     try:
-        await kubectl.run("get", "deployment", GATEWAY_DEPLOYMENT, WORKERS_DEPLOYMENT, timeout_s=20)
+        names = deployments or (GATEWAY_DEPLOYMENT, WORKERS_DEPLOYMENT)
+        await kubectl.run("get", "deployment", *names, timeout_s=20)
     except ClusterError as error:
         what = f"the service is not on the cluster {kubectl.context}: `just deploy` brings it"
         raise ClusterError(f"{what} ({error})") from error

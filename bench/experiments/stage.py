@@ -21,15 +21,14 @@ if TYPE_CHECKING:
     from bench.experiments.configurations import Manifest
     from bench.experiments.kubectl import Kubectl
 
-_SCALERS = "app.kubernetes.io/name=leadtime,app.kubernetes.io/component=scaler"
-# Empties what a scaler has learnt. In a pod of the gateway: it knows the server, and which queue is meant.
-FORGET = """
+SCALERS = "app.kubernetes.io/name=leadtime,app.kubernetes.io/component=scaler"
+_FORGET = """
 import asyncio
 from workers.settings import StreamSettings
 from workers.stream import Stream
 
 async def forget():
-    stream = Stream(StreamSettings())
+    stream = Stream(StreamSettings(**SETTINGS))
     try:
         await stream.remember(state=b"", decision=b"")
     finally:
@@ -42,6 +41,14 @@ _DRAIN_S = 1800.0
 _PATIENCE_S = 900.0
 _TRIES = 3
 PAUSE_S = 5.0
+
+
+def forget(queue: str | None = None) -> str:
+    """A program that empties what a scaler has learnt of a queue, for a pod of the gateway: it knows the server.
+
+    None is the queue that takes a push without a queue.
+    """
+    return _FORGET.replace("SETTINGS", repr({} if queue is None else {"queue_name": queue}))
 
 
 class Stage:
@@ -72,7 +79,7 @@ class Stage:
         await self._kubectl.delete(list(surplus))
         await self._kubectl.run("scale", "deployment", WORKERS_DEPLOYMENT, "--replicas=0")
         await self._until(self._is_idle, "no worker is left", _PATIENCE_S)
-        await self._kubectl.run("exec", f"deployment/{GATEWAY_DEPLOYMENT}", "--", "python", "-c", FORGET)
+        await self._kubectl.run("exec", f"deployment/{GATEWAY_DEPLOYMENT}", "--", "python", "-c", forget())
         await self._bring(ready)
         await self._until(self._is_empty, "the stream is empty", _PATIENCE_S)
         await self._until(self._is_idle, "no worker is left", _PATIENCE_S)
@@ -120,7 +127,7 @@ class Stage:
 
     async def _has_no_scaler(self) -> bool:
         autoscalers = await self._kubectl.json("horizontalpodautoscalers")
-        pods = await self._kubectl.json("pods", f"--selector={_SCALERS}")
+        pods = await self._kubectl.json("pods", f"--selector={SCALERS}")
         return not autoscalers["items"] and not pods["items"]
 
     async def _is_idle(self) -> bool:

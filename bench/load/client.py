@@ -52,9 +52,10 @@ class ServiceClient:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def push(self, body: bytes, key: str) -> ServiceAnswer:
+    async def push(self, body: bytes, key: str, queue: str = "") -> ServiceAnswer:
         """Pushes a JSON document. The same key again is the same job: a push without an answer may be repeated."""
-        return await self._ask("POST", "/push", {"Content-Type": "application/json", "Idempotency-Key": key}, body)
+        path = f"/queues/{queue}/push" if queue else "/push"
+        return await self._ask("POST", path, {"Content-Type": "application/json", "Idempotency-Key": key}, body)
 
     async def get(self, path: str, wait_s: float = 0.0) -> ServiceAnswer:
         """Fetches a document; with `wait_s`, as soon as the job has ended, or after the wait."""

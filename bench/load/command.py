@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--poll", dest="poll_s", type=seconds, metavar="S", help="users ask every S seconds and give up after 60 "
         "polls (default: they wait by long poll)")  # fmt: skip
     add("--push-only", action="store_true", help="users push and are done")
+    add("--queue", default="", metavar="NAME", help="of a gateway with several: /queues/NAME/push (default: /push)")
     add("--persist", action="store_true", help="a push that is answered with 503 is sent again, with the same key")
     add("--timeout", dest="timeout_s", type=at_least(0), default=300.0, metavar="S", help="seconds after the load's "
         "end; a job that has not ended then counts as lost (default: %(default)g)")  # fmt: skip

@@ -65,16 +65,21 @@ class QueueSource(ServiceClient):
 
 
 class PodSource:
-    """The worker pods of a namespace, and how many their Deployment is to have; `pods` are those last seen."""
+    """The worker pods of a namespace, and how many their Deployments are to have; `pods` are those last seen.
 
-    def __init__(self, api: Any, namespace: str) -> None:
+    A `selector` narrows that to some Deployments; `deployments` is how many there are.
+    """
+
+    def __init__(self, api: Any, namespace: str, selector: str = WORKERS) -> None:
         from kubernetes_asyncio import client
 
         # The client's types do not know `_request_timeout`.
         self._core: Any = client.CoreV1Api(api)
         self._apps: Any = client.AppsV1Api(api)
         self._namespace = namespace
+        self._selected: Any = {"label_selector": selector, "_request_timeout": _TIMEOUT_S}
         self.pods: list[Any] = []
+        self.deployments = 0
 
     async def look(self) -> dict[str, float]:
         """As `see`, without errors."""
@@ -86,12 +91,12 @@ class PodSource:
 
     async def see(self) -> dict[str, float]:
         """wanted, starting, ready, stopping. Raises the client's errors."""
-        scale, pods = await asyncio.gather(
-            self._apps.read_namespaced_deployment_scale("workers", self._namespace, _request_timeout=_TIMEOUT_S),
-            self._core.list_namespaced_pod(self._namespace, label_selector=WORKERS, _request_timeout=_TIMEOUT_S),
+        deployments, pods = await asyncio.gather(
+            self._apps.list_namespaced_deployment(self._namespace, **self._selected),
+            self._core.list_namespaced_pod(self._namespace, **self._selected),
         )
-        self.pods = pods.items
-        return {"wanted": float(scale.spec.replicas or 0), **states(pods.items)}
+        self.pods, self.deployments = pods.items, len(deployments.items)
+        return {"wanted": float(sum(one.spec.replicas or 0 for one in deployments.items)), **states(pods.items)}
 
 
 def states(pods: Iterable[Any]) -> dict[str, float]:
@@ -105,7 +110,7 @@ def states(pods: Iterable[Any]) -> dict[str, float]:
 
 
 @contextlib.asynccontextmanager
-async def cluster(namespace: str, context: str | None = None) -> AsyncIterator[PodSource]:
+async def cluster(namespace: str, context: str | None = None, selector: str = WORKERS) -> AsyncIterator[PodSource]:
     """The cluster of kubectl's current context (or another one). Raises ObserverError if it shows no workers."""
     # It takes half a second to import.
     from kubernetes_asyncio import client, config
@@ -118,7 +123,7 @@ async def cluster(namespace: str, context: str | None = None) -> AsyncIterator[P
     # Python 3.13 refuses the CA of many a cluster for want of a key usage extension. The chain is verified still.
     configuration.disable_strict_ssl_verification = True
     async with client.ApiClient(configuration) as api:
-        found = PodSource(api, namespace)
+        found = PodSource(api, namespace, selector)
         try:
             await found.see()
         except client.ApiException as error:
@@ -126,6 +131,8 @@ async def cluster(namespace: str, context: str | None = None) -> AsyncIterator[P
             raise ObserverError(f"the namespace {namespace!r} can't be observed: {said}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise ObserverError(f"the cluster does not answer: {type(error).__name__}") from error
+        if not found.deployments:
+            raise ObserverError(f"the namespace {namespace!r} has no Deployment of workers ({selector})")
         yield found
 
 

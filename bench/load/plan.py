@@ -25,6 +25,7 @@ class LoadPlan:
     process: Process = "poisson"
     seed: int = 1
     name: str = ""
+    queue: str = ""  # that is pushed to; empty is the one that takes a push without a queue
     input: str | None = None  # a template, see input_body; None is the default one
     poll_s: float | None = None  # seconds between two polls; None waits by long poll
     timeout_s: float = 300.0  # after the load's end

@@ -51,7 +51,7 @@ class Users:
         job.sent_s = self._clock()
         self._account.sent += 1
         while True:
-            answer = await self._client.push(body, key)
+            answer = await self._client.push(body, key, self._plan.queue)
             if not answer.is_none and not (self._plan.persist and answer.status == 503):
                 break
             await self._trouble("push", answer, pauses)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from bench.common.arrivals import Process
     from bench.reports.table import Table
+    from bench.simulation.times import Times
     from bench.simulation.work import Result, Work
     from workers.scaler.models.models_file import ModelEntry, ModelsFile
 
@@ -40,9 +41,9 @@ class ModelsRun:
 
 
 class _SimulatedModel:
-    def __init__(self, entry: ModelEntry, jobs: Work, grace_s: float, seed: int) -> None:
+    def __init__(self, entry: ModelEntry, jobs: Work, startup: Times, grace_s: float, seed: int) -> None:
         self.entry, self.granted, self.replicas = entry, 0, 0
-        spec = PodSpec(times.constant(entry.startup_guess_s), entry.concurrency, grace_s)
+        spec = PodSpec(startup, entry.concurrency, grace_s)
         # Samples only keep the reasons here: one sample is taken, at the beginning.
         self.cluster = SimulatedCluster(jobs, spec, (entry.min_replicas, entry.max_replicas), seed, math.inf)
         self.rule = StartupAware(options=entry.options(1.0))
@@ -82,13 +83,19 @@ def simulate_models(
     grace_s: float = 30.0,
     seed: int = 0,
     budget: Mapping[str, float] | None = None,
+    startups: Mapping[str, Times] | None = None,
+    replication: int = 0,
 ) -> ModelsRun:
-    """One run of all models, each with its load. The budget is the file's unless another is given. Raises LoadError."""
+    """One run of all models, each with its load. Raises LoadError.
+
+    Budget and start-ups are the file's unless others are given. Another replication has the same jobs, other start-ups.
+    """
     amounts = file.budget if budget is None else budget
-    models = [
-        _SimulatedModel(entry, _work(entry, loads, process, duration_s, seed + i), grace_s, seed + i)
-        for i, entry in enumerate(file.models)
-    ]
+    models = []
+    for i, entry in enumerate(file.models):
+        startup = (startups or {}).get(entry.queue, times.constant(entry.startup_guess_s))
+        jobs = _work(entry, loads, process, duration_s, seed + i)
+        models.append(_SimulatedModel(entry, jobs, startup, grace_s, seed + i + replication * len(file.models)))
     most, now_s = dict.fromkeys(amounts, 0.0), 0.0
     while now_s <= duration_s + DRAIN_S and not (now_s > duration_s and all(m.cluster.done for m in models)):
         for model in models:

@@ -40,7 +40,7 @@ RULES = {
 }
 MOST_WORKERS = 10  # deploy/chart/values.yaml
 # Pods' times are known to the second.
-_LEAST_STARTUP_S = 0.5
+LEAST_STARTUP_S = 0.5
 
 
 def main() -> None:
@@ -77,7 +77,7 @@ def prediction(run: Run, seed: int) -> Result:
     if rule is None:
         raise RunError(f"{run.name}: no rule of the simulator is such a configuration")
     startups_s = [
-        max(_LEAST_STARTUP_S, took_s) * setup.get("time_scale", 1.0) for took_s in run.parameters["startups_s"]
+        max(LEAST_STARTUP_S, took_s) * setup.get("time_scale", 1.0) for took_s in run.parameters["startups_s"]
     ]
     if not startups_s:
         raise RunError(f"{run.name}: no worker was seen to start")

@@ -16,7 +16,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from deploy.kubernetes import chart, helm, image, keda
+from deploy.kubernetes import chart, devices, helm, image, keda, rollout
 from deploy.kubernetes.chart import CHART, NAMESPACE, RELEASE
 from deploy.kubernetes.tools import (
     DeployError,
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from deploy.kubernetes.chart import Manifest
 
 KEDA_API = "keda.sh/"
-# A worker's rollout takes its image, its model's load and its predecessor's grace.
-_ROLLOUT_TIMEOUT = "900s"
 # kubectl waits until KEDA has let go of them.
 _OURS = f"--selector=app.kubernetes.io/instance={RELEASE}"
 _DELETE_SCALED = ("delete", "scaledobject", _OURS, "--ignore-not-found", "--timeout=120s")
@@ -61,10 +59,13 @@ def deploy(name: str) -> None:
     make_namespace(name)
     say(f"installing the chart with the values {name}")
     install(values | {"image": {"repository": repository, "tag": tag}})
+    in_vain = devices.say_what_is_missing(manifests)
     for workload in workloads(manifests):
+        if workload in in_vain:
+            say(f"not waiting for {workload}")
+            continue
         say(f"waiting for {workload}")
-        wait = in_namespace(NAMESPACE, "rollout", "status", workload, f"--timeout={_ROLLOUT_TIMEOUT}")
-        answer(wait, f"waiting for {workload}")
+        rollout.wait(NAMESPACE, workload)
     for one in scaled:
         ready = ("wait", "--for=condition=Ready", f"scaledobject/{one}", "--timeout=120s")
         answer(in_namespace(NAMESPACE, *ready), "waiting for KEDA to scale the workers")

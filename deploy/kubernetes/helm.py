@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -15,6 +16,8 @@ from deploy.kubernetes.tools import DeployError, answer, profile, shown
 
 # For what is deleted; what is made is waited for by `kubectl rollout`, which says what it waits for.
 _TIMEOUT_S = 300
+# "Apply failed with 1 conflict: conflict with ...", "Apply failed with 4 conflicts: conflicts with ..."
+_CONFLICT = re.compile(r"\bconflicts? with\b")
 
 
 @functools.cache
@@ -54,7 +57,7 @@ def upgrade(chart: Path, release: str, namespace: str, values: dict[str, Any]) -
             try:
                 answer(_program(namespace, *command), "installing the chart")
             except DeployError as error:
-                raise _refusal(str(error)) from None
+                raise refusal(str(error)) from None
         return
     with _Library(namespace) as helm:
         helm.upgrade(chart, release, values)
@@ -76,8 +79,9 @@ def _program(namespace: str, *arguments: str) -> list[str]:
     return ["helm", "--kube-context", profile(), "--namespace", namespace, *arguments]
 
 
-def _refusal(said: str) -> DeployError:
-    return ConflictError(said) if "conflict with" in said else DeployError(said)
+def refusal(said: str) -> DeployError:
+    """The error for what Helm says: ConflictError where others have set what the chart sets."""
+    return ConflictError(said) if _CONFLICT.search(said) else DeployError(said)
 
 
 class _Library:
@@ -102,7 +106,7 @@ class _Library:
             do = self._config.upgrade if self._is_there(release) else self._config.install
             do(chart, release, values)
         except self._helm.HelmError as error:
-            raise _refusal(f"installing the chart failed: {error}") from None
+            raise refusal(f"installing the chart failed: {error}") from None
 
     def uninstall(self, release: str) -> bool:
         """Removes, and waits."""

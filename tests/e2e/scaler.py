@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kubernetes_asyncio import watch
 from kubernetes_asyncio.client import ApiException
 
-from bench.experiments.stage import FORGET
+from bench.experiments.stage import forget
 from tests.e2e.api import kubectl
 from tests.e2e.cluster import GATEWAY, NAMESPACE, SCALER, is_ready, until
 
@@ -44,7 +44,7 @@ class DeployedScaler:
     async def begin_anew(self) -> None:
         """Returns when there are scalers that have learnt nothing, and no worker."""
         await self.scale(0)
-        command = (kubectl(), "--namespace", NAMESPACE, "exec", f"deployment/{GATEWAY}", "--", "python", "-c", FORGET)
+        command = (kubectl(), "--namespace", NAMESPACE, "exec", f"deployment/{GATEWAY}", "--", "python", "-c", forget())
         assert await (await asyncio.create_subprocess_exec(*command)).wait() == 0
         await self.scale(REPLICAS)
         await self._cluster.until_idle()

@@ -6,6 +6,9 @@
 | `/readyz` | it has a decision to tell, its own or the leader's, of any model | it has seen nothing yet |
 | `/metrics` | Prometheus' text format | - |
 
+A scaler whose models the leader doesn't know is ready as well: the leader is of a release with other models, and goes
+only when this one is ready.
+
 A scaler that holds its last decision because Redis or the API server is away is alive and ready: a restart would not
 help, and KEDA must be able to ask it.
 """
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 
 # Seconds after which a round is stuck: longer than its waits for Redis and the API server, which have timeouts.
 STUCK_S = 30.0
+# Seconds after which a leader that has decided nothing of a model does not know it. It decides in its first round, and
+# publishes at once; a leader that has gone is replaced within the Lease's 15 s.
+UNKNOWN_S = 20.0
 
 
 class ScalerProbe(ProbeSite):
@@ -39,7 +45,10 @@ class ScalerProbe(ProbeSite):
         return ProbeAnswer(True, "alive")
 
     def _ready(self) -> ProbeAnswer:
-        if all(status.decision is None for status in self._statuses.values()):
+        statuses = self._statuses.values()
+        if all(status.unknown_s >= UNKNOWN_S for status in statuses):
+            return ProbeAnswer(True, "another scaler leads, which does not know these models: it has to go first")
+        if all(status.decision is None for status in statuses):
             return ProbeAnswer(False, "nothing has been decided yet")
         several = len(self._statuses) > 1
         return ProbeAnswer(

@@ -24,6 +24,7 @@ class ScalerStatus:
         self.denied = 0  # replicas that its policy wants beyond what the budget gives, if this scaler leads
         self.changes = 0  # times that another number was decided here
         self.failures = 0  # rounds in which something could not be seen
+        self._unknown_since_s: float | None = None
         self.changed = asyncio.Condition()
 
     @property
@@ -41,11 +42,24 @@ class ScalerStatus:
         """Seconds since the last round began: a scaler that is stuck needs a restart."""
         return time.monotonic() - self._round_s
 
+    @property
+    def unknown_s(self) -> float:
+        """Seconds for which another scaler has led and decided nothing of this model, which both can see; else 0.
+
+        Such a leader has another list of models: it is of another release.
+        """
+        return 0.0 if self._unknown_since_s is None else time.monotonic() - self._unknown_since_s
+
     def begin_round(self) -> None:
         """Sets `age_s` to 0."""
         self._round_s = time.monotonic()
 
     async def end_round(self) -> None:
         """Wakes all who wait for `changed`."""
+        is_seen = self.outstanding is not None and self.replicas is not None
+        if self.decision is None and is_seen and self._leadership.holder and not self.leads:
+            self._unknown_since_s = self._unknown_since_s or time.monotonic()
+        else:
+            self._unknown_since_s = None
         async with self.changed:
             self.changed.notify_all()

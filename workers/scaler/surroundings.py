@@ -55,8 +55,12 @@ class Leadership(Protocol):
     def leads(self) -> bool:
         """Whether this scaler does, just now."""
 
+    @property
+    def holder(self) -> str:
+        """Which one does, as far as it has been seen; empty if none does."""
+
 
 class SoleLeader:
     """The leadership of a scaler that has no others beside it."""
 
-    leads = True
+    leads, holder = True, ""

@@ -16,7 +16,7 @@ from bench.common.arrivals import LoadError
 from bench.load.account import RunClock, UserJob
 from bench.load.generator import Generator
 from bench.load.notes import lateness
-from bench.load.observer import LoadObserver, ObserverError, QueueSource, cluster, states
+from bench.load.observer import WORKERS, LoadObserver, ObserverError, QueueSource, cluster, states
 from bench.load.plan import LoadPlan, input_body
 from tests.bench.services import service
 from tests.serving import serving
@@ -171,32 +171,33 @@ def kube_config(folder: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     yield
 
 
-def api_server(scale: Callable[[], web.Response]) -> tuple[web.RouteDef, web.RouteDef]:
+def api_server(deployed: Callable[[], web.Response]) -> tuple[web.RouteDef, web.RouteDef]:
     """The two documents that are looked at."""
 
-    async def read_scale(_request: web.Request) -> web.Response:
-        return scale()
+    async def deployments(request: web.Request) -> web.Response:
+        assert request.query["labelSelector"] == WORKERS
+        return deployed()
 
     async def pods(request: web.Request) -> web.Response:
-        wanted = "app.kubernetes.io/name=leadtime,app.kubernetes.io/component=worker"
-        assert request.query["labelSelector"] == wanted
+        assert request.query["labelSelector"] == WORKERS
         return web.json_response({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": PODS})
 
     return (
-        web.get("/apis/apps/v1/namespaces/leadtime/deployments/workers/scale", read_scale),
+        web.get("/apis/apps/v1/namespaces/leadtime/deployments", deployments),
         web.get("/api/v1/namespaces/leadtime/pods", pods),
     )
 
 
 async def test_pods_are_seen_through_the_api_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    status = 200
+    status, replicas = 200, [3, 4]
 
-    def scale() -> web.Response:
-        return web.json_response(
-            {"kind": "Scale", "apiVersion": "autoscaling/v1", "spec": {"replicas": 7}}, status=status
-        )
+    def deployed() -> web.Response:
+        template: dict[str, Any] = {"metadata": {}, "spec": {"containers": []}}
+        spec = {"selector": {}, "template": template}
+        items = [{"metadata": {}, "spec": {**spec, "replicas": each}} for each in replicas]
+        return web.json_response({"kind": "DeploymentList", "apiVersion": "apps/v1", "items": items}, status=status)
 
-    async with serving(*api_server(scale)) as url:
+    async with serving(*api_server(deployed)) as url:
         with kube_config(tmp_path, url, monkeypatch):
             async with cluster("leadtime") as seen:
                 observer = LoadObserver([seen], RunClock())
@@ -213,6 +214,10 @@ async def test_pods_are_seen_through_the_api_server(tmp_path: Path, monkeypatch:
                     pass
             with pytest.raises(ObserverError, match="'another' can't be observed: 404"):
                 async with cluster("another"):
+                    pass
+            status, replicas = 200, []
+            with pytest.raises(ObserverError, match="'leadtime' has no Deployment of workers"):
+                async with cluster("leadtime"):
                     pass
     with kube_config(tmp_path, url, monkeypatch), pytest.raises(ObserverError, match="does not answer"):
         async with cluster("leadtime"):

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from tests.deploy.chart.rendered import Manifest
 
-MODEL_SETTINGS = {"MODEL_SETUP_S", "MODEL_PREDICT_S", "HF_HOME", "XDG_CACHE_HOME"}  # the model's own
+# The models' own.
+MODEL_SETTINGS = {"MODEL_SETUP_S", "MODEL_PREDICT_S", "CALL_S", "INPUT_S", "HF_HOME", "XDG_CACHE_HOME"}
 MODULES = {"gateway": "gateway", "worker": "workers", "scaler": "workers.scaler"}
 # Kinds that others define: Kubernetes' own schemas don't know them.
 FOREIGN = ("keda.sh/", "monitoring.coreos.com/", "cert-manager.io/", "gateway.networking.k8s.io/")

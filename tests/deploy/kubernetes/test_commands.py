@@ -68,6 +68,18 @@ def test_what_others_have_changed_is_set_back_once(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
+    ("said", "is_conflict"),
+    [
+        ('Apply failed with 1 conflict: conflict with "kubectl-edit" using apps/v1: .spec.replicas', True),
+        ('Apply failed with 4 conflicts: conflicts with "helm":\n- .spec.template', True),
+        ("no matches for kind", False),
+    ],
+)
+def test_one_conflict_or_several_are_what_others_have_changed(said: str, is_conflict: bool) -> None:
+    assert isinstance(helm.refusal(said), helm.ConflictError) is is_conflict
+
+
+@pytest.mark.parametrize(
     ("tool", "told"),
     [
         ("docker", ["docker build --tag r.io/a/b:1 --file F/deploy/Dockerfile F", "docker push r.io/a/b:1"]),

@@ -20,5 +20,6 @@ class FixedWorkers:
 class FixedLeadership:
     """A leadership that the test has set."""
 
-    def __init__(self, leads: bool) -> None:
+    def __init__(self, leads: bool, holder: str = "") -> None:
         self.leads = leads
+        self.holder = holder

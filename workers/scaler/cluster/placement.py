@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from workers.scaler.cluster.api import Document
 
 _MOST_CHARS = 200
-_DEVICE = re.compile(r"Insufficient ([a-z0-9.-]+\.[a-z]+/[A-Za-z0-9._-]+)")
-_PREEMPTION = re.compile(r"[.,;]? *preemption:.*", re.DOTALL)
+_DEVICE = re.compile(r"Insufficient ([a-z0-9.-]+\.[a-z]+/[A-Za-z0-9._-]*[A-Za-z0-9])")
+_PREEMPTION = re.compile(r"[.,;]? *(no new claims to deallocate|preemption:).*", re.DOTALL)
 
 
 def unschedulable(pod: Document) -> str:

@@ -1,0 +1,48 @@
+"""Devices that models ask for and no node has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from deploy.kubernetes import chart, devices, rollout
+
+GPU = "nvidia.com/gpu"
+
+
+def node(gpus: str = "") -> dict[str, Any]:
+    return {"status": {"allocatable": {"cpu": "4"} | ({GPU: gpus} if gpus else {})}}
+
+
+def said(asked: int, *nodes: dict[str, Any]) -> dict[str, str]:
+    model = {"name": "whisper", "resources": {"limits": {GPU: asked}}}
+    manifests = chart.render({"models": [model, {"name": "toy"}]})
+    return devices.missing(manifests, nodes)
+
+
+@pytest.mark.parametrize(
+    ("asked", "nodes", "has"),
+    [
+        (1, [], "no node has any, or has its device plugin"),
+        (1, [node()], "no node has any, or has its device plugin"),
+        (2, [node("1"), node("1")], "the most that a node has is 1"),
+    ],
+)
+def test_a_device_that_no_node_has_is_said_when_it_is_deployed(
+    asked: int, nodes: list[dict[str, Any]], has: str
+) -> None:
+    assert said(asked, *nodes) == {"leadtime-whisper": f"asks for {asked} {GPU}, but {has}"}
+
+
+def test_a_device_that_a_node_has_is_not_worth_a_word() -> None:
+    assert said(1, node(), node("1")) == {}
+
+
+def test_pods_that_find_no_node_are_said_while_deploy_waits_for_them() -> None:
+    def pod(name: str, **condition: str) -> dict[str, Any]:
+        return {"metadata": {"name": name}, "status": {"conditions": [{"type": "PodScheduled", **condition}]}}
+
+    waits = {"status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available: 1 Insufficient cpu."}
+    pods = [pod("leadtime-toy-1", status="True"), pod("leadtime-toy-2", **waits), pod("other-1", **waits)]
+    assert rollout.without_a_place("leadtime-toy", pods) == ["0/1 nodes are available: 1 Insufficient cpu."]
