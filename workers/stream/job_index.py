@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # One call looks at so many jobs, whether they are wanted or not.
 _LOOKS = 1000
+_OWNERS_AT_ONCE = 250
 # Each costs the server some ten commands.
 _DELETED_AT_ONCE = 250
 _PLACE = re.compile(r"(\d{1,19}-\d{1,19})\.(\d{1,9})(?:\.([0-9A-Za-z_-]{0,64}))?")
@@ -51,13 +52,27 @@ class JobIndex:
             entry, place, last = match.groups()
         wanted = (limit, status or "", tag, _LOOKS)
         if owner is None:
-            where, *flat = await self._call("list_all", entry, place, last, *wanted)
+            where, *flat = await self._call(
+                "list_all", entry, place, last, *wanted, *await self._newest(entry, last or "")
+            )
         else:
             where, *flat = await self._call("list", owner, entry, place, *wanted)
         views = (
             JobView.from_reply(job_id.decode(), reply) for job_id, reply in zip(flat[::2], flat[1::2], strict=True)
         )
         return JobPage([view for view in views if view is not None], where.decode())
+
+    async def _newest(self, entry: str, last: str) -> list[bytes]:
+        """The owners of the newest entries: one more than a call looks at jobs, so that it sees no end."""
+        newest: dict[bytes, bytes] = {}
+        cursor = b"0"
+        while True:  # in several calls, none of which keeps the server busy for long
+            cursor, *flat = await self._call("list_owners", cursor, entry, last, _OWNERS_AT_ONCE)
+            newest.update(zip(flat[::2], flat[1::2], strict=True))
+            if cursor == b"0":
+                break
+        ranked = sorted(newest, key=lambda owner: (*map(int, newest[owner].split(b"-")), owner), reverse=True)
+        return ranked[: _LOOKS + 1]
 
     async def delete(self, job_ids: Sequence[str], status: Status | None = None) -> int:
         """Forgets jobs, or those of them with this status; cancels those that have not ended. Returns how many."""

@@ -178,6 +178,20 @@ async def test_a_list_of_all_owners_has_each_job_once_and_newest_first(stream: S
     assert sorted(await listed(stream, None, limit, tag="a")) == sorted(ids[:12])
 
 
+async def test_a_list_of_very_many_owners_has_the_newest_jobs(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.stream.job_index._OWNERS_AT_ONCE", 10)
+    monkeypatch.setattr("workers.stream.job_index._LOOKS", 20)
+    # More than a hash keeps in a list, so that it is read in parts.
+    for first in range(0, 700, 350):
+        await stream.push_many([new(f"{number}", owner=f"{number:03}") for number in range(first, first + 350)])
+    last = [job_id for number in range(5) for job_id in await accept(stream, owner=f"{number:03}")]
+
+    page = await stream.index.page(None, "", 8)
+
+    assert [view.id for view in page.jobs][:5] == last[::-1]
+    assert len(await listed(stream, None, 100)) == 705
+
+
 async def test_a_page_of_one_list_is_no_place_in_the_other(stream: Stream) -> None:
     await accept(stream, 3)
     one, everybody = await stream.index.page("", "", 1), await stream.index.page(None, "", 1)

@@ -77,14 +77,37 @@ local function insert_reader(readers, reader)
   table.insert(readers, low, reader)
 end
 
--- list_all(entry or '+', place, owner, limit, status or '', tag or '', looks): the jobs of all owners, as `list`; where to
--- go on is an entry, a place and its owner. Costs HKEYS, XREVRANGE for each owner and each ENTRIES, and `view_of` as there.
+-- Reads an owner's index for a list of all owners that goes on at an entry ('+': begins) of the owner `last`.
+-- Of entries with one id, those of the greatest owner come first.
+local function new_reader(owner, entry, last)
+  local is_done = entry ~= '+' and owner > last
+  return { owner = owner, rows = {}, from = (is_done and '(' or '') .. entry }
+end
+
+-- list_owners(cursor, entry or '+', owner, count): some owners, about `count`, that have jobs at and before that place of
+-- the list of all. Replies {cursor, '0' at the end, then per owner its name and its newest such entry}.
+-- Costs HSCAN, and an owner XREVRANGE.
+local function list_owners(keys, argv)
+  local k = keys_of(keys[1])
+  local scanned = redis.call('HSCAN', k.owners, argv[1], 'COUNT', argv[4])
+  local replies = { scanned[1] }
+  for i = 1, #scanned[2], 2 do
+    local reader = new_reader(scanned[2][i], argv[2], argv[3])
+    if next_entry(k, reader, 1) then
+      replies[#replies + 1] = reader.owner
+      replies[#replies + 1] = reader.row[1]
+    end
+  end
+  return replies
+end
+
+-- list_all(entry or '+', place, owner, limit, status or '', tag or '', looks, then owners): the jobs of all these owners, as
+-- `list`; where to go on is an entry, a place and its owner. Costs XREVRANGE for each owner and each ENTRIES, and `view_of`
+-- as there.
 local function list_all(keys, argv)
   local page, readers = new_page(keys[1], argv[4], argv[5], argv[6], argv[7]), {}
-  for _, owner in ipairs(redis.call('HKEYS', page.k.owners)) do
-    -- Of entries with one id, those of the greatest owner come first.
-    local is_done = argv[1] ~= '+' and owner > argv[3]
-    local reader = { owner = owner, rows = {}, from = (is_done and '(' or '') .. argv[1] }
+  for i = 8, #argv do
+    local reader = new_reader(argv[i], argv[1], argv[3])
     if next_entry(page.k, reader, 1) then readers[#readers + 1] = reader end
   end
   table.sort(readers, is_older)
@@ -136,4 +159,5 @@ end
 
 export('list', list, 'no-writes')
 export('list_all', list_all, 'no-writes')
+export('list_owners', list_owners, 'no-writes')
 export('delete', delete, 'allow-oom')
