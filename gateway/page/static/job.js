@@ -3,6 +3,7 @@
 import { eventsOf, json, request } from './api.js';
 import { clock, confirmed, duration, h, setText, toast } from './dom.js';
 import { badge, took } from './jobs.js';
+import { jobLog } from './log.js';
 import { textOf, showValue } from './value.js';
 
 const ENDS = ['finished', 'failed', 'cancelled'];
@@ -17,8 +18,8 @@ const HINTS = {
   TimeoutError: 'An attempt took longer than JOB_TIMEOUT_S, or than the push\'s timeout.',
 };
 
-export function streamed(place, output) {
-  // Partial results and events: texts are joined as they come, all else is a line each.
+export function streamed(place, output, journal) {
+  // Partial results and events: texts are joined as they come, all else is a line each. Log lines go to a journal if there is one.
   const partial = h('pre', { class: 'partial', hidden: true, tabindex: 0, role: 'region', 'aria-label': 'Output so far' });
   const log = h('ol', { class: 'events', 'aria-label': 'Events' });
   const bar = h('progress', { max: 1, hidden: true, 'aria-label': 'Progress' });
@@ -43,7 +44,8 @@ export function streamed(place, output) {
       said.hidden = true;
       return value;
     }
-    if (event.kind !== 'partial' && event.kind !== 'progress') {
+    if (journal) journal.take(event, value);
+    if (event.kind !== 'partial' && event.kind !== 'progress' && !(journal && event.kind === 'log')) {
       const at = Number(event.id.split('-')[0]);
       log.append(h('li', {}, h('time', {}, at ? clock(at) : ''), h('span', { class: 'kind' }, event.kind), h('span', {}, textOf(value))));
       if (log.children.length > MOST_EVENTS) log.firstChild.remove();
@@ -76,11 +78,13 @@ export function showJob(view, id, signal) {
   const input = h('div', {});
   const output = h('div', {});
   const events = h('div', {});
+  const journal = jobLog(id, signal);
   view.append(h('p', { class: 'back' }, h('a', { href: '#/jobs' }, '← Jobs')), head,
     h('div', { class: 'job' },
       h('section', { class: 'card', 'aria-label': 'Timeline' }, h('h2', {}, 'Timeline'), line, error),
       h('section', { class: 'card', 'aria-label': 'Input' }, h('h2', {}, 'Input'), input),
       h('section', { class: 'card', 'aria-label': 'Output' }, h('h2', {}, 'Output'), output),
+      journal.element,
       h('section', { class: 'card', 'aria-label': 'Events' }, h('h2', {}, 'Events'), events)));
   const path = encodeURIComponent(id);
   let hasInput = false;
@@ -143,13 +147,15 @@ export function showJob(view, id, signal) {
   };
   const listen = async () => {
     events.replaceChildren();
-    const take = streamed(events);
+    journal.clear();
+    const take = streamed(events, null, journal);
     try {
       const response = await request(`events/${path}`, { headers: { Accept: 'text/event-stream' }, signal });
       for await (const event of eventsOf(response)) {
         take(event);
         if (event.kind === 'begin') look();
       }
+      journal.end();
       await look();
       if (!events.querySelector('li') && events.querySelector('.partial[hidden]')) events.replaceChildren(h('p', { class: 'muted' }, 'It told nothing.'));
     } catch { /* the view was left, or the timer looks again */ }

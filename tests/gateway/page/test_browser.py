@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
@@ -143,6 +144,31 @@ async def test_what_users_write_stays_text(gateway: GatewayProcess, stream: Stre
             assert "Leadtime" in await page.title()
             assert await page.locator("main script, main img[src=x]").count() == 0
         assert [one for one in complaints if "404" not in one] == []
+
+
+@pytest.mark.slow
+async def test_a_jobs_own_lines_come_as_it_runs_and_stay_text(gateway: GatewayProcess, stream: Stream) -> None:
+    job_id = await push(gateway.http)
+    job = await claimed(stream)
+    async with opened(f"{gateway.base}/#/jobs/{job_id}") as (page, complaints):
+        log = page.get_by_label("Log", exact=True)
+        await log.get_by_text("No lines yet.").wait_for()
+        await stream.tell("worker-1", [Telling(job.id, 1, 1, [("log", b'"step 1"'), ("log", orjson.dumps(MARKUP))])])
+        await log.get_by_text("step 1").wait_for()
+        await log.get_by_text("<img").wait_for()
+        await page.get_by_label("Events", exact=True).get_by_text("begin").first.wait_for()
+        assert await page.get_by_label("Events", exact=True).get_by_text("step 1").count() == 0
+        await stream.tell("worker-1", [Telling(job.id, 1, 3, [("log", b'"step 2\\n  of 2"')])])
+        await log.get_by_text("of 2").wait_for()
+        await end(stream, job, b'"done"')
+        await page.get_by_role("heading", name=job_id).get_by_text("finished").wait_for()
+        async with page.expect_download() as saving:
+            await log.get_by_role("button", name="Save as a file").click()
+        saved = Path(await (await saving.value).path()).read_text(encoding="utf-8")
+        assert [line.split(" ", 1)[-1] for line in saved.splitlines()] == ["step 1", MARKUP, "step 2", " of 2"]
+        assert await page.locator("main script, main img[src=x]").count() == 0
+        assert "owned" not in await page.title()
+        assert complaints == []
 
 
 @pytest.mark.slow
