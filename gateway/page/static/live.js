@@ -37,7 +37,8 @@ function tell() {
   drawing = true;
   requestAnimationFrame(() => {
     drawing = false;
-    for (const listener of [...listeners]) listener();
+    // A listener may leave the view that others of these draw.
+    for (const listener of [...listeners]) if (listeners.has(listener)) listener();
   });
 }
 

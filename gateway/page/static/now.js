@@ -1,5 +1,6 @@
 // The first view: each queue's figures, its workers as dots, and what the scaler decided.
 
+import { BudgetCard } from './budget.js';
 import { duration, h, number, setText } from './dom.js';
 import { live, onLive, serverNow } from './live.js';
 
@@ -149,8 +150,10 @@ function legend() {
 
 export function showNow(view, _parameters, signal) {
   const cards = new Map();
+  const budget = new BudgetCard();
+  const steps = firstSteps();
   const hint = h('p', { class: 'empty' }, 'Waiting for the first figures …');
-  view.append(h('h1', { class: 'hidden' }, 'Now'), hint);
+  view.append(h('h1', { class: 'hidden' }, 'Now'), hint, budget.element, steps);
   const draw = () => {
     const now = serverNow();
     for (const [name, queue] of Object.entries(live.queues)) {
@@ -158,11 +161,12 @@ export function showNow(view, _parameters, signal) {
       if (!card) {
         cards.set(name, card = new QueueCard(name));
         hint.remove();
-        view.append(card.element);
-        if (cards.size === 1) view.append(firstSteps());
+        steps.before(card.element);
+        steps.hidden = false;
       }
       card.draw(queue, now);
     }
+    budget.draw(live.queues);
   };
   onLive(draw, signal);
   const timer = setInterval(draw, 1000);
@@ -170,6 +174,6 @@ export function showNow(view, _parameters, signal) {
 }
 
 function firstSteps() {
-  return h('p', { class: 'first-steps' }, h('a', { class: 'button primary', href: '#/try' }, 'Try a job'),
+  return h('p', { class: 'first-steps', hidden: true }, h('a', { class: 'button primary', href: '#/try' }, 'Try a job'),
     h('a', { class: 'button quiet', href: '#/jobs' }, 'See all jobs'));
 }
