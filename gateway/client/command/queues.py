@@ -23,7 +23,7 @@ _COLUMNS = ("queue", "waiting", "running", "deferred", "dead", "workers", "idle"
 
 
 @click.command()
-@click.argument("path", metavar="FILE.jsonl")
+@click.argument("path", metavar="FILE.jsonl", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @option_parameters
 @click.option("--no-wait", is_flag=True, help="Print the batch's id, and no results.")
 @click.pass_obj

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import sys
@@ -31,12 +32,15 @@ _BUDGET_COLUMNS = ("model", "wanted", "gets", "guaranteed")
 @click.pass_obj
 def top(context: CommandContext, interval_s: float, count: int | None) -> None:
     """Show queues, workers, the scaler's decisions and the jobs that run, until Ctrl-C."""
-    with context.client() as client:
+    with context.client() as client, contextlib.suppress(KeyboardInterrupt):
         for look in itertools.count() if count is None else range(count):
             if look:
                 time.sleep(interval_s)
-            queues = [one for one in client.overview() if context.queue in ("", one.queue)]
-            running = list(itertools.islice(client.jobs(status="processing", queue=context.queue), _SHOWN_JOBS))
+            all_queues = client.overview()
+            queues = [one for one in all_queues if context.queue in ("", one.queue)]
+            names = [context.queue] if len(all_queues) == 1 or context.queue else [one.queue for one in queues]
+            jobs = itertools.chain.from_iterable(client.jobs(status="processing", queue=name) for name in names)
+            running = list(itertools.islice(jobs, _SHOWN_JOBS))
             if not context.as_json and sys.stdout.isatty():
                 click.clear()
             document = {"queues": [dataclasses.asdict(one) for one in queues], "processing": running}

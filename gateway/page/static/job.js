@@ -59,6 +59,11 @@ export function errorView(error) {
     error.hint || HINTS[error.type] ? h('p', {}, error.hint || HINTS[error.type]) : null);
 }
 
+function stamp(at) {
+  const day = new Date(at).toDateString() === new Date().toDateString() ? '' : new Date(at).toLocaleDateString('en-GB', { day: 'numeric', month: 'short' });
+  return day ? `${day} ${clock(at)}` : clock(at);
+}
+
 function timeline(job) {
   const queued = Date.parse(job.queued);
   const steps = [['pushed', queued, '']];
@@ -66,7 +71,7 @@ function timeline(job) {
   if (job.started) steps.push([job.attempts > 1 ? `attempt ${job.attempts}` : 'started', Date.parse(job.started), `waited ${duration(Math.max(0, Date.parse(job.started) - queued) / 1000)}`]);
   if (job.finished) steps.push([job.status, Date.parse(job.finished), job.started ? `took ${took(job)}` : '']);
   return h('ol', { class: 'timeline' }, steps.map(([name, at, note]) => h('li', { class: ENDS.includes(name) ? name : null },
-    h('span', { class: 'step' }, name), h('time', { datetime: new Date(at).toISOString() }, clock(at)), h('span', { class: 'muted' }, note))),
+    h('span', { class: 'step' }, name), h('time', { datetime: new Date(at).toISOString(), title: new Date(at).toISOString() }, stamp(at)), h('span', { class: 'muted' }, note))),
   ENDS.includes(job.status) ? null : h('li', { class: 'open' }, h('span', { class: 'step' }, job.status), h('span', { class: 'muted' },
     job.status === 'queued' ? `${job.ahead} ahead` : '')));
 }
@@ -79,13 +84,15 @@ export function showJob(view, id, signal) {
   const output = h('div', {});
   const events = h('div', {});
   const journal = jobLog(id, signal);
-  view.append(h('p', { class: 'back' }, h('a', { href: '#/jobs' }, '← Jobs')), head,
-    h('div', { class: 'job' },
+  const missing = h('p', { class: 'empty', hidden: true });
+  const parts = h('div', { class: 'job', hidden: true });
+  view.append(h('p', { class: 'back' }, h('a', { href: '#/jobs' }, '← Jobs')), head, missing, parts);
+  parts.append(
       h('section', { class: 'card', 'aria-label': 'Timeline' }, h('h2', {}, 'Timeline'), line, error),
       h('section', { class: 'card', 'aria-label': 'Input' }, h('h2', {}, 'Input'), input),
       h('section', { class: 'card', 'aria-label': 'Output' }, h('h2', {}, 'Output'), output),
       journal.element,
-      h('section', { class: 'card', 'aria-label': 'Events' }, h('h2', {}, 'Events'), events)));
+      h('section', { class: 'card', 'aria-label': 'Events' }, h('h2', {}, 'Events'), events));
   const path = encodeURIComponent(id);
   let hasInput = false;
   let hasOutput = false;
@@ -114,9 +121,18 @@ export function showJob(view, id, signal) {
     try {
       job = await json(`status/${path}`, { signal });
     } catch (problem) {
-      if (!signal.aborted) view.replaceChildren(h('p', { class: 'back' }, h('a', { href: '#/jobs' }, '← Jobs')), h('p', { class: 'empty' }, problem.message));
+      if (signal.aborted) return null;
+      if (problem.status === 0 || problem.status === 503) {
+        document.addEventListener('back', () => look().then((one) => { if (one) listen(); }), { once: true, signal });
+        if (last) return null;
+      }
+      missing.hidden = false;
+      setText(missing, problem.message);
+      parts.hidden = true;
       return null;
     }
+    missing.hidden = true;
+    parts.hidden = false;
     const key = JSON.stringify(job);
     if (key === last) return job;
     last = key;
@@ -157,7 +173,7 @@ export function showJob(view, id, signal) {
       }
       journal.end();
       await look();
-      if (!events.querySelector('li') && events.querySelector('.partial[hidden]')) events.replaceChildren(h('p', { class: 'muted' }, 'It told nothing.'));
+      if (!events.querySelector('li') && events.querySelector('.partial[hidden]')) events.replaceChildren(h('p', { class: 'muted' }, 'The job told nothing: no progress, and no partial results.'));
     } catch { /* the view was left, or the timer looks again */ }
   };
   look().then((job) => { if (job) listen(); });

@@ -48,7 +48,7 @@ export function showJobs(view, parameters, signal) {
   tag.value = parameters.get('tag') || '';
   time.value = parameters.get('seconds') || '';
   const place = h('div', {});
-  const openForm = h('form', { class: 'field' }, h('label', { for: 'filter-id' }, 'Open'), open);
+  const openForm = h('form', { class: 'field' }, h('label', { for: 'filter-id' }, 'Open a job'), open);
   openForm.addEventListener('submit', (event) => {
     event.preventDefault();
     if (open.value.trim()) location.hash = `#/jobs/${encodeURIComponent(open.value.trim())}`;
@@ -81,7 +81,7 @@ function showList(place, status, tag, seconds, signal) {
   const more = h('button', { type: 'button', class: 'quiet', hidden: true, onclick: () => load(false) }, 'Older jobs');
   place.append(h('div', { class: 'table' }, h('table', {}, h('caption', { class: 'hidden' }, 'Jobs, newest first'),
     h('thead', {}, h('tr', {}, ['Job', 'Status', 'Pushed', 'Waited', 'Took', 'Attempts', 'Detail'].map((name, index) =>
-      h('th', { scope: 'col', class: [3, 4, 5].includes(index) ? 'wide' : null }, name)))), body)), note, more);
+      h('th', { scope: 'col', class: { 3: 'wide', 4: 'wide', 5: 'num wide' }[index] }, name)))), body)), note, more);
   let next = '';
   let pages = 0;
   const load = async (isAnew) => {
@@ -110,7 +110,7 @@ function showList(place, status, tag, seconds, signal) {
   load(true);
   // Only the first page follows what is new: a reader of older jobs is left in peace, and so is the keyboard's place.
   const timer = setInterval(() => {
-    if (pages === 1 && !document.hidden && !body.contains(document.activeElement)) load(true);
+    if (pages <= 1 && !document.hidden && !body.contains(document.activeElement)) load(true);
   }, REFRESH_MS);
   signal.addEventListener('abort', () => clearInterval(timer));
 }

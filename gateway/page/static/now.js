@@ -25,6 +25,8 @@ class QueueCard {
     this.dots = h('ul', { class: 'dots', 'aria-label': `Workers of ${name}` });
     this.summary = h('p', { class: 'muted' });
     this.more = h('p', { class: 'muted' });
+    this.empty = h('p', { class: 'muted', hidden: true });
+    this.legend = legend();
     this.scaler = h('section', { class: 'scaler', 'aria-label': 'Scaler' });
     this.reason = h('p', { class: 'reason' });
     this.forecast = h('p', { class: 'muted' });
@@ -34,7 +36,7 @@ class QueueCard {
       h('div', { class: 'row between' }, h('h2', {}, name), this.more),
       h('dl', { class: 'figures' }, Object.values(this.figures).map((one) => one.element)),
       h('div', { class: 'columns' },
-        h('section', { 'aria-label': 'Workers' }, h('div', { class: 'row between' }, h('h3', {}, 'Workers'), this.summary), this.dots, legend()),
+        h('section', { 'aria-label': 'Workers' }, h('div', { class: 'row between' }, h('h3', {}, 'Workers'), this.summary), this.dots, this.empty, this.legend),
         this.scaler));
   }
 
@@ -83,6 +85,9 @@ class QueueCard {
     for (const [, worker] of workers) counts[worker.state] = (counts[worker.state] || 0) + 1;
     setText(this.summary, workers.length ? Object.entries(counts).map(([state, count]) => `${count} ${state}`).join(' · ') : 'none');
     this.dots.classList.toggle('many', workers.length > 24);
+    this.empty.hidden = workers.length > 0;
+    this.legend.hidden = !workers.length;
+    setText(this.empty, queue.scaler ? 'No worker is there. The scaler starts one when jobs come.' : 'No worker is there: jobs wait until one is started.');
     let place = 0;
     const left = new Set(this.bars.keys());
     for (const [id, worker] of workers) {

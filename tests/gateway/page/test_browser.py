@@ -13,7 +13,7 @@ import pytest
 
 from tests.gateway.page.browser import opened
 from tests.gateway.service import PATIENCE_S, GatewayProcess, push
-from workers.stream import Finish, Stream, Telling
+from workers.stream import Finish, NewJob, Stream, Telling
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -58,6 +58,12 @@ async def end(stream: Stream, job: Claimed, body: bytes, outcome: str = "finishe
     """Ends a job."""
     finish = Finish(job.id, job.attempt, "finished" if outcome == "finished" else "failed", body, 600_000)
     assert await stream.finish("worker-1", [finish]) == [True]
+
+
+async def push_to(stream: Stream) -> str:
+    """Pushes a job without a gateway; its id."""
+    await stream.push(NewJob("job-7-of-the-page", b'["hello"]'))
+    return "job-7-of-the-page"
 
 
 async def faults_of(page: Page) -> list[str]:
@@ -188,10 +194,33 @@ async def test_axe_finds_no_serious_fault(gateway: GatewayProcess, stream: Strea
 
 
 @pytest.mark.slow
+async def test_the_page_says_that_the_gateway_is_away_and_goes_on_when_it_is_back(
+    settings: StreamSettings, stream: Stream
+) -> None:
+    job_id = await push_to(stream)
+    gateway = GatewayProcess(settings)
+    async with gateway, opened(f"{gateway.base}/") as (page, _):
+        await page.get_by_text("live", exact=True).wait_for()
+        await page.goto(f"{gateway.base}/#/jobs")
+        await page.get_by_role("link", name=job_id[:12]).wait_for()
+        await asyncio.to_thread(gateway.stop)
+        await page.get_by_text("The gateway can't be reached: what is shown is of").wait_for()
+        await page.evaluate("location.hash = '#/api'")
+        await page.get_by_text("The gateway can't be reached.", exact=True).wait_for()
+        gateway.start()
+        await page.get_by_text("/status/{id}").first.wait_for()
+        await page.locator("#notice").wait_for(state="hidden")
+    await stream.cancel(job_id)
+
+
+@pytest.mark.slow
 async def test_a_key_is_asked_for_and_kept_in_the_tab(settings: StreamSettings, stream: Stream) -> None:
     key = "key-0123456789abcdef"
     async with GatewayProcess(settings, API_KEYS=key) as gateway, opened(f"{gateway.base}/#/jobs") as (page, _):
         job_id = await push(gateway.http, Authorization=f"Bearer {key}")
+        await page.get_by_label("Key", exact=True).fill("not this one")
+        await page.get_by_role("button", name="Use it").click()
+        await page.get_by_role("alert").get_by_text("This key can't be used").wait_for()
         await page.get_by_label("Key", exact=True).fill(key)
         await page.get_by_role("button", name="Use it").click()
         await page.get_by_role("link", name=job_id[:12]).wait_for()
