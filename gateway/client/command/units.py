@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 NONE = "–"
+# A half is rounded up, as JavaScript does it.
+_THREE_DIGITS = Context(prec=3, rounding=ROUND_HALF_UP)
 
 
 def number(value: float | None) -> str:
@@ -19,7 +22,8 @@ def number(value: float | None) -> str:
         return "< 0.001"
     if abs(value) >= 10_000:
         return f"{_rounded(value):,}".replace(",", " ")
-    return f"{float(f'{value:.3g}'):.10g}"
+    rounded = Decimal(value).normalize(_THREE_DIGITS)
+    return f"{float(rounded):.10g}"
 
 
 def duration(seconds: float | None) -> str:
@@ -34,7 +38,11 @@ def _rounded(value: float) -> int:
 
 
 def _few_seconds(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds == int(seconds) else f"{seconds:.1f} s"
+    return (
+        f"{seconds:.0f} s"
+        if seconds == int(seconds)
+        else f"{Decimal(seconds).quantize(Decimal('0.1'), ROUND_HALF_UP)} s"
+    )
 
 
 _SCALES: tuple[tuple[float, Callable[[float], str]], ...] = (

@@ -46,8 +46,9 @@ export function streamed(place, output, journal) {
     }
     if (journal) journal.take(event, value);
     if (event.kind !== 'partial' && event.kind !== 'progress' && !(journal && event.kind === 'log')) {
-      const at = Number(event.id.split('-')[0]);
-      log.append(h('li', {}, h('time', {}, at ? clock(at) : ''), h('span', { class: 'kind' }, event.kind), h('span', {}, textOf(value))));
+      // An id has the time when the attempt began, and the event's number.
+      const [began, number] = event.id.split('-');
+      log.append(h('li', {}, h('time', {}, number === '0' ? clock(Number(began)) : number ? `#${number}` : ''), h('span', { class: 'kind' }, event.kind), h('span', {}, textOf(value))));
       if (log.children.length > MOST_EVENTS) log.firstChild.remove();
     }
     return null;

@@ -16,13 +16,17 @@ export function badge(status) {
 
 export function ago(text) {
   if (!text) return '–';
-  const seconds = Math.max(0, (serverNow() || Date.now()) - Date.parse(text)) / 1000;
+  const seconds = Math.max(0, serverNow() - Date.parse(text)) / 1000;
   return seconds < 1 ? 'now' : `${duration(seconds)} ago`;
 }
 
 export function took(job) {
   if (!job.started || !job.finished) return '–';
   return duration((Date.parse(job.finished) - Date.parse(job.started)) / 1000);
+}
+
+function said({ fraction, text }) {
+  return [typeof fraction === 'number' ? `${Math.round(fraction * 100)} %` : '', text].filter(Boolean).join(' · ');
 }
 
 function row(job) {
@@ -33,8 +37,7 @@ function row(job) {
     h('td', { class: 'wide' }, job.started ? duration(Math.max(0, Date.parse(job.started) - Date.parse(job.queued)) / 1000) : '–'),
     h('td', { class: 'wide' }, took(job)),
     h('td', { class: 'num wide' }, job.attempts),
-    h('td', { class: 'detail' }, job.error ? `${job.error.type}: ${job.error.message}` : job.progress
-      ? `${job.progress.fraction === null || job.progress.fraction === undefined ? '' : `${Math.round(job.progress.fraction * 100)} % `}${job.progress.text || ''}`
+    h('td', { class: 'detail' }, job.error ? `${job.error.type}: ${job.error.message}` : job.progress ? said(job.progress)
       : job.tag ? `#${job.tag}` : job.ahead !== null ? `${job.ahead} ahead` : ''));
 }
 
@@ -91,7 +94,7 @@ function showList(place, status, tag, seconds, signal) {
     if (!isAnew && next) query.set('before', next);
     try {
       const page = await json(withQueue(`jobs?${query}`, chosenQueue()), { signal });
-      const oldest = seconds ? (serverNow() || Date.now()) - seconds * 1000 : 0;
+      const oldest = seconds ? serverNow() - seconds * 1000 : 0;
       const shown = page.jobs.filter((job) => Date.parse(job.queued) >= oldest);
       const isOver = shown.length < page.jobs.length;
       if (isAnew) body.replaceChildren();

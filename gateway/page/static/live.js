@@ -12,7 +12,7 @@ export function onLive(listener, signal) {
 }
 
 export function serverNow() {
-  return live.now + (performance.now() - live.seen);
+  return live.now ? live.now + (performance.now() - live.seen) : Date.now();
 }
 
 export function queueNames() {

@@ -1,7 +1,7 @@
 // The lines that a job's model has written: as they come, and all that are kept as a file.
 
 import { json } from './api.js';
-import { clock, h, toast } from './dom.js';
+import { h, toast } from './dom.js';
 
 const MOST_LINES = 500;
 
@@ -16,13 +16,9 @@ async function allLines(path, signal) {
   }
 }
 
-function timeOf(place) {
-  return Number(place.split('-')[0]);
-}
-
 async function save(id, path, signal) {
   try {
-    const lines = (await allLines(path, signal)).map((line) => `${new Date(timeOf(line.place)).toISOString()} ${line.text}\n`);
+    const lines = (await allLines(path, signal)).map((line) => `${line.text}\n`);
     const file = URL.createObjectURL(new Blob(lines, { type: 'text/plain' }));
     h('a', { href: file, download: `${id}.log` }).click();
     URL.revokeObjectURL(file);
@@ -56,9 +52,8 @@ export function jobLog(id, signal) {
       if (event.kind === 'begin') clear();
       if (event.kind !== 'log') return;
       const follows = region.scrollTop + region.clientHeight >= region.scrollHeight - 4;
-      const at = timeOf(event.id);
       count += 1;
-      lines.append(h('li', {}, h('time', {}, at ? clock(at) : ''), h('span', {}, typeof value === 'string' ? value : JSON.stringify(value))));
+      lines.append(h('li', {}, h('span', { class: 'place' }, count), h('span', {}, typeof value === 'string' ? value : JSON.stringify(value))));
       if (count > MOST_LINES) lines.firstChild.remove();
       draw('');
       if (follows) region.scrollTop = region.scrollHeight;

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.client.command.main import leadtime
+from gateway.client.command.units import duration, number
 from gateway.page.steps import Step
 from tests.gateway.page.browser import opened as page_opened
 from tests.gateway.service import serving
@@ -35,6 +36,14 @@ if TYPE_CHECKING:
     from workers.scaler.status import ScalerStatus
     from workers.stream import Stream, StreamSettings
 
+VALUES = [
+    0, 0.0004, 0.0012, 0.5, 0.9994, 0.9996, 1, 1.25, 2.5, 9.96, 10, 59.5, 119.4, 119.6, 120, 130.4, 3599, 7199.6, 7200,
+    86_399, 172_799, 172_800, 9999, 10_000, 1_234_567.8,
+]  # fmt: skip
+WRITE = """async (values) => {
+  const { duration, number } = await import('./ui/dom.js');
+  return values.map((value) => [duration(value), number(value)]);
+}"""
 BUDGET = {"pods": 4.0, "gpu": 6.0}
 NAMES = ("llava", "whisper")
 FIGURES = ("Waiting", "Running", "Jobs/s", "Latency p50", "Latency p95")
@@ -153,6 +162,7 @@ async def test_the_page_says_what_top_says(two_queues: TwoQueues) -> None:
         await page.get_by_role("region", name="Budget").wait_for()
         shown = await _until_two(page)
         assert await page.locator(".queue").count() == len(NAMES)
+        assert await page.evaluate(WRITE, VALUES) == [[duration(value), number(value)] for value in VALUES]
         assert complaints == []
     lines = (await _top(two_queues.base)).splitlines()
 
