@@ -157,7 +157,10 @@ export function showJob(view, id, signal) {
       if (!hasInput) {
         hasInput = true;
         json(`inputs/${path}`, { signal }).then(({ args }) => input.replaceChildren(showValue(args.length === 1 ? args[0] : args, 'Input')))
-          .catch((problem) => { if (!signal.aborted) input.replaceChildren(h('p', { class: 'muted' }, problem.message)); });
+          .catch((problem) => {
+            const text = problem.status === 404 && job.status === 'cancelled' ? 'The input of a cancelled job is not kept.' : problem.message;
+            if (!signal.aborted) input.replaceChildren(h('p', { class: 'muted' }, text));
+          });
       }
     }
     return job;

@@ -17,7 +17,8 @@ export function badge(status) {
 export function ago(text) {
   if (!text) return '–';
   const seconds = Math.max(0, serverNow() - Date.parse(text)) / 1000;
-  return seconds < 1 ? 'now' : `${duration(seconds)} ago`;
+  const [size, unit] = [[86400, 'd'], [3600, 'h'], [60, 'min'], [1, 's']].find(([one]) => seconds >= one) || [0];
+  return size ? `${Math.floor(seconds / size)} ${unit} ago` : 'now';
 }
 
 export function took(job) {
@@ -82,7 +83,7 @@ function showList(place, status, tag, seconds, signal) {
   const body = h('tbody', {});
   const note = h('p', { class: 'empty', hidden: true });
   const more = h('button', { type: 'button', class: 'quiet', hidden: true, onclick: () => load(false) }, 'Older jobs');
-  place.append(h('div', { class: 'table' }, h('table', {}, h('caption', { class: 'hidden' }, 'Jobs, newest first'),
+  place.append(h('div', { class: 'table list' }, h('table', {}, h('caption', { class: 'hidden' }, 'Jobs, newest first'),
     h('thead', {}, h('tr', {}, ['Job', 'Status', 'Pushed', 'Waited', 'Took', 'Attempts', 'Detail'].map((name, index) =>
       h('th', { scope: 'col', class: { 3: 'wide', 4: 'wide', 5: 'num wide' }[index] }, name)))), body)), note, more);
   let next = '';
@@ -124,8 +125,8 @@ async function showLetters(place, signal) {
   const note = h('p', { class: 'empty', hidden: true });
   const more = h('button', { type: 'button', class: 'quiet', hidden: true, onclick: () => load() }, 'Older ones');
   place.append(h('p', { class: 'muted' }, 'Failed jobs whose inputs are kept. A job that is put back runs again under its id, with all of its attempts.'),
-    kinds, h('div', { class: 'table' }, h('table', {}, h('caption', { class: 'hidden' }, 'Dead letters, newest first'),
-      h('thead', {}, h('tr', {}, ['Job', 'Failed', 'Attempts', 'Error', ''].map((name) => h('th', { scope: 'col' }, name || h('span', { class: 'hidden' }, 'Action'))))), list)), note, more);
+    kinds, h('div', { class: 'table list letters' }, h('table', {}, h('caption', { class: 'hidden' }, 'Dead letters, newest first'),
+      h('thead', {}, h('tr', {}, ['Job', 'Failed', 'Attempts', 'Error', ''].map((name) => h('th', { scope: 'col', class: { Attempts: 'num wide', Error: 'detail' }[name] }, name || h('span', { class: 'hidden' }, 'Action'))))), list)), note, more);
   const counts = new Map();
   let next = '';
   const load = async () => {
@@ -165,7 +166,7 @@ function letterRow(letter) {
   const element = h('tr', {},
     h('td', {}, h('a', { href: `#/jobs/${encodeURIComponent(letter.id)}`, class: 'mono' }, `${letter.id.slice(0, 12)}…`)),
     h('td', { title: letter.failed }, ago(letter.failed)),
-    h('td', { class: 'num' }, letter.attempts),
+    h('td', { class: 'num wide' }, letter.attempts),
     h('td', { class: 'detail' }, h('strong', {}, letter.error.type), ` ${letter.error.message}`),
     h('td', {}, h('button', { type: 'button', class: 'quiet small', 'aria-label': `Requeue ${letter.id}`, onclick: async () => {
       try {

@@ -55,12 +55,19 @@ class QueueCard {
     setText(f.p50.value, duration(queue.latency_p50_s));
     setText(f.p95.value, duration(queue.latency_p95_s));
     setText(f.p95.note, queue.wait_p95_s === undefined ? '' : `wait p95 ${duration(queue.wait_p95_s)}`);
-    const more = [];
-    if (queue.deferred) more.push(`${number(queue.deferred)} scheduled`);
-    if (queue.dead) more.push(`${number(queue.dead)} dead letters`);
-    setText(this.more, more.join(' · '));
+    this.drawMore(queue);
     this.drawScaler(scaler);
     this.drawWorkers(queue, now);
+  }
+
+  drawMore({ deferred, dead }) {
+    const key = `${deferred}|${dead}`;
+    if (key === this.lastMore) return;
+    this.lastMore = key;
+    const links = [];
+    if (deferred) links.push(h('a', { href: '#/jobs?status=scheduled' }, `${number(deferred)} scheduled`));
+    if (dead) links.push(h('a', { href: '#/jobs?status=dead' }, `${number(dead)} dead letter${dead === 1 ? '' : 's'}`));
+    this.more.replaceChildren(...links.flatMap((link, place) => (place ? [' · ', link] : [link])));
   }
 
   drawScaler(scaler) {
