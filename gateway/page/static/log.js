@@ -58,7 +58,7 @@ export function jobLog(id, signal) {
       draw('');
       if (follows) region.scrollTop = region.scrollHeight;
     },
-    end() { draw('The model has written no line with job.log().'); },
+    end() { draw('The model has written no line with job.log(). What it prints is in the log of its worker.'); },
     clear,
   };
 }
