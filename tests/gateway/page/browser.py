@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,3 +48,15 @@ async def opened(url: str, width_px: int = 1280, theme: str = "light") -> AsyncI
         await page.goto(url)
         yield page, complaints
         await browser.close()
+
+
+async def faults_of(page: Page) -> list[str]:
+    """What axe finds that is serious or worse."""
+    await page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
+    found = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{one['id']}: {node['html'][:150]}"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]

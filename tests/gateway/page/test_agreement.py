@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.client.command.main import leadtime
 from gateway.client.command.units import duration, number
 from gateway.page.steps import Step
+from tests.gateway.page.browser import faults_of
 from tests.gateway.page.browser import opened as page_opened
 from tests.gateway.service import serving
 from tests.queues import opened
@@ -162,6 +163,7 @@ async def test_the_page_says_what_top_says(two_queues: TwoQueues) -> None:
         await page.get_by_role("region", name="Budget").wait_for()
         shown = await _until_two(page)
         assert await page.locator(".queue").count() == len(NAMES)
+        assert await faults_of(page) == []
         assert await page.evaluate(WRITE, VALUES) == [[duration(value), number(value)] for value in VALUES]
         assert complaints == []
     lines = (await _top(two_queues.base)).splitlines()

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
 import pytest
 
-from tests.gateway.page.browser import opened
+from tests.gateway.page.browser import faults_of, opened
 from tests.gateway.service import PATIENCE_S, GatewayProcess, push
 from workers.stream import Finish, NewJob, Stream, Telling
 
 if TYPE_CHECKING:
-    from playwright.async_api import Page
-
     from workers.stream import Claimed, StreamSettings
 
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
@@ -64,18 +61,6 @@ async def push_to(stream: Stream) -> str:
     """Pushes a job without a gateway; its id."""
     await stream.push(NewJob("job-7-of-the-page", b'["hello"]'))
     return "job-7-of-the-page"
-
-
-async def faults_of(page: Page) -> list[str]:
-    """What axe finds that is serious or worse."""
-    await page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
-    found = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    return [
-        f"{one['id']}: {node['html'][:150]}"
-        for one in found["violations"]
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ]
 
 
 async def test_a_push_from_the_form_streams_its_result(gateway: GatewayProcess, stream: Stream) -> None:
