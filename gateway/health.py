@@ -53,7 +53,9 @@ async def metrics(context: Context, request: HttpRequest) -> Response:
         logger.warning("metrics without the stream's: it can't be reached (%s)", error)
     waiters = sum(one.waiters.count for one in context.queues)
     form = format_for(request.header(b"accept"))
-    return Response(context.metrics.all.text(counts, waiters, memory, waits_s, form, recent), media_type=form.content_type)
+    return Response(
+        context.metrics.all.text(counts, waiters, memory, waits_s, form, recent), media_type=form.content_type
+    )
 
 
 async def openapi(context: Context, request: HttpRequest) -> Response:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.page.overview import recent_steps, recent_times
 
 if TYPE_CHECKING:
-    from gateway.page.overview import RecentTimes
+    from gateway.metrics import RecentTimes
     from workers.stream import Stream
 
 

@@ -146,7 +146,7 @@ async def test_top_says_what_the_metrics_of_gateway_and_scaler_say(two_queues: T
         assert one["latency_p50_s"] == of("job_latency_seconds", "0.5")
         assert one["latency_p95_s"] == of("job_latency_seconds", "0.95")
         assert one["wait_p95_s"] == of("job_wait_seconds", "0.95")
-        oldest = ("leadtime_jobs_oldest_wait_seconds", name)
+        oldest = ("leadtime_jobs_longest_wait_seconds", name)
         assert before[oldest] <= one["oldest_wait_s"] <= after[oldest], "each look is later than the one before"
 
         assert scaler["replicas"] == scalers["leadtime_scaler_replicas_wanted", name]

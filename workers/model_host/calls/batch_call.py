@@ -95,10 +95,10 @@ class BatchCall:
         inputs: dict[int, Any] = {}
         links: list[JobLink] = []
         set_together(lambda: [Job(link) for link in links])
-        for place, (*of_job, value) in enumerate(unpacked_inputs(body)):
-            links.append(BatchedLink(*of_job))
+        for place, one in enumerate(unpacked_inputs(body)):
+            links.append(BatchedLink(one.job_id, one.attempt, one.folder, one.traceparent))
             try:
-                inputs[place] = self._checked(value, links[place])
+                inputs[place] = self._checked(one.value, links[place])
             except InputRefused as error:
                 answers[place] = answer_of(error)
         if inputs:

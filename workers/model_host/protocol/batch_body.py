@@ -41,7 +41,7 @@ def unpacked_inputs(body: bytes) -> list[BatchInput]:
     """The inputs, in the order of their jobs."""
     line, _, inputs = body.partition(b"\n")
     jobs = zip(orjson.loads(line), loads(inputs), strict=True)
-    return [BatchInput(*of_job, value) for of_job, value in jobs]
+    return [BatchInput._make((*of_job, value)) for of_job, value in jobs]
 
 
 def packed_answers(answers: Sequence[Answer]) -> bytes:
