@@ -40,10 +40,11 @@ async def metrics(context: Context, request: HttpRequest) -> Response:
     """
     if not context.settings.metrics_port:
         context.api_keys.owner(request)
-    counts = waits_s = memory = None
+    counts = waits_s = memory = recent = None
     try:
         counts = {one.settings.queue_name: await one.stream.counts() for one in context.queues}
         waits_s = {one.settings.queue_name: await one.stream.overviews.longest_wait_s() for one in context.queues}
+        recent = {one.settings.queue_name: await context.metrics.all.times_of(one.stream) for one in context.queues}
         await context.stream.memory.look()
         memory = context.stream.memory.memory
     except Exception as error:
@@ -52,7 +53,9 @@ async def metrics(context: Context, request: HttpRequest) -> Response:
         logger.warning("metrics without the stream's: it can't be reached (%s)", error)
     waiters = sum(one.waiters.count for one in context.queues)
     form = format_for(request.header(b"accept"))
-    return Response(context.metrics.all.text(counts, waiters, memory, waits_s, form), media_type=form.content_type)
+    return Response(
+        context.metrics.all.text(counts, waiters, memory, waits_s, form, recent), media_type=form.content_type
+    )
 
 
 async def openapi(context: Context, request: HttpRequest) -> Response:

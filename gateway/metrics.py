@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client import Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -13,12 +13,12 @@ from prometheus_client.registry import Collector
 from workers.telemetry.registry import PROMETHEUS, ProcessRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from prometheus_client import Metric
 
     from gateway.http.connection.budget import ByteBudget
-    from workers.stream import Counts, ServerMemory
+    from workers.stream import Counts, ServerMemory, Stream
     from workers.telemetry.registry import MetricsFormat
 
 _BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -34,6 +34,11 @@ _STREAM_GAUGES = {
     "workers": ("leadtime_workers", "Registered workers, starting ones included."),
     "idle_workers": ("leadtime_workers_idle", "Workers that wait for a job."),
 }
+_LATENCY = (
+    "leadtime_job_latency_seconds",
+    "From push to end, of jobs that ended in the last five minutes: quantiles of a sample.",
+)
+_WAIT = ("leadtime_job_wait_seconds", "From push to start, of the same jobs: quantiles of a sample.")
 _LONGEST_WAIT = ("leadtime_jobs_longest_wait_seconds", "How long the oldest waiting job has waited; 0 if none waits.")
 _MEMORY_GAUGES = {
     "used_bytes": ("leadtime_server_memory_used_bytes", "Memory that the stream's server uses, all of its data."),
@@ -41,12 +46,28 @@ _MEMORY_GAUGES = {
 }
 
 
+class RecentTimes(NamedTuple):
+    """Of the jobs that ended in the last five minutes, from a sample; None without any. Latencies: push to end."""
+
+    latency_p50_s: float | None
+    latency_p95_s: float | None
+    wait_p95_s: float | None
+
+
 class GatewayMetrics(Collector):
-    """Counts this process's requests and pushes, and times the requests. `budget` is what connections hold."""
+    """Counts this process's requests and pushes, and times the requests. `budget` is what connections hold.
+
+    `times_of` reads the times of a queue.
+    """
 
     def __init__(
-        self, budget: ByteBudget, queues: Sequence[str] = ("",), histogram: type[Histogram] = Histogram
+        self,
+        budget: ByteBudget,
+        times_of: Callable[[Stream], Awaitable[RecentTimes]],
+        queues: Sequence[str] = ("",),
+        histogram: type[Histogram] = Histogram,
     ) -> None:
+        self.times_of = times_of
         self._budget = budget
         self._queues = queues
         self._registry = ProcessRegistry()
@@ -67,6 +88,7 @@ class GatewayMetrics(Collector):
         self._streams: Mapping[str, Counts] | None = None
         self._waits_s: Mapping[str, float] = {}
         self._memory: ServerMemory | None = None
+        self._recent: Mapping[str, RecentTimes] = {}
         self._registry.register(self)
 
     def of(self, queue: str) -> QueueMetrics:
@@ -89,9 +111,11 @@ class GatewayMetrics(Collector):
         memory: ServerMemory | None = None,
         waits_s: Mapping[str, float] | None = None,
         form: MetricsFormat = PROMETHEUS,
+        recent: Mapping[str, RecentTimes] | None = None,
     ) -> bytes:
-        """All metrics, with the counts and the longest wait of each queue. What is None is left out."""
+        """All metrics, with the counts, the longest wait and the times of each queue. What is None is left out."""
         self._streams, self._memory, self._waiters, self._waits_s = counts, memory, waiters, waits_s or {}
+        self._recent = recent or {}
         return self._registry.text(form)
 
     def collect(self) -> Iterator[Metric]:
@@ -151,6 +175,21 @@ class GatewayMetrics(Collector):
                 family.add_metric([queue][: len(by_queue)], value)
             if family.samples:
                 yield family
+        yield from _time_gauges(self._recent, by_queue)
+
+
+def _time_gauges(recent: Mapping[str, RecentTimes], by_queue: Sequence[str]) -> Iterator[Metric]:
+    labels = ["quantile", *by_queue]
+    latency, wait = (GaugeMetricFamily(name, text, labels=labels) for name, text in (_LATENCY, _WAIT))
+    for queue, times in recent.items():
+        for family, quantile, value in (
+            (latency, "0.5", times.latency_p50_s),
+            (latency, "0.95", times.latency_p95_s),
+            (wait, "0.95", times.wait_p95_s),
+        ):
+            if value is not None:
+                family.add_metric([quantile, queue][: len(labels)], value)
+    yield from (family for family in (latency, wait) if family.samples)
 
 
 class QueueMetrics:

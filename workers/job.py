@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import orjson
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from contextvars import Token
+
+    from workers.telemetry.log_job import LoggedJob
 
 MAX_TEXT_CHARS = 2000  # of one log line, and of what is said beside a progress; more is cut off
 
@@ -133,17 +136,30 @@ def set_current(job: Job) -> Token[Job]:
     return _current.set(job)
 
 
-_alone: list[Job] = []
+def _none() -> Sequence[LoggedJob]:
+    return ()
 
 
-def set_alone(job: Job | None) -> None:
-    """Says that one job is run by this process, or has been last; None: several, or none. For the model's process."""
-    _alone[:] = [] if job is None else [job]
+class _OfProcess:
+    """What this process runs, or has run last."""
+
+    jobs: Callable[[], Sequence[LoggedJob]] = staticmethod(_none)
 
 
-def job_at_hand() -> Job | None:
-    """The job that runs here: that of `current`, or in a thread of the model the one that the process runs alone."""
-    return _current.get(None) or (_alone[0] if _alone else None)
+def set_alone(job: Job) -> None:
+    """Says that this process runs one job. For the model's process."""
+    _OfProcess.jobs = lambda: (job,)
+
+
+def set_together(jobs: Callable[[], Sequence[LoggedJob]]) -> None:
+    """Says that this process runs several jobs in one call. For the model's process."""
+    _OfProcess.jobs = jobs
+
+
+def jobs_at_hand() -> Sequence[LoggedJob]:
+    """What runs here: the job of `current`, or in a thread of the model and in `predict_batch` all of the process."""
+    job = _current.get(None)
+    return (job,) if job is not None else _OfProcess.jobs()
 
 
 def reset_current(token: Token[Job]) -> None:

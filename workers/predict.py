@@ -51,7 +51,7 @@ async def predict(ctx: dict[Any, Any], input: Any) -> EncodedResult:  # noqa: A0
     most_s = worker.settings.job_timeout_s
     timeout_s = min(most_s, ctx.get("timeout_s") or most_s)
     started_s = time.monotonic()
-    logger.info("job %s: attempt %d starts", job_id, attempt)
+    logger.info("job %s starts", job_id)
     try:
         alone = attempt > MOST_TRIES_TOGETHER
         events = worker.events
@@ -71,7 +71,7 @@ async def predict(ctx: dict[Any, Any], input: Any) -> EncodedResult:  # noqa: A0
         raise Retry(None if error.defer_ms is None else error.defer_ms / 1000) from error
     except (StoreUnavailable, FetchFailed) as error:
         raise Retry from error
-    logger.info("job %s: answered in %.3g s", job_id, time.monotonic() - started_s)
+    logger.info("job %s answered in %.3g s", job_id, time.monotonic() - started_s)
     return result
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .figures import QueueFigures
     from .jobs import AsyncJob, ToldEvent
     from .options import JobStatus, SubmitOptions
+    from .overview import QueueView
 
 
 class BlockingJob:
@@ -183,3 +184,7 @@ class Client:
     def queues(self) -> list[QueueFigures]:
         """What the gateway says of each of its queues."""
         return self._thread.call(self._client.queues())
+
+    def overview(self) -> list[QueueView]:
+        """Each queue as the page's first view shows it, by name: figures, workers, the scaler's decision."""
+        return self._thread.call(self._client.overview())

@@ -18,6 +18,7 @@ from .files import read_file, save_file, without_uploads
 from .jobs import AsyncJob
 from .mapping import mapped
 from .options import JobStatus, SubmitOptions, encoded, query_of
+from .overview import QueueView, views_of
 from .progress import counted
 
 if TYPE_CHECKING:
@@ -161,6 +162,10 @@ class AsyncClient:
     async def queues(self) -> list[QueueFigures]:
         """What the gateway says of each of its queues. Raises NotFound if its metrics have a port of their own."""
         return figures_of((await self._transport.call("GET", "/metrics")).body.decode())
+
+    async def overview(self) -> list[QueueView]:
+        """Each queue as the page's first view shows it, by name: figures, workers, the scaler's decision."""
+        return views_of((await self._transport.call("GET", "/overview")).json())
 
     async def _end(self, job: AsyncJob | None, value: Any, options: SubmitOptions) -> None:
         """Cancels a job, or that of a push that was cut; what can't be done in some seconds is left."""

@@ -12,6 +12,7 @@ _TIME_MS: Document = {"type": "integer", "description": "ms since the epoch, by 
 _COUNT: Document = {"type": "integer", "minimum": 0}
 _FIGURE: Document = {"type": "number", "minimum": 0}
 _MAYBE: Document = {"type": ["number", "null"], "minimum": 0}
+_AMOUNTS: Document = {"type": "object", "additionalProperties": _FIGURE}
 PAGE_SCHEMAS: Document = {
     "Overview": object_of(
         {
@@ -49,8 +50,19 @@ PAGE_SCHEMAS: Document = {
             "startup_s": {**_FIGURE, "description": "how long a worker takes to start, as learnt"},
             "service_s": _FIGURE,
             "max_replicas": _COUNT,
+            "share": ref("ShareOverview"),
         },
         ["replicas", "reason", "held"],
+    ),
+    "ShareOverview": object_of(
+        {
+            "wanted": {**_COUNT, "description": "workers that the model is worth; `replicas` are those that it gets"},
+            "guaranteed": {**_COUNT, "description": "workers that it may have whenever it wants them"},
+            "takes": {**_AMOUNTS, "description": "what one worker takes of each resource"},
+            "budget": {**_AMOUNTS, "description": "what all models have together of each resource"},
+            "reason": {"type": "string", "description": "why it gets less than it wants; empty if it does not"},
+        },
+        description="only where models share a budget",
     ),
     "WorkerOverview": object_of(
         {

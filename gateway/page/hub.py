@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gateway.page.overview import LATENCY_STEPS, patch_of, queue_document
-from gateway.page.steps import read_steps
+from gateway.page.overview import patch_of, queue_document, recent_steps
 from workers.stream import HISTORY_STEP_S, end, is_unavailable
 
 if TYPE_CHECKING:
@@ -127,9 +126,7 @@ class OverviewHub:
         glances = {name: await stream.overviews.read() for name, stream in self._streams.items()}
         if time.monotonic() >= self._steps_due_s:
             for name, stream in self._streams.items():
-                since_ms = glances[name].now_ms - (LATENCY_STEPS + 1) * HISTORY_STEP_S * 1000
-                rows = await stream.overviews.history(since_ms)
-                self._steps[name] = [step for _, step in read_steps(rows)]
+                self._steps[name] = await recent_steps(stream.overviews)
             self._steps_due_s = time.monotonic() + HISTORY_STEP_S / 4
         return glances
 

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gateway.page.steps import latencies_of, quantile, waits_of
+from gateway.metrics import RecentTimes
+from gateway.page.steps import latencies_of, quantile, read_steps, waits_of
 from workers.stream import HISTORY_STEP_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.page.steps import Step
-    from workers.stream import QueueGlance, WorkerGlance
+    from workers.stream import Overviews, QueueGlance, WorkerGlance
 
     Document = dict[str, Any]
 
@@ -23,6 +24,19 @@ RATES_STEPS = 6
 LATENCY_STEPS = 30
 _MOST_TEXT_CHARS = 80
 _MOST_REASON_CHARS = 500
+_MOST_RESOURCES = 20
+
+
+class ShareGlance(BaseModel):
+    """What the model wanted of a budget, and why it got less. `takes` is what a pod takes of each resource."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    wanted: int
+    guaranteed: int = 0
+    takes: dict[str, float] = {}
+    budget: dict[str, float] = {}
+    reason: str = ""
 
 
 class ScalerGlance(BaseModel):
@@ -40,6 +54,18 @@ class ScalerGlance(BaseModel):
     startup_s: float | None = None
     service_s: float | None = None
     max_replicas: int | None = None
+    share: ShareGlance | None = None
+
+
+def recent_times(steps: Sequence[Step]) -> RecentTimes:
+    """Reads them off the last steps of the history."""
+    latencies, waits = latencies_of(steps), waits_of(steps)
+    return RecentTimes(*map(_short, (quantile(latencies, 0.5), quantile(latencies, 0.95), quantile(waits, 0.95))))
+
+
+async def recent_steps(overviews: Overviews) -> list[Step]:
+    """The steps of the last five minutes, oldest first."""
+    return [step for _, step in read_steps(await overviews.recent_history(LATENCY_STEPS + 1))]
 
 
 def scaler_of(glance: QueueGlance) -> ScalerGlance | None:
@@ -54,8 +80,7 @@ def scaler_of(glance: QueueGlance) -> ScalerGlance | None:
 
 def queue_document(glance: QueueGlance, steps: Sequence[Step], with_jobs: bool) -> Document:
     """The queue, `with_jobs` that workers run. `steps` are the last of the history. See QueueOverview in openapi."""
-    recent = steps[-RATES_STEPS:]
-    latencies, waits = latencies_of(steps), waits_of(steps)
+    recent, times = steps[-RATES_STEPS:], recent_times(steps)
     document: Document = {
         "waiting": glance.waiting,
         "running": glance.running,
@@ -64,9 +89,7 @@ def queue_document(glance: QueueGlance, steps: Sequence[Step], with_jobs: bool) 
         "oldest_ms": glance.oldest_ms,
         "ended_per_s": _short(sum(step.ended for step in recent) / len(recent) / HISTORY_STEP_S) if recent else None,
         "arrived_per_s": _arrivals(recent),
-        "latency_p50_s": _short(quantile(latencies, 0.5)),
-        "latency_p95_s": _short(quantile(latencies, 0.95)),
-        "wait_p95_s": _short(quantile(waits, 0.95)),
+        **times._asdict(),
         "scaler": _scaler_document(scaler_of(glance)),
         "workers": {worker.id: _worker_document(worker, with_jobs) for worker in glance.workers},
     }
@@ -105,8 +128,21 @@ def _scaler_document(scaler: ScalerGlance | None) -> Document | None:
         "startup_s": _short(scaler.startup_s),
         "service_s": _short(scaler.service_s),
         "max_replicas": scaler.max_replicas,
+        "share": _share_document(scaler.share),
     }
     return {name: value for name, value in document.items() if value is not None}
+
+
+def _share_document(share: ShareGlance | None) -> Document | None:
+    if share is None or len(share.budget) > _MOST_RESOURCES:
+        return None
+    return {
+        "wanted": share.wanted,
+        "guaranteed": share.guaranteed,
+        "takes": {name: share.takes.get(name, 0.0) for name in share.budget},
+        "budget": share.budget,
+        "reason": share.reason[:_MOST_REASON_CHARS],
+    }
 
 
 def _worker_document(worker: WorkerGlance, with_jobs: bool) -> Document:

@@ -78,7 +78,7 @@ async def test_a_model_that_raises_retry_gets_another_attempt(
             "type": "Retry",
             "message": "the function asked for another attempt: LookupError: busy (attempt 2 of 2)",
         }
-        await worker.says(f"job {job}: Retry: ", "LookupError: busy (attempt 1 of 2), again in 0.2 s")
+        await worker.says(f"{job} attempt 1] Retry: ", "LookupError: busy (attempt 1 of 2), again in 0.2 s")
 
 
 @pytest.mark.parametrize("script", [["raise_it", "KeyboardInterrupt", "why"], ["close_and_fail", 0, 64]])

@@ -13,6 +13,7 @@ from workers.stream import is_unavailable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from workers.scaler.facts import BudgetShare
     from workers.scaler.memory import Memory
     from workers.scaler.policy import Decision, Options
     from workers.stream import Stream
@@ -41,13 +42,15 @@ class Publisher:
         self._saved_s = time.monotonic()
         return memory
 
-    async def publish(self, decision: Decision, memory: Memory | None, final: bool = False) -> None:
+    async def publish(
+        self, decision: Decision, memory: Memory | None, share: BudgetShare | None = None, final: bool = False
+    ) -> None:
         """Writes what is due, or all if it is `final`, as far as Redis can be reached."""
         now_s, fields = time.monotonic(), {}
         if final or self._changed(decision) or now_s - self._published_s >= _DECISION_S:
             fields["decision"] = dump_decision(decision)
             if memory is not None:
-                fields["facts"] = dump_facts(memory.state, self._options)
+                fields["facts"] = dump_facts(memory.state, self._options, share)
         if memory is not None and (final or now_s - self._saved_s >= _MEMORY_S):
             try:
                 fields["state"] = dump(memory)

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from workers.scaler.facts import BudgetShare
     from workers.scaler.policy import Decision, State
     from workers.scaler.surroundings import Leadership, ReplicasSeen
 
@@ -22,6 +23,7 @@ class ScalerStatus:
         self.replicas: ReplicasSeen | None = None  # None: they can't be seen
         self.learnt: State | None = None  # by the policy, if this scaler leads
         self.denied = 0  # replicas that its policy wants beyond what the budget gives, if this scaler leads
+        self.share: BudgetShare | None = None  # of a budget, if this scaler leads and there is one
         self.changes = 0  # times that another number was decided here
         self.failures = 0  # rounds in which something could not be seen
         self._unknown_since_s: float | None = None

@@ -13,7 +13,7 @@ from workers.stream.link.outage import Outage
 from workers.stream.link.pipeline import PipelinedRedis
 from workers.stream.link.subscription import Subscription
 from workers.stream.options import NO_OPTIONS, PRIORITIES, JobOptions, Priority
-from workers.stream.overview import HISTORY_STEP_S, HISTORY_STEPS, QueueGlance, WorkerGlance
+from workers.stream.overview import HISTORY_STEP_S, HISTORY_STEPS, Overviews, QueueGlance, WorkerGlance
 from workers.stream.pushed_batches import (
     BATCH_ID_CHARS,
     GONE,
@@ -81,6 +81,7 @@ __all__ = [
     "NewBatch",
     "NewJob",
     "Outage",
+    "Overviews",
     "PipelinedRedis",
     "Priority",
     "PushLimits",

@@ -93,5 +93,12 @@ class Overviews:
 
     async def history(self, since_ms: int) -> list[tuple[int, bytes]]:
         """The steps from this time on, oldest first: the time of each, in ms, and its JSON (XRANGE)."""
-        flat = await self._call("history", max(0, since_ms), HISTORY_STEPS)
+        return await self._history(max(0, since_ms))
+
+    async def recent_history(self, steps: int) -> list[tuple[int, bytes]]:
+        """Those of the time that so many steps take, up to now (XRANGE)."""
+        return await self._history(-steps * HISTORY_STEP_S * 1000)
+
+    async def _history(self, since_ms: int) -> list[tuple[int, bytes]]:
+        flat = await self._call("history", since_ms, HISTORY_STEPS)
         return [(int(at), step) for at, step in zip(flat[::2], flat[1::2], strict=True)]

@@ -14,6 +14,8 @@ from workers.telemetry.log_job import job_of
 from workers.telemetry.tracebacks import cut, traceback_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from workers.telemetry.log_job import LineJob
 
 TEXT, JSON = "text", "json"
@@ -23,7 +25,7 @@ _MAX_LINE_CHARS = 4000
 class LineFormatter(logging.Formatter):
     """`2025-01-31T12:00:00.123Z INFO workers.worker: text`, and the traceback below it if there is one.
 
-    The text of a line about a job begins with `[QUEUE/ID attempt N]`.
+    The text of a line about a job begins with `[QUEUE/ID attempt N]`, and names the job nowhere else.
     """
 
     def __init__(self, queue: str = "") -> None:
@@ -32,7 +34,8 @@ class LineFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """The line, its message cut to 4,000 characters."""
-        record.message = shown_job(job_of(record, self._queue)) + cut(record.message, _MAX_LINE_CHARS)
+        job, text = job_of(record, self._queue), cut(record.message, _MAX_LINE_CHARS)
+        record.message = text if job is None else shown_job(job) + _without_id(text, job.id)
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
@@ -76,15 +79,17 @@ def configure_logging(level: str, form: str = TEXT, queue: str = "") -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
-def printed_line(text: str, form: str, stream: str, job: LineJob | None) -> str:
-    """A line that a model has printed to `stream` (stdout or stderr), without its end; cut to 16,000 characters."""
+def printed_line(text: str, form: str, stream: str, jobs: Sequence[LineJob]) -> str:
+    """A line that a model has printed to `stream` (stdout or stderr), without its end; cut to 16,000 characters.
+
+    With several jobs it is about all of them.
+    """
     text = cut(text, 4 * _MAX_LINE_CHARS)
     if form != JSON:
-        return shown_job(job) + text
+        return _shown_jobs(jobs) + text
     level = "INFO" if stream == "stdout" else "WARNING"
-    return json_line(
-        {"time": time_of(time.time()), "level": level, "logger": f"model.{stream}", "message": text, **members_of(job)}
-    )
+    document = {"time": time_of(time.time()), "level": level, "logger": f"model.{stream}", "message": text}
+    return json_line(document | _members_of_all(jobs))
 
 
 def shown_job(job: LineJob | None) -> str:
@@ -95,12 +100,31 @@ def shown_job(job: LineJob | None) -> str:
     return f"[{job.queue}/{job.id}{attempt}] "
 
 
+def _without_id(text: str, job_id: str) -> str:
+    """The text of a line whose beginning names the job. Other handlers, such as arq's, show the text alone."""
+    named = f"job {job_id}"
+    return text.removeprefix(f"{named}: ") if text.startswith(f"{named}: ") else text.replace(named, "job", 1)
+
+
+def _shown_jobs(jobs: Sequence[LineJob]) -> str:
+    if len(jobs) > 1:
+        return f"[{jobs[0].queue}/{' '.join(job.id for job in jobs)}] "
+    return shown_job(jobs[0] if jobs else None)
+
+
 def members_of(job: LineJob | None) -> dict[str, Any]:
     """The members of a line about a job; none without one."""
     if job is None:
         return {}
     more = {"attempt": job.attempt, "trace": job.trace}
     return {"job": job.id, "queue": job.queue, **{name: value for name, value in more.items() if value}}
+
+
+def _members_of_all(jobs: Sequence[LineJob]) -> dict[str, Any]:
+    if len(jobs) > 1:
+        each = [{name: value for name, value in members_of(job).items() if name != "queue"} for job in jobs]
+        return {"queue": jobs[0].queue, "jobs": each}
+    return members_of(jobs[0] if jobs else None)
 
 
 def json_line(document: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _LOAD_S = 6.0
 _WORD_S = 0.15
+_WORDS_A_LINE = 5
 _STORY = "Once upon a time a queue was long and the workers were few so one looked ahead and ordered more in time"
 
 
@@ -33,7 +34,10 @@ class Storyteller:
         if tone == "grim":
             raise ValueError("the model tells no grim stories")
         said = _STORY.split()
+        current().log(f"a {tone} story of {words} words, on the prompt {prompt!r}")
         for number in range(words):
             time.sleep(_WORD_S)
+            if number % _WORDS_A_LINE == 0:
+                current().log(f"words {number + 1} to {min(words, number + _WORDS_A_LINE)}")
             current().progress(number / words, f"{number} of {words} words")
             yield said[number % len(said)] + " "

@@ -70,10 +70,13 @@ def read_input(text: str | None, data: str | None, files: Sequence[str]) -> Any:
 def read_lines(path: str) -> list[Any]:
     """The value of each line of a file, or of stdin for `-`. Raises click.UsageError for a line that is no JSON."""
     found = []
-    with click.open_file(path, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                found.append(_parsed(line, f"line {number} of {path}"))
+    try:
+        with click.open_file(path, encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    found.append(_parsed(line, f"line {number} of {path}"))
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{path} is not UTF-8: {error.reason}") from None
     if not found:
         raise click.UsageError(f"{path} has no line")
     return found
@@ -92,7 +95,10 @@ def _json(data: str) -> Any:
         path = Path(data[1:])
         if not path.is_file():
             raise click.UsageError(f"there is no file {path}")
-        return _parsed(path.read_text(encoding="utf-8"), str(path))
+        try:
+            return _parsed(path.read_text(encoding="utf-8"), str(path))
+        except UnicodeDecodeError as error:
+            raise click.UsageError(f"{path} is not UTF-8: {error.reason}") from None
     return _parsed(data, "--data")
 
 

@@ -10,7 +10,8 @@ from click.shell_completion import get_completion_class
 from ..client import DEFAULT_URL
 from .context import CommandContext
 from .jobs import cancel, logs, run, status, submit, watch
-from .queues import batch, dead_letters, queues, top
+from .queues import batch, dead_letters, queues
+from .top import top
 
 _VARIABLE = "_LEADTIME_COMPLETE"
 

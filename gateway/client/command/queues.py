@@ -1,10 +1,9 @@
-"""Commands for what many jobs are: batch, queues, top, dead-letters."""
+"""Commands for what many jobs are: batch, queues, dead-letters."""
 
 from __future__ import annotations
 
 import itertools
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,14 +18,12 @@ if TYPE_CHECKING:
 
     from ..blocking import Client
     from ..figures import QueueFigures
-    from ..options import JobStatus
 
-_SHOWN_JOBS = 10
 _COLUMNS = ("queue", "waiting", "running", "deferred", "dead", "workers", "idle")
 
 
 @click.command()
-@click.argument("path", metavar="FILE.jsonl")
+@click.argument("path", metavar="FILE.jsonl", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @option_parameters
 @click.option("--no-wait", is_flag=True, help="Print the batch's id, and no results.")
 @click.pass_obj
@@ -57,31 +54,6 @@ def queues(context: CommandContext) -> None:
             context.show(one._asdict(), "")
     else:
         click.echo(table(found))
-
-
-@click.command()
-@click.option("--interval", "interval_s", type=click.FloatRange(0.1), default=2.0, metavar="SECONDS", help="Each look.")
-@click.option("--count", type=click.IntRange(1), metavar="N", help="End after so many looks.")
-@click.pass_obj
-def top(context: CommandContext, interval_s: float, count: int | None) -> None:
-    """Show the queues, and the jobs that run, until Ctrl-C."""
-    looks = itertools.count() if count is None else range(count)
-    before: tuple[float, int] | None = None
-    with context.client() as client:
-        for look in looks:
-            if look:
-                time.sleep(interval_s)
-            figures, now_s = chosen(context, client), time.monotonic()
-            pushed = sum(one.pushed for one in figures)
-            rate = None if before is None else (pushed - before[1]) / (now_s - before[0])
-            before = now_s, pushed
-            running = list(itertools.islice(client.jobs(status="processing", queue=context.queue), _SHOWN_JOBS))
-            if not context.as_json and sys.stdout.isatty():
-                click.clear()
-            document = {
-                "queues": [one._asdict() for one in figures], "pushes_per_s": rate, "processing": running
-            }  # fmt: skip
-            context.show(document, _view(figures, rate, running))
 
 
 @click.command("dead-letters")
@@ -124,13 +96,3 @@ def table(figures: Sequence[QueueFigures]) -> str:
     ]
     width = max(len(row[0]) for row in rows)
     return "\n".join(f"{row[0]:{width}}" + "".join(f"{cell:>10}" for cell in row[1:]) for row in rows)
-
-
-def _view(figures: Sequence[QueueFigures], rate: float | None, running: Sequence[JobStatus]) -> str:
-    rate_text = "" if rate is None else f"\n{rate:.1f} pushes/s at this gateway"
-    lines = [table(figures) + rate_text, ""]
-    for job in running:
-        progress = job.get("progress") or {}
-        share = f"{progress['fraction']:.0%}" if progress else ""
-        lines.append(f"{job['id']}  since {job['started']}  {share:>4} {plain(progress.get('text', ''), 60)}".rstrip())
-    return "\n".join(lines)

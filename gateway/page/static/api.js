@@ -27,12 +27,12 @@ export class ApiError extends Error {
 
 let asking = null;
 
-function askForKey(detail) {
+function askForKey(detail, isWrong) {
   asking ||= new Promise((resolve) => {
     const input = h('input', { type: 'password', id: 'api-key', autocomplete: 'off', required: true, spellcheck: 'false' });
     const form = h('form', { method: 'dialog' },
       h('h2', {}, 'API key'),
-      h('p', { class: 'muted' }, detail),
+      h('p', isWrong ? { class: 'error', role: 'alert' } : { class: 'muted' }, detail),
       h('label', { for: 'api-key' }, 'Key'), input,
       h('p', { class: 'muted small' }, 'It stays in this tab, and is forgotten when the tab is closed.'),
       h('div', { class: 'row end' }, h('button', { class: 'primary' }, 'Use it')));
@@ -52,17 +52,27 @@ function askForKey(detail) {
   return asking;
 }
 
+async function reached(address, options) {
+  try {
+    return await fetch(address, options);
+  } catch (problem) {
+    if (problem.name === 'AbortError') throw problem;
+    throw new ApiError(0, { detail: 'The gateway can\'t be reached.' });
+  }
+}
+
 export async function request(path, options = {}) {
   for (;;) {
     const headers = new Headers(options.headers);
     if (key()) headers.set('Authorization', `Bearer ${key()}`);
-    const response = await fetch(url(path), { ...options, headers });
+    const response = await reached(url(path), { ...options, headers });
     if (response.ok) return response;
     let problem = {};
     try { problem = await response.json(); } catch { /* no problem document */ }
     if (response.status !== 401) throw new ApiError(response.status, problem);
+    const isWrong = Boolean(key());
     forgetKey();
-    await askForKey(problem.detail || 'The gateway asks for an API key.');
+    await askForKey(isWrong ? `This key can't be used: ${problem.detail || 'the gateway refuses it'}.` : 'This gateway asks for an API key.', isWrong);
   }
 }
 

@@ -108,6 +108,7 @@ export class Chart {
         if (!index) path = `M${px.toFixed(1)} ${py.toFixed(1)}`;
         else path += one.kind.includes('step') || one.kind === 'area' ? `H${px.toFixed(1)}V${py.toFixed(1)}` : `L${px.toFixed(1)} ${py.toFixed(1)}`;
       });
+      if (points.length === 1 && one.kind !== 'area') return [s('circle', { class: `point tone-${one.tone}`, cx: points[0][0].toFixed(1), cy: points[0][1].toFixed(1), r: 2.2 })];
       if (points.length === 1) path += 'h1.5';
       const line = s('path', { class: `line ${one.kind} tone-${one.tone}`, d: path });
       if (one.kind !== 'area') return [line];

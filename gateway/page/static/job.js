@@ -3,6 +3,7 @@
 import { eventsOf, json, request } from './api.js';
 import { clock, confirmed, duration, h, setText, toast } from './dom.js';
 import { badge, took } from './jobs.js';
+import { jobLog } from './log.js';
 import { textOf, showValue } from './value.js';
 
 const ENDS = ['finished', 'failed', 'cancelled'];
@@ -17,8 +18,8 @@ const HINTS = {
   TimeoutError: 'An attempt took longer than JOB_TIMEOUT_S, or than the push\'s timeout.',
 };
 
-export function streamed(place, output) {
-  // Partial results and events: texts are joined as they come, all else is a line each.
+export function streamed(place, output, journal) {
+  // Partial results and events: texts are joined as they come, all else is a line each. Log lines go to a journal if there is one.
   const partial = h('pre', { class: 'partial', hidden: true, tabindex: 0, role: 'region', 'aria-label': 'Output so far' });
   const log = h('ol', { class: 'events', 'aria-label': 'Events' });
   const bar = h('progress', { max: 1, hidden: true, 'aria-label': 'Progress' });
@@ -43,9 +44,11 @@ export function streamed(place, output) {
       said.hidden = true;
       return value;
     }
-    if (event.kind !== 'partial' && event.kind !== 'progress') {
-      const at = Number(event.id.split('-')[0]);
-      log.append(h('li', {}, h('time', {}, at ? clock(at) : ''), h('span', { class: 'kind' }, event.kind), h('span', {}, textOf(value))));
+    if (journal) journal.take(event, value);
+    if (event.kind !== 'partial' && event.kind !== 'progress' && !(journal && event.kind === 'log')) {
+      // An id has the time when the attempt began, and the event's number.
+      const [began, number] = event.id.split('-');
+      log.append(h('li', {}, h('time', {}, number === '0' ? clock(Number(began)) : number ? `#${number}` : ''), h('span', { class: 'kind' }, event.kind), h('span', {}, textOf(value))));
       if (log.children.length > MOST_EVENTS) log.firstChild.remove();
     }
     return null;
@@ -57,6 +60,11 @@ export function errorView(error) {
     error.hint || HINTS[error.type] ? h('p', {}, error.hint || HINTS[error.type]) : null);
 }
 
+function stamp(at) {
+  const day = new Date(at).toDateString() === new Date().toDateString() ? '' : new Date(at).toLocaleDateString('en-GB', { day: 'numeric', month: 'short' });
+  return day ? `${day} ${clock(at)}` : clock(at);
+}
+
 function timeline(job) {
   const queued = Date.parse(job.queued);
   const steps = [['pushed', queued, '']];
@@ -64,7 +72,7 @@ function timeline(job) {
   if (job.started) steps.push([job.attempts > 1 ? `attempt ${job.attempts}` : 'started', Date.parse(job.started), `waited ${duration(Math.max(0, Date.parse(job.started) - queued) / 1000)}`]);
   if (job.finished) steps.push([job.status, Date.parse(job.finished), job.started ? `took ${took(job)}` : '']);
   return h('ol', { class: 'timeline' }, steps.map(([name, at, note]) => h('li', { class: ENDS.includes(name) ? name : null },
-    h('span', { class: 'step' }, name), h('time', { datetime: new Date(at).toISOString() }, clock(at)), h('span', { class: 'muted' }, note))),
+    h('span', { class: 'step' }, name), h('time', { datetime: new Date(at).toISOString(), title: new Date(at).toISOString() }, stamp(at)), h('span', { class: 'muted' }, note))),
   ENDS.includes(job.status) ? null : h('li', { class: 'open' }, h('span', { class: 'step' }, job.status), h('span', { class: 'muted' },
     job.status === 'queued' ? `${job.ahead} ahead` : '')));
 }
@@ -76,12 +84,16 @@ export function showJob(view, id, signal) {
   const input = h('div', {});
   const output = h('div', {});
   const events = h('div', {});
-  view.append(h('p', { class: 'back' }, h('a', { href: '#/jobs' }, '← Jobs')), head,
-    h('div', { class: 'job' },
+  const journal = jobLog(id, signal);
+  const missing = h('p', { class: 'empty', hidden: true });
+  const parts = h('div', { class: 'job', hidden: true });
+  view.append(h('p', { class: 'back' }, h('a', { href: '#/jobs' }, '← Jobs')), head, missing, parts);
+  parts.append(
       h('section', { class: 'card', 'aria-label': 'Timeline' }, h('h2', {}, 'Timeline'), line, error),
       h('section', { class: 'card', 'aria-label': 'Input' }, h('h2', {}, 'Input'), input),
       h('section', { class: 'card', 'aria-label': 'Output' }, h('h2', {}, 'Output'), output),
-      h('section', { class: 'card', 'aria-label': 'Events' }, h('h2', {}, 'Events'), events)));
+      journal.element,
+      h('section', { class: 'card', 'aria-label': 'Events' }, h('h2', {}, 'Events'), events));
   const path = encodeURIComponent(id);
   let hasInput = false;
   let hasOutput = false;
@@ -110,9 +122,18 @@ export function showJob(view, id, signal) {
     try {
       job = await json(`status/${path}`, { signal });
     } catch (problem) {
-      if (!signal.aborted) view.replaceChildren(h('p', { class: 'back' }, h('a', { href: '#/jobs' }, '← Jobs')), h('p', { class: 'empty' }, problem.message));
+      if (signal.aborted) return null;
+      if (problem.status === 0 || problem.status === 503) {
+        document.addEventListener('back', () => look().then((one) => { if (one) listen(); }), { once: true, signal });
+        if (last) return null;
+      }
+      missing.hidden = false;
+      setText(missing, problem.message);
+      parts.hidden = true;
       return null;
     }
+    missing.hidden = true;
+    parts.hidden = false;
     const key = JSON.stringify(job);
     if (key === last) return job;
     last = key;
@@ -136,22 +157,27 @@ export function showJob(view, id, signal) {
       if (!hasInput) {
         hasInput = true;
         json(`inputs/${path}`, { signal }).then(({ args }) => input.replaceChildren(showValue(args.length === 1 ? args[0] : args, 'Input')))
-          .catch((problem) => { if (!signal.aborted) input.replaceChildren(h('p', { class: 'muted' }, problem.message)); });
+          .catch((problem) => {
+            const text = problem.status === 404 && job.status === 'cancelled' ? 'The input of a cancelled job is not kept.' : problem.message;
+            if (!signal.aborted) input.replaceChildren(h('p', { class: 'muted' }, text));
+          });
       }
     }
     return job;
   };
   const listen = async () => {
     events.replaceChildren();
-    const take = streamed(events);
+    journal.clear();
+    const take = streamed(events, null, journal);
     try {
       const response = await request(`events/${path}`, { headers: { Accept: 'text/event-stream' }, signal });
       for await (const event of eventsOf(response)) {
         take(event);
         if (event.kind === 'begin') look();
       }
+      journal.end();
       await look();
-      if (!events.querySelector('li') && events.querySelector('.partial[hidden]')) events.replaceChildren(h('p', { class: 'muted' }, 'It told nothing.'));
+      if (!events.querySelector('li') && events.querySelector('.partial[hidden]')) events.replaceChildren(h('p', { class: 'muted' }, 'The job told nothing: no progress, and no partial results.'));
     } catch { /* the view was left, or the timer looks again */ }
   };
   look().then((job) => { if (job) listen(); });

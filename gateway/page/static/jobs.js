@@ -16,13 +16,18 @@ export function badge(status) {
 
 export function ago(text) {
   if (!text) return '–';
-  const seconds = Math.max(0, (serverNow() || Date.now()) - Date.parse(text)) / 1000;
-  return seconds < 1 ? 'now' : `${duration(seconds)} ago`;
+  const seconds = Math.max(0, serverNow() - Date.parse(text)) / 1000;
+  const [size, unit] = [[86400, 'd'], [3600, 'h'], [60, 'min'], [1, 's']].find(([one]) => seconds >= one) || [0];
+  return size ? `${Math.floor(seconds / size)} ${unit} ago` : 'now';
 }
 
 export function took(job) {
   if (!job.started || !job.finished) return '–';
   return duration((Date.parse(job.finished) - Date.parse(job.started)) / 1000);
+}
+
+function said({ fraction, text }) {
+  return [typeof fraction === 'number' ? `${Math.round(fraction * 100)} %` : '', text].filter(Boolean).join(' · ');
 }
 
 function row(job) {
@@ -33,8 +38,7 @@ function row(job) {
     h('td', { class: 'wide' }, job.started ? duration(Math.max(0, Date.parse(job.started) - Date.parse(job.queued)) / 1000) : '–'),
     h('td', { class: 'wide' }, took(job)),
     h('td', { class: 'num wide' }, job.attempts),
-    h('td', { class: 'detail' }, job.error ? `${job.error.type}: ${job.error.message}` : job.progress
-      ? `${job.progress.fraction === null || job.progress.fraction === undefined ? '' : `${Math.round(job.progress.fraction * 100)} % `}${job.progress.text || ''}`
+    h('td', { class: 'detail' }, job.error ? `${job.error.type}: ${job.error.message}` : job.progress ? said(job.progress)
       : job.tag ? `#${job.tag}` : job.ahead !== null ? `${job.ahead} ahead` : ''));
 }
 
@@ -48,7 +52,7 @@ export function showJobs(view, parameters, signal) {
   tag.value = parameters.get('tag') || '';
   time.value = parameters.get('seconds') || '';
   const place = h('div', {});
-  const openForm = h('form', { class: 'field' }, h('label', { for: 'filter-id' }, 'Open'), open);
+  const openForm = h('form', { class: 'field' }, h('label', { for: 'filter-id' }, 'Open a job'), open);
   openForm.addEventListener('submit', (event) => {
     event.preventDefault();
     if (open.value.trim()) location.hash = `#/jobs/${encodeURIComponent(open.value.trim())}`;
@@ -79,9 +83,9 @@ function showList(place, status, tag, seconds, signal) {
   const body = h('tbody', {});
   const note = h('p', { class: 'empty', hidden: true });
   const more = h('button', { type: 'button', class: 'quiet', hidden: true, onclick: () => load(false) }, 'Older jobs');
-  place.append(h('div', { class: 'table' }, h('table', {}, h('caption', { class: 'hidden' }, 'Jobs, newest first'),
+  place.append(h('div', { class: 'table list' }, h('table', {}, h('caption', { class: 'hidden' }, 'Jobs, newest first'),
     h('thead', {}, h('tr', {}, ['Job', 'Status', 'Pushed', 'Waited', 'Took', 'Attempts', 'Detail'].map((name, index) =>
-      h('th', { scope: 'col', class: [3, 4, 5].includes(index) ? 'wide' : null }, name)))), body)), note, more);
+      h('th', { scope: 'col', class: { 3: 'wide', 4: 'wide', 5: 'num wide' }[index] }, name)))), body)), note, more);
   let next = '';
   let pages = 0;
   const load = async (isAnew) => {
@@ -91,7 +95,7 @@ function showList(place, status, tag, seconds, signal) {
     if (!isAnew && next) query.set('before', next);
     try {
       const page = await json(withQueue(`jobs?${query}`, chosenQueue()), { signal });
-      const oldest = seconds ? (serverNow() || Date.now()) - seconds * 1000 : 0;
+      const oldest = seconds ? serverNow() - seconds * 1000 : 0;
       const shown = page.jobs.filter((job) => Date.parse(job.queued) >= oldest);
       const isOver = shown.length < page.jobs.length;
       if (isAnew) body.replaceChildren();
@@ -110,7 +114,7 @@ function showList(place, status, tag, seconds, signal) {
   load(true);
   // Only the first page follows what is new: a reader of older jobs is left in peace, and so is the keyboard's place.
   const timer = setInterval(() => {
-    if (pages === 1 && !document.hidden && !body.contains(document.activeElement)) load(true);
+    if (pages <= 1 && !document.hidden && !body.contains(document.activeElement)) load(true);
   }, REFRESH_MS);
   signal.addEventListener('abort', () => clearInterval(timer));
 }
@@ -121,8 +125,8 @@ async function showLetters(place, signal) {
   const note = h('p', { class: 'empty', hidden: true });
   const more = h('button', { type: 'button', class: 'quiet', hidden: true, onclick: () => load() }, 'Older ones');
   place.append(h('p', { class: 'muted' }, 'Failed jobs whose inputs are kept. A job that is put back runs again under its id, with all of its attempts.'),
-    kinds, h('div', { class: 'table' }, h('table', {}, h('caption', { class: 'hidden' }, 'Dead letters, newest first'),
-      h('thead', {}, h('tr', {}, ['Job', 'Failed', 'Attempts', 'Error', ''].map((name) => h('th', { scope: 'col' }, name || h('span', { class: 'hidden' }, 'Action'))))), list)), note, more);
+    kinds, h('div', { class: 'table list letters' }, h('table', {}, h('caption', { class: 'hidden' }, 'Dead letters, newest first'),
+      h('thead', {}, h('tr', {}, ['Job', 'Failed', 'Attempts', 'Error', ''].map((name) => h('th', { scope: 'col', class: { Attempts: 'num wide', Error: 'detail' }[name] }, name || h('span', { class: 'hidden' }, 'Action'))))), list)), note, more);
   const counts = new Map();
   let next = '';
   const load = async () => {
@@ -162,7 +166,7 @@ function letterRow(letter) {
   const element = h('tr', {},
     h('td', {}, h('a', { href: `#/jobs/${encodeURIComponent(letter.id)}`, class: 'mono' }, `${letter.id.slice(0, 12)}…`)),
     h('td', { title: letter.failed }, ago(letter.failed)),
-    h('td', { class: 'num' }, letter.attempts),
+    h('td', { class: 'num wide' }, letter.attempts),
     h('td', { class: 'detail' }, h('strong', {}, letter.error.type), ` ${letter.error.message}`),
     h('td', {}, h('button', { type: 'button', class: 'quiet small', 'aria-label': `Requeue ${letter.id}`, onclick: async () => {
       try {

@@ -12,7 +12,7 @@ export function onLive(listener, signal) {
 }
 
 export function serverNow() {
-  return live.now + (performance.now() - live.seen);
+  return live.now ? live.now + (performance.now() - live.seen) : Date.now();
 }
 
 export function queueNames() {
@@ -37,7 +37,8 @@ function tell() {
   drawing = true;
   requestAnimationFrame(() => {
     drawing = false;
-    for (const listener of [...listeners]) listener();
+    // A listener may leave the view that others of these draw.
+    for (const listener of [...listeners]) if (listeners.has(listener)) listener();
   });
 }
 

@@ -1,7 +1,7 @@
 // The page's frame: views by the address' hash, theme, and the state of the connection.
 
 import { forgetKey, key } from './api.js';
-import { h, setText } from './dom.js';
+import { clock, h, setText } from './dom.js';
 import { follow, live, onLive, queueNames } from './live.js';
 import { showJob } from './job.js';
 import { showJobs } from './jobs.js';
@@ -13,6 +13,7 @@ import { showTry } from './try.js';
 const VIEWS = [['now', 'Now', showNow], ['time', 'Time', showTime], ['jobs', 'Jobs', showJobs], ['try', 'Try', showTry],
   ['api', 'API', showReference]];
 const view = document.getElementById('view');
+const notice = document.getElementById('notice');
 const tabs = new Map(VIEWS.map(([name, title]) => [name, h('a', { href: `#/${name}` }, title)]));
 document.getElementById('tabs').append(...tabs.values());
 
@@ -53,8 +54,9 @@ function setTheme(name) {
   localStorage.setItem('leadtime-theme', name);
   if (name === 'auto') document.documentElement.removeAttribute('data-theme');
   else document.documentElement.dataset.theme = name;
-  setText(themeButton, { auto: 'Auto', light: 'Light', dark: 'Dark' }[name]);
+  setText(themeButton, { auto: '◐ Auto', light: '☀ Light', dark: '☾ Dark' }[name]);
   themeButton.setAttribute('aria-label', `Theme: ${name}`);
+  themeButton.title = 'Theme: as the system has it, light or dark';
   document.dispatchEvent(new CustomEvent('theme'));
 }
 
@@ -75,11 +77,23 @@ const keyButton = h('button', { type: 'button', class: 'quiet small', hidden: tr
 document.getElementById('bar-end').append(queues, state, keyButton, themeButton);
 
 let shownQueues = '';
+let wasAway = false;
+
+// What is shown while it can't be kept up to date.
+function trouble() {
+  if (live.state === 'away') return `The gateway can't be reached${live.now ? `: what is shown is of ${clock(live.now)}` : ''}. The page goes on by itself.`;
+  if (live.state === 'live' && !live.reachable) return 'The gateway can\'t reach its server: what is shown is of before. The page goes on by itself.';
+  return '';
+}
 
 function frame() {
   const words = live.state === 'live' ? (live.reachable ? 'live' : 'no server') : live.state === 'away' ? 'reconnecting' : 'connecting';
   setText(state, words);
   state.className = `state ${words === 'live' ? 'ok' : 'bad'}`;
+  setText(notice, trouble());
+  notice.hidden = !notice.textContent;
+  if (wasAway && live.state === 'live') document.dispatchEvent(new CustomEvent('back'));
+  wasAway = live.state === 'away';
   keyButton.hidden = !key();
   const names = queueNames();
   if (names.join() !== shownQueues) {

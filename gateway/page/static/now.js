@@ -1,5 +1,6 @@
 // The first view: each queue's figures, its workers as dots, and what the scaler decided.
 
+import { BudgetCard } from './budget.js';
 import { duration, h, number, setText } from './dom.js';
 import { live, onLive, serverNow } from './live.js';
 
@@ -24,6 +25,8 @@ class QueueCard {
     this.dots = h('ul', { class: 'dots', 'aria-label': `Workers of ${name}` });
     this.summary = h('p', { class: 'muted' });
     this.more = h('p', { class: 'muted' });
+    this.empty = h('p', { class: 'muted', hidden: true });
+    this.legend = legend();
     this.scaler = h('section', { class: 'scaler', 'aria-label': 'Scaler' });
     this.reason = h('p', { class: 'reason' });
     this.forecast = h('p', { class: 'muted' });
@@ -33,7 +36,7 @@ class QueueCard {
       h('div', { class: 'row between' }, h('h2', {}, name), this.more),
       h('dl', { class: 'figures' }, Object.values(this.figures).map((one) => one.element)),
       h('div', { class: 'columns' },
-        h('section', { 'aria-label': 'Workers' }, h('div', { class: 'row between' }, h('h3', {}, 'Workers'), this.summary), this.dots, legend()),
+        h('section', { 'aria-label': 'Workers' }, h('div', { class: 'row between' }, h('h3', {}, 'Workers'), this.summary), this.dots, this.empty, this.legend),
         this.scaler));
   }
 
@@ -52,12 +55,19 @@ class QueueCard {
     setText(f.p50.value, duration(queue.latency_p50_s));
     setText(f.p95.value, duration(queue.latency_p95_s));
     setText(f.p95.note, queue.wait_p95_s === undefined ? '' : `wait p95 ${duration(queue.wait_p95_s)}`);
-    const more = [];
-    if (queue.deferred) more.push(`${number(queue.deferred)} scheduled`);
-    if (queue.dead) more.push(`${number(queue.dead)} dead letters`);
-    setText(this.more, more.join(' · '));
+    this.drawMore(queue);
     this.drawScaler(scaler);
     this.drawWorkers(queue, now);
+  }
+
+  drawMore({ deferred, dead }) {
+    const key = `${deferred}|${dead}`;
+    if (key === this.lastMore) return;
+    this.lastMore = key;
+    const links = [];
+    if (deferred) links.push(h('a', { href: '#/jobs?status=scheduled' }, `${number(deferred)} scheduled`));
+    if (dead) links.push(h('a', { href: '#/jobs?status=dead' }, `${number(dead)} dead letter${dead === 1 ? '' : 's'}`));
+    this.more.replaceChildren(...links.flatMap((link, place) => (place ? [' · ', link] : [link])));
   }
 
   drawScaler(scaler) {
@@ -82,6 +92,9 @@ class QueueCard {
     for (const [, worker] of workers) counts[worker.state] = (counts[worker.state] || 0) + 1;
     setText(this.summary, workers.length ? Object.entries(counts).map(([state, count]) => `${count} ${state}`).join(' · ') : 'none');
     this.dots.classList.toggle('many', workers.length > 24);
+    this.empty.hidden = workers.length > 0;
+    this.legend.hidden = !workers.length;
+    setText(this.empty, queue.scaler ? 'No worker is there. The scaler starts one when jobs come.' : 'No worker is there: jobs wait until one is started.');
     let place = 0;
     const left = new Set(this.bars.keys());
     for (const [id, worker] of workers) {
@@ -149,8 +162,10 @@ function legend() {
 
 export function showNow(view, _parameters, signal) {
   const cards = new Map();
+  const budget = new BudgetCard();
+  const steps = firstSteps();
   const hint = h('p', { class: 'empty' }, 'Waiting for the first figures …');
-  view.append(h('h1', { class: 'hidden' }, 'Now'), hint);
+  view.append(h('h1', { class: 'hidden' }, 'Now'), hint, budget.element, steps);
   const draw = () => {
     const now = serverNow();
     for (const [name, queue] of Object.entries(live.queues)) {
@@ -158,11 +173,12 @@ export function showNow(view, _parameters, signal) {
       if (!card) {
         cards.set(name, card = new QueueCard(name));
         hint.remove();
-        view.append(card.element);
-        if (cards.size === 1) view.append(firstSteps());
+        steps.before(card.element);
+        steps.hidden = false;
       }
       card.draw(queue, now);
     }
+    budget.draw(live.queues);
   };
   onLive(draw, signal);
   const timer = setInterval(draw, 1000);
@@ -170,6 +186,6 @@ export function showNow(view, _parameters, signal) {
 }
 
 function firstSteps() {
-  return h('p', { class: 'first-steps' }, h('a', { class: 'button primary', href: '#/try' }, 'Try a job'),
+  return h('p', { class: 'first-steps', hidden: true }, h('a', { class: 'button primary', href: '#/try' }, 'Try a job'),
     h('a', { class: 'button quiet', href: '#/jobs' }, 'See all jobs'));
 }

@@ -55,27 +55,30 @@ function operation(method, path, one, document) {
 }
 
 export async function showReference(view, _parameters, signal) {
-  let document;
+  let description;
   try {
-    document = await json(withQueue('openapi.json', chosenQueue()), { signal });
+    description = await json(withQueue('openapi.json', chosenQueue()), { signal });
   } catch (problem) {
-    if (!signal.aborted) view.append(h('p', { class: 'empty' }, problem.message));
+    if (signal.aborted) return;
+    const note = h('p', { class: 'empty' }, problem.message);
+    view.append(note);
+    document.addEventListener('back', () => { note.remove(); showReference(view, _parameters, signal); }, { once: true, signal });
     return;
   }
   if (signal.aborted) return;
   const filter = h('input', { type: 'search', id: 'api-filter', placeholder: 'path or word', spellcheck: 'false' });
   const groups = new Map();
-  for (const [path, item] of Object.entries(document.paths)) {
+  for (const [path, item] of Object.entries(description.paths)) {
     for (const [method, one] of Object.entries(item)) {
       const tag = (one.tags || ['other'])[0];
       if (!groups.has(tag)) groups.set(tag, []);
-      groups.get(tag).push([`${method} ${path} ${one.summary}`.toLowerCase(), operation(method, path, one, document)]);
+      groups.get(tag).push([`${method} ${path} ${one.summary}`.toLowerCase(), operation(method, path, one, description)]);
     }
   }
   filter.addEventListener('input', () => {
     for (const [, operations] of groups) for (const [text, element] of operations) element.hidden = !text.includes(filter.value.toLowerCase());
   });
-  view.append(h('div', { class: 'row between' }, h('div', {}, h('h1', {}, `${document.info.title} ${document.info.version}`), h('p', { class: 'muted' }, document.info.description)),
+  view.append(h('div', { class: 'row between' }, h('div', {}, h('h1', {}, `${description.info.title} ${description.info.version}`), h('p', { class: 'muted' }, description.info.description)),
     h('a', { class: 'button quiet', href: url('openapi.json'), target: '_blank', rel: 'noopener' }, 'openapi.json')),
   h('div', { class: 'filters' }, h('div', { class: 'field' }, h('label', { for: 'api-filter' }, 'Find'), filter)),
   [...groups].map(([tag, operations]) => h('section', { class: 'card' }, h('h2', {}, tag), operations.map(([, element]) => element))).reduce((all, one) => { all.append(one); return all; }, h('div', { class: 'stack' })));

@@ -28,7 +28,7 @@ export function showTime(view, parameters, signal) {
       { name: 'waiting', kind: 'area', tone: 'd', value: (point) => point.waiting },
       { name: 'running', kind: 'step', tone: 'c', value: (point) => point.running },
     ], number),
-    new Chart('Time', 'seconds of jobs that ended', [
+    new Chart('Latency', 'of jobs that ended, and how long they waited', [
       { name: 'latency p95', kind: 'line', tone: 'a', value: (point) => point.latency_p95_s },
       { name: 'latency p50', kind: 'line', tone: 'c', value: (point) => point.latency_p50_s },
       { name: 'wait p95', kind: 'line', tone: 'b', value: (point) => point.wait_p95_s },

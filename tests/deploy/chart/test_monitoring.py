@@ -12,7 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.kubernetes.chart import CHART
 from gateway.http.connection.budget import ByteBudget
-from gateway.metrics import GatewayMetrics
+from gateway.metrics import GatewayMetrics, RecentTimes
+from gateway.page.times import queue_times
 from tests.deploy.chart.rendered import rendered, rendering
 from workers.predict import predict
 from workers.scaler.decider import Decider
@@ -40,9 +41,9 @@ async def exported() -> Exported:
     """What each part exports; metrics with labels have no sample before their first use."""
     worker = Worker([func(predict)], settings=WorkerSettings(), handle_signals=False)
     Probe(worker.session, worker.heartbeat, lambda: 0)
-    text = worker.metrics.text() + GatewayMetrics(ByteBudget(1)).text(
-        {"": Counts(*[0] * len(Counts._fields))}, 0, ServerMemory(1, 1, "noeviction"), {"": 0.0}
-    )
+    counts, memory = {"": Counts(*[0] * len(Counts._fields))}, ServerMemory(1, 1, "noeviction")
+    metrics = GatewayMetrics(ByteBudget(1), queue_times)
+    text = worker.metrics.text() + metrics.text(counts, 0, memory, {"": 0.0}, recent={"": RecentTimes(1, 1, 1)})
     await worker.close()
     assert isinstance(worker.metrics, WorkerMetrics)
     later = {f"leadtime_{name}" for name in ("http_requests_total", "pushes_total", "http_request_seconds_bucket")}

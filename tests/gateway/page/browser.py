@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,10 +13,15 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from playwright.async_api import Page
+    from playwright.async_api import ConsoleMessage, Page
 
 PATIENCE_MS = 30_000
 CHROMIUM = shutil.which("chromium")
+
+
+def _is_fault(message: ConsoleMessage) -> bool:
+    # A network interface of the machine that comes or goes has nothing to do with the page.
+    return message.type == "error" and "ERR_NETWORK_CHANGED" not in message.text
 
 
 @contextlib.asynccontextmanager
@@ -37,8 +43,20 @@ async def opened(url: str, width_px: int = 1280, theme: str = "light") -> AsyncI
         )
         context.set_default_timeout(PATIENCE_MS)
         page = await context.new_page()
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("console", lambda message: complaints.append(message.text) if _is_fault(message) else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         await page.goto(url)
         yield page, complaints
         await browser.close()
+
+
+async def faults_of(page: Page) -> list[str]:
+    """What axe finds that is serious or worse."""
+    await page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
+    found = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{one['id']}: {node['html'][:150]}"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]

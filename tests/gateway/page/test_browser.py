@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
 import pytest
 
-from tests.gateway.page.browser import opened
+from tests.gateway.page.browser import faults_of, opened
 from tests.gateway.service import PATIENCE_S, GatewayProcess, push
-from workers.stream import Finish, Stream, Telling
+from workers.stream import Finish, NewJob, Stream, Telling
 
 if TYPE_CHECKING:
-    from playwright.async_api import Page
-
     from workers.stream import Claimed, StreamSettings
 
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
@@ -59,16 +57,10 @@ async def end(stream: Stream, job: Claimed, body: bytes, outcome: str = "finishe
     assert await stream.finish("worker-1", [finish]) == [True]
 
 
-async def faults_of(page: Page) -> list[str]:
-    """What axe finds that is serious or worse."""
-    await page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
-    found = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    return [
-        f"{one['id']}: {node['html'][:150]}"
-        for one in found["violations"]
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ]
+async def push_to(stream: Stream) -> str:
+    """Pushes a job without a gateway; its id."""
+    await stream.push(NewJob("job-7-of-the-page", b'["hello"]'))
+    return "job-7-of-the-page"
 
 
 async def test_a_push_from_the_form_streams_its_result(gateway: GatewayProcess, stream: Stream) -> None:
@@ -146,6 +138,31 @@ async def test_what_users_write_stays_text(gateway: GatewayProcess, stream: Stre
 
 
 @pytest.mark.slow
+async def test_a_jobs_own_lines_come_as_it_runs_and_stay_text(gateway: GatewayProcess, stream: Stream) -> None:
+    job_id = await push(gateway.http)
+    job = await claimed(stream)
+    async with opened(f"{gateway.base}/#/jobs/{job_id}") as (page, complaints):
+        log = page.get_by_label("Log", exact=True)
+        await log.get_by_text("No lines yet.").wait_for()
+        await stream.tell("worker-1", [Telling(job.id, 1, 1, [("log", b'"step 1"'), ("log", orjson.dumps(MARKUP))])])
+        await log.get_by_text("step 1").wait_for()
+        await log.get_by_text("<img").wait_for()
+        await page.get_by_label("Events", exact=True).get_by_text("begin").first.wait_for()
+        assert await page.get_by_label("Events", exact=True).get_by_text("step 1").count() == 0
+        await stream.tell("worker-1", [Telling(job.id, 1, 3, [("log", b'"step 2\\n  of 2"')])])
+        await log.get_by_text("of 2").wait_for()
+        await end(stream, job, b'"done"')
+        await page.get_by_role("heading", name=job_id).get_by_text("finished").wait_for()
+        async with page.expect_download() as saving:
+            await log.get_by_role("button", name="Save as a file").click()
+        saved = Path(await (await saving.value).path()).read_text(encoding="utf-8")
+        assert saved.splitlines() == ["step 1", MARKUP, "step 2", "  of 2"]
+        assert await page.locator("main script, main img[src=x]").count() == 0
+        assert "owned" not in await page.title()
+        assert complaints == []
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 async def test_axe_finds_no_serious_fault(gateway: GatewayProcess, stream: Stream, theme: str) -> None:
     for state in ("idle", "starting", "stopping"):
@@ -162,10 +179,33 @@ async def test_axe_finds_no_serious_fault(gateway: GatewayProcess, stream: Strea
 
 
 @pytest.mark.slow
+async def test_the_page_says_that_the_gateway_is_away_and_goes_on_when_it_is_back(
+    settings: StreamSettings, stream: Stream
+) -> None:
+    job_id = await push_to(stream)
+    gateway = GatewayProcess(settings)
+    async with gateway, opened(f"{gateway.base}/") as (page, _):
+        await page.get_by_text("live", exact=True).wait_for()
+        await page.goto(f"{gateway.base}/#/jobs")
+        await page.get_by_role("link", name=job_id[:12]).wait_for()
+        await asyncio.to_thread(gateway.stop)
+        await page.get_by_text("The gateway can't be reached: what is shown is of").wait_for()
+        await page.evaluate("location.hash = '#/api'")
+        await page.get_by_text("The gateway can't be reached.", exact=True).wait_for()
+        gateway.start()
+        await page.get_by_text("/status/{id}").first.wait_for()
+        await page.locator("#notice").wait_for(state="hidden")
+    await stream.cancel(job_id)
+
+
+@pytest.mark.slow
 async def test_a_key_is_asked_for_and_kept_in_the_tab(settings: StreamSettings, stream: Stream) -> None:
     key = "key-0123456789abcdef"
     async with GatewayProcess(settings, API_KEYS=key) as gateway, opened(f"{gateway.base}/#/jobs") as (page, _):
         job_id = await push(gateway.http, Authorization=f"Bearer {key}")
+        await page.get_by_label("Key", exact=True).fill("not this one")
+        await page.get_by_role("button", name="Use it").click()
+        await page.get_by_role("alert").get_by_text("This key can't be used").wait_for()
         await page.get_by_label("Key", exact=True).fill(key)
         await page.get_by_role("button", name="Use it").click()
         await page.get_by_role("link", name=job_id[:12]).wait_for()

@@ -25,6 +25,14 @@ def test_the_page_is_small_and_names_no_other_host() -> None:
     assert not re.search(rb"<style|<script(?![^>]* src=)| style=| on\w+=", files["index.html"].body)
 
 
+def test_a_browser_asks_for_all_scripts_at_once() -> None:
+    """One that only learns of them from each other would take a round trip for each step."""
+    files = Shell().files
+    preloaded = re.findall(rb'<link rel="modulepreload" href="ui/(.*)">', files["index.html"].body)
+    scripts = [name.encode() for name in files if name.endswith(".js") and name != "main.js"]
+    assert sorted(preloaded) == sorted(scripts)
+
+
 async def test_the_page_is_served_under_a_strict_policy(http: aiohttp.ClientSession) -> None:
     for path in ("/", "/ui", "/ui/main.js", "/ui/page.css", "/ui/icon.svg"):
         async with http.get(path) as response:

@@ -27,3 +27,14 @@ class Talkative:
         if text == "bad":
             raise ValueError("raised")
         return text
+
+
+class TalkativeTogether:
+    """Says one thing of several inputs."""
+
+    max_batch_size = 3
+    max_batch_wait_s = 10.0
+
+    def predict_batch(self, inputs: list[str]) -> list[str]:
+        sys.stdout.write(f"printed {len(inputs)}\n")
+        return inputs

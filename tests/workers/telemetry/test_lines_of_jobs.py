@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -37,7 +38,7 @@ async def test_each_line_of_a_worker_and_its_model_names_the_job(
 
     if form == "text":
         assert f"\n[{settings.queue_name}/{good} attempt 1] printed good\n" in worker.text
-        assert f"ERROR workers.worker.attempt: [{settings.queue_name}/{bad} attempt 1] job {bad} failed" in worker.text
+        assert f"ERROR workers.worker.attempt: [{settings.queue_name}/{bad} attempt 1] job failed" in worker.text
         return
     lines: list[dict[str, Any]] = [orjson.loads(line) for line in worker.text.splitlines()]
     of_good = [line for line in lines if line.get("job") == good]
@@ -56,6 +57,27 @@ async def test_each_line_of_a_worker_and_its_model_names_the_job(
     assert (failed["level"], failed["message"]) == ("ERROR", f"job {bad} failed: ValueError: raised")
     assert [line.get("job") for line in lines if line["message"] == "loading"] == [None]
     assert {"ready: predict", "stopped"} <= {line["message"] for line in lines}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["json", "text"])
+async def test_what_a_batch_prints_is_of_all_its_jobs(
+    one_stream: Stream, one_settings: StreamSettings, tmp_path: Path, form: str
+) -> None:
+    ids = [await push(one_stream, "predict", b'["a"]') for _ in range(3)]
+    own = WorkerSettings(redis_url=one_settings.redis_url, queue_name=one_settings.queue_name)
+    with WorkerProcess(tmp_path, own, MODEL=f"{MODEL}Together", LOG_FORMAT=form) as worker:
+        for job_id in ids:
+            await until_ended(one_stream, job_id)
+        assert await worker.stopped() == 0
+
+    if form == "text":
+        [printed] = re.findall(r"\n\[(.*)/(.*)\] printed 3\n", worker.text)
+        assert (printed[0], sorted(printed[1].split())) == (own.queue_name, sorted(ids))
+        return
+    [line] = [line for line in map(orjson.loads, worker.text.splitlines()) if line["message"] == "printed 3"]
+    assert sorted(one["job"] for one in line["jobs"]) == sorted(ids)
+    assert (line["queue"], {one["attempt"] for one in line["jobs"]}) == (own.queue_name, {1})
 
 
 def test_a_line_of_a_record_without_a_job_has_no_members_of_one() -> None:

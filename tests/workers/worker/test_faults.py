@@ -53,7 +53,7 @@ async def test_a_model_that_misbehaves(
         view = await until_ended(one_stream, bad)
         assert (view.status, view.attempts) == (Status.FAILED, 2)
         assert view.error == {"type": error, "message": f"{message} (attempt 2 of 2)"}
-        assert f"job {bad}: {error}: {message} (attempt 1 of 2), again in" in worker.text
+        assert f"{bad} attempt 1] {error}: {message} (attempt 1 of 2), again in" in worker.text
         worker.terminate()
         assert await worker.code() == 0
     (letter,) = await one_stream.dead_letters()

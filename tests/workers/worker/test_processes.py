@@ -102,7 +102,7 @@ async def test_sigterm_finishes_the_job_at_hand_and_claims_no_more(
 ) -> None:
     with WorkerProcess(tmp_path, one_settings, MODEL_PREDICT_S="1.5") as worker:
         first, second = [await push(one_stream, "predict", b'["x"]') for _ in range(2)]
-        await worker.says(f"job {first}: attempt 1 starts")
+        await worker.says(f"{first} attempt 1] job starts")
         worker.terminate()
         assert await worker.code() == 0, worker.text
     view = await one_stream.view(first)
@@ -124,7 +124,7 @@ async def test_sigterm_hands_the_rest_back(
     grace_s = "0.5" if how == "the grace time ends" else "600"
     with WorkerProcess(tmp_path, settings, MODEL_PREDICT_S="600", GRACE_S=grace_s) as worker:
         job_id = await push(one_stream, "predict", b'["x"]')
-        await worker.says(f"job {job_id}: attempt 1 starts")
+        await worker.says(f"{job_id} attempt 1] job starts")
         model = psutil.Process(worker.pid).children()
         worker.terminate()
         if how == "a second signal":
@@ -156,7 +156,7 @@ async def test_a_killed_workers_registration_expires_and_its_job_runs_elsewhere(
 ) -> None:
     with WorkerProcess(tmp_path, one_settings, MODEL_PREDICT_S="600") as worker:
         job_id = await push(one_stream, "predict", b'["x"]')
-        await worker.says(f"job {job_id}: attempt 1 starts")
+        await worker.says(f"{job_id} attempt 1] job starts")
         assert len(await one_stream.workers()) == 1
         worker.send(signal.SIGKILL)
 

@@ -125,7 +125,7 @@ async def test_sigterm_while_the_server_is_away(
         async with opened(settings) as stream:
             if busy:
                 job_id = await push(stream, "predict", b'["x"]')
-                await worker.says(f"job {job_id}: attempt 1 starts")
+                await worker.says(f"{job_id} attempt 1] job starts")
         own.kill()
         await worker.says("the server is unavailable")
         worker.terminate()

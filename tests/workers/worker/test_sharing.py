@@ -32,7 +32,7 @@ async def test_as_many_jobs_as_the_model_says_share_one_process_and_a_cancel_is_
         others = await pushed(one_stream, *(["waits", str(file), str(tmp_path / "until")] for file in files))
         await until(lambda: all(file.exists() for file in files))
         assert await one_stream.cancel(others[1]) == "cancelled"
-        await worker.says(f"job {others[1]} was stopped: cancelled")
+        await worker.says(f"{others[1]} attempt 1] job was stopped: cancelled")
         (tmp_path / "until").touch()
         first, cancelled, last = await ended(one_stream, others)
         assert [how(first), how(last)] == [(str(tmp_path / "until"), 1)] * 2

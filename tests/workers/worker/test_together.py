@@ -125,7 +125,7 @@ async def test_a_job_of_a_running_batch_is_cancelled_at_once_and_the_others_go_o
     with WorkerProcess(tmp_path, one_settings, MODEL=TOGETHER) as worker:
         await until(file.exists)
         assert await one_stream.cancel(job_ids[1]) == "cancelled"
-        await worker.says(f"job {job_ids[1]} was stopped: cancelled")
+        await worker.says(f"{job_ids[1]} attempt 1] job was stopped: cancelled")
         go_on.touch()
         first, cancelled, last = await ended(one_stream, job_ids)
         assert [how(first), how(last)] == [(3, 1), (3, 1)]

@@ -8,7 +8,7 @@ from inspect import Parameter
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from workers.job import Job, reset_current, set_alone, set_current
+from workers.job import Job, reset_current, set_alone, set_current, set_together
 from workers.model_host.calls.failures import InputRefused, NotLoadable, Refusal, answer_of
 from workers.model_host.calls.inputs.annotations import item_check_of
 from workers.model_host.calls.inputs.binding import WholeInput
@@ -79,9 +79,10 @@ class BatchCall:
         return described(None, None if self._check is None else WholeInput(self._check))
 
     def run(self, input_json: bytes, link: ConnectionLink) -> EncodedResult:
-        """A batch of one, which knows nothing of its job.
+        """A batch of one, which knows nothing of its job; what it prints is that job's.
 
         Raises NotJson, InputRefused, what the model raises, and Refusal, as `Call.run` does."""
+        set_alone(Job(link))
         (result,) = self._results([self._checked(loads(input_json), link)])
         return self._encoded(result, link)
 
@@ -90,14 +91,14 @@ class BatchCall:
 
         Raises what the model raises, and Refusal if what it returned are not as many results as there are inputs.
         """
-        set_alone(None)
         answers: dict[int, Answer] = {}
         inputs: dict[int, Any] = {}
         links: list[JobLink] = []
-        for place, (job_id, folder, value) in enumerate(unpacked_inputs(body)):
-            links.append(BatchedLink(job_id, folder))
+        set_together(lambda: [Job(link) for link in links])
+        for place, one in enumerate(unpacked_inputs(body)):
+            links.append(BatchedLink(one.job_id, one.attempt, one.folder, one.traceparent))
             try:
-                inputs[place] = self._checked(value, links[place])
+                inputs[place] = self._checked(one.value, links[place])
             except InputRefused as error:
                 answers[place] = answer_of(error)
         if inputs:

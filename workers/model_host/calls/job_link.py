@@ -51,8 +51,8 @@ class ConnectionLink:
 class BatchedLink:
     """What one of several jobs in one call has: its files. Nobody hears it, and no cancel reaches it."""
 
-    def __init__(self, job_id: str, folder: str) -> None:
-        self._terms = JobTerms(job_id, 0, None, is_heard=False, folder=folder)
+    def __init__(self, job_id: str, attempt: int, folder: str, traceparent: str) -> None:
+        self._terms = JobTerms(job_id, attempt, None, is_heard=False, folder=folder, traceparent=traceparent)
 
     def terms(self) -> JobTerms:
         """Which job it is, and where its files are."""

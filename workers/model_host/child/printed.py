@@ -1,4 +1,4 @@
-"""What the model prints, in the form of the log: each line with the job that is run."""
+"""What the model prints, in the form of the log: each line with the job that is run, or with all that are."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from workers.job import job_at_hand
+from workers.job import jobs_at_hand
 from workers.telemetry.log_job import line_job
 from workers.telemetry.logs import printed_line
 
@@ -53,9 +53,8 @@ class PrintedLines:
             self.write(line)
 
     def _write(self, whole: str) -> None:
-        job = job_at_hand()
         # An input that is run to find out whether the model works is no job, and has no id.
-        about = line_job(job, self._queue) if job is not None and job.id else None
+        about = [line_job(job, self._queue) for job in jobs_at_hand() if job.id]
         text = "\n".join(line.rpartition("\r")[2] for line in whole.removesuffix("\r").split("\n"))
         self._inner.write(printed_line(text, self._form, self._name, about) + "\n")
         self._inner.flush()

@@ -25,20 +25,23 @@ class BatchInput(NamedTuple):
     """The input of one of the jobs, whose files are in the folder; that is empty if there is no place for any."""
 
     job_id: str
+    attempt: int
     folder: str
+    traceparent: str
     value: Any
 
 
 def packed_inputs(jobs: Iterable[JobAtHand], inputs: Iterable[bytes]) -> bytes:
-    """A line of JSON with each job's id and folder, then one JSON array of the inputs, which are JSON."""
-    return b"%b\n[%b]" % (orjson.dumps([(job.id, job.folder) for job in jobs]), b",".join(inputs))
+    """A line of JSON with what each job is, then one JSON array of the inputs, which are JSON."""
+    of_jobs = [(job.id, job.attempt, job.folder, job.traceparent) for job in jobs]
+    return b"%b\n[%b]" % (orjson.dumps(of_jobs), b",".join(inputs))
 
 
 def unpacked_inputs(body: bytes) -> list[BatchInput]:
     """The inputs, in the order of their jobs."""
     line, _, inputs = body.partition(b"\n")
     jobs = zip(orjson.loads(line), loads(inputs), strict=True)
-    return [BatchInput(job_id, folder, value) for (job_id, folder), value in jobs]
+    return [BatchInput._make((*of_job, value)) for of_job, value in jobs]
 
 
 def packed_answers(answers: Sequence[Answer]) -> bytes:

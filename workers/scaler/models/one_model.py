@@ -100,7 +100,7 @@ class ModelScaler:
             await self._lead(unseen)
         else:
             self.decider = self._jobs = None
-            self.status.denied = 0
+            self.status.denied, self.status.share = 0, None
             await self._follow()
         self.status.learnt = self.decider.state if self.decider is not None else None
 
@@ -151,7 +151,7 @@ class ModelScaler:
         decider, jobs = self.decider, self._jobs
         if decider is not None and decider.decision is not None and jobs is not None:
             memory = decider.memory(jobs.count, jobs.arrived, jobs.services_seen)
-            await self._publisher.publish(decider.decision, memory, final)
+            await self._publisher.publish(decider.decision, memory, self.status.share, final)
 
     # the others
 

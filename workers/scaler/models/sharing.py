@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from workers.scaler.budget import Claim, share
+from workers.scaler.facts import BudgetShare
 from workers.scaler.policy import late_jobs, late_price_s
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def share_among(scalers: Sequence[ModelScaler], budget: Budget) -> None:
     claims = [_claim(scaler, budget.parts[scaler.queue]) for scaler in asking]
     for scaler, claim, grant in zip(asking, claims, share(claims, budget.amounts), strict=True):
         scaler.status.denied = max(0, claim.wanted - grant.replicas)
+        part = budget.parts[scaler.queue]
+        scaler.status.share = BudgetShare(claim.wanted, part.guaranteed, part.takes, budget.amounts, grant.reason)
         if scaler.decider is not None and not claim.unseen:
             scaler.status.decision = scaler.decider.grant(grant.replicas, grant.reason)
 

@@ -116,6 +116,9 @@ async def test_a_file_of_inputs_is_a_batch(command: Command, stream: Stream, tmp
         code, printed = await command("batch", str(path), "--json")
         shown = await command("batch", "-", text='"a"')
     bad = await command("batch", "-", text='"a"\nb')
+    missing = await command("batch", str(tmp_path / "missing.jsonl"))
+    path.write_bytes(b'"\xff"\n')
+    latin = await command("batch", str(path))
 
     assert code == 1
     assert [(one["place"], one["status"], one["result"]) for one in values(printed)] == [
@@ -124,6 +127,9 @@ async def test_a_file_of_inputs_is_a_batch(command: Command, stream: Stream, tmp
     assert shown == (0, "0        finished  a")
     assert bad[0] == 2
     assert "line 2" in bad[1]
+    assert missing[0] == latin[0] == 2
+    assert "does not exist" in missing[1]
+    assert "is not UTF-8" in latin[1]
 
 
 async def test_figures_in_a_terminal_are_those_of_the_gateway(
@@ -139,9 +145,12 @@ async def test_figures_in_a_terminal_are_those_of_the_gateway(
     [queue] = await client.queues()
 
     assert table.splitlines()[1].split()[:5] == ["-", "2", "1", "0", "0"]
-    assert values(figures) == values(of_top)[0]["queues"] == [queue._asdict()]
+    assert values(figures) == [queue._asdict()]
+    [shown] = values(of_top)[0]["queues"]
+    assert (shown["queue"], shown["waiting"], shown["running"]) == (stream.settings.queue_name, 2, 1)
+    assert (shown["oldest_wait_s"] >= 0, shown["workers"], shown["scaler"]) == (True, {}, None)
     assert job.id in top
-    assert "0.0 pushes/s" in top
+    assert "no scaler has decided anything" in top
 
 
 async def test_dead_letters_are_listed_and_run_again(command: Command, stream: Stream) -> None:

@@ -18,10 +18,10 @@ ANSWERS = st.lists(st.tuples(st.sampled_from([b"R", b"E", b"I", b"A", b"B"]), st
 
 @given(st.lists(VALUES, max_size=8))
 def test_inputs_stay_in_their_places(values: list[object]) -> None:
-    jobs = [JobAtHand(f"job-{place}", folder=f"/{place}") for place in range(len(values))]
+    jobs = [JobAtHand(f"job-{place}", place, folder=f"/{place}") for place in range(len(values))]
     found = unpacked_inputs(packed_inputs(jobs, map(encode_exactly, values)))
     assert [one.value for one in found] == values
-    assert [(one.job_id, one.folder) for one in found] == [(job.id, job.folder) for job in jobs]
+    assert [one[:4] for one in found] == [(job.id, job.attempt, job.folder, job.traceparent) for job in jobs]
 
 
 @given(ANSWERS)

@@ -87,10 +87,12 @@ local function write_history(keys, argv)
   return 1
 end
 
--- history(since_ms, most): the steps from a time on, oldest first: {at_ms, step, at_ms, step, ...}. One XRANGE.
+-- history(since_ms, most): the steps from a time on, or of the last -since_ms, oldest first: {at_ms, step, at_ms, step,
+-- ...}. One XRANGE.
 local function history(keys, argv)
-  local flat = {}
-  for _, row in ipairs(redis.call('XRANGE', keys_of(keys[1]).history, argv[1], '+', 'COUNT', argv[2])) do
+  local flat, since = {}, tonumber(argv[1])
+  if since < 0 then since = math.max(0, now_ms() + since) end
+  for _, row in ipairs(redis.call('XRANGE', keys_of(keys[1]).history, whole(since), '+', 'COUNT', argv[2])) do
     flat[#flat + 1] = entry_time(row[1])
     flat[#flat + 1] = row[2][2]
   end
