@@ -173,10 +173,12 @@ class Claims:
         session = self._session
         beat_s = session.settings.lease_s / BEATS_IN_A_LEASE
         while True:
-            await asyncio.sleep(await session.outage.call(partial(session.stream.sweep, beat_s), "sweeping"))
+            sweep = partial(session.stream.sweep_as, session.id, beat_s)
+            pause_s, is_idle = await session.outage.call(sweep, "sweeping")
             # In burst mode the loop waits for the queue's end, of which nobody is told.
-            if self.burst or time.monotonic() - self._claimed_s > beat_s:
+            if self.burst or (not is_idle and time.monotonic() - self._claimed_s > beat_s):
                 self._work.set()
+            await asyncio.sleep(pause_s)
 
     async def settle(self, loop: asyncio.Task[None]) -> None:
         """Waits for a claim that is under way: its jobs would be nobody's until their leases run out."""
