@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from tests.processes import LoggedProcess, module
-from workers.stream import JobView, NewJob, Status, Stream
+from workers.stream import NO_OPTIONS, JobOptions, JobView, NewJob, Status, Stream
 from workers.worker import Worker
 
 if TYPE_CHECKING:
@@ -50,9 +50,11 @@ async def run_burst(settings: WorkerSettings, functions: Sequence[Any], **kwargs
     return worker
 
 
-async def push(stream: Stream, function: str, args: bytes = b"[]", kwargs: bytes = b"") -> str:
+async def push(
+    stream: Stream, function: str, args: bytes = b"[]", kwargs: bytes = b"", options: JobOptions = NO_OPTIONS
+) -> str:
     """The id of a new job."""
-    pushed = await stream.push(NewJob(uuid.uuid4().hex, args, function=function, kwargs=kwargs))
+    pushed = await stream.push(NewJob(uuid.uuid4().hex, args, function=function, kwargs=kwargs, options=options))
     assert pushed.outcome == "accepted"
     return pushed.id
 

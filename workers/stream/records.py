@@ -183,13 +183,15 @@ class Claimed(NamedTuple):
     @classmethod
     def from_message(cls, message: bytes) -> Claimed:
         """Reads the message by which a push hands a job over (`hand_over` in push.lua), without its leading 'run'."""
-        entry, queued_ms, id_bytes, function_bytes, args_bytes, texts = message.split(b" ", 5)
+        entry, queued_ms, id_bytes, function_bytes, args_bytes, kwargs_bytes, texts = message.split(b" ", 6)
         id_end = int(id_bytes)
         function_end = id_end + int(function_bytes)
         args_end = function_end + int(args_bytes)
+        kwargs_end = args_end + int(kwargs_bytes)
         return cls(
             texts[:id_end].decode(), entry.decode(), texts[id_end:function_end].decode(),
-            texts[function_end:args_end], texts[args_end:], 1, int(queued_ms),
+            texts[function_end:args_end], texts[args_end:kwargs_end], 1, int(queued_ms),
+            JobOptions.from_json(texts[kwargs_end:]),
         )  # fmt: skip
 
 

@@ -326,16 +326,23 @@ class Stream:
         Many workers share the calls: with `most_s` those seconds grow with the number of workers, up to about so many.
         Looks at the server's memory at times (INFO), and raises ServerUnfit, after all that, if it may evict jobs.
         """
+        return (await self._sweep(most_s))[0]
+
+    async def sweep_as(self, worker: str, most_s: float) -> tuple[float, bool]:
+        """Does the same; returns also whether this worker is registered as idle, so that it will be woken (ZSCORE)."""
+        return await self._sweep(most_s, worker)
+
+    async def _sweep(self, most_s: float, *worker: str) -> tuple[float, bool]:
         interval_s, settings = self.sweep_interval_s, self.settings
         expired_ms = _ms(settings.lease_s - interval_s)
         # A sweep leaves a mark for half an interval. If the mark lasted for all of it, a call that comes a bit early
         # would find the mark of the sweep before and do nothing, and the next sweep would be late.
-        due_ms, workers = await self._call(
+        due_ms, workers, is_idle = await self._call(
             "sweep", _ms(interval_s / 2), expired_ms, _ms(settings.dead_letter_age_s), settings.max_dead_letters,
-            _ms(settings.keep_result_s),
+            _ms(settings.keep_result_s), *worker,
         )  # fmt: skip
         await self.memory.check()
-        return _pause_s(interval_s, due_ms / 1000, workers, most_s)
+        return _pause_s(interval_s, due_ms / 1000, workers, most_s), bool(is_idle)
 
     # what users ask for
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from workers.stream import AheadStart
 
@@ -28,6 +29,9 @@ _LONGEST_S = 1.0
 # twice the mean, so a long job in front delays it by that at most.
 _LONGEST_WITH_FILES_S = 20.0
 _MEAN_WITH_FILES_S = 10.0
+# A job with a ttl that has been held for this long is started no more, but handed back: the server has it held only if
+# more than a second of its ttl is left (`LEAST_LEFT_MS` in ahead.lua).
+_LONGEST_WITH_TTL_S = 0.5
 
 
 class BringsFiles(Protocol):
@@ -47,6 +51,18 @@ class BringsFiles(Protocol):
         """The job is not held any more, and does not run here."""
 
 
+class _Held(NamedTuple):
+    """A job, and since when it is held."""
+
+    job: Claimed
+    since_s: float
+
+    @property
+    def may_be_too_late(self) -> bool:
+        """Whether its ttl may be over."""
+        return self.job.options.ttl_ms is not None and time.monotonic() - self.since_s > _LONGEST_WITH_TTL_S
+
+
 class Ahead:
     """The jobs that one worker holds ahead: as many as fit into `LOOK_AHEAD_S` by what those of a function took.
 
@@ -54,6 +70,7 @@ class Ahead:
     (`take_starts`). If no slot has been free for `LOOK_AHEAD_S`, all of them are handed back: a long job delays nobody.
     Where jobs bring `files`, one is held also if they are longer than that, so that its files come meanwhile.
     `on_lost` is called for a job that was started here, and that the server says is not this worker's.
+    Of a model that runs jobs `together`, so many in one call, the jobs of the next call are held.
     """
 
     def __init__(self, session: Session, runner: Runner, events: Events, on_lost: Callable[[str, int], None]) -> None:
@@ -62,7 +79,7 @@ class Ahead:
         self._events = events
         self._on_lost = on_lost
         self._most_s = session.settings.look_ahead_s
-        self._jobs: deque[Claimed] = deque()
+        self._jobs: deque[_Held] = deque()
         self._means_s: dict[str, float] = {}
         self._starts: list[AheadStart] = []
         self._unregistered: set[str] = set()
@@ -70,6 +87,7 @@ class Ahead:
         self._is_known = False  # the server may count jobs as held here
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self.together = 1
         self.is_off = self._most_s <= 0
         self.files: BringsFiles | None = None
 
@@ -86,17 +104,19 @@ class Ahead:
         mean_s = self._means_s.get(self._last)
         if self.is_off or mean_s is None or not self._session.ready:
             return 0
-        room, count = _MOST_JOBS - self._session.life.running, int(self._most_s / max(mean_s, 1e-6))
-        if count == 0 and self._waits_for_files(mean_s):
-            count = 1
-        return max(0, min(room, count) - len(self._jobs))
+        calls = int(self._most_s / max(mean_s, 1e-6))
+        if self.together > 1 and calls:
+            most = self.together
+        else:
+            most = min(_MOST_JOBS - self._session.life.running, calls or self._waits_for_files(mean_s))
+        return max(0, most - len(self._jobs))
 
     def _waits_for_files(self, mean_s: float) -> bool:
         files = self.files
         return files is not None and self._last == files.function and files.is_worth_it and mean_s <= _MEAN_WITH_FILES_S
 
-    def ran(self, job: Claimed, took_s: float, is_free: bool) -> None:
-        """A job has ended, and its finish leaves at once. Starts the next one if a slot `is_free`."""
+    def ran(self, job: Claimed, took_s: float, free: int) -> None:
+        """A job has ended, and its finish leaves at once. Starts the next ones in the slots that are `free`."""
         if self.is_off:
             return
         has_files = self.files is not None and self.files.function == job.function
@@ -104,9 +124,19 @@ class Ahead:
         mean_s = self._means_s.get(job.function)
         self._means_s[job.function] = took_s if mean_s is None else mean_s + _SHARE * (took_s - mean_s)
         self._last = job.function
-        if self._jobs and is_free and not self._session.life.stopping.is_set():
-            self._start(self._jobs.popleft())
-            self._watch()
+        self.start_next(free)
+
+    def start_next(self, free: int) -> None:
+        """Starts the jobs that were held first in the slots that are `free`; `take_starts` is to be called at once."""
+        count = min(free, len(self._jobs))
+        if count <= 0 or self._session.life.stopping.is_set():
+            return
+        if any(held.may_be_too_late for held in islice(self._jobs, count)):
+            self.hand_back()
+            return
+        for _ in range(count):
+            self._start(self._jobs.popleft().job)
+        self._watch()
 
     def _start(self, job: Claimed) -> None:
         self._starts.append(AheadStart(job.id, job.entry, job.attempt, time.monotonic()))
@@ -138,7 +168,8 @@ class Ahead:
     def received(self, jobs: Sequence[Claimed]) -> None:
         """These are held from now on, unless this worker can't run one of them: those behind it go back, too."""
         self._is_known = bool(self._jobs or jobs)
-        self._jobs.extend(jobs)
+        since_s = time.monotonic()
+        self._jobs.extend(_Held(job, since_s) for job in jobs)
         if not jobs:
             return
         if self.files is not None and self.files.is_worth_it:
@@ -151,8 +182,8 @@ class Ahead:
 
     def drop(self, job_id: str) -> None:
         """It was cancelled."""
-        self._drop_files(job for job in self._jobs if job.id == job_id)
-        self._jobs = deque(job for job in self._jobs if job.id != job_id)
+        self._drop_files(held for held in self._jobs if held.job.id == job_id)
+        self._jobs = deque(held for held in self._jobs if held.job.id != job_id)
 
     def forget(self) -> None:
         """What is held is not known any more: `release_unknown` hands it back."""
@@ -172,7 +203,7 @@ class Ahead:
         self._drop_files(jobs)
         # A call that is under way may tell the server of them once more: then the next one puts that right.
         self._is_known = True
-        session, entries = self._session, [(job.id, job.entry) for job in jobs]
+        session, entries = self._session, [(held.job.id, held.job.entry) for held in jobs]
         await session.outage.call(lambda: session.stream.release_ahead(session.id, entries), "handing jobs back")
 
     async def close(self) -> None:
@@ -184,10 +215,10 @@ class Ahead:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    def _drop_files(self, jobs: Iterable[Claimed]) -> None:
+    def _drop_files(self, jobs: Iterable[_Held]) -> None:
         if self.files is not None:
-            for job in jobs:
-                self.files.drop(job.id)
+            for held in jobs:
+                self.files.drop(held.job.id)
 
     def _watch(self) -> None:
         """Begins to wait anew for a slot to be free."""

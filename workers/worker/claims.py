@@ -119,6 +119,8 @@ class Claims:
         """A claim that goes along with finishes that are about to be sent. None: if one is needed, it goes alone."""
         if self.burst or self._claiming or not (self._replies_are_known and self._messages_are_known):
             return None
+        # They were pushed before all that a claim could bring, and this call tells of their starts.
+        self._ahead.start_next(self._free())
         count, ahead, held = max(0, self._wanted()), self._ahead.wanted(), self._ahead.told
         if not count and not ahead and held < 0:
             return None
@@ -158,9 +160,6 @@ class Claims:
             if self._claiming:
                 pass
             elif (count := self._wanted()) > 0:
-                if self._ahead:
-                    # They come before all others, and with their attempts counted.
-                    await self._ahead.handed_back()
                 await self._claim(count)
             elif self._may_be_woken:
                 # A wake-up is another worker's then; such a claim only says that there is no room.
@@ -174,10 +173,12 @@ class Claims:
         session = self._session
         beat_s = session.settings.lease_s / BEATS_IN_A_LEASE
         while True:
-            await asyncio.sleep(await session.outage.call(partial(session.stream.sweep, beat_s), "sweeping"))
+            sweep = partial(session.stream.sweep_as, session.id, beat_s)
+            pause_s, is_idle = await session.outage.call(sweep, "sweeping")
             # In burst mode the loop waits for the queue's end, of which nobody is told.
-            if self.burst or time.monotonic() - self._claimed_s > beat_s:
+            if self.burst or (not is_idle and time.monotonic() - self._claimed_s > beat_s):
                 self._work.set()
+            await asyncio.sleep(pause_s)
 
     async def settle(self, loop: asyncio.Task[None]) -> None:
         """Waits for a claim that is under way: its jobs would be nobody's until their leases run out."""
@@ -198,9 +199,9 @@ class Claims:
                     await session.stream.claim(session.id, 0, session.life.running)
 
     @property
-    def has_room(self) -> bool:
-        """Whether another job may run."""
-        return self._free() > 0
+    def room(self) -> int:
+        """How many more jobs may run."""
+        return max(0, self._free())
 
     @property
     def _claiming(self) -> bool:
@@ -226,6 +227,9 @@ class Claims:
         session = self._session
         self._settled.clear()
         try:
+            if count and self._ahead:
+                # They come before all others, and with their attempts counted.
+                await self._ahead.handed_back()
             jobs = await session.outage.call(lambda: self._ask_for(count), "claiming")
             if session.life.stopping.is_set() and jobs:
                 held = [(job.id, job.attempt) for job in jobs]

@@ -151,7 +151,7 @@ class Worker(arq_worker.Worker):
 
     def _on_slot_free(self, job: Claimed, took_s: float | None) -> None:
         if took_s is not None:
-            self.ahead.ran(job, took_s, self.claims.has_room)
+            self.ahead.ran(job, took_s, self.claims.room)
         elif self.ahead:
             self.ahead.hand_back()
         self.claims.wake()
@@ -214,7 +214,7 @@ class Worker(arq_worker.Worker):
         """How many jobs may run at once at most (`max_jobs`), and of how many a multiple is claimed at once."""
         self.max_jobs = slots
         self.claims.set_slots(slots, claimed_together)
-        self.ahead.is_off |= claimed_together > 1
+        self.ahead.together = claimed_together
 
     def set_files_ahead(self, files: BringsFiles) -> None:
         """Has the worker hold the next job ahead while its files are brought."""

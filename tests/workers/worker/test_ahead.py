@@ -10,11 +10,13 @@ import pytest
 from arq.worker import func
 
 from tests.workers.service import ended, push, running, until, until_ended
-from workers.stream import ClaimCall, Status, Stream
+from tests.workers.stream.actions import command, key
+from workers.stream import NO_OPTIONS, ClaimCall, JobOptions, Status, Stream
+from workers.worker import ahead as ahead_module
 from workers.worker.ahead import Ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from workers.settings import WorkerSettings
     from workers.stream import AheadStart, Claimed, Finish, Turn
@@ -35,6 +37,7 @@ class Shorts:
 
     def __init__(self) -> None:
         self.began: list[tuple[str, int]] = []
+        self.traces: list[str] = []
         self.waits: set[str] = set()
         self.go_on = asyncio.Event()
         self.tells = False
@@ -42,6 +45,7 @@ class Shorts:
 
     async def _run(self, ctx: dict[str, Any]) -> None:
         self.began.append((ctx["job_id"], ctx["job_try"]))
+        self.traces.append(ctx["traceparent"])
         if self.tells:
             ctx["worker"].events.tell(ctx["job_id"], ctx["job_try"], "log", b'"here"')
         await asyncio.sleep(0)
@@ -97,10 +101,13 @@ async def warm(stream: Stream, worker: Worker) -> None:
     await worker.runner.until_empty()
 
 
-async def hold(stream: Stream, worker: Worker, shorts: Shorts, count: int) -> tuple[str, list[str]]:
-    """Has the worker run a job that waits, and hold so many others; their ids."""
+async def hold(
+    stream: Stream, worker: Worker, shorts: Shorts, count: int, options: JobOptions = NO_OPTIONS
+) -> tuple[str, list[str]]:
+    """Has the worker run a job that waits, and hold so many others with these options; their ids."""
     worker.set_capacity(0)
-    first, waiting, *held = [await push(stream, "job") for _ in range(count + 2)]
+    first, waiting = [await push(stream, "job") for _ in range(2)]
+    held = [await push(stream, "job", options=options) for _ in range(count)]
     shorts.waits.add(waiting)
     worker.set_capacity(1)
     await until(lambda: (waiting, 1) in shorts.began and len(worker.ahead) == count)
@@ -278,6 +285,77 @@ async def test_a_job_that_is_held_for_its_files_goes_back_when_the_one_in_front_
         assert (await stream.counts()).released == 1
         shorts.go_on.set()
         assert (await until_ended(stream, held)).attempts == 1
+
+
+async def test_jobs_with_options_are_held_and_keep_them(
+    stream: Stream, long_settings: WorkerSettings, patient: None
+) -> None:
+    shorts = Shorts()
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    options = JobOptions(max_attempts=1, ttl_ms=600_000, tag="seven", traceparent=trace)
+    async with running(long_settings, shorts.functions, max_jobs=1) as worker:
+        await warm(stream, worker)
+        _, held = await hold(stream, worker, shorts, 3, options)
+        assert all([await is_queued(stream, job_id) for job_id in held])
+        shorts.go_on.set()
+        views = await ended(stream, held)
+    assert {(view.status, view.attempts, view.options) for view in views} == {(Status.FINISHED, 1, options)}
+    assert shorts.began[-3:] == [(job_id, 1) for job_id in held]
+    assert shorts.traces[-3:] == [trace] * 3
+
+
+async def test_a_job_whose_ttl_ends_while_it_is_held_has_not_been_started(
+    stream: Stream, long_settings: WorkerSettings, patient: None
+) -> None:
+    shorts = Shorts()
+    async with running(long_settings, shorts.functions, max_jobs=1) as worker:
+        await warm(stream, worker)
+        _, (late,) = await hold(stream, worker, shorts, 1, JobOptions(ttl_ms=600_000))
+        await command(stream, "ZADD", key(stream, "expiring"), "XX", 0, late)
+        shorts.go_on.set()
+        view = await until_ended(stream, late)
+    assert (view.status, view.attempts, view.started_ms) == (Status.FAILED, 0, None)
+    assert (view.error or {})["type"] == "Expired"
+
+
+async def test_a_job_with_a_ttl_that_was_held_for_long_goes_back(
+    stream: Stream, long_settings: WorkerSettings, patient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorts = Shorts()
+    async with running(long_settings, shorts.functions, max_jobs=1) as worker:
+        await warm(stream, worker)
+        handed_back: list[int] = []
+        release_ahead = worker.stream.release_ahead
+
+        async def released(worker_id: str, held: Iterable[tuple[str, str]]) -> int:
+            handed_back.append(await release_ahead(worker_id, held))
+            return handed_back[-1]
+
+        monkeypatch.setattr(worker.stream, "release_ahead", released)
+        monkeypatch.setattr(ahead_module, "_LONGEST_WITH_TTL_S", 0.0)
+        _, held = await hold(stream, worker, shorts, 2, JobOptions(ttl_ms=600_000))
+        shorts.go_on.set()
+        assert [view.attempts for view in await ended(stream, held)] == [1, 1]
+    assert handed_back[0] == 2
+
+
+async def test_of_a_model_that_runs_jobs_together_the_next_call_is_held(
+    stream: Stream, long_settings: WorkerSettings
+) -> None:
+    shorts = Shorts()
+    async with running(long_settings, shorts.functions, max_jobs=3) as worker:
+        await warm(stream, worker)
+        shorts.began.clear()
+        worker.set_slots(3, 3)
+        slow = SlowCalls(worker.stream)
+        worker.set_capacity(0)
+        ids = [await push(stream, "job") for _ in range(18)]
+        worker.set_capacity(3)
+        views = await ended(stream, ids)
+        await worker.runner.until_empty()
+    assert shorts.began == [(job_id, 1) for job_id in ids]
+    assert {view.attempts for view in views} == {1}
+    assert max(call.ahead for call in slow.calls) == 3
 
 
 async def test_nothing_is_held_if_that_is_off(stream: Stream, long_settings: WorkerSettings) -> None:

@@ -10,6 +10,7 @@ import pytest
 from arq.worker import func
 
 from tests.workers.service import push, running, until, until_ended
+from tests.workers.stream.actions import command, key
 from workers.stream import Claimed, Status, Stream
 
 if TYPE_CHECKING:
@@ -214,6 +215,21 @@ async def test_a_message_is_lost_with_its_connection(stream: Stream, long_settin
         await stream.redis.client_kill_filter(_type="pubsub")
         view = await until_ended(stream, job_id)
     assert (view.status, jobs.began) == (Status.FINISHED, [(job_id, 1)])
+
+
+async def test_a_worker_that_the_server_does_not_know_as_idle_asks_again(
+    stream: Stream, worker_settings: WorkerSettings
+) -> None:
+    jobs = Jobs()
+    settings = worker_settings.model_copy(update={"lease_s": 1.5})
+    async with running(settings, jobs.functions) as worker:
+
+        async def is_idle() -> bool:
+            return (await stream.counts()).idle_workers == 1
+
+        await until(is_idle)
+        await command(stream, "ZREM", key(stream, "idle"), worker.id)
+        assert (await until_ended(stream, await push(stream, "job"))).status is Status.FINISHED
 
 
 async def test_a_message_that_comes_late(stream: Stream, long_settings: WorkerSettings) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from workers.stream import NO_OPTIONS, Claimed, Counts, NewJob, Pushed, Status
+from workers.stream import Claimed, Counts, NewJob, Pushed, Status
 
 ModelState = Literal["waiting", "ahead", "running", "released", "deferred", "finished", "failed", "cancelled"]
 OUTSTANDING: tuple[ModelState, ...] = ("waiting", "ahead", "running", "released", "deferred")
@@ -161,7 +161,7 @@ class QueueModel:
             to_wake += 1
             while is_empty and self.idle:
                 if self._pop_idle() == self.listening:
-                    is_empty = self.registered and not self.busy and new.options is NO_OPTIONS
+                    is_empty = self.registered and not self.busy
                     to_wake -= 1
                     if is_empty:
                         handed.append(self._hand_over(self.records[new.id]))
@@ -221,13 +221,13 @@ class QueueModel:
     def hold(self, worker: str, count: int, held: int) -> list[str]:
         """Has a worker hold jobs ahead, unless a worker is idle or a job is released; their ids.
 
-        The first one with options or an earlier attempt, and those behind it, are released.
+        The first one with an earlier attempt or without time left, and those behind it, are released.
         """
         taken: list[str] = []
         may = count > 0 and not self.idle and not self.in_state("released")
         is_over = False
         for job in self.in_state("waiting")[:count] if may else ():
-            is_over = is_over or job.attempts > 0 or job.new.options != NO_OPTIONS
+            is_over = is_over or job.attempts > 0 or job.is_late
             job.state, job.worker, job.is_old = ("released", "", False) if is_over else ("ahead", worker, False)
             taken += [] if is_over else [job.new.id]
         if count > 0 or held >= 0:
@@ -238,7 +238,7 @@ class QueueModel:
 
     def start(self, worker: str, job: ModelJob) -> bool:
         """Begins a job that the worker holds ahead; recognizes a start that is told a second time."""
-        if job.state == "ahead" and job.worker == worker:
+        if job.state == "ahead" and job.worker == worker and not job.is_late:
             job.state, job.attempts = "running", 1
             job.run += 1
             return True

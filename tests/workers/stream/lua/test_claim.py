@@ -257,6 +257,13 @@ async def test_a_sweep_wakes_workers_for_what_a_lost_wakeup_left_waiting(stream:
         await until(lambda: sorted(woken) == ["a", "b"])
 
 
+async def test_a_worker_that_sweeps_is_told_whether_it_would_be_woken(stream: Stream) -> None:
+    await stream.claim("idle", 1)
+    assert [(await stream.sweep_as(worker, 0.0))[1] for worker in ("idle", "other")] == [True, False]
+    await accept(stream)
+    assert not (await stream.sweep_as("idle", 0.0))[1]
+
+
 async def test_only_the_first_of_many_sweepers_works_in_an_interval(stream: Stream) -> None:
     await accept(stream)
     [job] = await stream.claim("w", 1)

@@ -22,7 +22,7 @@ from tests.workers.stream.actions import (
     sweep,
     until,
 )
-from workers.stream import LIBRARY, Claimed, Finish, Pushed, Status, Stream, StreamSettings
+from workers.stream import LIBRARY, Claimed, Finish, JobOptions, Pushed, Status, Stream, StreamSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -103,6 +103,18 @@ async def test_the_worker_is_told_what_a_claim_would_tell_it(stream: Stream, idl
     assert await stream.finish("other", [Finish(job_id, 1, "finished", b"1", 60_000)]) == [False]
     await finish(stream, "idle", [job])
     assert await stream.counts() == EMPTY._replace(idle_workers=1, workers=1)
+    assert idle.heard == [job]
+
+
+async def test_a_job_is_handed_over_with_its_options(stream: Stream, idle: Idle) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    options = JobOptions(timeout_s=2.5, max_attempts=1, keep_ms=60_000, ttl_ms=60_000, tag="ü 7", traceparent=trace)
+    await stream.push(new("job-7", b"[7]", kwargs=b'{"n":7}')._replace(options=options))
+    job = await idle.handed()
+    assert (job.args, job.kwargs, job.options, job.traceparent) == (b"[7]", b'{"n":7}', options, trace)
+    view = await see(stream, "job-7")
+    assert (view.status, view.attempts, view.options) == (Status.PROCESSING, 1, options)
+    await finish(stream, "idle", [job])
     assert idle.heard == [job]
 
 

@@ -1,6 +1,5 @@
 -- What a push asked for its job. The record's field `options` is JSON: timeout_s, max_attempts, keep_ms, ttl_ms, tag,
--- traceparent; any
--- may be missing. The field is missing if the push asked for nothing.
+-- traceparent; any may be missing. The field is missing if the push asked for nothing.
 
 local function options_of(text)
   if not text or text == '' then return {} end
@@ -25,10 +24,14 @@ end
 
 local EXPIRED = { type = 'Expired', message = 'no worker has started the job within its ttl' }
 
+-- Until when a job must have been started; nil if it has no ttl. Costs ZSCORE for a job with a ttl.
+local function expires_at(k, id, options)
+  return options.ttl_ms and tonumber(redis.call('ZSCORE', k.expiring, id) or nil) or nil
+end
+
 -- The error of a job that must not start any more. An attempt that was not counted does not count here either.
--- Costs ZSCORE for a job with a ttl.
+-- Costs what `expires_at` does.
 local function late_error(k, id, options, attempts, now)
-  if not options.ttl_ms or attempts > 0 then return nil end
-  local by = redis.call('ZSCORE', k.expiring, id)
-  return by and tonumber(by) <= now and EXPIRED or nil
+  local by = attempts == 0 and expires_at(k, id, options)
+  return by and by <= now and EXPIRED or nil
 end

@@ -26,11 +26,11 @@ end
 -- Claims an entry that was just added to an empty queue for the worker that `wake` would wake. The worker saves its
 -- claim: the message carries what a claim would reply. The caller writes the record as `start` (claim.lua) does.
 -- A worker gets a job in this way only if it runs nothing, is of this very release (its registration's `takes` names
--- this library), the job has no options (`is_plain`) and its payload is at most MESSAGE_BYTES; otherwise it is just woken.
+-- this library) and the payload with its options is at most MESSAGE_BYTES; otherwise it is just woken.
 -- Returns the worker, or nil if no job was handed over; and how many workers were told: 1, or 0 if nobody listens.
 -- Costs ZPOPMIN, HMGET, PUBLISH, XREADGROUP and HSET.
-local function hand_over(k, id, entry, function_name, args, kwargs, queued, is_plain)
-  local is_small = is_plain and #args + #kwargs <= MESSAGE_BYTES
+local function hand_over(k, id, entry, function_name, args, kwargs, queued, options)
+  local is_small = #args + #kwargs + #options <= MESSAGE_BYTES
   while true do
     local worker = redis.call('ZPOPMIN', k.idle)[1]
     if not worker then return nil, 0 end
@@ -38,8 +38,8 @@ local function hand_over(k, id, entry, function_name, args, kwargs, queued, is_p
     local r = redis.call('HMGET', worker_key, 'takes', 'running')
     local takes = is_small and r[1] == '@LIBRARY@' and r[2] == '0'
     if takes then
-      message = 'run ' .. entry .. ' ' .. queued .. ' ' .. #id .. ' ' .. #function_name .. ' ' .. #args .. ' '
-        .. id .. function_name .. args .. kwargs
+      message = 'run ' .. entry .. ' ' .. queued .. ' ' .. #id .. ' ' .. #function_name .. ' ' .. #args .. ' ' .. #kwargs
+        .. ' ' .. id .. function_name .. args .. kwargs .. options
     end
     if redis.call('PUBLISH', k.wake .. worker, message) > 0 then
       if not takes then return nil, 1 end
@@ -114,8 +114,8 @@ local function push(keys, argv)
         local told
         if is_empty then
           local queued = behind and whole(now) or entry_time(entry)
-          local is_plain = not (options and options.options)
-          worker, told = hand_over(k, id, entry, argv[i + 1], argv[i + 2], kwargs, queued, is_plain)
+          local asked = options and options.options or ''
+          worker, told = hand_over(k, id, entry, argv[i + 1], argv[i + 2], kwargs, queued, asked)
           is_empty, served = worker, served + told
         end
         last = entry

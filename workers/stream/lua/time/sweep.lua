@@ -142,10 +142,10 @@ local function next_due_of(k)
   return deferred and expiring and math.min(deferred, expiring) or deferred or expiring
 end
 
--- sweep(interval_ms, lease_ms, dead_age_ms, dead_max, keep_ms): called often by every worker and gateway; the first call in each
+-- sweep(interval_ms, lease_ms, dead_age_ms, dead_max, keep_ms, the worker that calls or nothing): called often by every worker and gateway; the first call in each
 -- interval does the work. Due deferred jobs return to the stream, jobs whose ttl is over fail, expired leases are released,
--- workers are woken for what waits. Replies ms until the next of the first two, or -1 if there is none; and how many workers
--- live.
+-- workers are woken for what waits. Replies ms until the next of the first two, or -1 if there is none; how many workers
+-- live; and 1 if the worker is registered as idle, or else 0.
 local function sweep(keys, argv)
   local k = keys_of(keys[1])
   local now, interval, lease_ms = now_ms(), tonumber(argv[1]), tonumber(argv[2])
@@ -175,7 +175,8 @@ local function sweep(keys, argv)
     wake(k, math.min(lag + released, 100))
     next_due = next_due_of(k)
   end
-  return { next_due and math.max(0, next_due - now) or -1, redis.call('ZCARD', k.workers) }
+  local is_idle = argv[6] and redis.call('ZSCORE', k.idle, argv[6])
+  return { next_due and math.max(0, next_due - now) or -1, redis.call('ZCARD', k.workers), is_idle and 1 or 0 }
 end
 
 -- prove(): proves that the server takes writes; most calls of a second write nothing, but the server refuses them all

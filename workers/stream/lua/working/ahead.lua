@@ -2,11 +2,12 @@
 --
 -- The entry of a job that is held ahead is pending with that worker, as that of a job that runs; but its record says
 -- nothing of it, so everyone sees a job that is queued. The worker tells of each start in its next call, which it sends
--- at once. Only first attempts of jobs without options are held, and only while no worker is idle, nothing is
--- released and no order counts (order.lua): that comes first.
+-- at once. Only first attempts are held, none whose ttl is nearly over, and only while no worker is idle, nothing is released
+-- and no order counts (order.lua): that comes first.
 -- {q}:ahead says how many jobs each worker holds. A worker that becomes idle has one of them hand back what it holds
 -- (`call_back` in claim.lua).
 
+local LEAST_LEFT_MS = 1000 -- of a ttl, if a job is to be held ahead; a worker hands it back before that is over
 local HOLD_BYTES = 1024 * 1024 -- payloads that are held ahead by one call; the one that exceeds this is the last
 
 -- How many jobs are held ahead. One ZRANGE.
@@ -33,8 +34,8 @@ local function pending_of(k, worker)
 end
 
 -- Registers what the worker has started of the jobs that it held ahead, by arguments `from` up to `to`, 3 a job: id, entry,
--- ms since its start. Returns per job 1, also when it was registered before, or 0: it was cancelled, or is another's.
--- Costs a job: HMGET and HSET. Costs a call: TIME and XPENDING if there are any.
+-- ms since its start. Returns per job 1, also when it was registered before, or 0: it was cancelled, is another's, or its ttl
+-- was over. Costs a job: HMGET and HSET; ZSCORE with a ttl. Costs a call: TIME and XPENDING if there are any.
 local function start_ahead(k, worker, argv, from, to)
   local replies = {}
   if to < from then return replies end
@@ -42,9 +43,11 @@ local function start_ahead(k, worker, argv, from, to)
   for i = from, to, 3 do
     local id, entry = argv[i], argv[i + 1]
     local job_key = k.job .. id
-    local r = redis.call('HMGET', job_key, 'entry', 'status', 'attempts', 'started', 'webhook', 'worker')
-    if r[1] == entry and not r[2] and tonumber(r[3] or 0) == 0 and pending[entry] then
-      begin(k, worker, job_key, id, 1, r[4], r[5], now - tonumber(argv[i + 2]))
+    local r = redis.call('HMGET', job_key, 'entry', 'status', 'attempts', 'started', 'webhook', 'worker', 'options')
+    local at = now - tonumber(argv[i + 2])
+    if r[1] == entry and not r[2] and tonumber(r[3] or 0) == 0 and pending[entry]
+      and not late_error(k, id, options_of(r[7]), 0, at) then
+      begin(k, worker, job_key, id, 1, r[4], r[5], at)
       replies[#replies + 1] = 1
     else
       local again = r[1] == entry and r[2] == 'processing' and r[3] == '1' and r[6] == worker
@@ -56,7 +59,7 @@ end
 
 -- Has the worker hold up to `count` more jobs ahead, beside `held` others; -1 says that it has not held any.
 -- Returns what `claim` replies of them.
--- Costs a job: HMGET. Costs a call: ZCARD, XPENDING and XREADGROUP if some are wanted; ZADD or ZREM unless none are or were.
+-- Costs a job: HMGET; TIME with options, ZSCORE with a ttl. Costs a call: ZCARD, XPENDING and XREADGROUP if some are wanted; ZADD or ZREM unless none are or were.
 local function hold(k, group, worker, count, held)
   if count <= 0 and held < 0 then return {} end
   local out, drop, back, bytes, total = {}, {}, {}, 0, math.max(0, held)
@@ -68,12 +71,13 @@ local function hold(k, group, worker, count, held)
       local r = redis.call('HMGET', k.job .. id, 'entry', 'status', 'attempts', 'queued', 'options')
       if r[1] ~= entry or (r[2] and r[2] ~= 'processing') then
         drop[#drop + 1] = entry
-      elseif #back > 0 or bytes >= HOLD_BYTES or r[2] or tonumber(r[3] or 0) > 0 or r[5] then
-        back[#back + 1] = entry -- for a claim, which counts its attempt and looks at its options
+      elseif #back > 0 or bytes >= HOLD_BYTES or r[2] or tonumber(r[3] or 0) > 0
+        or (r[5] and late_error(k, id, options_of(r[5]), 0, now_ms() + LEAST_LEFT_MS)) then
+        back[#back + 1] = entry -- for a claim, which counts its attempt and fails what is too late
       else
         local n = #out
         out[n + 1], out[n + 2], out[n + 3], out[n + 4] = id, entry, name, args
-        out[n + 5], out[n + 6], out[n + 7], out[n + 8] = kwargs, 1, r[4] or entry_time(entry), ''
+        out[n + 5], out[n + 6], out[n + 7], out[n + 8] = kwargs, 1, r[4] or entry_time(entry), r[5] or ''
         bytes = bytes + #args
         total = total + 1
       end
