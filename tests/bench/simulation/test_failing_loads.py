@@ -89,3 +89,17 @@ def test_mornings_of_a_week_find_their_pods_ready() -> None:
     assert sum(waited_s <= 5 for waited_s in mornings) > 0.9 * len(mornings)
     assert result.within(5.0) > 0.96
     assert result.pod_s < 1.2 * one(days, "clairvoyant", 11).pod_s
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("startup_s", [5, 30, 120])
+def test_a_flood_at_once_is_worked_off_by_all_pods_that_are_allowed(rule: str, startup_s: int, tmp_path: Path) -> None:
+    """500 jobs of 1 s: 20 pods need 25 s once they are ready, and cost their starts, the work and their holds."""
+    trace = tmp_path / "flood.csv"
+    trace.write_text("arrival_s,service_s\n" + "10,1\n" * 500)
+
+    result = one(Case(f"trace:{trace}", duration_s=300.0, startup=f"{startup_s}", service="1", maximum=20), rule, 5)
+
+    # When this was written: 30 to 36 s, 55 to 61 s and 145 to 151 s.
+    assert max(result.finished_s) - 10 < startup_s + 500 / 20 + 15
+    assert result.pod_s < 500 + 20 * (2 * startup_s + 30)

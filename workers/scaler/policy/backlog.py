@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
-
-from workers.scaler.policy.staffing import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,10 +19,6 @@ BACKLOG_SHARE = 0.5
 # simulation: `--load spike`.
 # Example: price 60 pod-seconds, objective 5 s: a job that is late by 20 s costs 60 * (1 + 0.1 * 4) = 84.
 LATER = 0.1
-# Longest time in start-up times that a backlog is taken to last. Design: a backlog that grows would have no cost to
-# compare otherwise.
-# Example: start-up 30 s: whatever takes longer than 600 s to work off counts as 600 s.
-_DRAIN_STARTUPS = 20.0
 # Least and greatest number of steps in which the lead is simulated as a fluid. Design: a step is half a service long if
 # that is between the two.
 # Example: a lead of 31 s takes 13 steps with jobs of 5 s, 4 with jobs of 60 s, and 400 with jobs of 10 ms.
@@ -68,27 +63,37 @@ class Backlog(NamedTuple):
             pods += 1
         return jobs
 
-    def drainers(self, backlog: float, base: int, most: int, startup_s: float, late_cost_s: float, rate: float) -> int:
+    def late_cost_s(self, backlog: float, replicas: int, price_s: float, rate: float) -> float:
+        """Returns the price in pod-seconds of the jobs that are late until a backlog of jobs is gone; inf if never.
+
+        `price_s` is that of one late job. `rate` is that of the jobs that come meanwhile, in jobs/s.
+        """
+        servers = replicas * self.service.slots
+        excess, speed = max(0.0, backlog - servers), servers / self.service.mean_s - rate
+        if speed <= 0:
+            return math.inf if excess else 0.0
+        drain_s = excess / speed
+        # Jobs that come meanwhile are late, and those that wait are late for longer.
+        return price_s * drain_s * (rate + LATER * excess / 2 / self.service.wait_s)
+
+    def drainers(self, backlog: float, base: int, most: int, startup_s: float, price_s: float, rate: float) -> int:
         """Returns how many replicas beyond `base` are worth their start, to work off a backlog of jobs.
 
-        `rate` is that of the jobs that come meanwhile, in jobs/s; there may be `most` replicas in all.
+        A start is all that one more costs: the work costs the same, however many do it. One more would not pay, and one
+        fewer would, as the cost is convex. There may be `most` replicas in all; all are used if the backlog grows.
         Example: 100 jobs of 5 s, 6 replicas, 0.5 jobs/s, start-up 30 s. The 6 work off 6 / 5 - 0.5 = 0.7 jobs/s, and 94
-        jobs have to wait: 134 s. With 35 more replicas it is 59 jobs, 7.7 jobs/s and 8 s, for 35 starts and 35 * 8
-        pod-seconds. At a price of 60 pod-seconds a job that is the cheapest.
+        jobs have to wait: 134 s. With 33 more replicas it is 61 jobs, 7.3 jobs/s and 8 s. At a price of 60 pod-seconds
+        a job the next one would save 29 pod-seconds.
         """
-        best, least, service = 0, math.inf, self.service
-        for k in (0, *numbers(1, most - base)) if most > base else ():
-            if k * startup_s > least:
-                break
-            servers = (base + k) * service.slots
-            excess = backlog - servers
-            cost_s = k * startup_s
-            if excess > 0:
-                speed = servers / service.mean_s - rate
-                drain_s = min(excess / speed if speed > 0 else math.inf, _DRAIN_STARTUPS * startup_s)
-                # Jobs that come meanwhile are late, and those that wait are late for longer.
-                late = rate * drain_s + LATER * excess * drain_s / 2 / service.wait_s
-                cost_s += late_cost_s * late + k * drain_s
-            if cost_s < least:
-                best, least = k, cost_s
-        return best
+        if backlog <= base * self.service.slots:
+            return 0
+
+        def enough(replicas: int) -> bool:
+            now_s, then_s = (self.late_cost_s(backlog, n, price_s, rate) for n in (replicas, replicas + 1))
+            return now_s - then_s <= startup_s
+
+        ends, begins = rate * self.service.mean_s / self.service.slots, backlog / self.service.slots
+        fewest = max(base, min(math.floor(ends) + 1, math.ceil(begins)))
+        if fewest >= most:
+            return max(0, most - base)
+        return fewest - base + bisect_left(range(fewest, most), True, key=enough)

@@ -219,6 +219,51 @@ def test_the_number_is_always_within_the_limit(
     assert 0 <= line.drainers(backlog, ready, most, lead_s, late_cost * service_s, rate) <= max(0, most - ready)
 
 
+@given(
+    rate=st.floats(0, 20),
+    service_s=st.floats(0.1, 100),
+    wait_s=st.floats(0.1, 100),
+    slots=st.integers(1, 8),
+    late_cost=st.floats(0.1, 100),
+    base=st.integers(0, 20),
+    waiting=st.integers(0, 2000),
+    startup_s=st.floats(1, 600),
+)
+def test_for_a_backlog_one_more_would_not_pay_and_one_fewer_would(
+    rate: float,
+    service_s: float,
+    wait_s: float,
+    slots: int,
+    late_cost: float,
+    base: int,
+    waiting: int,
+    startup_s: float,
+) -> None:
+    backlog, price_s = Backlog(ServiceTerms(service_s, 0.0, wait_s, slots), rate, 0.0), late_cost * service_s
+
+    extra = backlog.drainers(waiting, base, 100_000, startup_s, price_s, rate)
+
+    costs_s = [
+        (extra + other) * startup_s + backlog.late_cost_s(waiting, base + extra + other, price_s, rate)
+        for other in (-1, 0, 1)
+        if extra + other >= 0
+    ]
+    assert costs_s[-2] <= costs_s[-1] * (1 + 1e-9)
+    assert costs_s[-2] <= costs_s[0] * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("startup_s", [5.0, 30.0, 120.0])
+def test_a_backlog_that_lasts_for_many_start_ups_is_worked_off_by_all_that_are_allowed(startup_s: float) -> None:
+    """5000 jobs of 1 s: six pods need a quarter of an hour for them, one pod more than an hour."""
+    one = staffing(0.0, service_s=1.0, most=6)
+
+    assert one.backlog.drainers(5000.0, 1, 6, startup_s, one.late_cost * 1.0, 0.0) == 5
+    # The same if more come than one pod can work off.
+    assert one.backlog.drainers(5000.0, 1, 6, startup_s, one.late_cost * 1.0, 2.0) == 5
+    # And if more come than all can.
+    assert one.backlog.drainers(5000.0, 1, 6, startup_s, one.late_cost * 1.0, 50.0) == 5
+
+
 def test_a_rate_that_is_only_possible_counts_by_its_probability() -> None:
     """1 job/s for sure, and 4 jobs/s with a growing probability."""
     needed = [
