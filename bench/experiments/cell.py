@@ -6,6 +6,7 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.common.arrivals import Arrival
 from bench.experiments.configurations import surplus, with_model_times
 from bench.load.generator import Generator
 from bench.load.observer import QueueSource, cluster
@@ -62,8 +63,9 @@ class CellRunner:
         """The run of one cell."""
         (configuration,) = (one for one in self.configurations if one.name == cell.configuration)
         setup = cell.setup
-        generator = Generator(plan(cell, self.url, self.api_key))
-        manifests = with_model_times(configuration.manifests, setup.startup_s, setup.service_s)
+        generator, scale = Generator(plan(cell, self.url, self.api_key)), setup.time_scale
+        hurry(generator, scale)
+        manifests = with_model_times(configuration.manifests, setup.startup_s / scale, setup.service_s / scale)
         await self.stage.prepare(manifests, surplus(configuration, self.configurations))
         versions = await self.stage.versions()
         async with (
@@ -78,13 +80,27 @@ class CellRunner:
         took_s = run.parameters["startups_s"] = list(startups.took_s.values())
         run.notes += [
             f"{len(took_s)} workers became ready, {statistics.median(took_s):g} s after their pods' creation (median; "
-            f"{max(took_s):g} s at most): {setup.startup_s:g} s of that is the model's."
+            f"{max(took_s):g} s at most): {setup.startup_s / scale:g} s of that is the model's."
             if took_s
             else "No worker was seen to become ready.",
+            *(
+                [f"All times are {scale:g} times as short as those of the load's name and of `bench predict`."]
+                if scale != 1
+                else []
+            ),
             "Pods count until the last job's end: what a configuration keeps them for after that is not in its "
             "pod-seconds.",
         ]
         return run
+
+
+def hurry(generator: Generator, scale: float) -> None:
+    """Makes the load `scale` times as fast: the same jobs in a part of the time."""
+    arrivals = ((one.at_s, one.service_s) for one in generator.arrivals)
+    generator.arrivals = [
+        Arrival(at_s / scale, None if service_s is None else service_s / scale) for at_s, service_s in arrivals
+    ]
+    generator.duration_s /= scale
 
 
 def plan(cell: MatrixCell, url: str, api_key: str | None = None) -> LoadPlan:

@@ -82,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
             "seconds (default: %(default)g)")  # fmt: skip
     add("--process", choices=PROCESSES, default=default.process, help="of the arrivals (default: %(default)s)")
     add("--seed", type=int, default=default.seed, help="of the arrivals (default: %(default)s)")
+    add("--time-scale", type=positive, default=default.time_scale, metavar="N", help="divides the times of load and "
+        "model, but none of --from (default: %(default)g)")  # fmt: skip
     add("--poll", dest="poll_s", type=positive, metavar="S", help="users ask every S seconds, and give up after 60 "
         "polls (default: they wait by long poll)")  # fmt: skip
     add("--url", type=url, help="of the service (default: asked of the cluster)")
@@ -114,7 +116,7 @@ def _listed(found: Sequence[MatrixCell], results: Results) -> str:
         f"{'done ' if done[cell] else 'to do'}  {cell.name}  {os.path.relpath(results.path(cell))}" for cell in found
     ]
     rest = [cell for cell in found if not done[cell]]
-    minutes = sum(cell.setup.duration_s for cell in rest) / 60
+    minutes = sum(cell.setup.duration_s / cell.setup.time_scale for cell in rest) / 60
     return "\n".join([*lines, f"{len(rest)} of {len(found)} to do: {minutes:.0f} minutes of load, and between them"])
 
 
@@ -158,7 +160,7 @@ def _report(found: Sequence[MatrixCell], results: Results, setup: Setup) -> int:
     runs = [run for run in map(results.run, found) if run is not None]
     if not runs:
         return 0
-    objective_s = 2 * setup.service_s  # a job waits no longer than one service time
+    objective_s = 2 * setup.service_s / setup.time_scale  # a job waits no longer than one service time
     page = write(runs, results.folder / "report", objective_s, "Loads x scaling configurations")
     print(text(tables([summary(run, objective_s) for run in runs])), end="\n\n")
     notes: dict[str, list[str]] = {}

@@ -22,7 +22,10 @@ PARAMETER = "experiment"
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What all cells of a matrix have in common. Times are in seconds."""
+    """What all cells of a matrix have in common. Times are in seconds, as at a time scale of 1.
+
+    A run divides them, and its arrivals' times, by `time_scale`. The control loops' times are the configurations' own.
+    """
 
     duration_s: float = 1800.0
     process: Process = "deterministic"
@@ -30,6 +33,7 @@ class Setup:
     poll_s: float | None = None
     startup_s: float = 30.0
     service_s: float = 5.0
+    time_scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,13 @@ import pytest
 from bench.common.processes import MeasuredProcess
 from bench.common.runs import Run, read
 from bench.experiments import command
-from bench.experiments.cell import plan
+from bench.experiments.cell import hurry, plan
 from bench.experiments.command import alone, main
 from bench.experiments.configurations import find
 from bench.experiments.kubectl import ClusterError, candidates
 from bench.experiments.matrix import MatrixCell, Results, Setup, cells, only, run_all
 from bench.load.account import UserJob, columns
+from bench.load.generator import Generator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +104,7 @@ async def test_kept_runs_say_what_cell_they_are_of(tmp_path: Path) -> None:
     "change",
     [
         {"duration_s": 61.0}, {"seed": 2}, {"process": "poisson"}, {"startup_s": 31.0},
-        {"service_s": 6.0}, {"poll_s": 3.0},
+        {"service_s": 6.0}, {"poll_s": 3.0}, {"time_scale": 6.0},
     ],
     ids=str,
 )  # fmt: skip
@@ -152,6 +153,15 @@ def test_a_cell_is_a_load_of_the_generator() -> None:
     found = plan(MatrixCell("ramping", "slow", "a1", setup), "http://127.0.0.1:1")
     assert (found.load, found.name, found.duration_s, found.process) == ("ramping", "ramping, slow", 60, "poisson")
     assert (found.seed, found.poll_s, found.persist) == (7, 3, True)
+
+
+def test_at_a_time_scale_the_same_jobs_come_in_a_part_of_the_time() -> None:
+    setup = Setup(duration_s=600, time_scale=6)
+    generator = Generator(plan(MatrixCell("constant:0.1", "slow", "a1", setup), "http://127.0.0.1:1"))
+    hurry(generator, setup.time_scale)
+    assert generator.duration_s == 100
+    assert [round(one.at_s, 6) for one in generator.arrivals[:2]] == [round(10 / 6, 6), round(20 / 6, 6)]
+    assert len(generator.arrivals) == 60
 
 
 def service(ingress: list[dict[str, str]], node_port: int | None = 30080) -> dict[str, Any]:
