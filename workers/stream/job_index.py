@@ -42,14 +42,15 @@ class JobIndex:
         """Up to `limit` jobs of an owner or, if it is None, of all, newest first; '' as `before` is for the newest.
 
         The next page begins where this one says. A page may have fewer, even none, and more may come: only some are
-        looked at. Raises ValueError if `before` is not what a page of the same list says.
+        looked at. Raises ValueError if `before` is not what a page says.
         """
         entry, place, last = "+", "0", None if owner is not None else ""
         if before:
             match = _PLACE.fullmatch(before)
-            if match is None or (match[3] is None) != (owner is not None):
+            if match is None:
                 raise ValueError("not a page's next")
-            entry, place, last = match.groups()
+            entry, place = match[1], match[2]
+            last = None if owner is not None else match[3] or ""
         wanted = (limit, status or "", tag, _LOOKS)
         if owner is None:
             where, *flat = await self._call(

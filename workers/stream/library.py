@@ -23,7 +23,19 @@ _PARTS = (
     "working/schemas", "working/workers", "time/expire", "time/sweep", "asking/figures",
     "asking/overview", "asking/letters",
 )  # fmt: skip
-_TEXT = "\n".join(files("workers.stream").joinpath(f"lua/{part}.lua").read_text(encoding="utf-8") for part in _PARTS)
+# Nothing of these is used by another part. Each is a block of its own, as a Lua chunk may have 200 local variables.
+_ALONE = frozenset((
+    "working/webhooks", "pushing/batches", "asking/list", "working/finish", "working/workers", "time/sweep",
+    "asking/overview", "asking/letters",
+))  # fmt: skip
+
+
+def _read(part: str) -> str:
+    text = files("workers.stream").joinpath(f"lua/{part}.lua").read_text(encoding="utf-8")
+    return f"do\n{text}\nend" if part in _ALONE else text
+
+
+_TEXT = "\n".join(map(_read, _PARTS))
 
 # The library's name. It contains a hash of the text, so that a server can hold the functions of several releases.
 LIBRARY = f"leadtime_{hashlib.sha256(_TEXT.encode()).hexdigest()[:12]}"

@@ -94,4 +94,4 @@ async def test_the_log_says_which_request_pushed_cancelled_or_retried_a_job(
         line.split(" INFO ")[1] for line in capfd.readouterr().err.splitlines() if "gateway.jobs.endpoints" in line
     ]
     named = f"gateway.jobs.endpoints: [{settings.queue_name}/{job_id}] request"
-    assert lines == [f"{named} request-1: job {job_id} accepted", f"{named} request-2: job {job_id} cancelled"]
+    assert lines == [f"{named} request-1: job accepted", f"{named} request-2: job cancelled"]
