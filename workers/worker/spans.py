@@ -156,7 +156,8 @@ class Spans:
         waits_s = waited_for(since_ms, now_ms, served)
         about: dict[str, str | int | float] = {
             **self._about(job),
-            "leadtime.wait.for": max(waits_s, key=waits_s.__getitem__),
+            # The last of those that took as long: a job that was taken at once waited for no worker to come.
+            "leadtime.wait.for": max(reversed(waits_s), key=waits_s.__getitem__),
             **{f"leadtime.wait.{what}_s": seconds for what, seconds in waits_s.items() if seconds},
         }
         queue = self._session.settings.queue_name
