@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanKind
 
 from gateway.http.request import HttpRequest
 from gateway.http.traceparent import traceparent_of as traceparent_of_request
-from workers.telemetry.tracing import context_of, traceparent_of
+from workers.telemetry.tracing import SYSTEM, context_of, set_error, traceparent_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ class TracedEndpoint:
         about = {
             "http.request.method": scope["method"],
             "http.route": self._route,
-            "messaging.system": "leadtime",
+            "messaging.system": SYSTEM,
             "messaging.operation.type": "send",
             "messaging.operation.name": "push",
             "messaging.destination.name": self._queue_of(request),
@@ -61,8 +61,7 @@ def _note_answer(span: Span, message: Message) -> None:
     status: int = message["status"]
     span.set_attribute("http.response.status_code", status)
     if status >= 500:
-        span.set_attribute("error.type", str(status))
-        span.set_status(StatusCode.ERROR)
+        set_error(span, str(status))
     location = next((value for name, value in message["headers"] if name.lower() == b"location"), b"").decode("latin-1")
     place, _, named = location.rpartition("/")
     if named:

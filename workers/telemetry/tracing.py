@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 # What a process that ends waits for its last spans to be taken. The SDK alone would wait for half a minute.
 END_S = 3.0
 
+SYSTEM = "leadtime"
+"""What spans have as their `messaging.system`."""
+
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _EXPORTERS = {
@@ -152,3 +155,11 @@ def traceparent_of(span: Span) -> str:
     if not context.is_valid:
         return ""
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
+
+
+def set_error(span: Span, error_type: str) -> None:
+    """Marks a span as failed. Never with a message: an input may be in it."""
+    from opentelemetry.trace import StatusCode
+
+    span.set_attribute("error.type", error_type)
+    span.set_status(StatusCode.ERROR)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanKind
 
-from workers.telemetry.tracing import context_of, traceparent_of
+from workers.telemetry.tracing import context_of, set_error, traceparent_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +34,7 @@ class DeliverySpan:
         """Notes that the try has failed; `status` is 0 if there was no answer."""
         if status:
             self.answered(status)
-        self._span.set_attribute("error.type", error_type)
-        self._span.set_status(StatusCode.ERROR)
+        set_error(self._span, error_type)
 
 
 @contextlib.contextmanager

@@ -8,11 +8,11 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry.context import attach
-from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
+from opentelemetry.trace import SpanKind, set_span_in_context
 
 from workers.model_host.errors import ModelAskedAgain, ModelRaised, ModelUnavailable
 from workers.telemetry.tracebacks import name_of
-from workers.telemetry.tracing import context_of, traceparent_of
+from workers.telemetry.tracing import SYSTEM, context_of, set_error, traceparent_of
 from workers.worker.attempt import Again, Failed
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from workers.telemetry.metrics import JobOutcome
     from workers.worker.attempt import Attempt, Outcome
     from workers.worker.session import Session
-
-SYSTEM = "leadtime"
 
 
 class Served(NamedTuple):
@@ -172,9 +170,3 @@ class Spans:
         if isinstance(error, Failed):
             set_error(span, error.type)
         span.end()
-
-
-def set_error(span: Span, error_type: str) -> None:
-    """Marks a span as failed. Never with a message: an input may be in it."""
-    span.set_attribute("error.type", error_type)
-    span.set_status(StatusCode.ERROR)
