@@ -103,3 +103,17 @@ def test_a_flood_at_once_is_worked_off_by_all_pods_that_are_allowed(rule: str, s
     # When this was written: 30 to 36 s, 55 to 61 s and 145 to 151 s.
     assert max(result.finished_s) - 10 < startup_s + 500 / 20 + 15
     assert result.pod_s < 500 + 20 * (2 * startup_s + 30)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_flood_at_once_orders_no_more_pods_than_there_are_jobs(rule: str, tmp_path: Path) -> None:
+    """500 jobs of 1 s, and up to 1,000 pods of 30 s: a start each is 15,000 pod-seconds, and nothing comes later."""
+    trace = tmp_path / "flood.csv"
+    trace.write_text("arrival_s,service_s\n" + "10,1\n" * 500)
+
+    result = one(Case(f"trace:{trace}", duration_s=300.0, startup="30", service="1", maximum=1000), rule, 5)
+
+    # When this was written: 25,099 and 27,919; with twice as many pods it were 44,200 and 50,419.
+    assert result.peak <= 500
+    assert max(result.finished_s) - 10 < 30 + 15 + 15
+    assert result.pod_s < 32_000

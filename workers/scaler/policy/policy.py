@@ -21,6 +21,7 @@ from workers.scaler.policy.strategies import Expected, strategy_for
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from workers.scaler.forecast.arrivals import Arrivals
     from workers.scaler.policy.interface import Options, Snapshot
     from workers.scaler.policy.sliding_maximum import SlidingMaximum
     from workers.scaler.policy.state import State
@@ -49,7 +50,7 @@ def decide(
     strategy = strategy_for(situation, expected, options)
     order = strategy.order()
     if rate_in is None:
-        order = min(order, _told_by(learnt.arrivals.total, snapshot))
+        order = min(order, _told_by(learnt.arrivals, snapshot))
     if situation.unplaced:
         # They are not reckoned with, but what is missing for them has been ordered already.
         order = min(order, situation.pods)
@@ -72,9 +73,13 @@ def _on_standby(busy: float, situation: Situation, options: Options) -> int:
     return min(wanted, situation.pods) if situation.unplaced else wanted
 
 
-def _told_by(jobs: int, snapshot: Snapshot) -> int:
-    """Returns for how many pods there is evidence after so many jobs, however fast the first ones seem to come."""
-    return max(EVIDENCE * jobs - EVIDENCE + 1, snapshot.waiting + snapshot.running)
+def _told_by(arrivals: Arrivals, snapshot: Snapshot) -> int:
+    """Returns for how many pods there is evidence, however fast the first jobs seem to come.
+
+    All that came at once at first count as one job: nobody knows whether more will come.
+    """
+    told = EVIDENCE * (arrivals.total - 1) if arrivals.busy > 1 else 0
+    return max(told + 1, snapshot.waiting + snapshot.running)
 
 
 def _expected(

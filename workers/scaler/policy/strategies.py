@@ -109,11 +109,13 @@ class Predictive:
         now, paid = self._now, self._expected.at(self._expected.paid_in_s)
         ahead_s = keep_ahead_s(now.lead_s, self._expected.paid_in_s, paid.dispersion)
         worth = self._staffing.cheapest(paid, ahead_s, now.outstanding, now.startup_s, order, at_hand)
-        # The jobs that are there now have to be begun in time, too.
+        # The work of now costs the same, however many do it: all pods that will be ready before it is done may stay.
+        work_s = now.outstanding * now.service_s / self._service.slots
+        useful = now.ready + sum([at_s * pods < work_s for pods, at_s in enumerate(now.coming_s, now.ready)])
         present = now.outstanding / (self._service.slots * (1 + BACKLOG_SHARE * now.wait_s / now.service_s))
         # A start is not called off if it would be ordered again, as the backlog is only gone because it is counted.
         again = self._with_backlog(order, ()) if now.outstanding and now.coming_s and worth < at_hand else 0
-        return max(worth, math.ceil(present - 1e-9), again)
+        return max(worth, min(useful, math.ceil(present - 1e-9)), again)
 
     def _with_backlog(self, steady: int, coming_s: Sequence[float]) -> int:
         """Returns `steady`, or more if more are worth their start for the backlog that is left with those to come."""
