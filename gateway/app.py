@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from gateway import events, health, webhooks
+from gateway import health, webhooks
 from gateway.batches.endpoints import batch_results, batch_status, cancel_batch, push_batch
 from gateway.context import Context
 from gateway.deliveries import Webhooks
@@ -28,7 +28,7 @@ from gateway.http.cors import Cors
 from gateway.http.errors import Problem, error_response
 from gateway.http.request import HttpRequest
 from gateway.http.routing import HotPath, MeasuredEndpoint, PortSwitch, SingleSlashes, SubPath
-from gateway.jobs import dead_letters, endpoints, listing, logs
+from gateway.jobs import dead_letters, endpoints, events, listing, logs
 from gateway.keys.file import follow_keys, read_keys
 from gateway.marks import mark_of
 from gateway.metrics import GatewayMetrics
@@ -37,8 +37,8 @@ from gateway.page.endpoints import PageEndpoints
 from gateway.page.recorder import Recorder
 from gateway.page.times import queue_times
 from gateway.queues import Queues
-from gateway.results import LargeResults
 from gateway.schemas.live import ModelSchemas
+from gateway.stores.results import LargeResults
 from gateway.stores.staging import Staging
 from gateway.stores.stored import StoredJsons
 from gateway.waits.waiting import Waiters

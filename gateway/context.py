@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from gateway.http.api_keys import ApiKeys
     from gateway.http.connection.budget import ByteBudget
     from gateway.metrics import QueueMetrics
-    from gateway.results import LargeResults
     from gateway.schemas.live import ModelSchemas
     from gateway.settings import GatewaySettings
+    from gateway.stores.results import LargeResults
     from gateway.stores.staging import Staging
     from gateway.stores.stored import StoredJsons
     from gateway.waits.waiting import Waiters

@@ -11,10 +11,10 @@ from gateway.batches.following import counts, own_batch, until_ended
 from gateway.batches.intake import Intake
 from gateway.batches.results import ResultEvents, ResultLines
 from gateway.documents.job import time_text
-from gateway.events import wants_events
 from gateway.http.errors import Problem, unavailable
 from gateway.http.idempotency import hashed_key
 from gateway.http.responses import JsonResponse
+from gateway.jobs.events import wants_events
 from gateway.keys.limits import too_many
 from gateway.options import read_options
 from gateway.waits.waiting import read_wait

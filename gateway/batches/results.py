@@ -11,9 +11,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from gateway.batches.following import counts
-from gateway.events import EVENT_HEADERS, QUIET, EventResponse
 from gateway.http.bodies.content import LINES
 from gateway.http.errors import Problem
+from gateway.jobs.events import EVENT_HEADERS, QUIET, EventResponse
 from workers.stream import BATCH_ID_CHARS, GONE, PLACES_AT_ONCE, batch_job_id, is_unavailable
 from workers.wire.decode import loads
 from workers.wire.limits import NotJson

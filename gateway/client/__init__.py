@@ -6,7 +6,7 @@ It imports nothing else of this project, so that it can be installed alone, as t
 from __future__ import annotations
 
 from .batches import AsyncBatch, BatchOutcome
-from .blocking import BlockingBatch, BlockingJob, Client
+from .blocking.client import BlockingBatch, BlockingJob, Client
 from .client import AsyncClient
 from .errors import (
     CancelledJob,
@@ -24,10 +24,10 @@ from .errors import (
     WaitOver,
     WebhookRefused,
 )
-from .figures import QueueFigures
 from .files import Upload
 from .jobs import AsyncJob, ToldEvent
 from .options import JobStatus, SubmitOptions
+from .queues.figures import QueueFigures
 from .webhooks import WebhookEvent, verified_webhook
 
 __all__ = [

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from .batches import AsyncBatch
 from .connection.transport import Transport
 from .errors import LeadtimeError
-from .figures import QueueFigures, figures_of
 from .files import read_file, save_file, without_uploads
 from .jobs import AsyncJob
 from .mapping import mapped
 from .options import JobStatus, SubmitOptions, encoded, query_of
-from .overview import QueueView, views_of
 from .progress import counted
+from .queues.figures import QueueFigures, figures_of
+from .queues.overview import QueueView, views_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence

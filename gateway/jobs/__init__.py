@@ -1,1 +1,1 @@
-"""The endpoints of jobs: push, status, data, cancel, retry; their logs; lists, deletion, dead letters."""
+"""The endpoints of jobs: push, status, data, events, cancel, retry; their logs; lists, deletion, dead letters."""

@@ -9,12 +9,12 @@ import orjson
 
 from gateway.access import NO_JOB, check_function, made, own_job
 from gateway.documents.job import data_document, pushed_document, status_document
-from gateway.events import EventStream, wants_events
 from gateway.files.inputs import forget, read_input, with_uploads
 from gateway.http.bodies.body import PushedInput, read_call
 from gateway.http.errors import Problem, unavailable
 from gateway.http.idempotency import read_key
 from gateway.http.responses import JsonResponse
+from gateway.jobs.events import EventStream, wants_events
 from gateway.keys.limits import too_many
 from gateway.options import NO_PUSH_OPTIONS, PushOptions, read_options
 from gateway.waits.waiting import read_wait

@@ -6,9 +6,9 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
-from gateway.events import EVENT_HEADERS, EventResponse, wants_events
 from gateway.http.errors import Problem
 from gateway.http.responses import JsonResponse
+from gateway.jobs.events import EVENT_HEADERS, EventResponse, wants_events
 from gateway.page.hub import OverviewHub
 from gateway.page.overview import scaler_of
 from gateway.page.shell import Shell

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
-from ..blocking import Client
+from ..blocking.client import Client
 from ..errors import JobNotFinished, LeadtimeError, WaitOver
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from .jobs import given
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..blocking import Client
-    from ..figures import QueueFigures
+    from ..blocking.client import Client
+    from ..queues.figures import QueueFigures
 
 _COLUMNS = ("queue", "waiting", "running", "deferred", "dead", "workers", "idle")
 

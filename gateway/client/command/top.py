@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ..options import JobStatus
-    from ..overview import QueueView, ScalerView
+    from ..queues.overview import QueueView, ScalerView
 
 _SHOWN_JOBS = 10
 _MOST_REASON_CHARS = 500

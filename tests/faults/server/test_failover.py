@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
-from tests.faults.test_away import answer
+from tests.faults.server.test_away import answer
 from tests.fleet.client import PersistentClient
 from tests.fleet.fleet import RecordedFleet
 from tests.processes import PATIENCE_S

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from tests.faults.test_away import answer, until_ready
+from tests.faults.server.test_away import answer, until_ready
 from tests.fleet.client import PersistentClient
 from tests.fleet.fleet import RecordedFleet
 from tests.processes import PATIENCE_S

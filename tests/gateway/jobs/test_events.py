@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from gateway import events as gateway_events
+from gateway.jobs import events as gateway_events
 from gateway.waits import heartbeat
 from tests.gateway.service import PATIENCE_S, GatewayProcess, problem, push, serving
 from tests.sse import EVENTS, ReadEvent, read

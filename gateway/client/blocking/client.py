@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from .client import AsyncClient
+from ..client import AsyncClient
 from .loop_thread import LoopThread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from .batches import AsyncBatch, BatchOutcome
-    from .figures import QueueFigures
-    from .jobs import AsyncJob, ToldEvent
-    from .options import JobStatus, SubmitOptions
-    from .overview import QueueView
+    from ..batches import AsyncBatch, BatchOutcome
+    from ..jobs import AsyncJob, ToldEvent
+    from ..options import JobStatus, SubmitOptions
+    from ..queues.figures import QueueFigures
+    from ..queues.overview import QueueView
 
 
 class BlockingJob:

@@ -1,0 +1,1 @@
+"""What the gateway says of its queues: the figures of `/metrics`, the views of `/overview`."""
