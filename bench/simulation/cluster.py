@@ -2,7 +2,8 @@
 
 Jobs wait in one queue, first in, first out. A pod claims a job when it is free, and never one in advance. A pod starts
 up, serves, and goes when it is told to: at once if it has no job, otherwise when its jobs have ended. Jobs that outlast
-its grace are handed back, and run again before others.
+its grace are handed back, and run again before others. A model that takes several jobs in one call takes those that wait
+when a call can begin, and the call is over when the longest of them is.
 
 Which pods go is the ReplicaSet controller's choice (kubernetes/kubernetes: pkg/controller/controller_utils.go,
 ActivePodsWithRanks): those that are not ready before those that are; then a low deletion cost first (Leadtime's workers
@@ -45,6 +46,7 @@ class PodSpec:
     concurrency: int = 1
     grace_s: float = 30.0  # how long a pod that was told to go may go on with its jobs
     deletion_cost: bool = True  # busy pods go last; else the controller knows nothing of jobs
+    batch: int = 1  # jobs in one call; `concurrency` counts those of all calls that run at once
 
 
 class PodCounts(NamedTuple):
@@ -53,6 +55,7 @@ class PodCounts(NamedTuple):
     ready: int
     starting: int
     leaving: int
+    busy: int  # of those that are ready
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +67,7 @@ class SimulatedPod:
     state: int = STARTING
     ready_s: float = math.nan
     running: set[int] = field(default_factory=set)
+    calls: int = 0
 
 
 class SimulatedCluster:
@@ -160,7 +164,8 @@ class SimulatedCluster:
     def pods(self) -> PodCounts:
         """How many pods there are now."""
         ready = sum(pod.state == READY for pod in self._active)
-        return PodCounts(ready, len(self._active) - ready, len(self._leaving))
+        busy = sum(bool(pod.running) for pod in self._active)
+        return PodCounts(ready, len(self._active) - ready, len(self._leaving), busy)
 
     @property
     def done(self) -> bool:
@@ -211,22 +216,26 @@ class SimulatedCluster:
         queue, free = self._queue, self._free
         while queue and free:
             pod, _ = free.popitem(last=False)
-            job = queue.popleft()
-            pod.running.add(job)
-            self._seen.running += 1
-            if len(pod.running) < self._spec.concurrency:
+            jobs = [queue.popleft() for _ in range(min(self._spec.batch, len(queue)))]
+            pod.running.update(jobs)
+            pod.calls += 1
+            self._seen.running += len(jobs)
+            if pod.calls * self._spec.batch < self._spec.concurrency:
                 free[pod] = None
-            self.result.claimed_s[job] = self.now_s
-            self.result.attempts[job] += 1
-            self.at(self.now_s + self._work.services_s[job], partial(self._finish, pod, job))
+            for job in jobs:
+                self.result.claimed_s[job] = self.now_s
+                self.result.attempts[job] += 1
+            self.at(self.now_s + max(self._work.services_s[job] for job in jobs), partial(self._finish, pod, jobs))
 
-    def _finish(self, pod: SimulatedPod, job: int) -> None:
-        if job not in pod.running:
-            return  # it was handed back
-        pod.running.discard(job)
-        self._seen.running -= 1
-        self.result.finished_s[job] = self.now_s
-        self._seen.services_s.append(self.now_s - self.result.claimed_s[job])
+    def _finish(self, pod: SimulatedPod, jobs: list[int]) -> None:
+        if jobs[0] not in pod.running:
+            return  # they were handed back
+        pod.running.difference_update(jobs)
+        pod.calls -= 1
+        self._seen.running -= len(jobs)
+        for job in jobs:
+            self.result.finished_s[job] = self.now_s
+            self._seen.services_s.append(self.now_s - self.result.claimed_s[job])
         if len(self._seen.services_s) == len(self._work.arrivals_s):
             self.result.end_s = min(self.result.end_s, max(self._work.duration_s, self.now_s))
         if pod.state == READY:

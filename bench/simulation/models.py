@@ -43,7 +43,7 @@ class ModelsRun:
 class _SimulatedModel:
     def __init__(self, entry: ModelEntry, jobs: Work, startup: Times, grace_s: float, seed: int) -> None:
         self.entry, self.granted, self.replicas = entry, 0, 0
-        spec = PodSpec(startup, entry.concurrency, grace_s)
+        spec = PodSpec(startup, entry.concurrency, grace_s, batch=entry.batch)
         # Samples only keep the reasons here: one sample is taken, at the beginning.
         self.cluster = SimulatedCluster(jobs, spec, (entry.min_replicas, entry.max_replicas), seed, math.inf)
         self.rule = StartupAware(options=entry.options(1.0))
@@ -54,9 +54,9 @@ class _SimulatedModel:
         assert rule.seen is not None
         assert rule.state is not None
         self.granted, self.replicas = self.replicas, decision.replicas or 0
-        late, busy = partial(late_jobs, rule.seen, rule.state, rule.options), min(pods.ready, rule.seen.running)
+        late = partial(late_jobs, rule.seen, rule.state, rule.options)
         return Claim(
-            self.entry.queue, self.replicas, self.granted, pods.ready + pods.starting, pods.leaving, busy,
+            self.entry.queue, self.replicas, self.granted, pods.ready + pods.starting, pods.leaving, pods.busy,
             self.entry.share, self.entry.takes, late, late_price_s(rule.state, rule.options),
         )  # fmt: skip
 

@@ -99,11 +99,21 @@ def report(found: Sequence[MeasuredModel], file: ModelsFile, plan: ModelsPlan, m
 
 
 def most_pods(found: Sequence[MeasuredModel]) -> int:
-    """Of all models together, at one time."""
-    columns = [
-        column for one in found for seen in (one.run.samples,) for column in (seen.starting, seen.ready, seen.stopping)
-    ]
-    return max((sum(count or 0 for count in counts) for counts in zip(*columns, strict=False)), default=0)
+    """Of all models together, at one time: looks within the same second are one. A model that was not seen then had as
+    many as before.
+    """
+    looks: dict[int, dict[int, int]] = {}
+    for i, one in enumerate(found):
+        seen = one.run.samples
+        for at_s, *counts in zip(seen.t_s, seen.starting, seen.ready, seen.stopping, strict=True):
+            if None not in counts:
+                looks.setdefault(round(at_s), {})[i] = sum(count or 0 for count in counts)
+    latest: dict[int, int] = {}
+    most = 0
+    for second in sorted(looks):
+        latest |= looks[second]
+        most = max(most, sum(latest.values()))
+    return most
 
 
 def _say(sentence: str) -> None:

@@ -45,6 +45,7 @@ class JobsSeen:
     waiting: int
     running: int
     services_s: tuple[float, ...]
+    busy: int = 0  # workers that hold jobs
 
 
 class JobObserver:
@@ -96,6 +97,7 @@ class JobObserver:
             demand.waiting,
             demand.running,
             services_s,
+            demand.busy,
         )
 
     def _now(self, server_ms: int, clock_s: float) -> float:

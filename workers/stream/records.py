@@ -343,13 +343,14 @@ class Demand(NamedTuple):
 
     `arrived` counts all jobs since the stream was made. A job that is put back into the stream (a retry, a dead letter)
     counts again; one that was cancelled before a worker had it does not count. `waiting` are the jobs that no worker
-    holds. `decision` is the one last remembered, or empty.
+    holds. `busy` are the workers that hold some, running or ahead. `decision` is the one last remembered, or empty.
     """
 
     now_ms: int
     arrived: int
     waiting: int
     running: int
+    busy: int
     decision: bytes
 
 

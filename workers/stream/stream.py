@@ -442,8 +442,8 @@ class Stream:
         if arrived < 0:
             await self.open()
             now_ms, arrived, *rest = await self._call("demand")
-        waiting, running, decision = rest
-        return Demand(int(now_ms), int(arrived), int(waiting), int(running), decision)
+        waiting, running, busy, decision = rest
+        return Demand(int(now_ms), int(arrived), int(waiting), int(running), int(busy), decision)
 
     async def remember(self, **fields: bytes) -> None:
         """Keeps what a scaler needs after a restart or tells, `decision`, `facts` or `state`, for a week."""

@@ -8,6 +8,7 @@ import pytest
 
 from bench.simulation import command
 from bench.simulation.models import simulate_models
+from bench.simulation.times import constant
 from workers.scaler.models.models_file import ModelsFile
 
 if TYPE_CHECKING:
@@ -44,6 +45,29 @@ def test_enough_for_all_is_as_without_a_budget() -> None:
     for queue in loads:
         within, alone = (run.results[queue] for run in runs)
         assert (within.finished_s, within.pod_s) == (alone.finished_s, alone.pod_s)
+
+
+BATCHES = {
+    "queue": "batch", "deployment": "batch", "objective_s": 10, "startup_guess_s": 5, "max_replicas": 8, "guaranteed": 1,
+    "concurrency": 8, "batch": 8,
+}  # fmt: skip
+
+
+def test_a_model_that_runs_batches_lets_its_idle_pod_go_to_another() -> None:
+    """1.5 jobs/s of 5 s fit into calls of eight of one pod. It needs a second one only while it catches up."""
+    models = [BATCHES, {"queue": "whisper", "deployment": "whisper", "max_replicas": 8, "objective_s": 20}]
+    file = ModelsFile.model_validate({"budget": {"pods": 4}, "models": models})
+    loads = {"batch": "constant:1.5", "whisper": "step:0.3,0.6@60"}
+
+    run = simulate_models(
+        file, loads, process="deterministic", duration_s=200.0, startups={"batch": constant(12.0)}
+    )
+
+    batch = run.results["batch"]
+    assert run.most == {"pods": 4}
+    assert batch.starts == 2
+    assert batch.pod_s < 1.25 * 200
+    assert run.results["whisper"].peak == 3
 
 
 def simulate(monkeypatch: pytest.MonkeyPatch, path: Path, *more: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
 from bench.common.runs import JobColumns, Run, Samples
@@ -44,6 +46,18 @@ def test_pods_count_until_the_last_job_has_ended() -> None:
     assert pods_at_last(seen) == 0
     assert pods_at_last(samples(1, None)) is None
     assert pods_at_last(Samples()) is None
+
+
+def test_looks_are_added_by_their_time_though_one_may_be_missing() -> None:
+    """A pod goes from one model to the other: there are never three."""
+    first, second = model_run(0), model_run(1)
+    first.run.samples = samples(2, 2, 1, 1)
+    seen = samples(0, 0, 1, 1)
+    columns = [getattr(seen, column.name) for column in fields(Samples)]
+    second.run.samples = Samples(*[[*column[:1], *column[2:]] for column in columns])
+    assert models_command.most_pods([first, second]) == 2
+    second.run.samples = samples(0, None, 1, 3)
+    assert models_command.most_pods([first, second]) == 4
 
 
 def test_a_model_is_sent_the_load_that_the_simulator_has() -> None:

@@ -122,6 +122,20 @@ def test_a_pod_runs_as_many_jobs_at_once_as_it_may() -> None:
     assert result.finished_s == [14, 14, 18, 18, 22]
 
 
+def test_jobs_of_a_batch_end_together_and_others_wait_for_the_end() -> None:
+    result = script(jobs((0, 4), (0, 6), (11, 4)), 1, pods=PodSpec(constant(10), concurrency=4, batch=4))
+    assert result.finished_s == [16, 16, 20]
+    two_calls = script(jobs((0, 4), (0, 6), (11, 4)), 1, pods=PodSpec(constant(10), concurrency=8, batch=4))
+    assert two_calls.finished_s == [16, 16, 15]
+
+
+def test_jobs_of_a_batch_that_outlasts_its_grace_run_again_in_their_order() -> None:
+    pods = PodSpec(constant(10), grace_s=5, concurrency=4, batch=4)
+    result = script(jobs((0, 20), (0, 20), (0, 1)), *[1] * 13, 0, *[0] * 10, 1, pods=pods)
+    assert result.attempts == [2, 2, 2]
+    assert result.finished_s == [54, 54, 54]
+
+
 def test_a_rule_sees_what_happened_and_no_more() -> None:
     rule = Script([1])
     load = jobs((0.5, 2), (5.5, 3), (40.5, 1))

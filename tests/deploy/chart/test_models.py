@@ -90,8 +90,10 @@ def test_one_scaler_has_the_models_in_a_file(three: Rendered) -> None:
         "service_guess_s": 5,
         "startup_guess_s": 30,
         "concurrency": 1,
+        "batch": 1,
     }
-    assert (quick["queue"], quick["scaling"], quick["concurrency"]) == ("quick", "direct", 8)
+    assert (quick["queue"], quick["scaling"]) == ("quick", "direct")
+    assert (quick["concurrency"], quick["batch"]) == (8, 8)
     assert quick["resources"] == {"nvidia.com/gpu": 1}
 
 

@@ -40,6 +40,23 @@ async def test_waiting_running_and_arrived(stream: Stream) -> None:
     assert counted(await jobs.observe()) == (3, 2, 0)
 
 
+async def test_busy_are_the_workers_that_hold_jobs_however_many(stream: Stream) -> None:
+    jobs = JobObserver(stream)
+    await accept(stream, 5)
+    assert (await jobs.observe()).busy == 0
+    first = await stream.claim("w1", 3)
+    assert (await jobs.observe()).busy == 1
+    [second] = await stream.claim("w2", 1)
+    seen = await jobs.observe()
+    assert (seen.busy, seen.running) == (2, 4)
+    # What was handed back is held by nobody.
+    await stream.release("w2", [(second.id, 1)])
+    seen = await jobs.observe()
+    assert (seen.busy, seen.waiting, seen.running) == (1, 2, 3)
+    await finish(stream, "w1", first)
+    assert (await jobs.observe()).busy == 0
+
+
 async def test_deferred_and_retried_jobs_come_when_they_are_due(stream: Stream) -> None:
     jobs = JobObserver(stream)
     [job_id] = await accept(stream, defer_ms=60_000)

@@ -58,6 +58,7 @@ class ModelEntry(BaseModel):
     service_guess_s: Positive = 5.0
     startup_guess_s: Positive = 30.0
     concurrency: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    batch: Annotated[int, Field(ge=1, le=1_000_000)] = 1  # jobs in one call, for the simulator
     resources: dict[_Resource, _Quantity] = {}
 
     @property
@@ -95,6 +96,8 @@ class ModelEntry(BaseModel):
                 f"guaranteed: {self.share} is not between min_replicas: {self.min_replicas} and "
                 f"max_replicas: {self.max_replicas}"
             )
+        if self.batch > self.concurrency:
+            raise ValueError(f"batch: {self.batch} is more than concurrency: {self.concurrency}")
         if PODS in self.resources:
             raise ValueError("a pod takes one of pods: resources must not name it")
         return self

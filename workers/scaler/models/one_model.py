@@ -53,6 +53,7 @@ class ModelScaler:
         self._publisher = Publisher(stream, options, lambda text: self._log.trouble("memory", text))
         self._jobs: JobObserver | None = None
         self.decider: Decider | None = None  # while it leads
+        self.busy = 0  # workers that held jobs when that was last seen
         self.status = ScalerStatus(leadership)
 
     async def observe(self) -> None:
@@ -133,7 +134,7 @@ class ModelScaler:
             self.decider.learn(startups_s=replicas.startups_s)
         jobs = await self._jobs.observe()
         self.decider.learn(jobs.services_s)
-        self.status.outstanding = jobs.waiting + jobs.running
+        self.status.outstanding, self.busy = jobs.waiting + jobs.running, jobs.busy
         if replicas is None:
             self._hold(unseen)
         else:

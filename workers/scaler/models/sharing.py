@@ -35,7 +35,7 @@ class Budget:
 def share_among(scalers: Sequence[ModelScaler], budget: Budget) -> None:
     """Replaces what the scalers have decided by what the budget gives them, if this process leads."""
     asking = [scaler for scaler in scalers if scaler.status.leads]
-    claims = [_claim(scaler, budget.parts[scaler.queue]) for scaler in asking]
+    claims = [claim_of(scaler, budget.parts[scaler.queue]) for scaler in asking]
     for scaler, claim, grant in zip(asking, claims, share(claims, budget.amounts), strict=True):
         scaler.status.denied = max(0, claim.wanted - grant.replicas)
         part = budget.parts[scaler.queue]
@@ -44,17 +44,19 @@ def share_among(scalers: Sequence[ModelScaler], budget: Budget) -> None:
             scaler.status.decision = scaler.decider.grant(grant.replicas, grant.reason)
 
 
-def _claim(scaler: ModelScaler, part: BudgetPart) -> Claim:
+def claim_of(scaler: ModelScaler, part: BudgetPart) -> Claim:
+    """Returns what a model asks for, by what its scaler has seen and decided."""
     decider, decision, seen = scaler.decider, scaler.status.decision, scaler.status.replicas
     there, leaving = (seen.total, seen.leaving) if seen is not None else (0, 0)
     last = decider.last_replicas if decider is not None else None
     granted = there if last is None else last
+    there = max(there, granted)  # what the last round ordered may come, though it can't be seen yet
     snapshot, state = (decider.snapshot, decider.state) if decider is not None else (None, None)
     if decision is None or decision.held or seen is None or snapshot is None or state is None:
         kept = decision.replicas if decision is not None else there
         return Claim(scaler.queue, kept, kept, max(there, kept), leaving, kept, 0, part.takes, _nothing, 0.0, True)
-    # With several jobs at a time nobody knows which pods run them: as many as there are jobs have one.
-    busy = min(seen.ready, snapshot.running)
+    # A pod that is leaving and still runs a job counts too, so that no other one with a job is taken for idle.
+    busy = min(there, seen.ready, scaler.busy)
     late = partial(late_jobs, snapshot, state, scaler.options)
     price_s = late_price_s(state, scaler.options)
     return Claim(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from workers.scaler.forecast.arrivals import Forecast
 from workers.scaler.forecast.atoms import Atom
+from workers.scaler.policy.calls import enough_for_calls
 from workers.scaler.policy.interface import Decision
 from workers.scaler.policy.situation import Situation
 from workers.scaler.policy.staffing import KEEP_STARTUPS
@@ -48,7 +49,7 @@ def decide(
     situation = Situation.of(snapshot, learnt, options)
     expected = _expected(learnt, situation, options, rate_in)
     strategy = strategy_for(situation, expected, options)
-    order = strategy.order()
+    order = enough_for_calls(strategy.order(), situation, options)
     if rate_in is None:
         order = min(order, _told_by(learnt.arrivals, snapshot))
     if situation.unplaced:

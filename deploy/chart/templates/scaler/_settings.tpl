@@ -42,6 +42,7 @@ models:
     service_guess_s: {{ .serviceGuessSeconds }}
     startup_guess_s: {{ .startupGuessSeconds }}
     concurrency: {{ int .slots }}
+    batch: {{ max 1 (int .maxBatchSize) }}
     {{- $takes := dict }}
     {{- range $name, $amount := merge (dict) (default dict .resources.requests) (default dict .resources.limits) }}
     {{- if hasKey (default dict $.Values.budget) $name }}{{ $_ := set $takes $name $amount }}{{ end }}

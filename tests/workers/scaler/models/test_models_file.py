@@ -25,6 +25,7 @@ models:
     service_guess_s: 2.5
     startup_guess_s: 40
     concurrency: 8
+    batch: 4
     resources: {nvidia.com/gpu: 1, memory: 500Mi}
   - {queue: llava, deployment: leadtime-llava, min_replicas: 1}
 """
@@ -67,6 +68,7 @@ ONE = "models: [{queue: a, deployment: a%s}]"
         (ONE % ", min_replicas: 4, max_replicas: 3", "models.0: min_replicas: 4 is more than max_replicas: 3"),
         (ONE % ", standby: 11", "models.0: standby: 11 is more than max_replicas: 10"),
         (ONE % ", guaranteed: 11", "guaranteed: 11 is not between min_replicas: 0 and max_replicas: 10"),
+        (ONE % ", concurrency: 4, batch: 8", "models.0: batch: 8 is more than concurrency: 4"),
         (ONE % ", resources: {pods: 1}", "a pod takes one of pods: resources must not name it"),
         (ONE % ", resources: {memory: lots}", "'lots' is no quantity, such as 2, 500m or 16Gi"),
         ("models: [{queue: a, deployment: a}, {queue: a, deployment: b}]", "two models have the queue a"),

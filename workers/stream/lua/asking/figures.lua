@@ -23,19 +23,24 @@ local function workers(keys)
   return replies
 end
 
--- demand(): {now, arrived, waiting (lag, released and held ahead), running, the scaler's decision}.
+-- demand(): {now, arrived, waiting (lag, released and held ahead), running, workers that hold jobs, the scaler's decision}.
 -- `arrived` is how many entries the stream counts as added, less those that were cancelled before a worker had them;
 -- a retry and a requeued dead letter count anew. It is -1 if there is no group, or if somebody else touched the
--- stream; the next push sets that right.
+-- stream; the next push sets that right. Costs XINFO GROUPS, the summary of XPENDING, which has a row for each worker that
+-- holds jobs, HGET, and what `held_ahead` does.
 local function demand(keys)
   local k = keys_of(keys[1])
   local group = find_group(k)
   local decision = redis.call('HGET', k.scaler, 'decision') or ''
-  if not (group and group['lag'] and group['entries-read']) then return { whole(now_ms()), -1, 0, 0, decision } end
+  if not (group and group['lag'] and group['entries-read']) then return { whole(now_ms()), -1, 0, 0, 0, decision } end
   -- What a worker held ahead that died counts twice for a while: as held, too, until its registration expires.
-  local pending, waiting = group['pending'], released_of(k)
+  local pending, waiting, busy = group['pending'], 0, 0
+  for _, row in ipairs(redis.call('XPENDING', k.stream, GROUP)[4] or {}) do
+    if row[1] == RELEASED then waiting = tonumber(row[2]) else busy = busy + 1 end
+  end
   waiting = math.min(pending, waiting + held_ahead(k))
-  return { whole(now_ms()), group['entries-read'] + group['lag'], group['lag'] + waiting, pending - waiting, decision }
+  return { whole(now_ms()), group['entries-read'] + group['lag'], group['lag'] + waiting, pending - waiting, busy,
+    decision }
 end
 
 -- remember(expiry_ms, then pairs field, value): what the scaler will need after a restart.
