@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from deploy.kubernetes.chart import NAMESPACE
 from deploy.kubernetes.tools import answer, kubectl, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deploy.kubernetes.chart import Manifest
+
+# Shows why pods are not placed, or not even created, whoever scales them.
+_WHY_PENDING = f"kubectl -n {NAMESPACE} get events --field-selector type=Warning"
 
 
 def say_what_is_missing(manifests: Sequence[Manifest]) -> list[str]:
@@ -24,6 +28,8 @@ def say_what_is_missing(manifests: Sequence[Manifest]) -> list[str]:
     found = missing(manifests, nodes)
     for name, why in found.items():
         say(f"warning: a pod of {name} {why}: its workers get no place, and its jobs wait, until there is such a node")
+    if found:
+        say(f"once jobs wait for them, this says why: {_WHY_PENDING}")
     return [f"deployment/{name}" for name in found]
 
 

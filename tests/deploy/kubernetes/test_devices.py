@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from deploy.kubernetes import chart, devices, rollout
+from deploy.kubernetes import chart, devices, helm, rollout
 
 GPU = "nvidia.com/gpu"
 
@@ -37,6 +38,38 @@ def test_a_device_that_no_node_has_is_said_when_it_is_deployed(
 
 def test_a_device_that_a_node_has_is_not_worth_a_word() -> None:
     assert said(1, node(), node("1")) == {}
+
+
+def test_after_deploy_a_command_says_what_no_scaler_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = {"name": "whisper", "scaling": "streams", "resources": {"limits": {GPU: 1}}}
+    monkeypatch.setattr(devices, "answer", lambda *_: json.dumps({"items": [node()]}))
+
+    assert devices.say_what_is_missing(chart.render({"models": [model]})) == ["deployment/leadtime-whisper"]
+
+    said = "".join(capsys.readouterr())
+    assert f"a pod of leadtime-whisper asks for 1 {GPU}" in said
+    assert "this says why: kubectl -n leadtime get events --field-selector type=Warning" in said
+
+
+@pytest.mark.skipif(helm.library() is None, reason="there is no wheel of Helm for this machine")
+def test_the_chart_says_what_to_do_for_pods_without_a_place() -> None:
+    library = helm.library()
+    streams = {"name": "whisper", "scaling": "streams", "resources": {"limits": {GPU: 1, "cpu": 1}}}
+    with library.Chart.load(chart.CHART) as loaded:
+        notes, plain = (
+            loaded.render(values, name="speech", namespace="ml")["leadtime/templates/NOTES.txt"]
+            for values in ({"models": [streams, streams | {"name": "llava"}]}, {})
+        )
+
+    assert "kubectl -n ml get events --field-selector type=Warning" in notes
+    assert "No scaler says it of models with scaling: streams." in notes
+    assert f"A node needs {GPU} for whisper, llava" in notes
+    assert ".status.allocatable.nvidia\\.com/gpu'" in notes
+    assert "get events" in plain
+    assert "streams" not in plain
+    assert "A node needs" not in plain
 
 
 def test_pods_that_find_no_node_are_said_while_deploy_waits_for_them() -> None:
