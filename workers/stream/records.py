@@ -383,6 +383,19 @@ class DeadLetter:
         )
 
 
+class Registered(NamedTuple):
+    """What a worker's heartbeat is told."""
+
+    wants_schema: bool
+    """The schema that it names is to be published first (`publish_schema`)."""
+    is_idle: bool
+    """It is registered as idle, so it will be woken."""
+    is_overdue: bool
+    """Nobody has swept for long."""
+    workers: int
+    """How many workers live."""
+
+
 class WorkerView(NamedTuple):
     """A live worker's registration: `state` is starting, idle, busy or stopping."""
 

@@ -32,6 +32,7 @@ from workers.stream.records import (
     Demand,
     JobView,
     Pushed,
+    Registered,
     SchemaView,
     Turn,
     WorkerView,
@@ -53,9 +54,12 @@ SCALER_MEMORY_S = 7 * 86_400.0
 # early. So a dead worker's job can be claimed within one lease of the worker's death. Example: with leases of 30 s a
 # sweep each second releases what was not renewed for 29 s.
 _SWEEPS_PER_LEASE = 30
-# So many workers call `sweep` in an interval, on average, however many there are. Example: each of 1,000 workers with
-# a lease of 30 s calls every 10 s, which makes 100 calls a second; without that there would be 1,000.
-_SWEEPERS = 8
+# So many workers call `sweep` in an interval, on average, however many there are. Example: each of 1,000 workers calls
+# every 250 s, which makes 4 calls a second; without that there would be 1,000.
+_SWEEPERS = 4
+# A worker that hears in its heartbeat of no sweep for so many intervals sweeps itself. Example: of 1,000 workers 900 were
+# killed a moment ago, and the next of the others would sweep in a minute.
+_OVERDUE_INTERVALS = 3
 
 # What is larger goes over a connection of its own. Example: at 8 MB/s, 256 KiB hold up other calls for 33 ms.
 LARGE_BYTES = 256 * 1024
@@ -276,13 +280,13 @@ class Stream:
         """Renews the leases of held jobs (XCLAIM JUSTID). Returns the ids that are not held any more."""
         return [job_id.decode() for job_id in await self._call("renew", worker, *_flat(held))]
 
-    async def register(self, worker: str, expiry_s: float, fields: Mapping[str, str | int]) -> bool:
-        """Writes fields of a worker's registration, which expires unless this is repeated.
-
-        Returns whether the schema whose digest is the field `schema` is to be published first (`publish_schema`).
-        """
+    async def register(self, worker: str, expiry_s: float, fields: Mapping[str, str | int]) -> Registered:
+        """Writes fields of a worker's registration, which expires unless this is repeated."""
         flat = [item for pair in fields.items() for item in pair]
-        return bool(await self._call("register", worker, _ms(expiry_s), *flat))
+        wants_schema, is_idle, swept_ms, workers = await self._call("register", worker, _ms(expiry_s), *flat)
+        # A sweep in the future is from before the server's clock was set back.
+        is_overdue = not 0 <= swept_ms <= 1000 * _OVERDUE_INTERVALS * self.sweep_interval_s
+        return Registered(bool(wants_schema), bool(is_idle), is_overdue, workers)
 
     async def publish_schema(self, digest: str, schema: bytes) -> None:
         """Publishes the schema (JSON) of a model under its digest (HSET). It is kept for a day after its last renewal.
@@ -326,23 +330,16 @@ class Stream:
         Many workers share the calls: with `most_s` those seconds grow with the number of workers, up to about so many.
         Looks at the server's memory at times (INFO), and raises ServerUnfit, after all that, if it may evict jobs.
         """
-        return (await self._sweep(most_s))[0]
-
-    async def sweep_as(self, worker: str, most_s: float) -> tuple[float, bool]:
-        """Does the same; returns also whether this worker is registered as idle, so that it will be woken (ZSCORE)."""
-        return await self._sweep(most_s, worker)
-
-    async def _sweep(self, most_s: float, *worker: str) -> tuple[float, bool]:
         interval_s, settings = self.sweep_interval_s, self.settings
         expired_ms = _ms(settings.lease_s - interval_s)
         # A sweep leaves a mark for half an interval. If the mark lasted for all of it, a call that comes a bit early
         # would find the mark of the sweep before and do nothing, and the next sweep would be late.
-        due_ms, workers, is_idle = await self._call(
+        due_ms, workers = await self._call(
             "sweep", _ms(interval_s / 2), expired_ms, _ms(settings.dead_letter_age_s), settings.max_dead_letters,
-            _ms(settings.keep_result_s), *worker,
+            _ms(settings.keep_result_s),
         )  # fmt: skip
         await self.memory.check()
-        return _pause_s(interval_s, due_ms / 1000, workers, most_s), bool(is_idle)
+        return _pause_s(interval_s, due_ms / 1000, workers, most_s)
 
     # what users ask for
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +14,7 @@ from workers.worker.beside.heartbeat import BEATS_IN_A_LEASE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from workers.stream import Claimed
+    from workers.stream import Claimed, Registered
     from workers.worker.ahead import Ahead
     from workers.worker.runner import Runner
     from workers.worker.session import Session
@@ -27,6 +26,8 @@ logger = logging.getLogger(__name__)
 _WHOLE_CLAIM = 16
 # How many attempts a job has of a function that this worker lacks: such a job is not this worker's to fail.
 _ANY_ATTEMPT = 1_000_000_000
+# The longest time between two sweeps of one of many workers, in leases.
+_LEASES_BETWEEN_SWEEPS = 10
 
 
 class ClaimTerms(NamedTuple):
@@ -74,7 +75,7 @@ class Claims:
         self._terms = terms
         self._work = asyncio.Event()
         self._count = 0
-        self._claimed_s = 0.0
+        self._is_overdue = asyncio.Event()  # nobody has swept for long
         self._settled = asyncio.Event()  # no claim is under way
         self._settled.set()
         # How many jobs one claim may bring. 1 after a job whose function this worker lacks: the next ones may be meant
@@ -114,6 +115,8 @@ class Claims:
         """The subscription was down for a time: a job may have been handed over meanwhile."""
         self._messages_are_known = False
         self._work.set()
+        # A server that was away may have lost the registration as well.
+        self._session.life.news.set()
 
     def beside(self) -> BesideFinish | None:
         """A claim that goes along with finishes that are about to be sent. None: if one is needed, it goes alone."""
@@ -168,17 +171,27 @@ class Claims:
                 return
             await self._work.wait()
 
+    def registered(self, told: Registered) -> None:
+        """A heartbeat's answer."""
+        if told.is_overdue:
+            self._is_overdue.set()
+        # With a free slot and yet not known as idle: a wake-up got lost.
+        if not told.is_idle:
+            self._work.set()
+
     async def keep_sweeping(self) -> None:
-        """Does for the queue what time alone must bring about, and looks for a wake-up that got lost. Never returns."""
+        """Does for the queue what time alone must bring about. Never returns."""
         session = self._session
-        beat_s = session.settings.lease_s / BEATS_IN_A_LEASE
+        # In burst mode the loop waits for the queue's end, of which nobody is told.
+        most_s = session.settings.lease_s * (1 / BEATS_IN_A_LEASE if self.burst else _LEASES_BETWEEN_SWEEPS)
         while True:
-            sweep = partial(session.stream.sweep_as, session.id, beat_s)
-            pause_s, is_idle = await session.outage.call(sweep, "sweeping")
-            # In burst mode the loop waits for the queue's end, of which nobody is told.
-            if self.burst or (not is_idle and time.monotonic() - self._claimed_s > beat_s):
+            self._is_overdue.clear()
+            pause_s = await session.outage.call(partial(session.stream.sweep, most_s), "sweeping")
+            if self.burst:
                 self._work.set()
-            await asyncio.sleep(pause_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._is_overdue.wait()
 
     async def settle(self, loop: asyncio.Task[None]) -> None:
         """Waits for a claim that is under way: its jobs would be nobody's until their leases run out."""
@@ -241,7 +254,6 @@ class Claims:
 
     def _received(self, count: int, jobs: list[Claimed]) -> None:
         """Runs what was claimed when so many jobs were asked for."""
-        self._claimed_s = time.monotonic()
         # There is less room than was asked for if a job has been handed over meanwhile.
         room = max(0, self._free())
         if jobs:

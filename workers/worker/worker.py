@@ -136,7 +136,12 @@ class Worker(arq_worker.Worker):
         self.ahead.is_off |= not self.claims.takes_jobs
         self.claims.burst = foreign.burst = self.burst
         self.heartbeat = Heartbeat(
-            self.session, self._registration, self.ahead.registered, self._on_lost, lambda: self._schema
+            self.session,
+            self._registration,
+            self.ahead.registered,
+            self._on_lost,
+            lambda: self._schema,
+            self.claims.registered,
         )
         self._health = Health(self.session, self.health_check_interval, self._users_health_check_key)
 

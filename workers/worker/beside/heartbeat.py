@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from workers.stream import Registered
     from workers.worker.schema import ModelSchema
     from workers.worker.session import Session
 
@@ -22,14 +23,18 @@ BEATS_IN_A_LEASE = 3
 # A registration outlives three missed beats by a little.
 _BEATS_TO_EXPIRY = 3.5
 _CALLS_OF_SLACK = 5
+# With so many workers an idle one rests for a beat before it registers again, with twice as many for two beats; its
+# registration then outlives two missed beats. So a thousand idle workers make 33 calls a second.
+_MANY_WORKERS = 400
+_MOST_RESTS = 2
 
 
 class Heartbeat:
     """Beats three times a lease, and at once when the worker's life has news.
 
     Each beat registers what `registration` says, and renews the leases of the jobs (id, attempt) that `held` names;
-    `on_lost` is called for each that the server says is not this worker's any more. If the server lacks the schema that
-    is registered, `schema` is published.
+    `on_lost` is called for each that the server says is not this worker's any more. `on_registered` is told each answer.
+    If the server lacks the schema that is registered, `schema` is published.
     """
 
     def __init__(
@@ -39,14 +44,18 @@ class Heartbeat:
         held: Callable[[], list[tuple[str, int]]],
         on_lost: OnLost,
         schema: Callable[[], ModelSchema],
+        on_registered: Callable[[Registered], None],
     ) -> None:
         self._session = session
         self._registration = registration
         self._held = held
         self._on_lost = on_lost
         self._schema = schema
+        self._on_registered = on_registered
         self._lease_s = session.settings.lease_s
         self._turned_s = time.monotonic()
+        self._workers = 0
+        self._rests = 0  # how many beats it may rest, as its registration lasts for longer
 
     @property
     def interval_s(self) -> float:
@@ -71,9 +80,13 @@ class Heartbeat:
         """Never returns; ends by cancellation, or by an error that is not the server's absence."""
         news = self._session.life.news
         while True:
-            news.clear()
-            await self.register()
-            await self._renew()
+            if self._rests and not news.is_set() and self._session.life.registered_state == "idle":
+                self._rests -= 1
+                self._turned_s = time.monotonic()
+            else:
+                news.clear()
+                await self.register()
+                await self._renew()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.interval_s):
                     await news.wait()
@@ -82,13 +95,19 @@ class Heartbeat:
         """Writes the worker's registration, and publishes its model's schema if the server lacks it."""
         session = self._session
 
-        async def register() -> None:
+        async def register() -> Registered:
             # Asked anew at each try: the server may have been away for long.
             registration, schema = self._registration(), self._schema()
-            if await session.stream.register(session.id, self.interval_s * _BEATS_TO_EXPIRY, registration):
+            self._rests = min(_MOST_RESTS, self._workers // _MANY_WORKERS)
+            beats = max(_BEATS_TO_EXPIRY, 2.5 * (1 + self._rests))
+            told = await session.stream.register(session.id, self.interval_s * beats, registration)
+            if told.wants_schema:
                 await session.stream.publish_schema(schema.digest, schema.text)
+            return told
 
-        await self._call(register, "registering")
+        told = await self._call(register, "registering")
+        self._workers = told.workers
+        self._on_registered(told)
 
     async def _renew(self) -> None:
         session = self._session

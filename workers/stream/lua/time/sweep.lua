@@ -142,10 +142,10 @@ local function next_due_of(k)
   return deferred and expiring and math.min(deferred, expiring) or deferred or expiring
 end
 
--- sweep(interval_ms, lease_ms, dead_age_ms, dead_max, keep_ms, the worker that calls or nothing): called often by every worker and gateway; the first call in each
--- interval does the work. Due deferred jobs return to the stream, jobs whose ttl is over fail, expired leases are released,
--- workers are woken for what waits. Replies ms until the next of the first two, or -1 if there is none; how many workers
--- live; and 1 if the worker is registered as idle, or else 0.
+-- sweep(interval_ms, lease_ms, dead_age_ms, dead_max, keep_ms): called often by every gateway and by some workers; the first
+-- call in each interval does the work. Due deferred jobs return to the stream, jobs whose ttl is over fail, expired leases
+-- are released, workers are woken for what waits. Replies ms until the next of the first two, or -1 if there is none; and
+-- how many workers live.
 local function sweep(keys, argv)
   local k = keys_of(keys[1])
   local now, interval, lease_ms = now_ms(), tonumber(argv[1]), tonumber(argv[2])
@@ -153,8 +153,7 @@ local function sweep(keys, argv)
   local is_due = next_due and next_due <= now
   local first, last = is_time(k.swept, now, interval, true)
   if first and last and last > now then set_back(k, now, last - now, lease_ms) end
-  local found = not first and find_group(k)
-  if is_due or first or (found and found['ordered']) then
+  if is_due or first then
     promote_due(k, now)
     expire_unstarted(k, now, lease_ms, tonumber(argv[5]))
     local group = group_of(k)
@@ -175,8 +174,7 @@ local function sweep(keys, argv)
     wake(k, math.min(lag + released, 100))
     next_due = next_due_of(k)
   end
-  local is_idle = argv[6] and redis.call('ZSCORE', k.idle, argv[6])
-  return { next_due and math.max(0, next_due - now) or -1, redis.call('ZCARD', k.workers), is_idle and 1 or 0 }
+  return { next_due and math.max(0, next_due - now) or -1, redis.call('ZCARD', k.workers) }
 end
 
 -- prove(): proves that the server takes writes; most calls of a second write nothing, but the server refuses them all

@@ -7,14 +7,14 @@ local ANY = 'any'
 
 -- A heartbeat of a worker with this schema. Replies whether the schema has to be published first.
 -- Costs EXISTS or HEXISTS, HSET and PEXPIRE.
-local function renew_schema(k, digest)
+local function renew_schema(k, digest, now)
   if not digest or digest == '' then return false end
   if digest == ANY then
     if redis.call('EXISTS', k.schemas) == 0 then return false end
   elseif redis.call('HEXISTS', k.schemas, digest) == 0 then
     return true
   end
-  redis.call('HSET', k.schemas, digest .. ':seen', whole(now_ms()))
+  redis.call('HSET', k.schemas, digest .. ':seen', whole(now))
   redis.call('PEXPIRE', k.schemas, SCHEMAS_MS)
   return false
 end

@@ -1,14 +1,22 @@
 -- A worker's registration and what it holds.
 
 -- register(worker, expiry_ms, then pairs field, value): a heartbeat. Replies 1 if the worker has to publish the schema
--- that its field `schema` names, otherwise 0.
+-- that its field `schema` names, otherwise 0; 1 if it is registered as idle, otherwise 0; ms since the last sweep, -1 if
+-- there was none; and how many workers live.
+-- Costs TIME, HSET, PEXPIRE, ZADD, ZSCORE, GET and ZCARD, and what `renew_schema` costs.
 local function register(keys, argv)
-  local k = keys_of(keys[1])
-  local worker_key = k.worker .. argv[1]
+  local k, now, schema = keys_of(keys[1]), now_ms(), nil
+  local worker, expiry_ms = argv[1], argv[2]
+  local worker_key = k.worker .. worker
+  for i = 3, #argv, 2 do
+    if argv[i] == 'schema' then schema = argv[i + 1] end
+  end
   if #argv > 2 then redis.call('HSET', worker_key, 'orders', 1, unpack(argv, 3)) end
-  redis.call('PEXPIRE', worker_key, argv[2])
-  redis.call('ZADD', k.workers, whole(now_ms() + argv[2]), argv[1])
-  return renew_schema(k, map_of({ unpack(argv, 3) }).schema) and 1 or 0
+  redis.call('PEXPIRE', worker_key, expiry_ms)
+  redis.call('ZADD', k.workers, whole(now + expiry_ms), worker)
+  local swept = tonumber(redis.call('GET', k.swept) or nil)
+  return { renew_schema(k, schema, now) and 1 or 0, redis.call('ZSCORE', k.idle, worker) and 1 or 0,
+    swept and now - swept or -1, redis.call('ZCARD', k.workers) }
 end
 
 -- renew(worker, then pairs id, attempt): resets the idle time of what the worker still holds.

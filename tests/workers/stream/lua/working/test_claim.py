@@ -257,11 +257,22 @@ async def test_a_sweep_wakes_workers_for_what_a_lost_wakeup_left_waiting(stream:
         await until(lambda: sorted(woken) == ["a", "b"])
 
 
-async def test_a_worker_that_sweeps_is_told_whether_it_would_be_woken(stream: Stream) -> None:
+async def test_a_heartbeat_is_told_whether_the_worker_would_be_woken(stream: Stream) -> None:
     await stream.claim("idle", 1)
-    assert [(await stream.sweep_as(worker, 0.0))[1] for worker in ("idle", "other")] == [True, False]
+    assert [(await stream.register(worker, 60, {})).is_idle for worker in ("idle", "other")] == [True, False]
     await accept(stream)
-    assert not (await stream.sweep_as("idle", 0.0))[1]
+    assert not (await stream.register("idle", 60, {})).is_idle
+
+
+@pytest.mark.parametrize(("last_ms", "is_overdue"), [(None, True), (-60_000, True), (60_000, True), (-20, False)])
+async def test_a_heartbeat_is_told_that_nobody_has_swept_for_long(
+    stream: Stream, last_ms: int | None, is_overdue: bool
+) -> None:
+    """One in the future is from before the server's clock was set back."""
+    if last_ms is not None:
+        await stream.redis.set(key(stream, "swept"), round(time.time() * 1000) + last_ms)
+    stream = Stream(stream.settings.model_copy(update={"lease_s": 40.0}), stream.redis)
+    assert (await stream.register("w", 60, {})).is_overdue == is_overdue
 
 
 async def test_only_the_first_of_many_sweepers_works_in_an_interval(stream: Stream) -> None:

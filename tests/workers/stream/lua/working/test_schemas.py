@@ -16,11 +16,11 @@ async def digests(stream: Stream) -> list[str]:
 
 
 async def test_a_worker_is_told_once_to_publish_its_schema(stream: Stream) -> None:
-    assert await stream.register("w", 60, {"schema": "digest-1"})
+    assert (await stream.register("w", 60, {"schema": "digest-1"})).wants_schema
 
     await stream.publish_schema("digest-1", b'{"accepts":true}')
 
-    assert not await stream.register("w", 60, {"schema": "digest-1"})
+    assert not (await stream.register("w", 60, {"schema": "digest-1"})).wants_schema
     [view] = await stream.schemas()
     assert (view.digest, view.text) == ("digest-1", b'{"accepts":true}')
     assert 0 <= view.seen_ms <= view.since_ms < 60_000
@@ -28,12 +28,12 @@ async def test_a_worker_is_told_once_to_publish_its_schema(stream: Stream) -> No
 
 
 async def test_a_model_that_takes_anything_is_noted_only_beside_others(stream: Stream) -> None:
-    assert not await stream.register("w", 60, {"schema": ANY_SCHEMA})
-    assert not await stream.register("without-a-model", 60, {"schema": ""})
+    assert not (await stream.register("w", 60, {"schema": ANY_SCHEMA})).wants_schema
+    assert not (await stream.register("without-a-model", 60, {"schema": ""})).wants_schema
     assert await stream.schemas() == []
 
     await stream.publish_schema("digest-1", b"{}")
-    assert not await stream.register("w", 60, {"schema": ANY_SCHEMA})
+    assert not (await stream.register("w", 60, {"schema": ANY_SCHEMA})).wants_schema
 
     assert set(await digests(stream)) == {"digest-1", ANY_SCHEMA}
     assert [view.text for view in await stream.schemas() if view.is_any] == [b""]
