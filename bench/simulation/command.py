@@ -170,8 +170,8 @@ def _parser() -> argparse.ArgumentParser:
         help=f"price of a later job for the policy, in mean service times of a pod (default: {late:g})")  # fmt: skip
     add("--min", dest="minimum", type=whole(0), default=0, metavar="N", help="pods (default: 0)")
     add("--standby", type=whole(0), default=0, metavar="N", help="idle pods that the policy keeps ready (default: 0)")
-    add("--standby-price", type=positive, default=0.0, metavar="PART", help="of one, as a part of a pod: only those that "
-        "are worth it stand by (default: all)")  # fmt: skip
+    add("--standby-price", type=positive, default=0.0, metavar="PART",
+        help="of one, as a part of a pod: those that are worth it stand by (default: all)")  # fmt: skip
     add("--grace", dest="grace_s", type=positive, default=30.0, metavar="S", help="for a pod's last jobs (default: 30)")
     add("--processes", type=whole(1), default=cores, metavar="N", help="that simulate (default: one a core)")
     add("--json", metavar="FILE", help="writes all figures; - is the standard output, in place of the table")

@@ -4,8 +4,8 @@ For models whose start is minutes: what a forecast misses waits for all of that 
 those that the policy orders or holds for its own reasons count: 2 on standby beyond 1 that is busy are 3 pods, whatever
 each of them is for.
 
-With a price, an idle pod costs so much of a pod: as many stand by as save more late jobs than they cost, at their price.
-Without one, as many as are wanted stand by, whatever comes.
+With a price, an idle pod costs that part of a pod: as many stand by as save more than they cost, by the price of late
+jobs. Without one, as many as are wanted stand by, whatever comes.
 """
 
 from __future__ import annotations

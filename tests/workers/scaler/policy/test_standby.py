@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 from tests.workers.scaler.policy.watch import PLENTY, PolicyWatch, by_chance
 from workers.scaler.policy.standby import standing_by, worth_their_price
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TWO = replace(PLENTY, standby=2)
 STARTUP_S = 120.0
