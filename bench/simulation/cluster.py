@@ -2,8 +2,8 @@
 
 Jobs wait in one queue, first in, first out. A pod claims a job when it is free, and never one in advance. A pod starts
 up, serves, and goes when it is told to: at once if it has no job, otherwise when its jobs have ended. Jobs that outlast
-its grace are handed back, and run again before others. A model that takes several jobs in one call takes those that wait
-when a call can begin, and the call is over when the longest of them is.
+its grace are handed back, and run again before others. A model that takes several jobs in one call takes those that
+wait when a call can begin, and the call is over when the longest of them is.
 
 Which pods go is the ReplicaSet controller's choice (kubernetes/kubernetes: pkg/controller/controller_utils.go,
 ActivePodsWithRanks): those that are not ready before those that are; then a low deletion cost first (Leadtime's workers

@@ -105,7 +105,8 @@ def _run_models(options: argparse.Namespace) -> None:
 def _table(case: Case, found: Mapping[str, Sequence[Figures]]) -> Table:
     runs = next(iter(found.values()))
     how_many = f"medians of {len(runs)} runs" if len(runs) > 1 else "one run"
-    standby = f", {case.standby} on standby" if case.standby else ""
+    price = f" at {case.standby_price:g} of a pod" if case.standby_price else ""
+    standby = f", {case.standby} on standby{price}" if case.standby else ""
     idle = f" after {case.idle_s:,.0f} s without a job" if case.idle_s else ""
     title = (
         f"{case.load}, {case.process}{idle}{standby}: {runs[0].jobs:,} jobs in {runs[0].duration_s:,.0f} s; {how_many}"
@@ -169,6 +170,8 @@ def _parser() -> argparse.ArgumentParser:
         help=f"price of a later job for the policy, in mean service times of a pod (default: {late:g})")  # fmt: skip
     add("--min", dest="minimum", type=whole(0), default=0, metavar="N", help="pods (default: 0)")
     add("--standby", type=whole(0), default=0, metavar="N", help="idle pods that the policy keeps ready (default: 0)")
+    add("--standby-price", type=positive, default=0.0, metavar="PART",
+        help="of one, as a part of a pod: those that are worth it stand by (default: all)")  # fmt: skip
     add("--grace", dest="grace_s", type=positive, default=30.0, metavar="S", help="for a pod's last jobs (default: 30)")
     add("--processes", type=whole(1), default=cores, metavar="N", help="that simulate (default: one a core)")
     add("--json", metavar="FILE", help="writes all figures; - is the standard output, in place of the table")

@@ -47,6 +47,7 @@ class Case:
     grace_s: float = 30.0
     idle_s: float = 0.0  # nothing comes for so long, before the load
     standby: int = 0  # idle pods that the policy keeps beyond those that will be busy
+    standby_price: float = 0.0  # of one, as a part of a pod; 0 keeps them whatever they save
 
     @property
     def pods(self) -> PodSpec:
@@ -68,7 +69,7 @@ class Case:
         if not load.is_trace and self.duration_s is not None:
             rate = partial(_rate_after, self.idle_s, partial(load.rate, duration_s=self.duration_s))
         limits = (self.minimum, self.maximum)
-        return Brief(self.objective_s, self.late_cost, rate, limits, self.concurrency, self.standby)
+        return Brief(self.objective_s, self.late_cost, rate, limits, self.concurrency, self.standby, self.standby_price)
 
 
 def _rate_after(idle_s: float, rate: Callable[[float], float], t_s: float) -> float:

@@ -59,6 +59,7 @@ class Brief:
     limits: tuple[int, int] = (0, 100)  # the least and the most replicas
     concurrency: int = 1  # jobs that a pod runs at once
     standby: int = 0  # idle pods beyond those that will be busy
+    standby_price: float = 0.0  # of one, as a part of a pod
 
 
 _NO_BRIEF = Brief()
@@ -97,6 +98,7 @@ class StartupAware:
             late_cost=brief.late_cost or Options().late_cost,
             concurrency=brief.concurrency,
             standby=brief.standby,
+            standby_price=brief.standby_price,
             actuation_s=actuation_s,
         )
         self.state: State | None = None

@@ -35,6 +35,11 @@ class PolicySettings(BaseSettings):
     standby_replicas: Annotated[int, Field(ge=0, le=10_000)] = Field(
         0, description="idle workers that are kept beyond those that will be busy, within MAX_REPLICAS"
     )
+    standby_price: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0,
+        description="what one of them costs, as a part of a worker: only those are kept that save more late jobs than "
+        "they cost; 0 keeps all of them",
+    )
 
     @model_validator(mode="after")
     def _check_limits(self) -> Self:
@@ -56,6 +61,7 @@ class PolicySettings(BaseSettings):
             service_guess_s=self.service_guess_s,
             startup_guess_s=self.startup_guess_s,
             standby=self.standby_replicas,
+            standby_price=self.standby_price,
         )
 
 

@@ -157,3 +157,15 @@ def test_a_standby_takes_the_seldom_job_that_nobody_foresees() -> None:
     found = compare([alone, with_one], ["leadtime"], range(1))
     assert found[alone, "leadtime"][0].within == 0
     assert found[with_one, "leadtime"][0].within == 1
+
+
+def test_a_standby_with_a_price_stands_by_from_when_it_is_known_to_be_worth_it() -> None:
+    """It saves a late job of 60 pod-seconds each 400 s, which is 0.15 of a pod. The first one is late in any case."""
+    cheap, dear = (
+        Case("constant:0.0025", duration_s=1250.0, startup="100", maximum=3, standby=1, standby_price=price)
+        for price in (0.01, 0.5)
+    )
+    found = compare([cheap, dear], ["leadtime"], range(1))
+    assert found[dear, "leadtime"][0].within == 0
+    assert found[cheap, "leadtime"][0].within >= 0.5
+    assert found[cheap, "leadtime"][0].starts <= found[dear, "leadtime"][0].starts

@@ -48,8 +48,8 @@ def test_enough_for_all_is_as_without_a_budget() -> None:
 
 
 BATCHES = {
-    "queue": "batch", "deployment": "batch", "objective_s": 10, "startup_guess_s": 5, "max_replicas": 8, "guaranteed": 1,
-    "concurrency": 8, "batch": 8,
+    "queue": "batch", "deployment": "batch", "objective_s": 10, "startup_guess_s": 5, "max_replicas": 8,
+    "guaranteed": 1, "concurrency": 8, "batch": 8,
 }  # fmt: skip
 
 
@@ -59,9 +59,7 @@ def test_a_model_that_runs_batches_lets_its_idle_pod_go_to_another() -> None:
     file = ModelsFile.model_validate({"budget": {"pods": 4}, "models": models})
     loads = {"batch": "constant:1.5", "whisper": "step:0.3,0.6@60"}
 
-    run = simulate_models(
-        file, loads, process="deterministic", duration_s=200.0, startups={"batch": constant(12.0)}
-    )
+    run = simulate_models(file, loads, process="deterministic", duration_s=200.0, startups={"batch": constant(12.0)})
 
     batch = run.results["batch"]
     assert run.most == {"pods": 4}

@@ -84,6 +84,7 @@ def test_one_scaler_has_the_models_in_a_file(three: Rendered) -> None:
         "min_replicas": 0,
         "max_replicas": 4,
         "standby": 0,
+        "standby_price": 0,
         "guaranteed": 0,
         "objective_s": 20,
         "late_cost": 12,

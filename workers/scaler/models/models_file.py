@@ -52,6 +52,7 @@ class ModelEntry(BaseModel):
     min_replicas: _Replicas = 0
     max_replicas: Annotated[int, Field(ge=1, le=10_000)] = 10
     standby: _Replicas = 0
+    standby_price: Annotated[float, Field(ge=0, le=1)] = 0.0
     guaranteed: _Replicas | None = None  # replicas of the budget; None is `min_replicas`
     objective_s: NotNegative = 0.0
     late_cost: Positive = 12.0
@@ -83,6 +84,7 @@ class ModelEntry(BaseModel):
             service_guess_s=self.service_guess_s,
             startup_guess_s=self.startup_guess_s,
             standby=self.standby,
+            standby_price=self.standby_price,
         )
 
     @model_validator(mode="after")

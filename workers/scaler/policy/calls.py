@@ -1,7 +1,7 @@
 """Jobs that wait for the end of a call: a model that takes several jobs in one call takes none until it is over.
 
-So jobs wait although pods have room for them, and pods whose calls could have been one call look busy. Where a job waits
-only if all pods are full, nothing here applies.
+So jobs wait although pods have room for them, and pods whose calls could have been one call look busy. If jobs wait
+only as all pods are full, nothing here applies.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ class Options:
     service_guess_s: float = 5.0  # until the first has been seen
     startup_guess_s: float = 30.0  # until the first has been seen
     standby: int = 0  # replicas that are kept idle beyond those that will be busy
+    standby_price: float = 0.0  # of an idle one, as a part of a pod; with 0 they stand by whatever they save
 
     def wait_s(self, service_s: float) -> float:
         """The objective in seconds, if a job takes `service_s` on average."""

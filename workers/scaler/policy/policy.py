@@ -13,9 +13,10 @@ from workers.scaler.forecast.arrivals import Forecast
 from workers.scaler.forecast.atoms import Atom
 from workers.scaler.policy.calls import enough_for_calls
 from workers.scaler.policy.interface import Decision
+from workers.scaler.policy.price import late_jobs
 from workers.scaler.policy.situation import Situation
 from workers.scaler.policy.staffing import KEEP_STARTUPS
-from workers.scaler.policy.standby import busy_then, standing_by
+from workers.scaler.policy.standby import busy_then, with_standbys
 from workers.scaler.policy.state import absurdity, after_absurdity
 from workers.scaler.policy.strategies import Expected, strategy_for
 
@@ -56,22 +57,13 @@ def decide(
         # They are not reckoned with, but what is missing for them has been ordered already.
         order = min(order, situation.pods)
     asked, busy = order, busy_then(situation, expected.ready.rate, options.concurrency)
-    if options.standby:
-        order = max(order, _on_standby(busy, situation, options))
+    order, standby = with_standbys(order, busy, situation, options, partial(late_jobs, snapshot, learnt, options))
     kept, needed = _keep(order, strategy, situation, learnt)
     replicas = options.bound(max(order, kept))
-    demand = f"{strategy.demand()} needs {asked}"
-    if order > asked:
-        demand += f", and {options.standby} on standby beyond {busy:.2g} busy make it {order}"
+    demand = f"{strategy.demand()} needs {asked}{standby}"
     reason = _explain(demand, order, replicas, situation, options)
     decision = Decision(replicas, reason, expected.ready.rate, situation.lead_s, spread=expected.ready.spread)
     return decision, replace(learnt, replicas=replicas, needed=needed)
-
-
-def _on_standby(busy: float, situation: Situation, options: Options) -> int:
-    """Returns how many pods there must be so that as many as are wanted are idle beyond those `busy`."""
-    wanted = min(options.max_replicas, standing_by(options.standby, min(busy, options.max_replicas)))
-    return min(wanted, situation.pods) if situation.unplaced else wanted
 
 
 def _told_by(arrivals: Arrivals, snapshot: Snapshot) -> int:

@@ -3,14 +3,22 @@
 For models whose start is minutes: what a forecast misses waits for all of that time. A standby is an ordinary pod, and
 those that the policy orders or holds for its own reasons count: 2 on standby beyond 1 that is busy are 3 pods, whatever
 each of them is for.
+
+With a price, an idle pod costs that part of a pod: as many stand by as save more than they cost, by the price of late
+jobs. Without one, as many as are wanted stand by, whatever comes.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from workers.scaler.policy.staffing import numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from workers.scaler.policy.interface import Options
     from workers.scaler.policy.situation import Situation
 
 
@@ -29,3 +37,51 @@ def busy_then(situation: Situation, rate: float, concurrency: int) -> float:
 def standing_by(standby: int, busy: float) -> int:
     """Returns how many pods there must be with `standby` idle ones beyond those `busy`, rounded."""
     return standby + math.floor(busy + 0.5)
+
+
+class StandbyOrder(NamedTuple):
+    """How many pods there must be with those that stand by, and why, in words that go on from "needs 1"."""
+
+    pods: int
+    words: str = ""
+
+
+def with_standbys(
+    order: int,
+    busy: float,
+    situation: Situation,
+    options: Options,
+    late: Callable[[Sequence[int]], Sequence[float]],
+) -> StandbyOrder:
+    """Returns `order`, or more with those that stand by beyond the `busy` ones, up to the limit.
+
+    `late` tells the jobs/s that are late with rising numbers of pods. It is asked only if standbys have a price.
+    """
+    most = min(options.max_replicas, standing_by(options.standby, min(busy, options.max_replicas)))
+    if situation.unplaced:
+        most = min(most, situation.pods)
+    if not options.standby or most <= order:
+        return StandbyOrder(order)
+    if not options.standby_price:
+        return StandbyOrder(most, f", and {options.standby} on standby beyond {busy:.2g} busy make it {most}")
+    pods, saved = worth_their_price(order, most, options.standby_price, options.late_cost * situation.service_s, late)
+    each = f"{options.standby_price:g} of a pod"
+    if pods == order:
+        return StandbyOrder(order, f", and no standby at {each} is worth the late jobs that it would save")
+    return StandbyOrder(pods, f", and {pods - order} on standby at {each} save {saved:.2g} late jobs/s")
+
+
+def worth_their_price(
+    order: int, most: int, price: float, late_price_s: float, late: Callable[[Sequence[int]], Sequence[float]]
+) -> tuple[int, float]:
+    """Returns the cheapest number of pods from `order` to `most`, and how many late jobs/s those beyond `order` save.
+
+    These cost `price` each, as a part of a pod, and a late job costs `late_price_s` pod-seconds. Of several the fewest.
+    Example: a job of 5 s every 333 s, each of them late without a pod, at a price of 60 pod-seconds: 0.18 pods. One pod
+    saves all of it, so it is worth its price if that is 0.1, and not if it is 0.2.
+    """
+    at = [order, *numbers(order + 1, most)]
+    jobs = late(at)
+    costs = [price * (n - order) + late_price_s * each for n, each in zip(at, jobs, strict=True)]
+    best = costs.index(min(costs))
+    return at[best], jobs[0] - jobs[best]

@@ -12,6 +12,8 @@
   value: {{ int .maxReplicas | quote }}
 - name: STANDBY_REPLICAS
   value: {{ int .standby | quote }}
+- name: STANDBY_PRICE
+  value: {{ .standbyPrice | quote }}
 - name: OBJECTIVE_S
   value: {{ .objectiveSeconds | quote }}
 - name: LATE_COST
@@ -36,6 +38,7 @@ models:
     min_replicas: {{ int .minReplicas }}
     max_replicas: {{ int .maxReplicas }}
     standby: {{ int .standby }}
+    standby_price: {{ .standbyPrice }}
     guaranteed: {{ max (int .guaranteed) (int .minReplicas) }}
     objective_s: {{ .objectiveSeconds }}
     late_cost: {{ .lateCost }}

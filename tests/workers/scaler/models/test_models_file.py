@@ -67,6 +67,7 @@ ONE = "models: [{queue: a, deployment: a%s}]"
         (ONE % ", scaling: streams", "models.0.scaling: Input should be 'keda' or 'direct'"),
         (ONE % ", min_replicas: 4, max_replicas: 3", "models.0: min_replicas: 4 is more than max_replicas: 3"),
         (ONE % ", standby: 11", "models.0: standby: 11 is more than max_replicas: 10"),
+        (ONE % ", standby_price: 1.5", "models.0.standby_price: Input should be less than or equal to 1"),
         (ONE % ", guaranteed: 11", "guaranteed: 11 is not between min_replicas: 0 and max_replicas: 10"),
         (ONE % ", concurrency: 4, batch: 8", "models.0: batch: 8 is more than concurrency: 4"),
         (ONE % ", resources: {pods: 1}", "a pod takes one of pods: resources must not name it"),

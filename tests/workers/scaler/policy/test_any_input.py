@@ -59,6 +59,7 @@ any_options = st.builds(
     service_guess_s=st.floats(1e-3, 1e4),
     startup_guess_s=st.floats(1e-3, 1e4),
     standby=st.integers(0, 30),
+    standby_price=st.one_of(st.just(0.0), st.floats(0, 1)),
 )
 
 
@@ -138,7 +139,8 @@ def test_the_policy_is_a_pure_function(snapshots: list[Snapshot], options: Optio
         assert not decision.reason.endswith("held"), decision.reason
         if seen.waiting + seen.running:
             assert decision.replicas >= 1
-        assert decision.replicas >= min(options.standby, options.max_replicas)
+        if not options.standby_price:
+            assert decision.replicas >= min(options.standby, options.max_replicas)
         state = after
 
 
@@ -151,7 +153,9 @@ def test_the_policy_is_a_pure_function(snapshots: list[Snapshot], options: Optio
 def test_the_minimum_is_wanted_as_long_as_no_job_comes(count: int, gap_s: float, options: Options) -> None:
     watch = PolicyWatch(options, arrived=0)
     for _ in range(count):
-        least = max(options.min_replicas, min(options.standby, options.max_replicas))
+        # Before a job has come none is expected, and nothing is saved by a standby that has a price.
+        standby = 0 if options.standby_price else min(options.standby, options.max_replicas)
+        least = max(options.min_replicas, standby)
         assert watch.see(seconds=gap_s, ready=least).replicas == least
 
 
