@@ -35,7 +35,6 @@ from gateway.metrics import GatewayMetrics
 from gateway.options import OPTIONS
 from gateway.page.endpoints import PageEndpoints
 from gateway.page.recorder import Recorder
-from gateway.page.times import queue_times
 from gateway.queues import Queues
 from gateway.schemas.live import ModelSchemas
 from gateway.stores.results import LargeResults
@@ -117,7 +116,7 @@ def create_queues(settings: GatewaySettings, tracer: Tracer | None = None) -> Qu
     """
     names = settings.queue_list()
     budget, staging = ByteBudget(settings.max_buffered_bytes), Staging(settings.max_buffered_bytes)
-    metrics, contexts = GatewayMetrics(budget, queue_times, names, histogram_class(tracer is not None)), list[Context]()
+    metrics, contexts = GatewayMetrics(budget, names, histogram_class(tracer is not None)), list[Context]()
     named = read_keys(settings.api_keys_file) if settings.api_keys_file else {}
     api_keys = ApiKeys({**callers_of(settings.api_key_list()), **named}, settings.backlog_share)
     document, functions = describe(settings), settings.push_function_set()

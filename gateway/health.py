@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from gateway.http.responses import JsonResponse
+from gateway.page.overview import recent_steps, recent_times
 from workers.stream import is_unavailable
 from workers.telemetry.registry import format_for
 
@@ -44,7 +45,9 @@ async def metrics(context: Context, request: HttpRequest) -> Response:
     try:
         counts = {one.settings.queue_name: await one.stream.counts() for one in context.queues}
         waits_s = {one.settings.queue_name: await one.stream.overviews.longest_wait_s() for one in context.queues}
-        recent = {one.settings.queue_name: await context.metrics.all.times_of(one.stream) for one in context.queues}
+        recent = {
+            one.settings.queue_name: recent_times(await recent_steps(one.stream.overviews)) for one in context.queues
+        }
         await context.stream.memory.look()
         memory = context.stream.memory.memory
     except Exception as error:

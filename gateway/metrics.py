@@ -13,12 +13,12 @@ from prometheus_client.registry import Collector
 from workers.telemetry.registry import PROMETHEUS, ProcessRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from prometheus_client import Metric
 
     from gateway.http.connection.budget import ByteBudget
-    from workers.stream import Counts, ServerMemory, Stream
+    from workers.stream import Counts, ServerMemory
     from workers.telemetry.registry import MetricsFormat
 
 _BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -55,19 +55,14 @@ class RecentTimes(NamedTuple):
 
 
 class GatewayMetrics(Collector):
-    """Counts this process's requests and pushes, and times the requests. `budget` is what connections hold.
-
-    `times_of` reads the times of a queue.
-    """
+    """Counts this process's requests and pushes, and times the requests. `budget` is what connections hold."""
 
     def __init__(
         self,
         budget: ByteBudget,
-        times_of: Callable[[Stream], Awaitable[RecentTimes]],
         queues: Sequence[str] = ("",),
         histogram: type[Histogram] = Histogram,
     ) -> None:
-        self.times_of = times_of
         self._budget = budget
         self._queues = queues
         self._registry = ProcessRegistry()

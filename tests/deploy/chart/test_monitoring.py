@@ -13,7 +13,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.kubernetes.chart import CHART
 from gateway.http.connection.budget import ByteBudget
 from gateway.metrics import GatewayMetrics, RecentTimes
-from gateway.page.times import queue_times
 from tests.deploy.chart.rendered import rendered, rendering
 from workers.predict import predict
 from workers.scaler.decider import Decider
@@ -42,7 +41,7 @@ async def exported() -> Exported:
     worker = Worker([func(predict)], settings=WorkerSettings(), handle_signals=False)
     Probe(worker.session, worker.heartbeat, lambda: 0)
     counts, memory = {"": Counts(*[0] * len(Counts._fields))}, ServerMemory(1, 1, "noeviction")
-    metrics = GatewayMetrics(ByteBudget(1), queue_times)
+    metrics = GatewayMetrics(ByteBudget(1))
     text = worker.metrics.text() + metrics.text(counts, 0, memory, {"": 0.0}, recent={"": RecentTimes(1, 1, 1)})
     await worker.close()
     assert isinstance(worker.metrics, WorkerMetrics)
