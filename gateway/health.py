@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from gateway.http.responses import JsonResponse
-from gateway.page.overview import recent_steps, recent_times
+from gateway.page.overview import queue_state
 from workers.stream import is_unavailable
 from workers.telemetry.registry import format_for
 
@@ -41,13 +41,9 @@ async def metrics(context: Context, request: HttpRequest) -> Response:
     """
     if not context.settings.metrics_port:
         context.api_keys.owner(request)
-    counts = waits_s = memory = recent = None
+    queues = memory = None
     try:
-        counts = {one.settings.queue_name: await one.stream.counts() for one in context.queues}
-        waits_s = {one.settings.queue_name: await one.stream.overviews.longest_wait_s() for one in context.queues}
-        recent = {
-            one.settings.queue_name: recent_times(await recent_steps(one.stream.overviews)) for one in context.queues
-        }
+        queues = {one.settings.queue_name: await queue_state(one.stream.overviews) for one in context.queues}
         await context.stream.memory.look()
         memory = context.stream.memory.memory
     except Exception as error:
@@ -56,9 +52,7 @@ async def metrics(context: Context, request: HttpRequest) -> Response:
         logger.warning("metrics without the stream's: it can't be reached (%s)", error)
     waiters = sum(one.waiters.count for one in context.queues)
     form = format_for(request.header(b"accept"))
-    return Response(
-        context.metrics.all.text(counts, waiters, memory, waits_s, form, recent), media_type=form.content_type
-    )
+    return Response(context.metrics.all.text(queues, waiters, memory, form), media_type=form.content_type)
 
 
 async def openapi(context: Context, request: HttpRequest) -> Response:

@@ -54,6 +54,14 @@ class RecentTimes(NamedTuple):
     wait_p95_s: float | None
 
 
+class QueueState(NamedTuple):
+    """What a scrape has read of a queue."""
+
+    counts: Counts
+    longest_wait_s: float
+    times: RecentTimes
+
+
 class GatewayMetrics(Collector):
     """Counts this process's requests and pushes, and times the requests. `budget` is what connections hold."""
 
@@ -80,10 +88,8 @@ class GatewayMetrics(Collector):
         # `labels` costs more than `observe`. There are few endpoints, so the cache stays small.
         self._times = cache(times.labels)
         self._waiters = 0
-        self._streams: Mapping[str, Counts] | None = None
-        self._waits_s: Mapping[str, float] = {}
+        self._states: Mapping[str, QueueState] | None = None
         self._memory: ServerMemory | None = None
-        self._recent: Mapping[str, RecentTimes] = {}
         self._registry.register(self)
 
     def of(self, queue: str) -> QueueMetrics:
@@ -101,16 +107,13 @@ class GatewayMetrics(Collector):
 
     def text(
         self,
-        counts: Mapping[str, Counts] | None,
+        states: Mapping[str, QueueState] | None,
         waiters: int,
         memory: ServerMemory | None = None,
-        waits_s: Mapping[str, float] | None = None,
         form: MetricsFormat = PROMETHEUS,
-        recent: Mapping[str, RecentTimes] | None = None,
     ) -> bytes:
-        """All metrics, with the counts, the longest wait and the times of each queue. What is None is left out."""
-        self._streams, self._memory, self._waiters, self._waits_s = counts, memory, waiters, waits_s or {}
-        self._recent = recent or {}
+        """All metrics, with the state of each queue. What is None is left out."""
+        self._states, self._memory, self._waiters = states, memory, waiters
         return self._registry.text(form)
 
     def collect(self) -> Iterator[Metric]:
@@ -150,7 +153,7 @@ class GatewayMetrics(Collector):
         yield GaugeMetricFamily(
             "leadtime_stream_reachable",
             "1 if the stream could be read for this very scrape.",
-            float(self._streams is not None),
+            float(self._states is not None),
         )
         yield from self._of_queues(by_queue)
         if self._memory is not None:
@@ -159,18 +162,19 @@ class GatewayMetrics(Collector):
                     yield GaugeMetricFamily(name, text, value)
 
     def _of_queues(self, by_queue: Sequence[str]) -> Iterator[Metric]:
-        streams = self._streams or {}
+        states = self._states or {}
         gauges = [
-            (name, text, {queue: getattr(counts, field) for queue, counts in streams.items()})
+            (name, text, {queue: getattr(state.counts, field) for queue, state in states.items()})
             for field, (name, text) in _STREAM_GAUGES.items()
         ]
-        for name, text, values in (*gauges, (*_LONGEST_WAIT, self._waits_s)):
+        waits_s = {queue: state.longest_wait_s for queue, state in states.items()}
+        for name, text, values in (*gauges, (*_LONGEST_WAIT, waits_s)):
             family = GaugeMetricFamily(name, text, labels=by_queue)
             for queue, value in values.items():
                 family.add_metric([queue][: len(by_queue)], value)
             if family.samples:
                 yield family
-        yield from _time_gauges(self._recent, by_queue)
+        yield from _time_gauges({queue: state.times for queue, state in states.items()}, by_queue)
 
 
 def _time_gauges(recent: Mapping[str, RecentTimes], by_queue: Sequence[str]) -> Iterator[Metric]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gateway.metrics import RecentTimes
+from gateway.metrics import QueueState, RecentTimes
 from gateway.page.steps import latencies_of, quantile, read_steps, waits_of
 from workers.stream import HISTORY_STEP_S
 
@@ -66,6 +66,12 @@ def recent_times(steps: Sequence[Step]) -> RecentTimes:
 async def recent_steps(overviews: Overviews) -> list[Step]:
     """The steps of the last five minutes, oldest first."""
     return [step for _, step in read_steps(await overviews.recent_history(LATENCY_STEPS + 1))]
+
+
+async def queue_state(overviews: Overviews) -> QueueState:
+    """What `/metrics` tells of a queue, in one call. Raises what the stream raises."""
+    counts, longest_wait_s, history = await overviews.measures(LATENCY_STEPS + 1)
+    return QueueState(counts, longest_wait_s, recent_times([step for _, step in read_steps(history)]))
 
 
 def scaler_of(glance: QueueGlance) -> ScalerGlance | None:

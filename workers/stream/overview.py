@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from workers.stream.records import Counts
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
@@ -64,6 +66,18 @@ class QueueGlance(NamedTuple):
     workers: list[WorkerGlance]
 
 
+class QueueMeasures(NamedTuple):
+    """What a scrape reads of a queue, all at one time.
+
+    `longest_wait_s` is how long the job has waited that has waited longest; 0 if none waits. `history` are steps, as
+    `Overviews.history` returns them.
+    """
+
+    counts: Counts
+    longest_wait_s: float
+    history: list[tuple[int, bytes]]
+
+
 class Overviews:
     """What the page shows of one queue. `call` calls a function of the library. Raises what `Stream` raises."""
 
@@ -79,9 +93,10 @@ class Overviews:
             [WorkerGlance.from_reply(one) for one in workers],
         )  # fmt: skip
 
-    async def longest_wait_s(self) -> float:
-        """For how long the job has waited that has waited longest; 0 if none waits (XINFO GROUPS, XPENDING, XRANGE)."""
-        return max(0, int(await self._call("longest_wait"))) / 1000
+    async def measures(self, steps: int) -> QueueMeasures:
+        """What a scrape reads, with the history of so many steps, up to now (XINFO GROUPS, XPENDING, XRANGE)."""
+        counts, wait_ms, flat = await self._call("measures", _since_ms(steps), HISTORY_STEPS)
+        return QueueMeasures(Counts(*map(int, counts)), max(0, int(wait_ms)) / 1000, _rows(flat))
 
     async def leads(self, gateway: str) -> bool:
         """Whether this gateway is the one that writes the history from now on (SET PX)."""
@@ -97,8 +112,16 @@ class Overviews:
 
     async def recent_history(self, steps: int) -> list[tuple[int, bytes]]:
         """Those of the time that so many steps take, up to now (XRANGE)."""
-        return await self._history(-steps * HISTORY_STEP_S * 1000)
+        return await self._history(_since_ms(steps))
 
     async def _history(self, since_ms: int) -> list[tuple[int, bytes]]:
-        flat = await self._call("history", since_ms, HISTORY_STEPS)
-        return [(int(at), step) for at, step in zip(flat[::2], flat[1::2], strict=True)]
+        return _rows(await self._call("history", since_ms, HISTORY_STEPS))
+
+
+def _since_ms(steps: int) -> int:
+    """What `history` takes for the time that so many steps take, up to now."""
+    return -steps * HISTORY_STEP_S * 1000
+
+
+def _rows(flat: Sequence[Any]) -> list[tuple[int, bytes]]:
+    return [(int(at), step) for at, step in zip(flat[::2], flat[1::2], strict=True)]

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.kubernetes.chart import CHART
 from gateway.http.connection.budget import ByteBudget
-from gateway.metrics import GatewayMetrics, RecentTimes
+from gateway.metrics import GatewayMetrics, QueueState, RecentTimes
 from tests.deploy.chart.rendered import rendered, rendering
 from workers.predict import predict
 from workers.scaler.decider import Decider
@@ -40,9 +40,12 @@ async def exported() -> Exported:
     """What each part exports; metrics with labels have no sample before their first use."""
     worker = Worker([func(predict)], settings=WorkerSettings(), handle_signals=False)
     Probe(worker.session, worker.heartbeat, lambda: 0)
-    counts, memory = {"": Counts(*[0] * len(Counts._fields))}, ServerMemory(1, 1, "noeviction")
+    state, memory = (
+        QueueState(Counts(*[0] * len(Counts._fields)), 0.0, RecentTimes(1, 1, 1)),
+        ServerMemory(1, 1, "noeviction"),
+    )
     metrics = GatewayMetrics(ByteBudget(1))
-    text = worker.metrics.text() + metrics.text(counts, 0, memory, {"": 0.0}, recent={"": RecentTimes(1, 1, 1)})
+    text = worker.metrics.text() + metrics.text({"": state}, 0, memory)
     await worker.close()
     assert isinstance(worker.metrics, WorkerMetrics)
     later = {f"leadtime_{name}" for name in ("http_requests_total", "pushes_total", "http_request_seconds_bucket")}

@@ -10,7 +10,7 @@ import orjson
 from gateway.page.recorder import Recorder
 from gateway.waits.ends import RecentEnds
 from tests.gateway.service import PATIENCE_S, GatewayProcess, get, problem, push
-from workers.stream import HISTORY_STEPS, Finish, Stream
+from workers.stream import HISTORY_STEPS, Finish, NewJob, Stream
 
 if TYPE_CHECKING:
     import aiohttp
@@ -69,12 +69,28 @@ async def test_the_oldest_wait_is_known_where_jobs_have_priorities(http: aiohttp
     assert claimed.id == high
     assert since_ms is not None
     assert await oldest_ms() == since_ms
-    assert await stream.overviews.longest_wait_s() > 1
+    assert (await stream.overviews.measures(1)).longest_wait_s > 1
     [claimed] = await stream.claim("worker-1", 1)
     await asyncio.sleep(1.1)
     assert claimed.id == first
     assert await oldest_ms() is None
-    assert await stream.overviews.longest_wait_s() == 0
+    assert (await stream.overviews.measures(1)).longest_wait_s == 0
+
+
+async def test_a_scrape_reads_in_one_call_what_others_read_in_several(stream: Stream) -> None:
+    await stream.push_many([NewJob("job-1", b"[1]"), NewJob("job-2", b"[2]")])
+    await stream.register("worker-1", 60, {"state": "idle"})
+    await stream.claim("worker-1", 1)
+    await stream.redis.set(f"{stream.prefix}:historian", "gateway-1")
+    now_ms = (await stream.overviews.read()).now_ms
+    assert await stream.overviews.write("gateway-1", now_ms, b'{"waiting": 7}')
+
+    counts, longest_wait_s, history = await stream.overviews.measures(6)
+
+    assert counts == await stream.counts()
+    assert (counts.waiting, counts.pending, counts.workers) == (1, 1, 1)
+    assert longest_wait_s <= (await stream.overviews.measures(6)).longest_wait_s
+    assert history == await stream.overviews.recent_history(6) == [(now_ms, b'{"waiting": 7}')]
 
 
 async def test_one_gateway_writes_the_history_and_another_takes_over(stream: Stream) -> None:

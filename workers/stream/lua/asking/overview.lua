@@ -25,15 +25,6 @@ local function oldest_of(k, group)
   return oldest < math.huge and whole(oldest) or -1
 end
 
--- longest_wait(): for how many ms the job that waits has waited that has waited longest, or -1. Costs XINFO GROUPS and
--- what `oldest_of` does.
-local function longest_wait(keys)
-  local k = keys_of(keys[1])
-  local group = find_group(k)
-  local oldest = group and tonumber(oldest_of(k, group)) or -1
-  return oldest < 0 and -1 or whole(math.max(0, now_ms() - oldest))
-end
-
 -- overview(): {now, arrived or -1, waiting, running, deferred, dead, since when the oldest waits or -1, the scaler's
 -- decision, its facts, then per registered worker {id, state, starting_since, ready_since, running, concurrency, job,
 -- that job's start and progress}}. Costs what `counts` does, and two HMGET a worker.
@@ -99,8 +90,17 @@ local function history(keys, argv)
   return flat
 end
 
-export('longest_wait', longest_wait, 'no-writes')
+-- measures(since_ms, most): what a scrape reads, {what `counts` replies, for how many ms the job that waits has waited
+-- that has waited longest or -1, what `history` replies}. Costs what both do, XINFO GROUPS and what `oldest_of` does.
+local function measures(keys, argv)
+  local k = keys_of(keys[1])
+  local group = find_group(k)
+  local oldest = group and tonumber(oldest_of(k, group)) or -1
+  return { counts(keys), oldest < 0 and -1 or whole(math.max(0, now_ms() - oldest)), history(keys, argv) }
+end
+
 export('overview', overview, 'no-writes')
 export('lead_history', lead_history)
 export('write_history', write_history)
 export('history', history, 'no-writes')
+export('measures', measures, 'no-writes')
