@@ -15,6 +15,7 @@ import asyncio
 import logging
 import math
 from collections import deque
+from contextvars import Context, copy_context
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -90,7 +91,9 @@ class Batches:
         self._turns.clear()
         while self._waiting and (slot := self._idle_slot()) is not None and (jobs := self._next()):
             batch = self._batches[slot] = _Batch(jobs)
-            batch.task = self._loop.create_task(self._run(slot, batch))
+            # Whichever job's task calls this: the lines of one job's call are about it, those of a batch about none.
+            context = jobs[0].context if len(jobs) == 1 else Context()
+            batch.task = self._loop.create_task(self._run(slot, batch), context=context)
             # It may be cancelled before its first step.
             batch.task.add_done_callback(partial(self._end, slot, batch))
         if self._waiting and (why := self._room.hopeless()) is not None:
@@ -201,6 +204,7 @@ class _Job:
         self.timeout_s = timeout_s
         self.alone = alone
         self.at_hand = at_hand
+        self.context = copy_context()
         self.since_s = loop.time()
         self.outcome: asyncio.Future[bytes] = loop.create_future()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ import pytest
 from tests.workers.model_host.tools import MEGABYTE, ONE_LOOP, at_once, do, eventually, gone, make, running, told
 from workers.model_host.errors import InputInvalid, ModelAskedAgain, ModelCrashed, ModelRaised, ModelTimedOut
 from workers.model_host.protocol.job_at_hand import JobAtHand
+from workers.stream.records import Claimed
+from workers.telemetry.log_job import job_of, log_as
 from workers.wire.decode import loads
 
 if TYPE_CHECKING:
@@ -108,6 +111,38 @@ def test_a_call_that_fails_as_a_whole_is_run_again_one_by_one(
             assert await at_once(host, COUNT, COUNT) == [2, 2]
 
     run(scenario())
+
+
+class AboutLines(logging.Handler):
+    """The lines of the batches and their processes, each with the job that it is about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[tuple[str, str | None]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        job = job_of(record, "q")
+        self.lines.append((record.getMessage(), job and job.id))
+
+
+def test_the_line_of_a_failed_batch_is_about_none_of_its_jobs(run: Run) -> None:
+    async def predict(host: ModelHost, job_id: str, *script: str) -> bytes:
+        log_as(Claimed(job_id, "1-1", "predict", b"", b"", 1, 0))
+        return await host.predict(orjson.dumps(script))
+
+    async def scenario() -> None:
+        async with running(make(TOGETHER)) as host:
+            calls = [predict(host, "job-1", "echo", "a"), predict(host, "job-2", "call_dies")]
+            await asyncio.gather(*(asyncio.create_task(call) for call in calls), return_exceptions=True)
+
+    named, logger = AboutLines(), logging.getLogger("workers.model_host")
+    logger.addHandler(named)
+    try:
+        run(scenario())
+    finally:
+        logger.removeHandler(named)
+    [of_batch] = [job for line, job in named.lines if line.startswith("a batch of 2 jobs failed")]
+    assert of_batch is None
 
 
 @pytest.mark.usefixtures("is_forked")
