@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -19,6 +19,18 @@ if TYPE_CHECKING:
 # comment each 15 s.
 _SILENT_S = 30.0
 _CONNECT_S = 10.0
+
+
+class RequestParts(TypedDict, total=False):
+    """What a request may have besides method and path.
+
+    `body` makes the body anew for each try. `wait_s` is how long the gateway may hold the answer back.
+    """
+
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: Callable[[], Any]
+    wait_s: int
 
 
 class HttpAnswer(NamedTuple):
@@ -67,17 +79,9 @@ class Transport:
         return self._origin + url if url.startswith("/") else url
 
     async def call(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: Callable[[], Any] | None = None,
-        wait_s: int = 0,
-        is_repeatable: bool = True,
+        self, method: str, path: str, *, is_repeatable: bool = True, **parts: Unpack[RequestParts]
     ) -> HttpAnswer:
-        """The answer to a request, which is below 400. `wait_s` is how long the gateway may hold it back.
+        """The answer to a request, which is below 400.
 
         A request that is not repeatable is made again only if the gateway has answered that it could not serve it.
         Raises LeadtimeError.
@@ -85,7 +89,7 @@ class Transport:
         patience = self.patience()
         while True:
             try:
-                async with self.open(method, path, query=query, headers=headers, body=body, wait_s=wait_s) as response:
+                async with self.open(method, path, **parts) as response:
                     return HttpAnswer(response.status, response.headers, await response.read())
             except GatewayUnavailable as error:
                 if not is_repeatable and not error.was_answered:
@@ -97,24 +101,18 @@ class Transport:
 
     @contextlib.asynccontextmanager
     async def open(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: Callable[[], Any] | None = None,
-        wait_s: int = 0,
+        self, method: str, path: str, **parts: Unpack[RequestParts]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One try: the answer, whose body is to be read. Raises LeadtimeError, also where the body is cut."""
         url = path if path.startswith("http") else self.base + path
-        own = {**(self._headers if url.startswith(f"{self._origin}/") else {}), **(headers or {})}
+        wait_s, body = parts.get("wait_s", 0), parts.get("body")
+        own = {**(self._headers if url.startswith(f"{self._origin}/") else {}), **parts.get("headers", {})}
         if wait_s:
             own["Prefer"] = f"wait={wait_s}"
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=wait_s + _SILENT_S)
         try:
             async with self._sessions().request(
-                method, url, params=query, headers=own, data=body and body(), timeout=timeout
+                method, url, params=parts.get("query"), headers=own, data=body and body(), timeout=timeout
             ) as response:
                 if response.status >= 400:
                     raise error_of(response.status, response.headers, await response.read())
