@@ -17,11 +17,14 @@ _LOOKS = 1000
 _OWNERS_AT_ONCE = 250
 # Each costs the server some ten commands.
 _DELETED_AT_ONCE = 250
-_PLACE = re.compile(r"(\d{1,19}-\d{1,19})\.(\d{1,9})(?:\.([0-9A-Za-z_-]{0,64}))?")
+_PLACE = re.compile(r"(\d{1,19}-\d{1,19})\.(\d{1,9})\.([0-9A-Za-z_-]{0,64})")
 
 
 class JobPage(NamedTuple):
-    """Some jobs, newest first. `next` is where to go on; empty if there are no more."""
+    """Some jobs, newest first; of one millisecond, an owner's jobs are together.
+
+    `next` is where to go on, in the same list or in that of others; empty if there are no more.
+    """
 
     jobs: list[JobView]
     next: str
@@ -44,20 +47,19 @@ class JobIndex:
         The next page begins where this one says. A page may have fewer, even none, and more may come: only some are
         looked at. Raises ValueError if `before` is not what a page says.
         """
-        entry, place, last = "+", "0", None if owner is not None else ""
+        entry, place, last = "+", "0", ""
         if before:
             match = _PLACE.fullmatch(before)
             if match is None:
                 raise ValueError("not a page's next")
-            entry, place = match[1], match[2]
-            last = None if owner is not None else match[3] or ""
-        wanted = (limit, status or "", tag, _LOOKS)
+            entry, place, last = match.groups()
+            if not entry.strip("0-"):  # before it there is nothing
+                return JobPage([], "")
+        terms = (entry, place, last, limit, status or "", tag, _LOOKS)
         if owner is None:
-            where, *flat = await self._call(
-                "list_all", entry, place, last, *wanted, *await self._newest(entry, last or "")
-            )
+            where, *flat = await self._call("list_all", *terms, *await self._newest(entry, last))
         else:
-            where, *flat = await self._call("list", owner, entry, place, *wanted)
+            where, *flat = await self._call("list", *terms, owner)
         views = (
             JobView.from_reply(job_id.decode(), reply) for job_id, reply in zip(flat[::2], flat[1::2], strict=True)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from typing import TYPE_CHECKING, Any
@@ -100,6 +101,31 @@ async def test_an_admin_lists_and_purges_the_jobs_of_any_name(http: aiohttp.Clie
     async with http.post("/jobs/purge?status=queued", headers=auth("root")) as response:
         assert await response.json() == {"purged": 0}, "without a name, its own are meant"
     assert (await listed("ann-new"), await listed("bob")) == ([], [theirs])
+
+
+async def test_an_admins_pages_go_on_as_those_of_a_name_and_have_each_job_once(http: aiohttp.ClientSession) -> None:
+    keys = ["ann-old", "bob", "ann-new", "root", "bob", "ann-old", "bob"]
+    # At once, so that several come within a millisecond.
+    pushed = dict(zip(await asyncio.gather(*(push(http, **auth(key)) for key in keys)), keys, strict=True))
+
+    async def page(key: str, query: str) -> tuple[list[str], str | None]:
+        async with http.get(f"/jobs?{query}", headers=auth(key)) as response:
+            document = await response.json()
+        return [job["id"] for job in document["jobs"]], document["next"]
+
+    everybody, end = await page("root", "limit=100")
+    assert (sorted(everybody), end) == (sorted(pushed), None)
+    first, after = await page("root", "limit=3")
+    second, after = await page("root", f"limit=2&before={after}")
+    assert first + second == everybody[:5]
+    assert await page("root", f"before={after}") == (everybody[5:], None)
+    for name, key in (("ann", "ann-new"), ("bob", "bob")):
+        rest = [job_id for job_id in everybody[5:] if pushed[job_id].startswith(name)]
+        assert await page("root", f"name={name}&before={after}") == (rest, None)
+        own = [job_id for job_id in everybody if pushed[job_id].startswith(name)]
+        [newest], after_own = await page(key, "limit=1")
+        assert [newest, *(await page(key, f"before={after_own}"))[0]] == own
+        assert (await page("root", f"before={after_own}"))[0] == everybody[everybody.index(own[1]) :]
 
 
 async def refused(http: aiohttp.ClientSession, key: str, body: Any = "x") -> tuple[str, int, aiohttp.ClientResponse]:

@@ -27,26 +27,6 @@ local function add_entry(page, fields, last)
   end
 end
 
--- list(owner, entry or '+', place, limit, status or '', tag or '', looks): an owner's jobs of this status and with this
--- tag, newest first: those at and before that place (from 1) of that entry of the index; all for '+'.
--- Replies {where to go on or '', then per job its id and what `view` replies}: at most `limit` jobs, of at most so many
--- that are looked at. Costs XREVRANGE for each ENTRIES, and what `view_of` costs for each job that is looked at.
-local function list(keys, argv)
-  local page, from = new_page(keys[1], argv[4], argv[5], argv[6], argv[7]), argv[2]
-  while true do
-    local rows = redis.call('XREVRANGE', page.k.index .. argv[1], from, '-', 'COUNT', ENTRIES)
-    for _, row in ipairs(rows) do
-      local place = add_entry(page, row[2], row[1] == argv[2] and tonumber(argv[3]) or nil)
-      if place then
-        page.replies[1] = row[1] .. '.' .. place
-        return page.replies
-      end
-    end
-    if #rows < ENTRIES then return page.replies end
-    from = '(' .. rows[#rows][1]
-  end
-end
-
 -- Goes on to the next older entry of an owner's index. Returns whether there is one. One XREVRANGE for each `count`.
 local function next_entry(k, reader, count)
   if #reader.rows == 0 then
@@ -77,11 +57,37 @@ local function insert_reader(readers, reader)
   table.insert(readers, low, reader)
 end
 
--- Reads an owner's index for a list of all owners that goes on at an entry ('+': begins) of the owner `last`.
+-- Reads an owner's index for a list that goes on at an entry ('+': begins) of the owner `last`, and there before `place`.
 -- Of entries with one id, those of the greatest owner come first.
-local function new_reader(owner, entry, last)
+local function new_reader(owner, entry, last, place)
   local is_done = entry ~= '+' and owner > last
-  return { owner = owner, rows = {}, from = (is_done and '(' or '') .. entry }
+  return { owner = owner, rows = {}, from = (is_done and '(' or '') .. entry,
+    first = owner == last and entry or nil, place = tonumber(place) }
+end
+
+-- Adds the wanted jobs of a reader's entry to a page. Returns where the page was full, as `list` replies it, or nil.
+local function add_row(page, reader)
+  local place = add_entry(page, reader.row[2], reader.row[1] == reader.first and reader.place or nil)
+  return place and reader.row[1] .. '.' .. place .. '.' .. reader.owner
+end
+
+-- list(entry or '+', place, last, limit, status or '', tag or '', looks, owner): an owner's jobs of this status and with
+-- this tag, newest first; all for '+', or else those that come in the list of all at and behind a place (from 1) of that
+-- entry of the index of the owner `last`.
+-- Replies {where to go on (entry, place and owner) or '', then per job its id and what `view` replies}: at most `limit`
+-- jobs, of at most so many that are looked at. Costs XREVRANGE for each ENTRIES, and what `view_of` costs for each job
+-- that is looked at.
+local function list(keys, argv)
+  local page = new_page(keys[1], argv[4], argv[5], argv[6], argv[7])
+  local reader = new_reader(argv[8], argv[1], argv[3], argv[2])
+  while next_entry(page.k, reader, ENTRIES) do
+    local where = add_row(page, reader)
+    if where then
+      page.replies[1] = where
+      break
+    end
+  end
+  return page.replies
 end
 
 -- list_owners(cursor, entry or '+', owner, count): some owners, about `count`, that have jobs at and before that place of
@@ -101,22 +107,20 @@ local function list_owners(keys, argv)
   return replies
 end
 
--- list_all(entry or '+', place, owner, limit, status or '', tag or '', looks, then owners): the jobs of all these owners, as
--- `list`; where to go on is an entry, a place and its owner. Costs XREVRANGE for each owner and each ENTRIES, and `view_of`
--- as there.
+-- list_all(entry or '+', place, last, limit, status or '', tag or '', looks, then owners): the jobs of all these owners,
+-- as `list`. Costs XREVRANGE for each owner and each ENTRIES, and `view_of` as there.
 local function list_all(keys, argv)
   local page, readers = new_page(keys[1], argv[4], argv[5], argv[6], argv[7]), {}
   for i = 8, #argv do
-    local reader = new_reader(argv[i], argv[1], argv[3])
+    local reader = new_reader(argv[i], argv[1], argv[3], argv[2])
     if next_entry(page.k, reader, 1) then readers[#readers + 1] = reader end
   end
   table.sort(readers, is_older)
   while #readers > 0 do
     local reader = table.remove(readers)
-    local is_first = reader.row[1] == argv[1] and reader.owner == argv[3]
-    local place = add_entry(page, reader.row[2], is_first and tonumber(argv[2]) or nil)
-    if place then
-      page.replies[1] = reader.row[1] .. '.' .. place .. '.' .. reader.owner
+    local where = add_row(page, reader)
+    if where then
+      page.replies[1] = where
       return page.replies
     end
     if next_entry(page.k, reader, ENTRIES) then insert_reader(readers, reader) end
