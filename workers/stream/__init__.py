@@ -46,6 +46,7 @@ from workers.stream.records import (
     WorkerView,
 )
 from workers.stream.stream import EVENTS_BYTES, LARGE_BYTES, WEBHOOKS_PART, Stream
+from workers.stream.uploads import UploadRefusal
 
 __all__ = [
     "ANY_SCHEMA",
@@ -97,6 +98,7 @@ __all__ = [
     "Subscription",
     "Telling",
     "Turn",
+    "UploadRefusal",
     "WorkerGlance",
     "WorkerView",
     "backoff_s",
