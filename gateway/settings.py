@@ -71,6 +71,14 @@ class GatewaySettings(ObjectSettings, StreamSettings):
         description="how long a URL of the object store is valid to which `/files` redirects; with 0, as with a "
         "folder, the gateway sends the bytes itself",
     )
+    uploads_per_hour: Annotated[int, Field(ge=1)] = Field(
+        10_000, description="files that one API key may upload in an hour; as many may come at once (docs/api.md)"
+    )
+    upload_bytes_per_hour: Annotated[int, Field(ge=1)] = Field(
+        107_374_182_400,
+        description="bytes of such files that one API key may send to the gateway in an hour; as many may come at "
+        "once; MAX_OBJECT_BYTES or more",
+    )
     max_job_attempts: Annotated[int, Field(ge=1, le=1000)] = Field(
         100, description="the most attempts that a push may ask for by `?max_attempts=`"
     )
@@ -209,6 +217,15 @@ class GatewaySettings(ObjectSettings, StreamSettings):
             raise ValueError(
                 f"MAX_BUFFERED_BYTES ({self.max_buffered_bytes}) must be at least twice "
                 f"MAX_INPUT_BYTES ({self.max_input_bytes})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_uploads(self) -> Self:
+        if self.upload_bytes_per_hour < self.max_object_bytes:
+            raise ValueError(
+                f"UPLOAD_BYTES_PER_HOUR ({self.upload_bytes_per_hour}) must be at least "
+                f"MAX_OBJECT_BYTES ({self.max_object_bytes})"
             )
         return self
 

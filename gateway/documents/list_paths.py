@@ -31,7 +31,7 @@ def list_paths(settings: GatewaySettings, unavailable: Document) -> Document:
     status = _parameter("status", {"type": "string", "enum": [one.value for one in Status]}, "jobs of this status")
     tag = _parameter("tag", tag_schema(settings), "jobs with this tag")
     limit = {"type": "integer", "minimum": 1, "maximum": MOST_IN_A_PAGE, "default": PAGE}
-    place = {"type": "string", "pattern": "^[0-9]{1,19}-[0-9]{1,19}[.][0-9]{1,9}([.][0-9a-f]{0,32})?$"}
+    place = {"type": "string", "pattern": "^[0-9]{1,19}-[0-9]{1,19}[.][0-9]{1,9}[.][0-9a-f]{0,32}$"}
     name = _parameter("name", {"type": "string", "pattern": f"^{NAME.pattern}$"}, "whose jobs; for a key with admin")
     bad_query = {
         "400": problem("a bad status, limit, before or name, or a query parameter that is unknown or given twice"),

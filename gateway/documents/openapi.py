@@ -213,6 +213,7 @@ _LIMITED = {
     "403": _problem("the priority is higher than the key may ask for"),
     "429": _problem("a limit of the key's name is reached", _RETRY_AFTER),
 }
+_TOO_MANY_UPLOADS = _problem("the key has uploaded as much as it may in an hour", _RETRY_AFTER)
 _BAD_QUERY = "a query parameter that is unknown or given twice"
 _WITHOUT_WAIT = (
     "/events/{id}", "/cancel/{id}", "/retry/{id}", "/batches", "/batches/{id}/cancel", "/files/{id}/{name}",
@@ -434,6 +435,7 @@ def _job_paths() -> Document:
                 "responses": {
                     "201": _answer("where to put it", _ref("Upload"), {"Location": _TEXT_HEADER}),
                     "404": _problem("there is no object store"),
+                    "429": _TOO_MANY_UPLOADS,
                     **_AWAY,
                 },
             }
@@ -459,6 +461,7 @@ def _job_paths() -> Document:
                     "404": _problem("there is no such upload, or no object store"),
                     "408": _problem("the body took too long"),
                     "413": _problem("the file is too large"),
+                    "429": _TOO_MANY_UPLOADS,
                     **_AWAY,
                 },
             }

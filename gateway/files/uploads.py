@@ -6,15 +6,18 @@ Until a push takes it, an upload has a key of its own, which only its owner's re
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.files.pace import paced, place
 from gateway.http.errors import Problem
 from gateway.http.responses import JsonResponse
+from gateway.keys.limits import too_many_uploads
 from workers.objects.errors import ObjectMissing, ObjectTooLarge
 from workers.objects.names import UPLOAD_ID, job_prefix, new_name, shown_name, type_of
 from workers.objects.sweep import MIN_AGE_S
+from workers.stream import is_unavailable
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from gateway.http.request import HttpRequest
     from workers.objects.store import ObjectStore
 
+logger = logging.getLogger(__name__)
+
 PATH = "/uploads/"
 UPLOADS = f'"{PATH}'.encode()
 """What is in an input that names an upload."""
@@ -30,7 +35,7 @@ _MOST_FOUND = 100
 
 
 async def uploads(context: Context, request: HttpRequest) -> Response:
-    """POST /uploads: where to PUT a file, which a push may then name; 201. Raises Problem (401, 404, 503)."""
+    """POST /uploads: where to PUT a file, which a push may then name; 201. Raises Problem (401, 404, 429, 503)."""
     owner, store = context.api_keys.owner(request), _store_of(context)
     settings = context.settings
     own_name = shown_name(new_name(request.query.get("name", "file")))
@@ -38,25 +43,55 @@ async def uploads(context: Context, request: HttpRequest) -> Response:
     url, expires_s = f"{settings.root_path}{PATH}{upload_id}", MIN_AGE_S
     if settings.presign_s:
         expires_s = min(MIN_AGE_S, settings.presign_s)
-        url = store.presigned("PUT", _key(context, owner, upload_id), expires_s) or url
+        if presigned := store.presigned("PUT", _key(context, owner, upload_id), expires_s):
+            await _count(context, owner, 1, 0)  # how much is sent there, the gateway does not see
+            url = presigned
     document = {"file": {"url": PATH + upload_id}, "put": url, "expires_s": round(expires_s)}
     return JsonResponse(document, 201, {"Location": f"{settings.root_path}{PATH}{upload_id}"})
 
 
 async def upload(context: Context, request: HttpRequest) -> Response:
-    """PUT /uploads/{id}: takes the file. Raises Problem (400, 401, 404, 408, 413, 503)."""
+    """PUT /uploads/{id}: takes the file. Raises Problem (400, 401, 404, 408, 413, 429, 503)."""
     owner, store = context.api_keys.owner(request), _store_of(context)
     upload_id, settings = request.path_parameter("id"), context.settings
     if not UPLOAD_ID.fullmatch(upload_id):
         raise Problem(404, "there is no such upload")
     async with place(context.uploads):
+        held_bytes, size_bytes = _most_bytes_of(request, settings.max_object_bytes), 0
+        await _count(context, owner, 1, held_bytes)
         try:
             key = _key(context, owner, upload_id)
             body = paced(request, settings.body_timeout_s)
             size_bytes = await store.put(key, body, type_of(upload_id), settings.max_object_bytes)
         except ObjectTooLarge as error:
             raise Problem(413, f"the file can't be taken: {error}") from None
+        finally:
+            if size_bytes < held_bytes:
+                await _give_back(context, owner, held_bytes - size_bytes)
     return JsonResponse({"file": {"url": PATH + upload_id}, "size_bytes": size_bytes})
+
+
+def _most_bytes_of(request: HttpRequest, most_bytes: int) -> int:
+    """How many bytes of a body are taken at most; without Content-Length, that of the largest file."""
+    declared = request.header(b"content-length")
+    return most_bytes if declared is None else min(most_bytes, int(declared.lstrip("0")[:19] or 0))
+
+
+async def _count(context: Context, owner: str, uploads: int, size_bytes: int) -> None:
+    """Counts an upload before it comes. Raises Problem 429."""
+    limits = (context.settings.uploads_per_hour, context.settings.upload_bytes_per_hour)
+    if refusal := await context.stream.uploads.count(owner, uploads, size_bytes, *limits):
+        raise too_many_uploads(refusal, *limits)
+
+
+async def _give_back(context: Context, owner: str, size_bytes: int) -> None:
+    """Takes back what was counted of an upload and did not come. While the stream is away, it stays counted."""
+    try:
+        await _count(context, owner, 0, -size_bytes)
+    except Exception as error:
+        if not is_unavailable(error):
+            raise
+        logger.warning("%d bytes of an upload that did not come stay counted: %s", size_bytes, error)
 
 
 def names_uploads(args: bytes) -> bool:

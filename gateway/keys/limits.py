@@ -1,4 +1,4 @@
-"""What a client is told whose push is beyond a limit of its key."""
+"""What a client is told whose push or upload is beyond a limit of its key."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from gateway.http.errors import Problem
 
 if TYPE_CHECKING:
-    from workers.stream import Pushed, PushLimits
+    from workers.stream import Pushed, PushLimits, UploadRefusal
 
+_HOUR_S = 3600
 _DAY_S = 86_400
 
 
@@ -29,8 +30,23 @@ def too_many(pushed: Pushed, limits: PushLimits) -> Problem:
         case _:
             detail = f"this key may have {limits.outstanding} jobs that have not ended"
             policy += f"q={limits.outstanding}"
+    if pushed.limit == "backlog_share":  # that is no number of jobs
+        policy = ""
+    return _limited(pushed.limit, detail, retry_s, policy)
+
+
+def too_many_uploads(refusal: UploadRefusal, most_uploads: int, most_bytes: int) -> Problem:
+    """The same for an upload."""
+    retry_s = max(1, math.ceil(refusal.retry_ms / 1000))
+    most, unit, quota = most_uploads, "files", ""
+    if refusal.limit == "upload_bytes_per_hour":
+        most, unit, quota = most_bytes, "bytes", ';qu="content-bytes"'
+    detail = f"one key may upload {most} {unit} an hour"
+    return _limited(refusal.limit, detail, retry_s, f'"{refusal.limit}";q={most};w={_HOUR_S}{quota}')
+
+
+def _limited(limit: str, detail: str, retry_s: int, policy: str) -> Problem:
     headers = {"Retry-After": str(retry_s)}
-    if pushed.limit != "backlog_share":  # that is no number of jobs
-        headers["RateLimit-Policy"] = policy
-        headers["RateLimit"] = f'"{pushed.limit}";r=0;t={retry_s}'
-    return Problem(429, detail, headers, limit=pushed.limit)
+    if policy:
+        headers |= {"RateLimit-Policy": policy, "RateLimit": f'"{limit}";r=0;t={retry_s}'}
+    return Problem(429, detail, headers, limit=limit)

@@ -57,6 +57,11 @@ def test_bad_values(start: Start, name: str, value: str) -> None:
     assert start(**{name: value}).startswith(f"bad setting {name}={value!r}: ")
 
 
+def test_a_key_may_upload_the_largest_file(start: Start) -> None:
+    said = start(UPLOAD_BYTES_PER_HOUR="999", MAX_OBJECT_BYTES="1000")
+    assert said == "bad settings: UPLOAD_BYTES_PER_HOUR (999) must be at least MAX_OBJECT_BYTES (1000)\n"
+
+
 @pytest.mark.parametrize("keys", ["short", "good-0123456789abcdef,short-secret", "has a space in it 123"])
 def test_bad_api_keys_are_not_shown(start: Start, keys: str) -> None:
     said = start(API_KEYS=keys)

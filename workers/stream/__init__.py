@@ -47,6 +47,7 @@ from workers.stream.records import (
     WorkerView,
 )
 from workers.stream.stream import EVENTS_BYTES, LARGE_BYTES, WEBHOOKS_PART, Stream
+from workers.stream.uploads import UploadRefusal
 
 __all__ = [
     "ANY_SCHEMA",
@@ -99,6 +100,7 @@ __all__ = [
     "Subscription",
     "Telling",
     "Turn",
+    "UploadRefusal",
     "WorkerGlance",
     "WorkerView",
     "backoff_s",

@@ -53,6 +53,8 @@ class JobIndex:
             if match is None:
                 raise ValueError("not a page's next")
             entry, place, last = match.groups()
+            if not entry.strip("0-"):  # before it there is nothing
+                return JobPage([], "")
         terms = (entry, place, last, limit, status or "", tag, _LOOKS)
         if owner is None:
             where, *flat = await self._call("list_all", *terms, *await self._newest(entry, last))

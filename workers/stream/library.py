@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 # In this order, as Lua's local functions must be defined before they are used.
 _PARTS = (
     "base/keys", "base/group", "base/order", "base/record", "working/events", "pushing/options", "base/bury",
-    "pushing/limits", "asking/index", "pushing/push", "working/webhooks", "working/claim", "working/ahead",
-    "asking/jobs", "pushing/old_batches", "pushing/batches", "asking/list", "working/finish",
+    "pushing/limits", "pushing/uploads", "asking/index", "pushing/push", "working/webhooks", "working/claim",
+    "working/ahead", "asking/jobs", "pushing/old_batches", "pushing/batches", "asking/list", "working/finish",
     "working/schemas", "working/workers", "time/expire", "time/sweep", "asking/figures",
     "asking/overview", "asking/letters",
 )  # fmt: skip
 # Nothing of these is used by another part. Each is a block of its own, as a Lua chunk may have 200 local variables.
 _ALONE = frozenset((
-    "working/webhooks", "pushing/batches", "asking/list", "working/finish", "working/workers", "time/sweep",
-    "asking/overview", "asking/letters",
+    "pushing/uploads", "working/webhooks", "pushing/batches", "asking/list", "working/finish", "working/workers",
+    "time/sweep", "asking/overview", "asking/letters",
 ))  # fmt: skip
 
 

@@ -38,6 +38,7 @@ from workers.stream.records import (
     WorkerView,
     size_bytes,
 )
+from workers.stream.uploads import UploadLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -98,6 +99,7 @@ class Stream:
         self.index = JobIndex(self._call)
         self.letters = Letters(self._call)
         self.overviews = Overviews(self._call)
+        self.uploads = UploadLimits(self._call)
         self.batches = PushedBatches(settings, self._call, self._call_push)
         self._subscriptions: WeakSet[Subscription] = WeakSet()
         self._pushes: Batcher[EncodedJob, Pushed] = Batcher(self._push, size_of=size_bytes)

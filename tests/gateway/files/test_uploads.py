@@ -128,10 +128,12 @@ async def test_a_bucket_takes_the_file_itself(
     for name, value in s3.variables.items():
         monkeypatch.setenv(name, value)
     url = f"{s3.url}/{uuid.uuid4().hex}"
-    async with serving(settings, object_store=url) as base, aiohttp.ClientSession(base) as http:
+    async with serving(settings, object_store=url, uploads_per_hour=1) as base, aiohttp.ClientSession(base) as http:
         async with http.post("/uploads?name=a.txt") as response:
             told = await response.json()
         assert told["put"].startswith(s3.endpoint)
+        async with http.post("/uploads?name=b.txt") as response:
+            assert await problem(response) == (429, "one key may upload 1 files an hour")
         async with http.put(URL(told["put"], encoded=True), data=b"hello") as response:
             assert response.status == 200
         async with http.post("/push", json={"file": told["file"]}) as response:
@@ -142,3 +144,50 @@ async def test_a_bucket_takes_the_file_itself(
     store = ObjectStore(ObjectSettings(object_store=url))
     assert sum([len(page) async for page in store.pages("")]) == 2
     assert await asyncio.wait_for(store.delete_all(""), 30) == 2
+
+
+@pytest.fixture
+async def limited(settings: StreamSettings, tmp_path: Path, stream: Stream) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of a gateway that takes four files of a key an hour, of 2,000 bytes in all."""
+    more: dict[str, Any] = {"object_store": f"file:{tmp_path}", "api_keys": SecretStr(",".join(KEYS))}
+    more |= {"max_object_bytes": 1000, "uploads_per_hour": 4, "upload_bytes_per_hour": 2000}
+    async with serving(settings, **more) as base, aiohttp.ClientSession(base) as http:
+        yield http
+
+
+async def in_pieces() -> AsyncIterator[bytes]:
+    yield b"picture"
+
+
+async def test_a_key_may_upload_so_many_bytes_an_hour_whether_or_not_a_push_takes_them(
+    limited: aiohttp.ClientSession,
+) -> None:
+    await uploaded(limited, bytes(700))
+    path = (await uploaded(limited, bytes(700)))["url"]
+
+    async with limited.put(path, data=bytes(700), headers=MINE) as response:
+        assert await problem(response) == (429, "one key may upload 2000 bytes an hour")
+        assert (await response.json())["limit"] == "upload_bytes_per_hour"
+        assert 0 < int(response.headers["Retry-After"]) <= 3600
+        assert response.headers["RateLimit-Policy"] == '"upload_bytes_per_hour";q=2000;w=3600;qu="content-bytes"'
+    async with limited.put(path, data=in_pieces(), headers=MINE) as response:
+        assert (await problem(response))[0] == 429, "without a length, it may be as large as any"
+    async with limited.put(path, data=bytes(700), headers=OTHER) as response:
+        assert response.status == 200, "another key has its own"
+    await uploaded(limited, bytes(500))
+
+
+async def test_a_key_may_upload_so_many_files_an_hour(limited: aiohttp.ClientSession) -> None:
+    for _ in range(4):
+        await uploaded(limited, b"x")
+    async with limited.put(f"/uploads/{'0' * 32}-a.png", data=b"x", headers=MINE) as response:
+        assert await problem(response) == (429, "one key may upload 4 files an hour")
+
+
+async def test_bytes_that_did_not_come_are_not_counted(limited: aiohttp.ClientSession, stream: Stream) -> None:
+    path = (await uploaded(limited, b"x"))["url"]
+    async with limited.put(path, data=bytes(1001), headers=MINE) as response:
+        assert response.status == 413
+    async with limited.put(path, data=in_pieces(), headers=MINE) as response:
+        assert response.status == 200
+    await uploaded(limited, bytes(1000))

@@ -36,6 +36,7 @@ async def test_pages_of_jobs_newest_first(http: aiohttp.ClientSession, stream: S
     await stream.claim("w", 1)
     assert await ids(http, "?status=processing") == pushed[:1]
     assert await ids(http, "?status=queued&limit=1") == [tagged]
+    assert await ids(http, "?before=0-0.1.") == []
 
 
 async def test_a_deleted_job_is_unknown(http: aiohttp.ClientSession, stream: Stream) -> None:

@@ -54,7 +54,8 @@
 -- {q}:schemas          hash    schemas of the workers' models; of each digest: its   a day after its last renewal
 --                              JSON, DIGEST:since (first publication), DIGEST:seen
 --                              (last renewal)
--- {q}:limit:OWNER      hash    what an owner has used up of its limits (limits.lua)   2 days after its last push
+-- {q}:limit:OWNER      hash    what an owner has used up of its limits (limits.lua,    2 days after its last push or
+--                              uploads.lua)                                          upload
 -- {q}:outstanding:OWNER set    its jobs that may not have ended, if they are limited  7 days after its last push
 -- {q}:share:OWNER      set     its jobs that have not ended, if its share is limited  7 days after its last push
 -- {q}:webhooks:...     queue   deliveries of webhooks: an internal queue with these same keys (webhooks.lua)
