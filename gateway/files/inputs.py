@@ -82,7 +82,7 @@ def _has_files(request: HttpRequest) -> bool:
     media_type = _media_type(request)
     if media_type == "application/json" or media_type.endswith("+json") or not _MEDIA_TYPE.fullmatch(media_type):
         return False
-    return request.header(b"content-length") not in (None, "0") or request.header(b"transfer-encoding") is not None
+    return request.has_body
 
 
 def _media_type(request: HttpRequest) -> str:

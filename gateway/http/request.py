@@ -92,6 +92,12 @@ class HttpRequest:
                 return
 
     @property
+    def has_body(self) -> bool:
+        """Whether the head announces a body."""
+        headers = self._headers
+        return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+
+    @property
     def is_whole(self) -> bool:
         """Whether the body has arrived, so that `whole_body` need not wait."""
         return bool(self._scope["state"].get("whole"))
@@ -152,6 +158,9 @@ def _parse(query_string: bytes) -> tuple[dict[str, str], list[str]]:
     if not query_string:
         return {}, []
     query = query_string.decode("latin-1")
+    if "&" not in query and "%" not in query and "+" not in query:  # as most are
+        name, _, value = query.partition("=")
+        return {name: value}, []
     if "%" in query or "+" in query:
         pairs = parse_qsl(query, keep_blank_values=True)
     else:

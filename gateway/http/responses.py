@@ -23,7 +23,8 @@ class JsonResponse(Response):
         self.body = document if isinstance(document, bytes) else orjson.dumps(document)
         self.raw_headers = [(b"content-length", b"%d" % len(self.body)), (b"content-type", b"application/json")]
         if headers:
-            self.raw_headers += [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+            for name, value in headers.items():
+                self.raw_headers.append((name.lower().encode(), value.encode()))
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """Sends it. Starlette's method would look for websockets and background tasks first."""

@@ -142,8 +142,10 @@ class Pushed(NamedTuple):
     @classmethod
     def from_reply(cls, job_id: bytes, reply: bytes) -> Pushed:
         """Reads the reply of `push` for one job."""
+        if reply == b"accepted":
+            return cls("accepted", job_id.decode())
         match reply:
-            case b"accepted" | b"conflict" | b"full":
+            case b"conflict" | b"full":
                 return cls(reply.decode(), job_id.decode())  # type: ignore[arg-type]
             case _ if reply.startswith(b"limited "):
                 _, limit, retry_ms = reply.decode().split(" ")

@@ -58,8 +58,8 @@ _SWEEPS_PER_LEASE = 30
 # So many workers call `sweep` in an interval, on average, however many there are. Example: each of 1,000 workers calls
 # every 250 s, which makes 4 calls a second; without that there would be 1,000.
 _SWEEPERS = 4
-# A worker that hears in its heartbeat of no sweep for so many intervals sweeps itself. Example: of 1,000 workers 900 were
-# killed a moment ago, and the next of the others would sweep in a minute.
+# A worker that hears in its heartbeat of no sweep for so many intervals sweeps itself. Example: of 1,000 workers 900
+# were killed a moment ago, and the next of the others would sweep in a minute.
 _OVERDUE_INTERVALS = 3
 
 # What is larger goes over a connection of its own. Example: at 8 MB/s, 256 KiB hold up other calls for 33 ms.

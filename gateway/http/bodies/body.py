@@ -32,7 +32,7 @@ class PushedInput(NamedTuple):
 
 async def read_args(request: HttpRequest, max_bytes: int, timeout_s: float) -> PushedInput:
     """The input that the query or a JSON body has. Raises Problem (400, 408, 413, 415) and ClientDisconnect."""
-    body = await _read(request, max_bytes, timeout_s) if _has_body(request) else b""
+    body = await _read(request, max_bytes, timeout_s) if request.has_body else b""
     text = request.query.get("input")
     if not body:
         if not text:
@@ -50,7 +50,7 @@ async def read_call(request: HttpRequest, max_bytes: int, timeout_s: float) -> t
 
     Raises Problem (400, 408, 413, 415) and ClientDisconnect.
     """
-    body = await _read(request, max_bytes, timeout_s) if _has_body(request) else b""
+    body = await _read(request, max_bytes, timeout_s) if request.has_body else b""
     if not body:
         return b"[]", b""
     check_json(request, body)
@@ -61,10 +61,6 @@ async def read_call(request: HttpRequest, max_bytes: int, timeout_s: float) -> t
     if not isinstance(args, list) or not isinstance(kwargs, dict):
         raise Problem(400, "args must be an array and kwargs an object")
     return encode_exactly(args), encode_exactly(kwargs) if kwargs else b""
-
-
-def _has_body(request: HttpRequest) -> bool:
-    return request.header(b"content-length") not in (None, "0") or request.header(b"transfer-encoding") is not None
 
 
 async def _read(request: HttpRequest, max_bytes: int, timeout_s: float) -> bytes:
@@ -91,10 +87,11 @@ async def _read(request: HttpRequest, max_bytes: int, timeout_s: float) -> bytes
 
 
 def _text_args(text: str, query: bytes, max_bytes: int) -> bytes:
-    if len(text.encode(errors="replace")) > max_bytes:
+    is_ascii = text.isascii()
+    if (len(text) if is_ascii else len(text.encode(errors="replace"))) > max_bytes:
         raise _too_large(max_bytes)
     # Parsing has replaced bytes that are no UTF-8 by U+FFFD, which is not the input that was meant.
-    if "\ufffd" in text and b"%EF%BF%BD" not in query.upper():
+    if not is_ascii and "\ufffd" in text and b"%EF%BF%BD" not in query.upper():
         raise Problem(400, "the input is not valid UTF-8")
     return orjson.dumps([text])
 

@@ -33,8 +33,8 @@ class Heartbeat:
     """Beats three times a lease, and at once when the worker's life has news.
 
     Each beat registers what `registration` says, and renews the leases of the jobs (id, attempt) that `held` names;
-    `on_lost` is called for each that the server says is not this worker's any more. `on_registered` is told each answer.
-    If the server lacks the schema that is registered, `schema` is published.
+    `on_lost` is called for each that the server says is not this worker's any more. `on_registered` is told each
+    answer. If the server lacks the schema that is registered, `schema` is published.
     """
 
     def __init__(

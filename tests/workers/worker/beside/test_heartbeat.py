@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.workers.service import until
 from workers.stream import Outage, Registered
 from workers.telemetry.metrics import WorkerMetrics
@@ -18,6 +16,8 @@ from workers.worker.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import pytest
 
     from workers.settings import WorkerSettings
     from workers.stream import Stream
