@@ -36,6 +36,11 @@ class ReplicasSeen:
     unplaced_why: str = ""
     startup_parts_s: Mapping[str, float] = field(default_factory=dict)  # how long each part of a start took lately
 
+    @property
+    def ordered(self) -> int:
+        """How many there are to be by the last order that has been taken, those included that can't be seen yet."""
+        return self.ready + len(self.starting_ages_s) + self.unplaced
+
 
 class ReplicaObserver(Protocol):
     """Sees the workers."""

@@ -4,6 +4,7 @@ import { BudgetCard } from './budget.js';
 import { duration, h, number, setText } from './dom.js';
 import { live, onLive, serverNow } from './live.js';
 
+const LONG_WAIT_S = 120;
 const ORDER = { busy: 0, idle: 1, starting: 2, stopping: 3 };
 
 function figure(label, hint) {
@@ -94,7 +95,7 @@ class QueueCard {
     this.dots.classList.toggle('many', workers.length > 24);
     this.empty.hidden = workers.length > 0;
     this.legend.hidden = !workers.length;
-    setText(this.empty, queue.scaler ? 'No worker is there. The scaler starts one when jobs come.' : 'No worker is there: jobs wait until one is started.');
+    if (!workers.length) setText(this.empty, whyNobody(queue, now));
     let place = 0;
     const left = new Set(this.bars.keys());
     for (const [id, worker] of workers) {
@@ -110,6 +111,13 @@ class QueueCard {
       this.bars.delete(id);
     }
   }
+}
+
+function whyNobody(queue, now) {
+  if (queue.scaler) return 'No worker is there. The scaler starts one when jobs come.';
+  const waited = queue.oldest_ms >= 0 ? (now - queue.oldest_ms) / 1000 : 0;
+  if (waited < LONG_WAIT_S) return 'No worker is there: jobs wait until one is started.';
+  return `No worker is there, and a job has waited for ${duration(Math.floor(waited))}. On Kubernetes, kubectl get events --field-selector type=Warning says why pods don't start.`;
 }
 
 class Dot {

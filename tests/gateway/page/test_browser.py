@@ -12,6 +12,7 @@ import pytest
 
 from tests.gateway.page.browser import faults_of, opened
 from tests.gateway.service import PATIENCE_S, GatewayProcess, push
+from tests.workers.stream.actions import command, key
 from workers.stream import Finish, NewJob, Stream, Telling
 
 if TYPE_CHECKING:
@@ -78,6 +79,18 @@ async def test_a_push_from_the_form_streams_its_result(gateway: GatewayProcess, 
         await page.get_by_role("link", name="Jobs").click()
         await page.get_by_role("link", name=job.id[:12]).click()
         await page.get_by_label("Output").get_by_text("a time").first.wait_for()
+        assert complaints == []
+
+
+@pytest.mark.slow
+async def test_a_job_that_waits_for_long_without_a_scaler_is_not_silent(
+    gateway: GatewayProcess, stream: Stream
+) -> None:
+    """Nobody else would say that KEDA's pods get no place."""
+    entry = f"{int(time.time() * 1000) - 600_000}-0"
+    await command(stream, "XADD", key(stream, "stream"), entry, "id", "job-7", "function", "predict", "args", "[]")
+    async with opened(f"{gateway.base}/") as (page, complaints):
+        await page.get_by_text("No worker is there, and a job has waited for 10").wait_for()
         assert complaints == []
 
 

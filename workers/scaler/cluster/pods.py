@@ -108,7 +108,8 @@ class PodObserver:
             ready,
             tuple(ages_s),
             startups_s,
-            len(self._leaving),
+            # The scale may count a pod as gone before the watch tells that it has been told to go.
+            len(self._leaving) + max(0, len(self._pods) - max(scale.wanted, scale.current)),
             len(whys),
             whys[0] if whys else "",
             self._parts.medians_s(),

@@ -50,7 +50,8 @@ def claim_of(scaler: ModelScaler, part: BudgetPart) -> Claim:
     there, leaving = (seen.total, seen.leaving) if seen is not None else (0, 0)
     last = decider.last_replicas if decider is not None else None
     granted = there if last is None else last
-    there = max(there, granted)  # what the last round ordered may come, though it can't be seen yet
+    # What was ordered may come, though it can't be seen yet, and has been taken back meanwhile.
+    there = max(there, granted, seen.ordered if seen is not None else 0)
     snapshot, state = (decider.snapshot, decider.state) if decider is not None else (None, None)
     if decision is None or decision.held or seen is None or snapshot is None or state is None:
         kept = decision.replicas if decision is not None else there

@@ -30,6 +30,7 @@ def budgeted_models(draw: st.DrawFn) -> list[BudgetedModel]:
             {"pods": 1.0, "gpu": gpus},
             draw(_counts),
             draw(st.integers(0, 3)),
+            slow=draw(st.booleans()),
         )
         if promised([*models, model]):
             models.append(model)

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class BudgetedModel:
-    """Late jobs fall by `saves` with each pod until `wanted` are there. Leaving pods take `drain` steps."""
+    """Late jobs fall by `saves` with each pod until `wanted` are there. Leaving pods take `drain` steps.
+
+    If it is `slow`, an order is carried out a step later, when another one may have been given already.
+    """
 
     name: str
     wanted: int
@@ -27,6 +30,8 @@ class BudgetedModel:
     there: int = 0
     leaving: list[int] = field(default_factory=list)  # steps that are left, each
     unseen: bool = False
+    slow: bool = False
+    ordered: int = 0  # what is carried out next if it is slow
     moves: int = 0  # pods that were taken away
 
     def late(self, replicas: Sequence[int]) -> list[float]:
@@ -35,16 +40,18 @@ class BudgetedModel:
     def claim(self) -> Claim:
         busy = min(self.busy, self.there)
         wanted = self.granted if self.unseen else self.wanted
+        there = max(self.there, self.granted)
         return Claim(
-            self.name, wanted, self.granted, self.there, len(self.leaving), busy, self.guaranteed, self.takes,
+            self.name, wanted, self.granted, there, len(self.leaving), busy, self.guaranteed, self.takes,
             self.late, 60.0, self.unseen,
         )  # fmt: skip
 
     def take(self, grant: Grant) -> None:
-        self.granted = grant.replicas
-        gone = max(0, self.there - grant.replicas)
+        replicas = self.ordered if self.slow else grant.replicas
+        self.granted = self.ordered = grant.replicas
+        gone = max(0, self.there - replicas)
         self.moves += gone
-        self.there = grant.replicas
+        self.there = replicas
         self.leaving = [left - 1 for left in self.leaving if left > 1] + [self.drain] * (gone if self.drain else 0)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.workers.scaler.fake_kubernetes import NAMESPACE, SELECTOR, FakeApiServer
+from tests.workers.scaler.fake_kubernetes import NAMESPACE, SELECTOR, FakeApiServer, when
 from tests.workers.scaler.tasks import beside, until
 from workers.scaler.cluster.api import KubernetesApi
 from workers.scaler.cluster.pods import PodObserver
@@ -105,6 +105,28 @@ async def test_terminating_pods_do_not_count(pods_api: FakeApiServer) -> None:
         await until_seen(pods, 1, 0)
         pods_api.remove(names[2])
         await until_seen(pods, 0, 1)  # the Deployment will replace it
+
+
+async def test_pods_that_were_told_to_go_are_leaving_until_they_are_gone(pods_api: FakeApiServer) -> None:
+    pods_api.replicas = 1
+    names = [pods_api.add(ready=True) for _ in range(3)]
+    async with watching(pods_api) as pods:
+        await until_seen(pods, 1, 0)
+        pods_api.terminate(names[0])
+        # The watch has not told of this one yet, though the scale does not count it any more.
+        pods_api.pods[names[1]]["metadata"]["deletionTimestamp"] = when(time.time())
+
+        async def both_leave() -> bool:
+            replicas = await seen_by(pods)
+            return (replicas.total, replicas.leaving) == (1, 2)
+
+        async def none_leaves() -> bool:
+            return (await seen_by(pods)).leaving == 0
+
+        await until(both_leave)
+        for name in names[:2]:
+            pods_api.remove(name)
+        await until(none_leaves)
 
 
 async def test_ordered_pods_count_before_they_are_created(pods_api: FakeApiServer) -> None:

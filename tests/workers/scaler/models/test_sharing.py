@@ -42,6 +42,10 @@ def test_a_pod_that_holds_no_job_is_idle_however_many_jobs_another_runs() -> Non
     assert (claim.busy, claim.there) == (1, 3)
 
 
+def test_pods_that_were_ordered_and_are_not_created_yet_take_their_part() -> None:
+    assert claim_of(scaler_that_sees(ReplicasSeen(1, 1, (0.0,), unplaced=2)), PART).there == 4
+
+
 @given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9), st.integers(0, 100), st.integers(0, 20))
 def test_there_are_never_more_busy_pods_than_pods(
     total: int, ready: int, leaving: int, running: int, busy: int
