@@ -133,6 +133,7 @@ async def test_a_form_has_fields_and_files(http: aiohttp.ClientSession, store: O
             "the field 'a' is no JSON",
         ),
         (b"x", {"Content-Type": "image"}, 415, "a body must be application/json"),
+        (b"{}", {"Content-Type": "application/x-www-form-urlencoded; a=b"}, 415, "curl sends that with --json"),
         (b"x", {**PNG, "Content-Encoding": "gzip"}, 415, "Content-Encoding"),
         (b"x", {**PNG, "Idempotency-Key": "\t"}, 400, "Idempotency-Key must"),
     ],
