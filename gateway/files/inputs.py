@@ -135,7 +135,7 @@ class _Upload:
             values.setdefault(head.name, []).append(value)
             fingerprinted.setdefault(head.name, []).append(stands_for)
         if not values:
-            raise Problem(400, "empty input")
+            raise Problem(400, "the form has no field and no file")
         return _single(values), _single(fingerprinted)
 
     async def _field(self, head: PartHead, pieces: AsyncIterator[bytes]) -> Any:
