@@ -104,11 +104,13 @@ class Service:
 
     async def _serve(self) -> NoReturn:
         """Starts the parts and watches them. Raises StartError when one of them can't go on."""
+        # If this folder's service has the port, that is what is to be said.
+        if not self._up.redis_url:
+            await self._data.lock()
         _check_port(self._gateway.host, self._up.port)
         if self._up.redis_url:
             self._environment["REDIS_URL"] = self._up.redis_url
         else:
-            await self._data.lock()
             verbose = self._up.log_level == "DEBUG"
             self._server = await EmbeddedServer.start(
                 self._printer, self._data, self._up.appendfsync, verbose, without_secrets(self._environment)

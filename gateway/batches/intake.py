@@ -129,7 +129,7 @@ class Intake:
         except NotJson as error:
             raise Problem(400, f"the input is not JSON: {error}", index=place) from None
         if value == "":
-            raise Problem(400, "empty input", index=place)
+            raise Problem(400, "the input is empty", index=place)
         args = b"[%b]" % text
         objects = self._objects
         is_large, has_uploads = len(args) > objects.inline_bytes, objects.is_open and UPLOADS in args

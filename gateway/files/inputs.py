@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.files.pace import paced, place
 from gateway.files.uploads import names_uploads, taken
 from gateway.http.bodies.body import PushedInput, read_args
-from gateway.http.bodies.content import check_codings, is_plain_json
+from gateway.http.bodies.content import URL_ENCODED, check_codings, is_plain_json
 from gateway.http.bodies.multipart import Multipart
 from gateway.http.errors import Problem
 from workers.objects.errors import ObjectTooLarge, StoreUnavailable
@@ -82,6 +82,8 @@ def _has_files(request: HttpRequest) -> bool:
     media_type = _media_type(request)
     if media_type == "application/json" or media_type.endswith("+json") or not _MEDIA_TYPE.fullmatch(media_type):
         return False
+    if media_type == URL_ENCODED:  # whoever forgot to say that it is JSON has not meant a file
+        return False
     return request.has_body
 
 
@@ -133,7 +135,7 @@ class _Upload:
             values.setdefault(head.name, []).append(value)
             fingerprinted.setdefault(head.name, []).append(stands_for)
         if not values:
-            raise Problem(400, "empty input")
+            raise Problem(400, "the form has no field and no file")
         return _single(values), _single(fingerprinted)
 
     async def _field(self, head: PartHead, pieces: AsyncIterator[bytes]) -> Any:

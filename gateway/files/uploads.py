@@ -42,10 +42,10 @@ async def uploads(context: Context, request: HttpRequest) -> Response:
     upload_id = f"{os.urandom(16).hex()}-{own_name}"
     url, expires_s = f"{settings.root_path}{PATH}{upload_id}", MIN_AGE_S
     if settings.presign_s:
-        expires_s = min(MIN_AGE_S, settings.presign_s)
-        if presigned := store.presigned("PUT", _key(context, owner, upload_id), expires_s):
+        valid_s = min(MIN_AGE_S, settings.presign_s)
+        if presigned := store.presigned("PUT", _key(context, owner, upload_id), valid_s):
             await _count(context, owner, 1, 0)  # how much is sent there, the gateway does not see
-            url = presigned
+            url, expires_s = presigned, valid_s
     document = {"file": {"url": PATH + upload_id}, "put": url, "expires_s": round(expires_s)}
     return JsonResponse(document, 201, {"Location": f"{settings.root_path}{PATH}{upload_id}"})
 

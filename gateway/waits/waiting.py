@@ -35,7 +35,7 @@ def read_wait(request: HttpRequest, most_s: float) -> tuple[float, dict[str, str
     text = request.query.get("wait")
     if text is not None:
         if not _NUMBER.fullmatch(text) or not 0 <= float(text) <= most_s:
-            raise Problem(400, f"wait must be a number of seconds from 0 to {most_s:g}")
+            raise Problem(400, f"wait must be a number of seconds from 0 to {most_s:g}", parameters=["wait"])
         return float(text), {}
     if request.header(b"prefer") is None:
         return 0.0, {}

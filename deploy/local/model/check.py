@@ -107,8 +107,10 @@ def _input_of(argument: str | None) -> bytes | None:
         text = Path(argument[1:]).read_bytes() if argument and argument.startswith("@") else (argument or "").encode()
         if argument is not None:
             loads(text)
-    except (OSError, NotJson) as error:
+    except OSError as error:
         end_with_bad_setting(f"bad argument --input: {error}")
+    except NotJson as error:
+        end_with_bad_setting(f"""bad argument --input: it is no JSON, where a text is '"hello"': {error}""")
     return None if argument is None else text
 
 

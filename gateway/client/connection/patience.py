@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from ..errors import GatewayUnavailable, LimitReached
 
 if TYPE_CHECKING:
     from ..errors import LeadtimeError
+
+logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S = 0.1
 _MAX_PAUSE_S = 8.0
@@ -35,7 +38,7 @@ class RetryPatience:
         """Waits until the next try. Raises the error if another try would not help, or would come too late."""
         if not isinstance(error, GatewayUnavailable | LimitReached):
             raise error
-        now = time.monotonic()
+        now, is_first = time.monotonic(), self._until is None
         if self._until is None:
             self._until = now + self._patience_s
         # Clients that lost the same gateway must not all come back at once.
@@ -44,5 +47,8 @@ class RetryPatience:
             pause_s += error.retry_after_s
         if now + pause_s > self._until:
             raise error
+        if is_first:  # whoever sits at a terminal would otherwise see nothing for a minute
+            level = logging.WARNING if isinstance(error, GatewayUnavailable) else logging.INFO
+            logger.log(level, "%s; trying again for %g s", error, self._patience_s)
         self._pause_s = min(2 * self._pause_s, _MAX_PAUSE_S)
         await asyncio.sleep(pause_s)

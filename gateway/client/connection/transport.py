@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 from urllib.parse import urlsplit
 
@@ -118,10 +119,19 @@ class Transport:
                     raise error_of(response.status, response.headers, await response.read())
                 yield response
         except (aiohttp.ClientError, TimeoutError) as error:
-            what = str(error) or type(error).__name__
-            raise GatewayUnavailable(f"{self.base} can't be reached: {what}") from error
+            raise GatewayUnavailable(f"{self.base} can't be reached: {_reason(error)}") from error
 
     def _sessions(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=self._connections))
         return self._session
+
+
+def _reason(error: Exception) -> str:
+    """What the system says of a connection that could not be made; what aiohttp says of any other."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        number, text = error.os_error.errno, error.os_error.strerror
+        # A resolver's numbers are negative, and asyncio's words for the others are no sentence.
+        if number and (why := os.strerror(number) if number > 0 else text):
+            return why
+    return str(error) or type(error).__name__

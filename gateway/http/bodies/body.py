@@ -16,6 +16,8 @@ from workers.wire.limits import NotJson, OverLimit
 if TYPE_CHECKING:
     from gateway.http.request import HttpRequest
 
+EMPTY_INPUT = "the input is empty: it is a text as ?input=TEXT, or a JSON value as the body"
+
 
 class PushedInput(NamedTuple):
     """A job's arguments, its input as it was read, and what stands for it in an idempotency key's fingerprint.
@@ -36,7 +38,7 @@ async def read_args(request: HttpRequest, max_bytes: int, timeout_s: float) -> P
     text = request.query.get("input")
     if not body:
         if not text:
-            raise Problem(400, "empty input")
+            raise Problem(400, EMPTY_INPUT)
         args = _text_args(text, request.query_string, max_bytes)
         return PushedInput(args, text, args)
     if text is not None:
@@ -107,7 +109,7 @@ def _value(body: bytes) -> Any:
 
 def _json_args(body: bytes) -> PushedInput:
     if (value := _value(body)) == "":
-        raise Problem(400, "empty input")
+        raise Problem(400, EMPTY_INPUT)
     # As it was pushed: no number is written anew.
     args = b"[%b]" % body
     return PushedInput(args, value, args)

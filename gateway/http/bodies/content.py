@@ -15,6 +15,8 @@ _CHARSET = re.compile(r';\s*charset\s*=\s*"?([^\s";]*)', re.IGNORECASE)
 _CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
 _MARKS = {codecs.BOM_UTF8: "UTF-8", codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 _MOST_SHOWN_CHARS = 100
+URL_ENCODED = "application/x-www-form-urlencoded"
+"""What curl's `--data` and HTML forms without files send."""
 LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
 
 
@@ -36,7 +38,8 @@ def check_json(request: HttpRequest, body: bytes) -> None:
     """Raises Problem (400, 415) unless the content type is JSON, in UTF-8 without a byte order mark."""
     if not is_plain_json(request):
         if not _is_json(request):
-            raise Problem(415, "a body must be application/json", {"Accept-Post": "application/json"})
+            how = ": curl sends that with --json" if _media_type(request) == URL_ENCODED else ""
+            raise Problem(415, f"a body must be application/json{how}", {"Accept-Post": "application/json"})
         _check_charset(request)
     check_marks(body)
 

@@ -202,9 +202,10 @@ def test_dead_part_stops_all(service: RunCommand, word: str, name: str) -> None:
 def test_second_run_in_the_same_folder_is_refused(service: RunCommand, tmp_path: Path) -> None:
     second = tmp_path / "second"
     second.mkdir()
-    with RunCommand(second, DATA_DIR=str(tmp_path / "data")) as other:
-        assert other.reap(PATIENCE_S) == 1
-        assert f"error: the service runs already (process {service.pid} uses " in other.text
+    for more in ({}, {"PORT": service.base.rpartition(":")[2]}):
+        with RunCommand(second, DATA_DIR=str(tmp_path / "data"), **more) as other:
+            assert other.reap(PATIENCE_S) == 1
+            assert f"error: the service runs already (process {service.pid} uses " in other.text
     with pytest.raises(HTTPError, match="404"):
         ask(f"{service.base}/status/{'0' * 32}")
 

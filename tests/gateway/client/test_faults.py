@@ -124,12 +124,17 @@ async def test_a_limit_is_obeyed_if_it_ends_soon(stream: Stream, settings: Strea
     assert (reached.value.limit, reached.value.status) == ("pushes_per_s", 429)
 
 
-async def test_a_gateway_that_is_away_is_told_once_the_patience_is_over() -> None:
-    async with AsyncClient(f"http://127.0.0.1:{free_port()}", patience_s=0.3) as client:
-        with pytest.raises(GatewayUnavailable, match="can't be reached") as away:
+async def test_a_gateway_that_is_away_is_told_at_once_and_raised_when_the_patience_is_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    async with AsyncClient(url, patience_s=0.3) as client:
+        with pytest.raises(GatewayUnavailable) as away:
             await client.submit("hello")
 
+    assert str(away.value) == f"{url} can't be reached: Connection refused"
     assert not away.value.was_answered
+    assert caplog.messages == [f"{away.value}; trying again for 0.3 s"]
 
 
 async def test_another_server_than_a_gateway_is_told() -> None:

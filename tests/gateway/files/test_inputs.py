@@ -105,7 +105,7 @@ async def test_a_form_has_fields_and_files(http: aiohttp.ClientSession, store: O
     [
         (b"x" * 8_000_001, PNG, 413, "the files are larger than 8000000 bytes"),
         (b"--x\r\nbroken", {"Content-Type": "multipart/form-data; boundary=b"}, 400, "the body is no multipart/form"),
-        (b"--b--\r\n", {"Content-Type": "multipart/form-data; boundary=b"}, 400, "empty input"),
+        (b"--b--\r\n", {"Content-Type": "multipart/form-data; boundary=b"}, 400, "no field and no file"),
         (b"x", {"Content-Type": "multipart/form-data"}, 400, "names no boundary"),
         (
             b'--b\r\nContent-Disposition: form-data; name="a"; filename="a"\r\n\r\nhalf',
@@ -133,6 +133,7 @@ async def test_a_form_has_fields_and_files(http: aiohttp.ClientSession, store: O
             "the field 'a' is no JSON",
         ),
         (b"x", {"Content-Type": "image"}, 415, "a body must be application/json"),
+        (b"{}", {"Content-Type": "application/x-www-form-urlencoded; a=b"}, 415, "curl sends that with --json"),
         (b"x", {**PNG, "Content-Encoding": "gzip"}, 415, "Content-Encoding"),
         (b"x", {**PNG, "Idempotency-Key": "\t"}, 400, "Idempotency-Key must"),
     ],

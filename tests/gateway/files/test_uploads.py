@@ -38,6 +38,7 @@ async def uploaded(http: aiohttp.ClientSession, body: bytes, name: str = "cat.pn
     async with http.post("/uploads", params={"name": name}, headers=MINE) as response:
         assert response.status == 201, await response.text()
         told = await response.json()
+    assert told["expires_s"] == 3600, "a path of the gateway is good for as long as the upload is kept"
     async with http.put(told["put"], data=body, headers=MINE) as response:
         assert response.status == 200, await response.text()
         assert await response.json() == {"file": told["file"], "size_bytes": len(body)}
@@ -132,6 +133,7 @@ async def test_a_bucket_takes_the_file_itself(
         async with http.post("/uploads?name=a.txt") as response:
             told = await response.json()
         assert told["put"].startswith(s3.endpoint)
+        assert told["expires_s"] == 900
         async with http.post("/uploads?name=b.txt") as response:
             assert await problem(response) == (429, "one key may upload 1 files an hour")
         async with http.put(URL(told["put"], encoded=True), data=b"hello") as response:

@@ -121,7 +121,8 @@ async def test_bad_waits(http: aiohttp.ClientSession, wait: str) -> None:
 
 
 async def test_nothing_is_pushed_with_a_bad_wait(http: aiohttp.ClientSession, stream: Stream) -> None:
-    assert await status_of(http.post("/push?input=x&wait=x")) == 400
+    async with http.post("/push?input=x&wait=x") as response:
+        assert (response.status, (await response.json())["parameters"]) == (400, ["wait"])
     assert (await stream.counts()).outstanding == 0
 
 

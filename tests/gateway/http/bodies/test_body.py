@@ -11,6 +11,7 @@ import orjson
 import pytest
 from yarl import URL
 
+from gateway.http.bodies.body import EMPTY_INPUT
 from tests.gateway.service import GatewayProcess, problem, push, raw, status_of
 
 if TYPE_CHECKING:
@@ -80,9 +81,9 @@ async def test_a_text_arrives_as_it_was(http: aiohttp.ClientSession, stream: Str
 
 
 async def test_bad_input_gets_a_problem_document(http: aiohttp.ClientSession) -> None:
-    assert await problem(await http.post("/push")) == (400, "empty input")
-    assert await problem(await http.post("/push?input=")) == (400, "empty input")
-    assert await problem(await http.post("/push", json="")) == (400, "empty input")
+    assert await problem(await http.post("/push")) == (400, EMPTY_INPUT)
+    assert await problem(await http.post("/push?input=")) == (400, EMPTY_INPUT)
+    assert await problem(await http.post("/push", json="")) == (400, EMPTY_INPUT)
     for body in (b"{", b"NaN", b"1,2", b'"\xff"', b'"\\ud800"', b"[" * 900):
         assert (await problem(await http.post("/push", data=body, headers=JSON)))[0] == 400
     assert (await problem(await http.post("/push", data=b"x", headers={"Content-Type": "text/plain"})))[0] == 415
