@@ -18,7 +18,7 @@ from workers.scaler.policy import Decision, State
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 3
+_VERSION = 4
 
 
 def _not_negative(decision: Decision) -> Decision:

@@ -66,8 +66,8 @@ def test_one_job_a_minute_keeps_its_pod(rule: str, tmp_path: Path) -> None:
 
     result = one(Case(f"trace:{trace}", duration_s=3600.0, maximum=10), rule, 5)
 
-    # The first of 60 comes to no pod.
-    assert result.within(5.0) > 0.98
+    # The first two or three of 60 come to no pod: by then it is known that they go on coming.
+    assert result.within(5.0) > 0.94
     assert result.pod_s < 1.1 * 3600
 
 

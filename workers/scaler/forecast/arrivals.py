@@ -44,15 +44,11 @@ SEASON = -4.0
 
 
 class Forecast(NamedTuple):
-    """What is expected at one time: possible rates, the index of dispersion, and the probability of a known change.
-
-    It rests on `busy` observations that found new jobs.
-    """
+    """What is expected at one time: possible rates, the index of dispersion, and the probability of a known change."""
 
     atoms: tuple[Atom, ...]
     dispersion: float
     change: float = 0.0
-    busy: int = 0
 
     @property
     def rate(self) -> float:
@@ -182,7 +178,7 @@ class Outlook(NamedTuple):
         """Returns what each expert says of the time in `ahead_s` seconds, if its probability is more than `least`."""
         arrivals, heard = self.arrivals, [share > least for share in self.shares]
         said: list[Sequence[Atom]] = [
-            (self.fitted.atom(expert, ahead_s),) if heard[expert] else () for expert in range(EXPERTS)
+            (self.fitted.atom(expert),) if heard[expert] else () for expert in range(EXPERTS)
         ]
         said.append(arrivals.regimes(ahead_s, self.lead_s) if heard[EXPERTS] else ())
         said.append(recent(arrivals.counts) if heard[EXPERTS + 1] else ())
@@ -201,4 +197,4 @@ class Outlook(NamedTuple):
         ]
         lasts, _ = arrivals.succession.foretold(arrivals.last_s, arrivals.total, ahead_s, self.lead_s)
         change = self.shares[EXPERTS] * (1 - lasts)
-        return Forecast(merged(mixed), arrivals.dispersion, change, arrivals.busy)
+        return Forecast(merged(mixed), arrivals.dispersion, change)

@@ -1,12 +1,10 @@
-"""Windows of several lengths, two experts each: the rate stays as it was, or it goes on changing as it did.
+"""Windows of several lengths, each an expert: the rate stays as it was.
 
 A window of length w weighs a job that came s seconds ago with exp(-s / w). The sum of the weights over their integral
-is the mean rate of its time, which is as old as the weights are on average. Two windows give a line: the rate of the
-shorter one is younger. A long window is out of date, a short one shows chance. Which is best follows at first from how
-unevenly jobs come, and then from how well each has foretold (`track_record.py`).
+is the mean rate of its time. A long window is out of date, a short one shows chance. Which is best follows at first
+from how unevenly jobs come, and then from how well each has foretold (`track_record.py`).
 
-Example: windows of 32 and 64 s, observed for long, say 2.0 and 1.7 jobs/s. The rate was that 32 and 64 s ago, so it
-grows by 0.3 in 32 s, is 2.3 now and will be 2.6 in 32 s.
+Example: 40 jobs came evenly in the last 20 s, and none before. A window of 16 s says 1.4 jobs/s, one of 64 s 0.5.
 """
 
 from __future__ import annotations
@@ -35,22 +33,10 @@ FEWEST_JOBS = 15.0
 # square of the number of doublings. Judged by simulation: `--load ramping`.
 # Example: if 32 s are the best, 64 s weigh exp(-2) = 0.14 of it, and 128 s exp(-8) = 0.0003.
 FAR_OFF = 2.0
-# Logarithm of how much less a line is believed at first than a constant. Judged by simulation: `--load ramping`.
-# Example: a line weighs exp(-2) = 0.14 of the constant of its window.
-LINE = 2.0
-# Times that a window of a line may be as long as what was seen. Design: the ages of two windows are the same before.
-# Example: after 100 s lines of windows up to 256 s are drawn.
-SEEN = 4.0
-# Jobs that the window of a line should have. Judged by simulation: a job a minute through KEDA.
-# Example: at 1 job a minute no line is drawn through less than 256 s.
-LINE_JOBS = 4.0
 # Share of the rate that is not believed after the first job, or batch; after n it is 1/n of that. It says nothing of a
 # rate: only a second one shows how far they are apart. Judged by simulation: a job a minute, `--load spike`.
 # Example: a job 10 s ago is half a job in 10 s; two jobs in 20 s are 0.75 * 2 / 20 s.
 UNSURE = 0.5
-# Jobs by which a count may be wrong because it is a whole number; over the window it is an error of the rate. Design.
-# Example: a window of 10 s adds a standard error of 0.025 jobs/s.
-_ROUNDING_JOBS = 0.25
 # Least index of dispersion: what follows from it must not vanish. Design.
 # Example: a perfect clock's index counts as 0.005, not 0.
 _LEAST_DISPERSION = 0.005
@@ -60,7 +46,7 @@ _FEWEST_IN_WINDOW = 0.2
 # Shortest time in seconds that is fitted. Design: to avoid dividing by zero.
 # Example: after 1 ms nothing is foretold.
 _LEAST_S = 0.01
-EXPERTS = 2 * len(WINDOWS_S)
+EXPERTS = len(WINDOWS_S)
 
 
 def observe(weights: Sequence[float], passed_s: float, jobs: int) -> tuple[float, ...]:
@@ -74,10 +60,10 @@ def observe(weights: Sequence[float], passed_s: float, jobs: int) -> tuple[float
 
 
 class Windows(NamedTuple):
-    """The experts at one time, a constant and a line for each window; nothing is foretold while `levels` is empty.
+    """The experts at one time, one for each window; nothing is foretold while `levels` is empty.
 
-    `priors` are the logarithms of how much each is believed at first; -inf: not at all. `known` is the share of its
-    rate that is believed.
+    `priors` are the logarithms of how much each is believed at first. `known` is the share of its rate that is
+    believed.
     """
 
     priors: tuple[float, ...] = (0.0,) * EXPERTS
@@ -112,38 +98,18 @@ class Windows(NamedTuple):
         later = [level for window_s, level in zip(WINDOWS_S, levels, strict=True) if window_s >= lead_s]
         rate = max(jobs / seen_s, *later, 0.0)
         suited_s = max(math.sqrt(lead_s * dispersion / rate / 2) / WANDER, min(FEWEST_JOBS / rate, lead_s))
-        best_s, priors = math.sqrt(lead_s * suited_s), []
-        for window_s, level in zip(WINDOWS_S, levels, strict=True):
-            prior = -FAR_OFF * math.log2(window_s / best_s) ** 2
-            # A line is not drawn out by more than its own length, and some of that must have been seen.
-            long = min(window_s, seen_s) >= lead_s and WINDOWS_S[0] < window_s < SEEN * seen_s
-            priors += [prior, prior - LINE if long and level * window_s >= LINE_JOBS else -math.inf]
+        best_s = math.sqrt(lead_s * suited_s)
+        priors = [-FAR_OFF * math.log2(window_s / best_s) ** 2 for window_s in WINDOWS_S]
         return cls(tuple(priors), tuple(levels), seen_s, dispersion, 1 - UNSURE / busy)
 
-    def atom(self, expert: int, ahead_s: float, weight: float = 1.0) -> Atom:
-        """Returns what that one says of the rate in `ahead_s` seconds."""
+    def atom(self, expert: int) -> Atom:
+        """Returns what that one says of the rate to come."""
         if not self.levels:
-            return Atom(weight, 0.0, 0.0)
-        number, drawn = divmod(expert, 2)
-        window_s, level = WINDOWS_S[number], self.levels[number]
-        rate, scale = level, self._covariance(window_s, window_s)
-        if drawn and self.priors[expert] > -math.inf:
-            half_s, younger = window_s / 2, self.levels[number - 1]
-            young_s = _mean_age_s(half_s, self.seen_s)
-            ahead = (young_s + ahead_s) / (_mean_age_s(window_s, self.seen_s) - young_s)
-            rate = max(0.0, younger + ahead * (younger - level))
-            scale *= ahead * ahead
-            scale += (1 + ahead) * (
-                (1 + ahead) * self._covariance(half_s, half_s) - 2 * ahead * self._covariance(half_s, window_s)
-            )
-        variance = self.dispersion * max(level, rate) * max(0.0, scale)
-        error = math.sqrt(variance + (_ROUNDING_JOBS / window_s) ** 2)
-        return Atom(weight, self.known * rate, self.known * error)
-
-    def _covariance(self, one_s: float, other_s: float) -> float:
-        """Returns that of the levels of two windows, for a Poisson process of 1 job/s."""
-        both_s = one_s * other_s / (one_s + other_s)
-        return _integral(both_s, self.seen_s) / _integral(one_s, self.seen_s) / _integral(other_s, self.seen_s)
+            return Atom(1.0, 0.0, 0.0)
+        window_s, level = WINDOWS_S[expert], self.levels[expert]
+        # Squared weights are those of a window half as long.
+        scale = _integral(window_s / 2, self.seen_s) / _integral(window_s, self.seen_s) ** 2
+        return Atom(1.0, self.known * level, self.known * math.sqrt(self.dispersion * level * scale))
 
 
 def _integral(window_s: float, seen_s: float) -> float:
@@ -159,8 +125,3 @@ def _phase(weight: float, quiet: float) -> float:
     """
     gap = 1 / max(weight, _FEWEST_IN_WINDOW)
     return -math.expm1(-gap) / gap * math.exp(min(quiet, gap))
-
-
-def _mean_age_s(window_s: float, seen_s: float) -> float:
-    """Returns the mean age of what a window weighs."""
-    return window_s + seen_s * math.exp(-seen_s / window_s) / math.expm1(-seen_s / window_s)

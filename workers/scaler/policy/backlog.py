@@ -27,20 +27,15 @@ _MOST_STEPS = 400
 
 
 class Backlog(NamedTuple):
-    """Jobs that will come, as a line: `rate` jobs/s now, changing by `trend` each second."""
+    """Jobs that will come, `rate` of them a second."""
 
     service: ServiceTerms
     rate: float
-    trend: float
 
     @property
     def patience_s(self) -> float:
         """Seconds after which a job that waits counts as a backlog."""
         return self.service.wait_s - BACKLOG_SHARE * min(self.service.wait_s, self.service.mean_s)
-
-    def jobs(self, from_s: float, to_s: float) -> float:
-        """Returns the number of jobs that come between two times, in seconds from now."""
-        return max(0.0, (to_s - from_s) * (self.rate + self.trend * (from_s + to_s) / 2))
 
     def waiting_at(self, outstanding: float, ready: int, coming_s: Sequence[float], lead_s: float) -> float:
         """Returns the jobs in the system in `lead_s` seconds, as a fluid, of those that will count as a backlog then.
@@ -54,7 +49,7 @@ class Backlog(NamedTuple):
             longest_s = max(min(service_s / 2, lead_s / _FEWEST_STEPS), lead_s / _MOST_STEPS) if pods else lead_s
             while now_s < next_s - 1e-9:
                 step_s = min(longest_s, next_s - now_s)
-                fresh = self.jobs(now_s, min(now_s + step_s, until_s)) if now_s < until_s else 0.0
+                fresh = self.rate * (min(now_s + step_s, until_s) - now_s) if now_s < until_s else 0.0
                 able = step_s * pods * slots / service_s
                 # Of jobs that are much shorter than a step, most of those that come in it also end in it.
                 ended = min(1.0, step_s / service_s) * jobs + max(0.0, 1 - service_s / step_s) * fresh
@@ -63,20 +58,20 @@ class Backlog(NamedTuple):
             pods += 1
         return jobs
 
-    def late_cost_s(self, backlog: float, replicas: int, price_s: float, rate: float) -> float:
+    def late_cost_s(self, backlog: float, replicas: int, price_s: float) -> float:
         """Returns the price in pod-seconds of the jobs that are late until a backlog of jobs is gone; inf if never.
 
-        `price_s` is that of one late job. `rate` is that of the jobs that come meanwhile, in jobs/s.
+        `price_s` is that of one late job.
         """
         servers = replicas * self.service.slots
-        excess, speed = max(0.0, backlog - servers), servers / self.service.mean_s - rate
+        excess, speed = max(0.0, backlog - servers), servers / self.service.mean_s - self.rate
         if speed <= 0:
             return math.inf if excess else 0.0
         drain_s = excess / speed
         # Jobs that come meanwhile are late, and those that wait are late for longer.
-        return price_s * drain_s * (rate + LATER * excess / 2 / self.service.wait_s)
+        return price_s * drain_s * (self.rate + LATER * excess / 2 / self.service.wait_s)
 
-    def drainers(self, backlog: float, base: int, most: int, startup_s: float, price_s: float, rate: float) -> int:
+    def drainers(self, backlog: float, base: int, most: int, startup_s: float, price_s: float) -> int:
         """Returns how many replicas beyond `base` are worth their start, to work off a backlog of jobs.
 
         A start is all that one more costs: the work costs the same, however many do it. One more would not pay, and one
@@ -89,10 +84,10 @@ class Backlog(NamedTuple):
             return 0
 
         def enough(replicas: int) -> bool:
-            now_s, then_s = (self.late_cost_s(backlog, n, price_s, rate) for n in (replicas, replicas + 1))
+            now_s, then_s = (self.late_cost_s(backlog, n, price_s) for n in (replicas, replicas + 1))
             return now_s - then_s <= startup_s
 
-        ends, begins = rate * self.service.mean_s / self.service.slots, backlog / self.service.slots
+        ends, begins = self.rate * self.service.mean_s / self.service.slots, backlog / self.service.slots
         fewest = max(base, min(math.floor(ends) + 1, math.ceil(begins)))
         if fewest >= most:
             return max(0, most - base)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from workers.scaler.policy.queueing import Delays, exceeds_by, normal
+from workers.scaler.policy.queueing import Delays, exceeds, normal
 
 if TYPE_CHECKING:
     from workers.scaler.forecast.atoms import Atom
@@ -44,12 +44,7 @@ class Lateness:
     ) -> None:
         self._service, self._rate, self._spread = service, atom.rate, atom.spread
         self._ahead_s, self._until_s = ahead_s, max(0.0, ahead_s - service.wait_s)
-        # Bursts: z times fewer servers with z times less load are all busy as often, z being the peakedness
-        # (Hayward's approximation; Fredericks, "Congestion in blocking systems", 1980).
-        self._peakedness = max(1.0, (1 + dispersion) / 2)
-        self._delays = Delays(atom.rate * service.mean_s / self._peakedness) if atom.rate > 0 else None
-        # A job of a burst finds this many others of it before itself.
-        self._burst = max(0.0, dispersion - 1) / 2
+        self._delays = Delays(atom.rate * service.mean_s) if atom.rate > 0 else None
         # Standard deviation of the number by which the jobs in the system grow.
         variance = atom.rate * (dispersion + service.variation) * self._until_s
         self._grows_by = math.sqrt(variance + (atom.spread * self._until_s) ** 2)
@@ -68,11 +63,11 @@ class Lateness:
         if replicas < self.fewest:
             return 1.0
         service, servers = self._service, replicas * self._service.slots
-        late = self._delays.of(math.floor(servers / self._peakedness))
+        late = self._delays.of(servers)
         if late > _NONE_LATE:
-            able = max(0.0, servers * service.wait_s / service.mean_s - self._burst)
+            able = servers * service.wait_s / service.mean_s
             grown = (self._rate - servers / service.mean_s) * self._until_s
-            late *= exceeds_by(able, grown, self._grows_by)
+            late *= exceeds(able, grown, self._grows_by)
         if (here := self._of_those_here(servers)) > late:
             late = here
         self._over = late < _NONE_LATE

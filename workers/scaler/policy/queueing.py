@@ -49,17 +49,12 @@ class Delays:
         return blocked / (1 - self.load / servers * (1 - blocked))
 
 
-def exceeds(level: float, drift: float, variance: float, error: float, after_s: float) -> float:
-    """Returns the probability that a queue which is empty now is longer than `level` jobs in `after_s` seconds.
+def exceeds(level: float, mean: float, spread: float) -> float:
+    """Returns the probability that a queue which is empty now will be longer than `level` jobs.
 
-    Brownian motion reflected at 0 with `drift` jobs/s (negative: it drains) and `variance` jobs^2/s (Harrison,
-    "Brownian motion and stochastic flow systems", 1985); `error` is the standard error of the drift, in jobs/s.
+    It grows by `mean` jobs (negative: it drains) with a standard deviation of `spread`, but for its end at 0: Brownian
+    motion reflected there (Harrison, "Brownian motion and stochastic flow systems", 1985).
     """
-    return exceeds_by(level, drift * after_s, math.sqrt(variance * after_s + (error * after_s) ** 2))
-
-
-def exceeds_by(level: float, mean: float, spread: float) -> float:
-    """Returns the same, if the queue would grow by `mean` jobs with a standard deviation of `spread` without the 0."""
     if spread < _CERTAIN_JOBS:
         return float(mean > level)
     scale = _ROOT_OF_TWO * spread

@@ -35,13 +35,10 @@ KEEP_STARTUPS = 2.0
 # `--load spike --process deterministic`.
 # Example: start-up 30 s, lead 31 s, dispersion 0.1: jobs that become late within 31 + 0.4 * 30 = 43 s count.
 EVEN = 0.25
-# How long what was needed is held, in start-up times: HOLD times the dispersion, which counts within HOLD_DISPERSION;
-# but GAPS times the mean time between two jobs if that is longer, and HOLD at most. Judged by simulation:
-# `--load constant:0.8`, `--load spike`.
-# Example: start-up 30 s: 12 s for a Poisson process, 1.4 s for a clock of 10 jobs/s, 7.9 s for one of 0.19 jobs/s. Each
-# of its jobs makes the rate seem a little higher than it is 5 s later: the second pod, which is just worth it or just
-# not, would be ordered and called off with every job.
-HOLD, HOLD_DISPERSION, GAPS = 0.4, (0.12, 1.0), 1.5
+# How long what was needed is held, in start-up times: HOLD times the dispersion, which counts within HOLD_DISPERSION.
+# Judged by simulation: `--load constant:0.8`, `--load spike`.
+# Example: start-up 30 s: 12 s for a Poisson process, 1.4 s for a clock.
+HOLD, HOLD_DISPERSION = 0.4, (0.12, 1.0)
 # Numbers of replicas are tried one by one up to this, then in steps of 1/STEPS of themselves. Design: to save time.
 # Example: 50, 51, 52, ... 100, 102, 104, ... 10,000, 10,200.
 STEPS = 50
@@ -104,13 +101,7 @@ def keep_ahead_s(lead_s: float, paid_in_s: float, dispersion: float) -> float:
     return lead_s + min(1.0, dispersion / EVEN) * (paid_in_s - lead_s)
 
 
-def hold_s(startup_s: float, dispersion: float, rate: float, busy: int) -> float:
-    """Returns how long pods are held after they were last needed.
-
-    `rate` jobs/s come, or so it seems after jobs were seen `busy` times: after the first it is twice as long, as
-    nobody knows yet.
-    """
+def hold_s(startup_s: float, dispersion: float) -> float:
+    """Returns how long pods are held after they were last needed."""
     least, most = HOLD_DISPERSION
-    longest_s = HOLD * startup_s * (1 + 1 / max(busy, 1))
-    gaps_s = GAPS / rate if rate > 0 else longest_s
-    return min(longest_s, max(longest_s * min(max(dispersion, least), most), gaps_s))
+    return HOLD * startup_s * min(max(dispersion, least), most)

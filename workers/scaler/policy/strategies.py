@@ -119,18 +119,16 @@ class Predictive:
 
     def _with_backlog(self, steady: int, coming_s: Sequence[float]) -> int:
         """Returns `steady`, or more if more are worth their start for the backlog that is left with those to come."""
-        now, staffing, rate = self._now, self._staffing, self._expected.ready.rate
-        present = self._expected.at(0.0).rate
-        backlog = Backlog(self._service, present, (rate - present) / now.lead_s)
+        now, staffing = self._now, self._staffing
+        backlog = Backlog(self._service, self._expected.ready.rate)
         waiting = backlog.waiting_at(now.outstanding, now.ready, coming_s, now.lead_s)
         base = max(now.ready + len(coming_s), steady)
-        extra = backlog.drainers(waiting, base, staffing.most, now.startup_s, staffing.late_cost_s, rate)
+        extra = backlog.drainers(waiting, base, staffing.most, now.startup_s, staffing.late_cost_s)
         return base + extra if extra else steady
 
     def keep_alive_s(self) -> float:
         """Less than half a start-up; next to nothing for a clock."""
-        ready = self._expected.ready
-        return hold_s(self._now.startup_s, ready.dispersion, ready.rate, ready.busy)
+        return hold_s(self._now.startup_s, self._expected.ready.dispersion)
 
     def demand(self) -> str:
         """The jobs, and those that are expected within the lead."""

@@ -66,28 +66,27 @@ def test_a_queue_is_as_often_too_long_as_a_reflected_walk(
     # A walk that is observed in steps is less far from its lowest point than one without: by so much.
     # (Asmussen, Glynn, Pitman: "Discretization error in simulation of one-dimensional reflecting Brownian motion".)
     beyond = level + 0.5826 * math.sqrt(variance * step_s)
-    expected = exceeds(beyond, drift, variance, 0.0, after_s)
+    expected = exceeds(beyond, drift * after_s, math.sqrt(variance * after_s))
     assert abs(seen - expected) < 4 * math.sqrt(expected * (1 - expected) / walks) + 1e-4
 
 
 def test_an_uncertain_drift_makes_a_long_queue_more_likely() -> None:
-    known, unknown = exceeds(10, -0.1, 1, 0.0, 30), exceeds(10, -0.1, 1, 0.5, 30)
-    assert known < unknown
-    # Without any chance but that, it is at least the chance that the drift is so strong.
-    assert exceeds(10, -0.1, 0.0, 0.5, 30) >= 1 - normal((10 / 30 + 0.1) / 0.5)
+    assert exceeds(10, -3, math.sqrt(30)) < exceeds(10, -3, math.sqrt(30 + 15**2))
+    # It is at least the chance that the drift is so strong.
+    assert exceeds(10, -3, 15) >= 1 - normal((10 + 3) / 15)
 
 
-@pytest.mark.parametrize(("drift", "chance"), [(-1.0, 0.0), (0.4, 0.0), (0.6, 1.0)])
-def test_a_queue_without_variance_is_arithmetic(drift: float, chance: float) -> None:
-    assert exceeds(5.0, drift, 0.0, 0.0, 10.0) == chance
+@pytest.mark.parametrize(("mean", "chance"), [(-10.0, 0.0), (4.0, 0.0), (6.0, 1.0)])
+def test_a_queue_without_variance_is_arithmetic(mean: float, chance: float) -> None:
+    assert exceeds(5.0, mean, 0.0) == chance
 
 
 AMOUNTS = st.one_of(st.floats(0, 1e3), st.floats(0, 1e12))
 
 
-@given(level=AMOUNTS, more=AMOUNTS, drift=st.floats(-1e9, 1e9), variance=AMOUNTS, error=AMOUNTS, after_s=AMOUNTS)
+@given(level=AMOUNTS, more=AMOUNTS, mean=st.floats(-1e21, 1e21), spread=AMOUNTS)
 def test_a_probability_is_between_0_and_1_whatever_the_numbers(
-    level: float, more: float, drift: float, variance: float, error: float, after_s: float
+    level: float, more: float, mean: float, spread: float
 ) -> None:
-    chance = exceeds(level, drift, variance, error, after_s)
-    assert 0 <= exceeds(level + more, drift, variance, error, after_s) <= chance + 1e-9 <= 1 + 1e-9
+    chance = exceeds(level, mean, spread)
+    assert 0 <= exceeds(level + more, mean, spread) <= chance + 1e-9 <= 1 + 1e-9
