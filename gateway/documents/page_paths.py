@@ -51,6 +51,11 @@ PAGE_SCHEMAS: Document = {
             "service_s": _FIGURE,
             "max_replicas": _COUNT,
             "share": ref("ShareOverview"),
+            "startup_parts_s": {
+                "type": "object",
+                "additionalProperties": _FIGURE,
+                "description": "seconds that the parts of a start took lately, as far as they are known",
+            },
         },
         ["replicas", "reason", "held"],
     ),

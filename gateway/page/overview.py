@@ -55,6 +55,7 @@ class ScalerGlance(BaseModel):
     service_s: float | None = None
     max_replicas: int | None = None
     share: ShareGlance | None = None
+    startup_parts_s: dict[str, float] = {}
 
 
 def recent_times(steps: Sequence[Step]) -> RecentTimes:
@@ -135,8 +136,17 @@ def _scaler_document(scaler: ScalerGlance | None) -> Document | None:
         "service_s": _short(scaler.service_s),
         "max_replicas": scaler.max_replicas,
         "share": _share_document(scaler.share),
+        "startup_parts_s": _parts_document(scaler.startup_parts_s),
     }
     return {name: value for name, value in document.items() if value is not None}
+
+
+def _parts_document(parts_s: dict[str, float]) -> Document | None:
+    if not 0 < len(parts_s) <= _MOST_RESOURCES:
+        return None
+    return {
+        name[:_MOST_TEXT_CHARS]: short for name, seconds in parts_s.items() if (short := _short(seconds)) is not None
+    }
 
 
 def _share_document(share: ShareGlance | None) -> Document | None:

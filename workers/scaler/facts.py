@@ -31,13 +31,17 @@ class BudgetShare:
     reason: str = ""
 
 
-def dump_facts(state: State, options: Options, share: BudgetShare | None = None) -> bytes:
+def dump_facts(
+    state: State, options: Options, share: BudgetShare | None = None, parts_s: Mapping[str, float] | None = None
+) -> bytes:
     """Returns JSON: objective, start-up and service time as they are reckoned with, in seconds, and the limits.
 
-    With a budget it has `share`, too: an object of the fields of BudgetShare.
+    With a budget it has `share`, too: an object of the fields of BudgetShare. Where the parts of a start are known
+    `startup_parts_s` has their seconds by name.
     """
     service_s = state.services.mean_s
     seconds = {"objective_s": options.wait_s(service_s), "startup_s": state.startup_s, "service_s": service_s}
     finite = {name: round(value, 3) for name, value in seconds.items() if math.isfinite(value)}
     facts = {**finite, "min_replicas": options.min_replicas, "max_replicas": options.max_replicas}
-    return orjson.dumps(facts if share is None else {**facts, "share": share})
+    known = {"startup_parts_s": parts_s} if parts_s else {}
+    return orjson.dumps({**facts, **known} if share is None else {**facts, **known, "share": share})

@@ -11,7 +11,7 @@ from workers.scaler.memory import dump, dump_decision, load
 from workers.stream import is_unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from workers.scaler.facts import BudgetShare
     from workers.scaler.memory import Memory
@@ -43,14 +43,19 @@ class Publisher:
         return memory
 
     async def publish(
-        self, decision: Decision, memory: Memory | None, share: BudgetShare | None = None, final: bool = False
+        self,
+        decision: Decision,
+        memory: Memory | None,
+        share: BudgetShare | None = None,
+        parts_s: Mapping[str, float] | None = None,
+        final: bool = False,
     ) -> None:
         """Writes what is due, or all if it is `final`, as far as Redis can be reached."""
         now_s, fields = time.monotonic(), {}
         if final or self._changed(decision) or now_s - self._published_s >= _DECISION_S:
             fields["decision"] = dump_decision(decision)
             if memory is not None:
-                fields["facts"] = dump_facts(memory.state, self._options, share)
+                fields["facts"] = dump_facts(memory.state, self._options, share, parts_s)
         if memory is not None and (final or now_s - self._saved_s >= _MEMORY_S):
             try:
                 fields["state"] = dump(memory)

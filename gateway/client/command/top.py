@@ -73,12 +73,18 @@ def _scaler(scaler: ScalerView | None) -> Iterator[str]:
     yield f"{scaler.replicas} worker{'' if scaler.replicas == 1 else 's'}: {plain(scaler.reason, _MOST_REASON_CHARS)}"
     facts = [
         f"expects {number(scaler.rate)} jobs/s in {duration(scaler.lead_s)}" if scaler.rate is not None else "",
-        f"a start takes {duration(scaler.startup_s)}" if scaler.startup_s is not None else "",
+        f"a start takes {duration(scaler.startup_s)}{_parts(scaler)}" if scaler.startup_s is not None else "",
         f"a job takes {duration(scaler.service_s)}" if scaler.service_s is not None else "",
         f"objective {duration(scaler.objective_s)}" if scaler.objective_s is not None else "",
         f"at most {scaler.max_replicas} workers" if scaler.max_replicas is not None else "",
     ]
     yield " · ".join(filter(None, facts))
+
+
+def _parts(scaler: ScalerView) -> str:
+    """What of a start takes how long, the longest part first."""
+    parts_s = sorted(scaler.startup_parts_s.items(), key=lambda part: -part[1])
+    return f" ({', '.join(f'{plain(name)} {duration(seconds)}' for name, seconds in parts_s)})" if parts_s else ""
 
 
 def _budget(queues: Sequence[QueueView]) -> Iterator[str]:

@@ -43,6 +43,8 @@ class ScalerView:
     service_s: float | None = None
     max_replicas: int | None = None
     share: BudgetView | None = None
+    startup_parts_s: dict[str, float] = field(default_factory=dict)
+    """How long the parts of a start took lately, the model's loading among them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ class QueueCard {
     setText(this.reason, `${scaler.replicas} worker${scaler.replicas === 1 ? '' : 's'}: ${scaler.reason}`);
     const parts = [];
     if (scaler.rate !== undefined) parts.push(`expects ${number(scaler.rate)} jobs/s in ${duration(scaler.lead_s)}`);
-    if (scaler.startup_s !== undefined) parts.push(`a start takes ${duration(scaler.startup_s)}`);
+    if (scaler.startup_s !== undefined) parts.push(`a start takes ${duration(scaler.startup_s)}${ofStart(scaler)}`);
     if (scaler.service_s !== undefined) parts.push(`a job takes ${duration(scaler.service_s)}`);
     if (scaler.max_replicas !== undefined) parts.push(`at most ${scaler.max_replicas} workers`);
     setText(this.forecast, parts.join(' · '));
@@ -111,6 +111,11 @@ class QueueCard {
       this.bars.delete(id);
     }
   }
+}
+
+function ofStart(scaler) {
+  const took = Object.entries(scaler.startup_parts_s || {}).sort(([, one], [, other]) => other - one);
+  return took.length ? ` (${took.map(([name, seconds]) => `${name} ${duration(seconds)}`).join(', ')})` : '';
 }
 
 function whyNobody(queue, now) {

@@ -74,8 +74,18 @@ def test_the_chart_says_what_to_do_for_pods_without_a_place() -> None:
 
 def test_pods_that_find_no_node_are_said_while_deploy_waits_for_them() -> None:
     def pod(name: str, **condition: str) -> dict[str, Any]:
-        return {"metadata": {"name": name}, "status": {"conditions": [{"type": "PodScheduled", **condition}]}}
+        status = {"conditions": [{"type": "PodScheduled", **condition}]}
+        return {"kind": "Pod", "metadata": {"name": name}, "status": status}
 
     waits = {"status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available: 1 Insufficient cpu."}
     pods = [pod("leadtime-toy-1", status="True"), pod("leadtime-toy-2", **waits), pod("other-1", **waits)]
     assert rollout.without_a_place("leadtime-toy", pods) == ["0/1 nodes are available: 1 Insufficient cpu."]
+
+
+def test_pods_that_a_quota_keeps_from_being_created_are_said_while_deploy_waits_for_them() -> None:
+    def deployment(name: str) -> dict[str, Any]:
+        failure = {"type": "ReplicaFailure", "status": "True", "message": "pods is forbidden: exceeded quota: small"}
+        return {"kind": "Deployment", "metadata": {"name": name}, "status": {"conditions": [failure]}}
+
+    objects = [deployment("leadtime-toy"), deployment("leadtime-toy-2")]
+    assert rollout.without_a_place("leadtime-toy", objects) == ["pods is forbidden: exceeded quota: small"]

@@ -27,7 +27,7 @@ from workers.scaler.models.one_model import ModelScaler
 from workers.scaler.models.rounds import Rounds
 from workers.scaler.models.sharing import Budget, BudgetPart
 from workers.scaler.policy import Options
-from workers.scaler.surroundings import SoleLeader
+from workers.scaler.surroundings import ReplicasSeen, SoleLeader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -79,11 +79,14 @@ async def _filled(stream: Stream, jobs: int, latencies: tuple[float, ...]) -> No
 
 async def _decided(streams: Mapping[str, Stream]) -> Mapping[str, ScalerStatus]:
     parts = {name: BudgetPart(1, {"pods": 1.0, "gpu": 2.0 if name == "llava" else 1.0}) for name in NAMES}
+    workers = [FixedWorkers() for _ in streams]
     scalers = [
-        ModelScaler(stream, Options(max_replicas=6), FixedWorkers(), SoleLeader(), None, name)
-        for name, stream in streams.items()
+        ModelScaler(stream, Options(max_replicas=6), one, SoleLeader(), None, name)
+        for one, (name, stream) in zip(workers, streams.items(), strict=True)
     ]
     statuses = {scaler.queue: scaler.status for scaler in scalers}
+    for worker in workers:
+        worker.replicas = ReplicasSeen(0, 0, startup_parts_s={"loaded": 17.25, "pulled": 3.0})
     async with beside(Rounds(scalers, Budget(BUDGET, parts)).run()):
         await until(lambda: all(status.share and status.denied for status in statuses.values()))
     for scaler in scalers:
@@ -151,6 +154,11 @@ async def test_top_says_what_the_metrics_of_gateway_and_scaler_say(two_queues: T
 
         assert scaler["replicas"] == scalers["leadtime_scaler_replicas_wanted", name]
         assert scaler["rate"] == pytest.approx(scalers["leadtime_scaler_expected_rate", name], rel=0.005)
+        for part, seconds in scaler["startup_parts_s"].items():
+            assert seconds == pytest.approx(
+                scalers["leadtime_scaler_startup_part_seconds", *sorted((part, name))], rel=0.005
+            )
+        assert [*scaler["startup_parts_s"]] == ["loaded", "pulled"]
         assert scaler["share"]["wanted"] - scaler["replicas"] == scalers["leadtime_scaler_replicas_denied", name]
         assert (scaler["share"]["budget"], scaler["share"]["guaranteed"]) == (BUDGET, 1)
         assert "the budget (4 pods, 6 gpu) gives" in scaler["share"]["reason"]

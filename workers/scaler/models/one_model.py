@@ -152,7 +152,9 @@ class ModelScaler:
         decider, jobs = self.decider, self._jobs
         if decider is not None and decider.decision is not None and jobs is not None:
             memory = decider.memory(jobs.count, jobs.arrived, jobs.services_seen)
-            await self._publisher.publish(decider.decision, memory, self.status.share, final)
+            seen = self.status.replicas
+            parts_s = seen.startup_parts_s if seen is not None else None
+            await self._publisher.publish(decider.decision, memory, self.status.share, parts_s, final)
 
     # the others
 

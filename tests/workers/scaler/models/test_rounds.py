@@ -48,7 +48,8 @@ class TwoModels:
     def _scaler(self, i: int, queue: str) -> ModelScaler:
         async def act(decision: Decision) -> None:
             self.orders[queue].append(decision.replicas)
-            self.workers[i].replicas = ReplicasSeen(decision.replicas, decision.replicas)
+            if self.workers[i].replicas is not None:  # they can be seen
+                self.workers[i].replicas = ReplicasSeen(decision.replicas, decision.replicas)
 
         return ModelScaler(self.streams[i], OPTIONS, self.workers[i], SoleLeader(), act, queue)
 
