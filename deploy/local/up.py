@@ -192,7 +192,7 @@ class Service:
         finally:
             waiting.cancel()
         options = "-k " if self._gateway.tls_cert_file else ""
-        if self._gateway.api_key_list():
+        if self._gateway.has_keys:
             options += "-H 'Authorization: Bearer KEY' "
         self.say(f"ready: {url} (curl {options}-X POST '{url}/push?input=hello')")
 

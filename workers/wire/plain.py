@@ -113,7 +113,7 @@ class Plainer:
             raise
         except Exception as error:  # noqa: BLE001
             # Raised by a method of the value.
-            raise NotJson(f"{_a(value)} ({type(error).__name__}: {error})") from None
+            raise NotJson(f"{with_article(value)} ({type(error).__name__}: {error})") from None
 
     def _other(self, value: Any) -> Any:  # noqa: C901, PLR0911, PLR0912
         kind = type(value)
@@ -149,7 +149,7 @@ class Plainer:
         if isinstance(value, float):
             return self._plain(float(value))
         if isinstance(value, type):
-            raise NotJson(_a(value))
+            raise NotJson(with_article(value))
         if is_pydantic(kind):
             return self._plain(dump(value, lambda unknown: orjson.loads(orjson.dumps(self._plain(unknown)))))
         if (fields := fields_of(value)) is not None:
@@ -167,7 +167,7 @@ class Plainer:
             return self._numpy(value)
         if callable(getattr(kind, "item", None)):
             return self._plain(value.item())
-        raise NotJson(_a(value))
+        raise NotJson(with_article(value))
 
     def _object(self, value: Mapping[Any, Any]) -> dict[str, Any]:
         path, made = self._path, {}
@@ -212,7 +212,7 @@ class Plainer:
             case PathLike() if isinstance(path := fspath(key), str):
                 return self._text(path)
             case _:
-                raise NotJson(f"a member whose name is {_a(key)}")
+                raise NotJson(f"a member whose name is {with_article(key)}")
 
     def _text(self, value: str) -> str:
         try:
@@ -263,7 +263,8 @@ def _named(value: float) -> str:
     return _NAMES[repr(float(value))]
 
 
-def _a(value: Any) -> str:
+def with_article(value: Any) -> str:
+    """What kind of value this is, in words: `an int`, `the class Model`."""
     if isinstance(value, type):
         return f"the class {value.__qualname__}"
     name = type(value).__qualname__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import socket
@@ -85,7 +86,9 @@ def test_other_server_tls_and_keys(tmp_path: Path, valkey: Server) -> None:
     tls = {"TLS_CERT_FILE": str(tmp_path / "cert.pem"), "TLS_KEY_FILE": str(tmp_path / "key.pem")}
     queue = {"REDIS_URL": valkey.url, "QUEUE_NAME": f"up-{uuid.uuid4().hex}"}
     key = "0123456789abcdef"
-    with RunCommand(tmp_path, WORKERS="0", API_KEYS=key, **tls, **queue) as service:
+    keys = tmp_path / "keys.yaml"  # as `key new` prints them
+    keys.write_text(f"keys: [{{name: ann, sha256: [{hashlib.sha256(key.encode()).hexdigest()}]}}]")
+    with RunCommand(tmp_path, WORKERS="0", API_KEYS_FILE=str(keys), **tls, **queue) as service:
         service.wait_for("leadtime | ready: ")
         url = f"https://127.0.0.1:{service.port}"
         assert f"(curl -k -H 'Authorization: Bearer KEY' -X POST '{url}/push?input=hello')" in service.text

@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Any
 from workers.model_host.calls.failures import Refusal
 from workers.wire.encode import encode_result
 from workers.wire.limits import NotJson
+from workers.wire.plain import with_article
 from workers.wire.result import EncodedResult
 
 if TYPE_CHECKING:
     from workers.model_host.calls.outputs.files import ResultFiles
+
+
+def no_json(value: Any, error: NotJson) -> str:
+    """What a value is, that it can't be written as JSON, and why, if that is not all that there is to say."""
+    what = with_article(value)
+    return f"{what} that can't be written as JSON" + ("" if str(error) == what else f": {error}")
 
 
 def encoded(result: Any, max_bytes: int, files: ResultFiles | None = None) -> EncodedResult:
@@ -22,8 +29,7 @@ def encoded(result: Any, max_bytes: int, files: ResultFiles | None = None) -> En
     try:
         encoded = result if type(result) is EncodedResult else encode_result(result, files)
     except NotJson as error:
-        message = f"predict returned a {type(result).__name__} that can't be written as JSON: {error}"
-        raise Refusal("TypeError", message) from None
+        raise Refusal("TypeError", f"predict returned {no_json(result, error)}") from None
     if len(encoded.body) > max_bytes:
         message = f"the result is {len(encoded.body)} bytes of JSON, {max_bytes} are allowed"
         raise Refusal("ResultTooLarge", message)

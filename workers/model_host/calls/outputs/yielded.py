@@ -9,6 +9,7 @@ import typing
 from typing import TYPE_CHECKING, Any
 
 from workers.model_host.calls.failures import Refusal
+from workers.model_host.calls.outputs.encoding import no_json
 from workers.wire.limits import NotJson
 from workers.wire.pieces import ArrayPieces, Pieces, TextPieces
 
@@ -78,9 +79,7 @@ class Collector:
         try:
             added = pieces.add(piece)
         except NotJson as error:
-            raise Refusal(
-                "TypeError", f"predict yielded a {type(piece).__name__} that can't be written as JSON: {error}"
-            ) from None
+            raise Refusal("TypeError", f"predict yielded {no_json(piece, error)}") from None
         if pieces.size_bytes > self._max_bytes:
             message = f"what predict has yielded is {pieces.size_bytes} bytes of JSON, {self._max_bytes} are allowed"
             raise Refusal("ResultTooLarge", message)

@@ -63,7 +63,7 @@ def test_texts_are_joined_if_the_annotation_announces_them(run: Run, model: str)
         async with running(make(f"{SHAPES}:{model}", max_result_bytes=20)) as host:
             assert await do(host, "say ", '"ä"', "\n") == 'say "ä"\n'
             assert await do(host) == ""
-            with pytest.raises(ModelRaised, match=r"TypeError: predict yielded a int that .*: texts were announced"):
+            with pytest.raises(ModelRaised, match=r"TypeError: predict yielded an int that .*: texts were announced"):
                 await do(host, "one", 2)
             assert await do(host, "x" * 9, "y" * 9) == "x" * 9 + "y" * 9
             with pytest.raises(ModelRaised, match=r"^ResultTooLarge: .* is 21 bytes of JSON, 20 are allowed$"):
