@@ -177,9 +177,7 @@ class Outlook(NamedTuple):
     def experts(self, ahead_s: float, least: float = -1.0) -> list[Sequence[Atom]]:
         """Returns what each expert says of the time in `ahead_s` seconds, if its probability is more than `least`."""
         arrivals, heard = self.arrivals, [share > least for share in self.shares]
-        said: list[Sequence[Atom]] = [
-            (self.fitted.atom(expert),) if heard[expert] else () for expert in range(EXPERTS)
-        ]
+        said: list[Sequence[Atom]] = [(self.fitted.atom(expert),) if heard[expert] else () for expert in range(EXPERTS)]
         said.append(arrivals.regimes(ahead_s, self.lead_s) if heard[EXPERTS] else ())
         said.append(recent(arrivals.counts) if heard[EXPERTS + 1] else ())
         at_s = arrivals.last_s + ahead_s
