@@ -72,7 +72,7 @@ export function textOf(value) {
 }
 
 export function showValue(value, label) {
-  const text = textOf(value) ?? '';
+  const text = value === '' ? '""' : textOf(value) ?? ''; // an empty text would look like none
   const pre = h('pre', { tabindex: 0, role: 'region', 'aria-label': label }, text.slice(0, MOST_CHARS));
   const parts = [pre];
   if (text.length > MOST_CHARS) {

@@ -75,6 +75,9 @@ async def test_a_push_from_the_form_streams_its_result(gateway: GatewayProcess, 
         await end(stream, job, b'"a time"')
         await page.get_by_label("Result").get_by_text("a time").wait_for()
         await page.get_by_label("Result").get_by_text("finished").wait_for()
+        await page.get_by_role("button", name="Run").click()
+        await end(stream, await claimed(stream), b'""')
+        await page.get_by_label("Result").get_by_text('""').wait_for()
 
         await page.get_by_role("link", name="Jobs").click()
         await page.get_by_role("link", name=job.id[:12]).click()
