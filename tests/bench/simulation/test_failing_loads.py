@@ -33,6 +33,18 @@ def test_traffic_after_idle_time_costs_what_it_costs_without(rule: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
+def test_a_ramp_after_eight_idle_hours_costs_what_it_costs_without(rule: str) -> None:
+    """From 0.1 to 1 job/s in half an hour, by chance."""
+    at_once = Case("ramping", process="poisson", duration_s=1800.0)
+
+    without, after = one(at_once, rule, 5), one(replace(at_once, idle_s=8 * 3600.0), rule, 5)
+
+    assert after.pod_s < 1.15 * without.pod_s
+    assert after.within(5.0) > without.within(5.0) - 0.04
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", RULES)
 def test_a_flood_out_of_nothing_does_not_stay_at_the_limit(rule: str) -> None:
     """From 0 to 20 jobs/s, where 100 pods are busy on average and 200 are allowed."""
     result = one(Case("step:0,20@300", process="poisson", duration_s=1200.0, maximum=200), rule, 5, sample_s=5.0)

@@ -4,7 +4,7 @@ If the present regime is like one that is remembered, it may end as that did. So
 nobody has to name their period.
 
 Example: bursts of 2 jobs/s for 60 s came each 900 s. It has been idle for 820 s; one idle time lasted for 840 s before,
-which is known with a standard deviation of 8 % + 2 s = 69 s. That this one is over in 31 s has a probability of 0.33:
+which is known with a standard deviation of 8 % + 1 s = 68 s. That this one is over in 31 s has a probability of 0.29:
 so 2 jobs/s are expected then with that probability.
 """
 
@@ -30,6 +30,10 @@ KEPT = 40
 # Judged by simulation: `--load burst:0,2,300,60 --process poisson`.
 # Example: 1 job/s, then 1.8 jobs/s: one regime; 1 job/s, then 2.5 jobs/s: two.
 SURE, DIFFERENT = 0.9, 2.0
+# Leads that a regime must have lasted for it to be remembered: no pod could have been ordered for a shorter one, and
+# its level is that of the few jobs by which it was noticed. Judged by simulation: `--load sine:0.5,0.4,600`.
+# Example: lead 31 s: 8 jobs in 4 s amid 0.6 jobs/s are chance, and nobody expects 2 jobs/s of the next rise.
+SHORTEST_LEADS = 0.5
 # Standard deviation of the logarithm of levels that are alike. Judged by simulation, as before.
 # Example: levels of 1 and 1.42 jobs/s differ by one: a regime counts exp(-0.5) = 0.6 for the other.
 ALIKE = 0.35
@@ -38,12 +42,12 @@ ALIKE = 0.35
 SLACK_JOBS = 0.1
 # Standard deviation of how long a regime lasts the next time: a share of its length, and one of the lead.
 # Judged by simulation: `--load burst:0,2,300,60`.
-# Example: lead 31 s: 300 s are repeated to 300 * 0.08 + 31 * 0.06 = 26 s.
-LENGTH_SHARE, LENGTH_LEADS = 0.08, 0.06
+# Example: lead 31 s: 300 s are repeated to 300 * 0.08 + 31 * 0.03 = 25 s.
+LENGTH_SHARE, LENGTH_LEADS = 0.08, 0.03
 # That share is less if the lengths of regimes that are alike differ by less: for LENGTH_PRIOR pairs of them it is as
 # above. Regimes that count for less than COMPARED are not compared. Judged by simulation: `--load burst:0,2,300,60`.
-# Example: three idle times of 240, 241 and 240 s are two pairs that differ by 0.4 %: sqrt(0.08^2 / 3) = 4.6 %.
-LENGTH_PRIOR, COMPARED = 1.0, 0.1
+# Example: three idle times of 240, 241 and 240 s are two pairs that differ by 0.4 %: 0.08 * sqrt(0.5 / 2.5) = 3.6 %.
+LENGTH_PRIOR, COMPARED = 0.5, 0.1
 # What a remembered regime counts for fades by this share, with the root of how many ended after it. Judged by
 # simulation, as before.
 # Example: the last one counts 1, the tenth before it 0.9^sqrt(10) = 0.72.
@@ -64,11 +68,10 @@ _UNLIKELY = 1e-6
 
 
 class EndedRegime(NamedTuple):
-    """A regime of the past: its level in jobs/s, its length, and the level of the one that followed."""
+    """A regime of the past: its level in jobs/s, and its length. The next that is remembered followed on it."""
 
     level: float
     length_s: float
-    next_level: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +96,21 @@ class Succession:
         if not _differ(level, next_level, slack):
             return self
         ended = list(self.ended)
-        if ended and not _differ(ended[-1].level, level, slack):
-            last = ended.pop()
-            level = (last.level * last.length_s + level * length_s) / (last.length_s + length_s)
-            length_s += last.length_s
-        elif ended:
-            ended[-1] = ended[-1]._replace(next_level=level)
-        ended.append(EndedRegime(level, length_s, next_level))
+        if length_s >= SHORTEST_LEADS * lead_s:
+            if ended and not _differ(ended[-1].level, level, slack):
+                last = ended.pop()
+                level = (last.level * last.length_s + level * length_s) / (last.length_s + length_s)
+                length_s += last.length_s
+            ended.append(EndedRegime(level, length_s))
         return Succession(new.began_s, before, tuple(ended[-KEPT:]))
 
     def known(self, now_s: float, total: int, bin_s: float, lead_s: float) -> Remembered:
         """Returns what regimes like the present one let expect of a bin that begins now."""
         lasts, _ = self.foretold(now_s, total, bin_s, lead_s)
         known = levels = 0.0
-        for weight, one in self._alike(self._level(now_s, total), lead_s):
+        for weight, _, next_level in self._alike(self._level(now_s, total), lead_s):
             known += weight
-            levels += weight * one.next_level
+            levels += weight * next_level
         if known < UNHEARD:
             return Remembered(self.began_s, 1 - lasts, 0.0, 0.0)
         return Remembered(self.began_s, 1 - lasts, BORN * known / (known + 1), levels / known)
@@ -120,30 +122,34 @@ class Succession:
         over: list[Atom] = []
         alike = list(self._alike(self._level(now_s, total), lead_s))
         share = _repeats(alike)
-        for weight, one in alike:
+        for weight, one, next_level in alike:
             deviation_s = share * one.length_s + LENGTH_LEADS * lead_s
             now, then = ((after_s - one.length_s) / deviation_s for after_s in (age_s, age_s + ahead_s))
             lasting += weight * _longer(then)
             if (ends := weight * (_longer(now) - _longer(then))) > _UNLIKELY:
-                over.append(Atom(ends, one.next_level, LENGTH_SHARE * one.next_level))
+                over.append(Atom(ends, next_level, LENGTH_SHARE * next_level))
         total_weight = lasting + math.fsum(atom.weight for atom in over)
         return lasting / total_weight, [Atom(weight / total_weight, rate, spread) for weight, rate, spread in over]
 
     def _level(self, now_s: float, total: int) -> float:
         return (total - self.before) / max(now_s - self.began_s, _LEAST_AGE_S)
 
-    def _alike(self, level: float, lead_s: float) -> Iterator[tuple[float, EndedRegime]]:
-        """Yields what is remembered, the last first, each with how much it counts for a regime of that level."""
-        slack = SLACK_JOBS / lead_s
+    def _alike(self, level: float, lead_s: float) -> Iterator[tuple[float, EndedRegime, float]]:
+        """Yields what is remembered, the last first: how much it counts for a regime of that level, it, what followed.
+
+        On the last one the present regime followed, which has that level.
+        """
+        slack, next_level = SLACK_JOBS / lead_s, level
         for back, one in enumerate(reversed(self.ended)):
             apart = math.log((one.level + slack) / (level + slack)) / ALIKE
-            yield math.exp(-apart * apart / 2) * FADES ** math.sqrt(back), one
+            yield math.exp(-apart * apart / 2) * FADES ** math.sqrt(back), one, next_level
+            next_level = one.level
 
 
-def _repeats(alike: Sequence[tuple[float, EndedRegime]]) -> float:
+def _repeats(alike: Sequence[tuple[float, EndedRegime, float]]) -> float:
     """Returns the standard deviation of the lengths of regimes that are alike, as a share of them."""
     differ, known = LENGTH_PRIOR * LENGTH_SHARE**2, LENGTH_PRIOR
-    like = [(weight, one.length_s) for weight, one in alike if weight > COMPARED]
+    like = [(weight, one.length_s) for weight, one, _ in alike if weight > COMPARED]
     for (weight, length_s), (_, other_s) in pairwise(like):
         differ += weight * math.log(length_s / other_s) ** 2 / 2
         known += weight

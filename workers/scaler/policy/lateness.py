@@ -44,7 +44,10 @@ class Lateness:
     ) -> None:
         self._service, self._rate, self._spread = service, atom.rate, atom.spread
         self._ahead_s, self._until_s = ahead_s, max(0.0, ahead_s - service.wait_s)
-        self._delays = Delays(atom.rate * service.mean_s) if atom.rate > 0 else None
+        # Bursts: z times fewer servers with z times less load are all busy as often, z being the peakedness
+        # (Hayward's approximation; Fredericks, "Congestion in blocking systems", 1980).
+        self._peakedness = max(1.0, (1 + dispersion) / 2)
+        self._delays = Delays(atom.rate * service.mean_s / self._peakedness) if atom.rate > 0 else None
         # Standard deviation of the number by which the jobs in the system grow.
         variance = atom.rate * (dispersion + service.variation) * self._until_s
         self._grows_by = math.sqrt(variance + (atom.spread * self._until_s) ** 2)
@@ -63,7 +66,7 @@ class Lateness:
         if replicas < self.fewest:
             return 1.0
         service, servers = self._service, replicas * self._service.slots
-        late = self._delays.of(servers)
+        late = self._delays.of(math.floor(servers / self._peakedness))
         if late > _NONE_LATE:
             able = servers * service.wait_s / service.mean_s
             grown = (self._rate - servers / service.mean_s) * self._until_s

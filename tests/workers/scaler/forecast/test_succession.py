@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from workers.scaler.forecast.succession import BORN, EndedRegime, Succession
+from workers.scaler.forecast.regimes import Hypothesis
+from workers.scaler.forecast.succession import BORN, SHORTEST_LEADS, EndedRegime, Succession
 
 LEAD_S = 31.0
-IDLE, BURST = EndedRegime(0.0, 840.0, 2.0), EndedRegime(2.0, 60.0, 0.0)
+IDLE, BURST = EndedRegime(0.0, 840.0), EndedRegime(2.0, 60.0)
 BURSTS = Succession(10_000.0, 1000, (IDLE, BURST) * 4)
 
 
@@ -48,3 +49,24 @@ def test_the_more_alike_lengths_have_been_the_more_sharply_is_the_end_foreseen()
                  for age_s in (740.0, 825.0))  # fmt: skip
     assert soon[0] > 0.95 > soon[1]
     assert due[0] < 0.7 < due[1]
+
+
+@pytest.mark.parametrize(
+    ("length_s", "remembered"), [(SHORTEST_LEADS * LEAD_S - 1, 0), (SHORTEST_LEADS * LEAD_S + 1, 1)]
+)
+def test_a_regime_that_was_shorter_than_half_a_lead_is_forgotten(length_s: float, remembered: int) -> None:
+    """2 jobs/s, and then, for a minute, none."""
+    idle = Hypothesis(length_s, prior_jobs=0.5, prior_s=8.0)
+    after = Succession(0.0).observe((idle,), length_s + 60, round(2 * length_s), LEAD_S, 1.0)
+    assert len(after.ended) == remembered
+    assert (after.began_s, after.before) == (length_s, round(2 * length_s))
+    assert all(one.level == pytest.approx(2.0, rel=0.05) and one.length_s == length_s for one in after.ended)
+
+
+def test_a_chain_of_regimes_is_remembered_with_what_followed() -> None:
+    after = Succession(0.0)
+    for began_s, jobs, seen_s in ((60.0, 0, 100.0), (300.0, 100, 350.0)):
+        total = 120 + jobs
+        after = after.observe((Hypothesis(began_s, 0.5, 8.0, jobs),), seen_s, total, LEAD_S, 1.0)
+    assert after.ended == (EndedRegime(2.0, 60.0), EndedRegime(0.0, 240.0))
+    assert after.known(355.0, 230, 1.0, LEAD_S).level == pytest.approx(0.0, abs=0.01)
