@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 import os
 import signal
 import socket
@@ -194,6 +195,11 @@ class Service:
         options = "-k " if self._gateway.tls_cert_file else ""
         if self._gateway.has_keys:
             options += "-H 'Authorization: Bearer KEY' "
+        if not self._gateway.has_keys and is_reached_from_outside(self._gateway.host):
+            self.say(
+                f"the API listens on {self._gateway.host} without API keys, so whoever reaches this machine "
+                "may use it: HOST=127.0.0.1 closes it to others, API_KEYS asks for a key"
+            )
         self.say(f"ready: {url} (curl {options}-X POST '{url}/push?input=hello')")
 
     async def _stop(self) -> None:
@@ -225,6 +231,12 @@ def _url(gateway: GatewaySettings, port: int) -> str:
     """The API's URL on this machine."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(gateway.host, gateway.host)  # noqa: S104
     return f"{'https' if gateway.tls_cert_file else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def is_reached_from_outside(host: str) -> bool:
+    """Whether an address to listen on, or one that a name stands for, is another than this machine's loopback."""
+    found = socket.getaddrinfo(host or None, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return not all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)
 
 
 def _check_port(host: str, port: int) -> None:

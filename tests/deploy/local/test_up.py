@@ -21,7 +21,7 @@ import pytest
 import redis
 import trustme
 
-from deploy.local.up import main
+from deploy.local.up import is_reached_from_outside, main
 from tests.deploy.local.old_client import ask, run
 from tests.deploy.local.service import RunCommand, gone
 from tests.processes import PATIENCE_S
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from tests.servers import Server
 
 pytestmark = pytest.mark.fault
+
+OPEN_TO_ALL = "leadtime | the API listens on 0.0.0.0 without API keys, so whoever reaches this machine may use it: "
 
 
 @pytest.fixture
@@ -60,7 +62,14 @@ def test_old_client(service: RunCommand) -> None:
     assert service.interrupt() == 0
     assert "worker-1 | " in service.text
     assert "gateway  | " in service.text
+    assert service.text.count(OPEN_TO_ALL) == 1
     assert "Traceback" not in service.text
+
+
+def test_only_the_loopback_addresses_are_closed_to_other_machines() -> None:
+    hosts = ("127.0.0.1", "127.0.0.2", "::1", "localhost", "0.0.0.0", "::", "192.0.2.7")  # noqa: S104
+
+    assert [host for host in hosts if is_reached_from_outside(host)] == ["0.0.0.0", "::", "192.0.2.7"]  # noqa: S104
 
 
 def test_data_is_for_its_owner_only(service: RunCommand, tmp_path: Path) -> None:
@@ -98,6 +107,7 @@ def test_other_server_tls_and_keys(tmp_path: Path, valkey: Server) -> None:
         with urlopen(request, timeout=PATIENCE_S, context=context) as response:  # noqa: S310
             assert response.status == 202
         assert "valkey" not in service.text
+        assert "without API keys" not in service.text
         assert service.interrupt() == 0
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["objects"]
 
