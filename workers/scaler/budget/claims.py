@@ -20,7 +20,7 @@ class Claim:
     queue: str
     wanted: int  # by its policy
     granted: int  # by the last round
-    there: int  # that have not been told to go
+    there: int  # that can still be seen to stay; those beyond `granted` will go, as the last round has ordered
     leaving: int  # that have been told to go, and still take their part
     busy: int  # of those that are there, with a job
     guaranteed: int  # that it may have whenever it wants them
@@ -30,8 +30,11 @@ class Claim:
     unseen: bool = False  # queue or pods can't be seen: it keeps what it has
 
     def occupied(self, replicas: int) -> int:
-        """Returns how many pods take a part while it is scaled to `replicas`."""
-        return max(replicas, self.there) + self.leaving
+        """Returns how many pods may take a part at one time while it is scaled to `replicas`.
+
+        Example: 11 are there, 0 were granted, and 2 are now: the 11 may go for the last order while 2 come for this one.
+        """
+        return self.there + max(0, replicas - min(self.granted, self.there)) + self.leaving
 
 
 @dataclass(frozen=True, slots=True)

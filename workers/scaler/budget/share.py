@@ -101,7 +101,7 @@ def _in_turn(
     ]
     for *_, pod, i in sorted(waiting):
         claim = claims[i]
-        if pod == grants[i] + 1 and (pod <= claim.there or room.fits(claim)):
+        if pod == grants[i] + 1 and room.fits(claim):
             room.take(claim, claim.occupied(pod) - claim.occupied(grants[i]))
             grants[i] = pod
     return grants

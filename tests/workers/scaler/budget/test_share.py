@@ -82,6 +82,17 @@ def test_nobody_gets_a_place_before_the_pod_in_it_is_gone() -> None:
     assert grants == [0, 0, 0, 0, 2]
 
 
+def test_pods_that_were_called_off_count_until_they_are_gone_beside_those_that_are_wanted_again() -> None:
+    """They may go for the last order, which is still carried out, while others come for this one."""
+    whisper = BudgetedModel("whisper", 7, slow=True, drain=2)
+    step([whisper], EIGHT)
+    whisper.wanted = 0
+    step([whisper], EIGHT)
+    whisper.wanted = 2
+    grants = [step([whisper], EIGHT)[0].replicas for _ in range(4)]
+    assert grants == [1, 1, 1, 2]
+
+
 def test_what_cannot_be_seen_keeps_what_it_has() -> None:
     whisper, llava = BudgetedModel("whisper", 6, saves=0.01), BudgetedModel("llava", 0, saves=9.0, guaranteed=4)
     settle([whisper, llava], EIGHT)
