@@ -115,28 +115,32 @@ class Ahead:
         files = self.files
         return files is not None and self._last == files.function and files.is_worth_it and mean_s <= _MEAN_WITH_FILES_S
 
-    def ran(self, job: Claimed, took_s: float, free: int) -> None:
-        """A job has ended, and its finish leaves at once. Starts the next ones in the slots that are `free`."""
+    def ran(self, job: Claimed, took_s: float, free: int) -> bool:
+        """A job has ended, and its finish leaves at once. Starts the next ones in the slots that are `free`, if any."""
         if self.is_off:
-            return
+            return False
         has_files = self.files is not None and self.files.function == job.function
         took_s = min(took_s, _LONGEST_WITH_FILES_S if has_files else _LONGEST_S)
         mean_s = self._means_s.get(job.function)
         self._means_s[job.function] = took_s if mean_s is None else mean_s + _SHARE * (took_s - mean_s)
         self._last = job.function
-        self.start_next(free)
+        return self.start_next(free)
 
-    def start_next(self, free: int) -> None:
-        """Starts the jobs that were held first in the slots that are `free`; `take_starts` is to be called at once."""
+    def start_next(self, free: int) -> bool:
+        """Starts the jobs that were held first in the slots that are `free`; `take_starts` is to be called at once.
+
+        Returns whether there were any.
+        """
         count = min(free, len(self._jobs))
         if count <= 0 or self._session.life.stopping.is_set():
-            return
+            return False
         if any(held.may_be_too_late for held in islice(self._jobs, count)):
             self.hand_back()
-            return
+            return False
         for _ in range(count):
             self._start(self._jobs.popleft().job)
         self._watch()
+        return True
 
     def _start(self, job: Claimed) -> None:
         self._starts.append(AheadStart(job.id, job.entry, job.attempt, time.monotonic()))

@@ -63,15 +63,18 @@ class Finishes:
         self._small = Batcher[Finish, bool](self._send, size_of=attrgetter("size_bytes"), resends_singly=True)
         self._large = Batcher[Finish, bool](self._send_large, size_of=attrgetter("size_bytes"), resends_singly=True)
 
-    def put(self, finish: Finish, receiver: Callable[[bool | BaseException], None]) -> bool:
-        """Sends it soon. Returns whether the next claim and the starts of jobs go with it.
+    @staticmethod
+    def is_small(finish: Finish) -> bool:
+        """Whether the next claim and the starts of jobs go with it."""
+        return finish.size_bytes <= LARGE_BYTES
+
+    def put(self, finish: Finish, receiver: Callable[[bool | BaseException], None]) -> None:
+        """Sends it soon.
 
         The receiver gets whether the worker still held the job, or an error. A future for each would cost more than the
         rest of it.
         """
-        is_small = finish.size_bytes <= LARGE_BYTES
-        (self._small if is_small else self._large).put(finish, receiver)
-        return is_small
+        (self._small if self.is_small(finish) else self._large).put(finish, receiver)
 
     async def abandon(self) -> None:
         """Gives up what could not be told to the server."""

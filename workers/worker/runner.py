@@ -37,9 +37,9 @@ T = TypeVar("T")
 class Runner:
     """The jobs that one worker holds: those that run, and those whose outcome the server has not confirmed.
 
-    `on_slot_free` is called when a job has stopped running: with the seconds that it took, if its finish leaves now and
-    can tell of the start of another. `on_outcome` is called when an attempt is over and the server knows, `on_empty`
-    when that was the last one.
+    `on_end` is called when a job has stopped running: with the seconds that it took, if its finish leaves now and can
+    tell of the start of another; it says whether it has started one. `on_slot_free` comes after that, `on_outcome` when
+    an attempt is over and the server knows, and `on_empty` when that was the last one.
     `tasks` has the task of each job by its id, for arq's sake. Without `spans` nothing is traced.
     """
 
@@ -51,7 +51,8 @@ class Runner:
         foreign: ForeignJobs,
         events: Events,
         tasks: dict[str, asyncio.Task[Any]],
-        on_slot_free: Callable[[Claimed, float | None], None],
+        on_end: Callable[[Claimed, float | None], bool],
+        on_slot_free: Callable[[], None],
         on_empty: Callable[[], None],
         on_outcome: OnOutcome,
         spans: Spans | None = None,
@@ -61,6 +62,7 @@ class Runner:
         self.foreign = foreign
         self.events = events
         self._tasks = tasks
+        self._on_end = on_end
         self._on_slot_free = on_slot_free
         self._on_empty = on_empty
         self._on_outcome = on_outcome if spans is None else spans.ending(on_outcome)
@@ -173,26 +175,48 @@ class Runner:
                 functions.on_job_start,
             )
         except BaseException:
-            self._free_slot(job, None)
+            self._free_slot(job)
             raise
         took_s = time.monotonic() - started_s
+        hooked, told = functions.has_end_hook, self.events.take(job.id, job.attempt)
+        if isinstance(outcome, Done) and not hooked and told is None:
+            self._end_usually(attempt, outcome, took_s)
+            self._measured(outcome, took_s)
+        else:
+            self._measured(outcome, took_s)
+            self._free_slot(job)
+            await self._uncancelled(self._conclude(attempt, outcome, ctx if hooked else None, told))
+
+    def _measured(self, outcome: Outcome, took_s: float) -> None:
+        metrics = self._session.metrics
         metrics.attempts.observe(took_s)
         if not isinstance(outcome, Stopped):
             metrics.served.add(took_s)
             if metrics.served.count == 1:  # a scaler knows no service time yet
                 self._session.life.news.set()
-        hooked, told = functions.has_end_hook, self.events.take(job.id, job.attempt)
-        if isinstance(outcome, Done) and not hooked and told is None:
-            # The usual way awaits nothing any more. The claim for the slot that is free now goes along with the finish.
-            is_alone = not self._finish(attempt, outcome, None)
-            self._free_slot(job, None if is_alone else took_s)
-        else:
-            self._free_slot(job, None)
-            await self._uncancelled(self._conclude(attempt, outcome, ctx if hooked else None, told))
 
-    def _free_slot(self, job: Claimed, took_s: float | None) -> None:
+    def _end_usually(self, attempt: Attempt, outcome: Done, took_s: float) -> None:
+        """Awaits nothing. The claim for the slot that is free now goes along with the finish.
+
+        So does the start of the next job, if one was held ahead: that gets to the model before the finish is made.
+        """
+        finish = self._finish_of(attempt, outcome)
         self._session.life.running -= 1
-        self._on_slot_free(job, took_s)
+        is_next_started = self._on_end(attempt.job, took_s if self._finishes.is_small(finish) else None)
+
+        def end() -> None:
+            self._put(attempt, outcome, finish, None)
+            self._on_slot_free()
+
+        if is_next_started:
+            asyncio.get_running_loop().call_soon(end)
+        else:
+            end()
+
+    def _free_slot(self, job: Claimed) -> None:
+        self._session.life.running -= 1
+        self._on_end(job, None)
+        self._on_slot_free()
 
     async def _uncancelled(self, coroutine: Coroutine[Any, Any, None]) -> None:
         # A cancel that comes once the function has returned must not lose the outcome.
@@ -276,17 +300,18 @@ class Runner:
 
     async def _finished(self, attempt: Attempt, outcome: Done | Failed) -> None:
         recorded = asyncio.Event()
-        self._finish(attempt, outcome, recorded)
+        self._put(attempt, outcome, self._finish_of(attempt, outcome), recorded)
         await recorded.wait()
 
-    def _finish(self, attempt: Attempt, outcome: Done | Failed, recorded: asyncio.Event | None) -> bool:
+    def _finish_of(self, attempt: Attempt, outcome: Done | Failed) -> Finish:
         job = attempt.job
         keep_ms = job.options.keep_ms or self._functions.plans[job.function].keep_ms
         if isinstance(outcome, Done):
-            finish = Finish(job.id, job.attempt, "finished", outcome.body, keep_ms, outcome.notes)
-        else:
-            finish = Finish(job.id, job.attempt, "failed", outcome.body, keep_ms)
-        return self._finishes.put(finish, partial(self._recorded, attempt, outcome, recorded, finish))
+            return Finish(job.id, job.attempt, "finished", outcome.body, keep_ms, outcome.notes)
+        return Finish(job.id, job.attempt, "failed", outcome.body, keep_ms)
+
+    def _put(self, attempt: Attempt, outcome: Done | Failed, finish: Finish, recorded: asyncio.Event | None) -> None:
+        self._finishes.put(finish, partial(self._recorded, attempt, outcome, recorded, finish))
 
     def _recorded(
         self,

@@ -125,6 +125,7 @@ class Worker(arq_worker.Worker):
             foreign,
             self.events,
             self.tasks,
+            self._on_end,
             self._on_slot_free,
             self._on_empty,
             self._on_outcome,
@@ -154,11 +155,14 @@ class Worker(arq_worker.Worker):
 
     # what its parts tell it
 
-    def _on_slot_free(self, job: Claimed, took_s: float | None) -> None:
+    def _on_end(self, job: Claimed, took_s: float | None) -> bool:
         if took_s is not None:
-            self.ahead.ran(job, took_s, self.claims.room)
-        elif self.ahead:
+            return self.ahead.ran(job, took_s, self.claims.room)
+        if self.ahead:
             self.ahead.hand_back()
+        return False
+
+    def _on_slot_free(self) -> None:
         self.claims.wake()
 
     def _on_cancel(self, job_id: str) -> None:
