@@ -6,6 +6,12 @@ line says why.
 
 from __future__ import annotations
 
+from workers.process.init import leave_pid_1
+
+if __name__ == "__main__":
+    # Process 1 has no default handlers: a signal during the imports below, which take a second, would be lost.
+    leave_pid_1()
+
 import asyncio
 import logging
 import sys
@@ -19,7 +25,6 @@ from workers.files.job_files import BadFileSetting
 from workers.kubernetes.deletion_cost import PodSettings, keep_deletion_cost
 from workers.model_host.errors import ModelLoadFailed, ModelNotFound
 from workers.predict import STOP_S, close_files, load_model, predict
-from workers.process.init import leave_pid_1
 from workers.process.secrets import hide_secrets
 from workers.settings import BAD_SETTING, LOAD_FAILED, WorkerSettings, load
 from workers.stream import bad_server
@@ -77,7 +82,6 @@ async def run(settings: WorkerSettings, pod: PodSettings, tracer: Tracer | None 
 
 def main() -> None:
     """Reads the settings and runs."""
-    leave_pid_1()
     settings, pod = load(WorkerSettings), load(PodSettings)
     tracer = tracer_or_end("leadtime-worker")
     hide_secrets()

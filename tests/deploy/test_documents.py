@@ -132,7 +132,7 @@ def test_every_metric_that_is_named_exists() -> None:
 
 def test_figures_of_the_readme_are_those_of_the_benchmarks() -> None:
     table = text_of(Path("README.md")).split("## How fast it is\n\n")[1].split("\n\n")[0]
-    figures = re.findall(r"\d[\d,]*\.?\d*", table.replace("p50", ""))
+    figures = re.findall(r"\d+(?:,\d+)*(?:\.\d+)?", table.replace("p50", ""))
     assert figures
     assert [figure for figure in figures if figure not in text_of(Path("docs/benchmarks.md"))] == []
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 PATIENCE_S = 300.0
-_SERVICE = "/api/v1/namespaces/leadtime/services/leadtime-gateway:8002/proxy"
 _FIGURE = re.compile(r"^(leadtime_\w+) (\S+)$", re.MULTILINE)
 
 
@@ -66,6 +65,13 @@ async def connected() -> AsyncIterator[Api]:
         async with Api(url.rstrip("/"), "") as api:
             yield api
         return
+    async with proxied("leadtime", "leadtime-gateway") as api:
+        yield api
+
+
+@contextlib.asynccontextmanager
+async def proxied(namespace: str, service: str) -> AsyncIterator[Api]:
+    """A client of a gateway's Service, by `kubectl proxy` and the API server."""
     process = await asyncio.create_subprocess_exec(
         kubectl(), "proxy", "--port=0", stdout=asyncio.subprocess.PIPE
     )  # fmt: skip
@@ -74,7 +80,8 @@ async def connected() -> AsyncIterator[Api]:
         line = (await process.stdout.readline()).decode()
         found = re.search(r"127\.0\.0\.1:\d+", line)
         assert found, f"kubectl proxy said {line!r}"
-        async with Api(f"http://{found[0]}", _SERVICE) as api:
+        prefix = f"/api/v1/namespaces/{namespace}/services/{service}:8002/proxy"
+        async with Api(f"http://{found[0]}", prefix) as api:
             yield api
     finally:
         with contextlib.suppress(ProcessLookupError):

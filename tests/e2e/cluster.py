@@ -61,6 +61,10 @@ class Cluster:
             if error.status != 404:
                 raise
 
+    async def workers(self) -> Any:
+        """The Deployment of the workers."""
+        return await self.apps.read_namespaced_deployment(WORKERS, NAMESPACE)
+
     async def replicas(self) -> int:
         """How many workers the Deployment is to have."""
         return int((await self.apps.read_namespaced_deployment_scale(WORKERS, NAMESPACE)).spec.replicas or 0)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
 import time
 from typing import TYPE_CHECKING
 
-from tests.e2e.cluster import NAMESPACE, WORKERS, is_ready, until
+from deploy.kubernetes.chart import CHART, RELEASE
+from deploy.kubernetes.helm import upgrade
+from tests.e2e.cluster import NAMESPACE, WORKERS, environment, is_ready, until
+from tests.e2e.helm import revision, rollback, values_of_release
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from tests.e2e.api import Api
     from tests.e2e.cluster import Cluster
 
@@ -29,6 +35,25 @@ async def push_steadily(api: Api, every_s: float, for_s: float) -> list[str]:
         ids.append(await api.push(f"steady {len(ids)}"))
         await asyncio.sleep(every_s)
     return ids
+
+
+@contextlib.asynccontextmanager
+async def steady_pushes(api: Api, every_s: float) -> AsyncIterator[list[str]]:
+    """Pushes jobs one after another as long as the context is open; their ids, complete when it is closed."""
+    ids: list[str] = []
+    ended = asyncio.Event()
+
+    async def push() -> None:
+        while not ended.is_set():
+            ids.append(await api.push(f"steady {len(ids)}"))
+            await asyncio.sleep(every_s)
+
+    task = asyncio.create_task(push())
+    try:
+        yield ids
+    finally:
+        ended.set()
+        await task
 
 
 async def check_all_finished(api: Api, ids: list[str]) -> None:
@@ -118,3 +143,47 @@ async def test_rolling_update_under_load(cluster: Cluster, api: Api) -> None:
     ids = await pushing
     await check_all_finished(api, ids)
     assert {(await api.status(job_id))["attempts"] for job_id in ids} == {1}
+
+
+async def test_a_version_back_under_load(cluster: Cluster, api: Api) -> None:
+    """`helm rollback` brings pods of the template before, and costs no job an attempt."""
+    values = await asyncio.to_thread(values_of_release, RELEASE, NAMESPACE)
+    before = await asyncio.to_thread(revision, RELEASE, NAMESPACE)
+    defaults = values.get("modelDefaults", {})
+    other = values | {"modelDefaults": defaults | {"env": defaults.get("env", {}) | {"E2E_VERSION": "next"}}}
+
+    async def template() -> str:
+        """The one that all workers' pods have; empty while there is no ready one, or of several."""
+        pods = await cluster.pods("worker")
+        found = {pod.metadata.labels["pod-template-hash"] for pod in pods}
+        return found.pop() if len(found) == 1 and any(map(is_ready, pods)) else ""
+
+    async def two_ready() -> bool:
+        return await cluster.ready() >= 2
+
+    async def next_is_there() -> bool:
+        return await template() not in ("", old)
+
+    async def old_is_back() -> bool:
+        return await template() == old
+
+    async with steady_pushes(api, 1.5) as ids:
+        await until(two_ready, "two workers are ready")
+        old = await template()
+        assert old
+        began_s = time.monotonic()
+        await asyncio.to_thread(upgrade, CHART, RELEASE, NAMESPACE, other)
+        try:
+            forth_s = await until(next_is_there, "all workers are of the next version") - began_s
+            assert environment(await cluster.workers()).get("E2E_VERSION") == "next"
+        finally:
+            began_s = time.monotonic()
+            await asyncio.to_thread(rollback, RELEASE, NAMESPACE, before)
+        back_s = await until(old_is_back, "all workers are of the version before") - began_s
+    logger.info("the next version was there after %.1f s, the one before after %.1f s", forth_s, back_s)
+
+    await check_all_finished(api, ids)
+    assert {(await api.status(job_id))["attempts"] for job_id in ids} == {1}
+    assert "E2E_VERSION" not in environment(await cluster.workers())
+    assert await asyncio.to_thread(revision, RELEASE, NAMESPACE) == before + 2
+    assert await asyncio.to_thread(values_of_release, RELEASE, NAMESPACE) == values

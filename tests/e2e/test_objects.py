@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -11,10 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from kubernetes_asyncio import client
 
+from deploy.kubernetes import helm
+from deploy.kubernetes.chart import CHART, RELEASE
+from tests.e2e.api import proxied
 from tests.e2e.cluster import NAMESPACE, SECRET, VALKEY, WORKERS_ACCOUNT, Cluster, until
+from tests.e2e.helm import values_of_release
 from workers.kubernetes.deletion_cost import DELETION_COST
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from tests.e2e.api import Api
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,6 +121,44 @@ async def test_second_deploy_changes_nothing(cluster: Cluster, api: Api) -> None
     assert await process.wait() == 0
     assert await state_of(cluster) == before
     assert await api.outstanding() == 0
+
+
+async def test_a_second_release_beside_it_serves(cluster: Cluster, api: Api) -> None:
+    """In a namespace of its own, with its own server; the first one knows nothing of it, then or later."""
+    await cluster.until_idle()
+    before = await state_of(cluster)
+    values = await asyncio.to_thread(values_of_release, RELEASE, NAMESPACE)
+
+    async with namespace(cluster, "leadtime-e2e-beside") as beside:
+        await asyncio.to_thread(helm.upgrade, CHART, "beside", beside, values)
+        try:
+            async with proxied(beside, "beside-gateway") as second:
+                job_id = await second.push("beside")
+                result = await second.result(job_id)
+            unknown, _ = await api.ask("GET", f"/status/{job_id}")
+        finally:
+            await asyncio.to_thread(helm.uninstall, "beside", beside)
+
+    assert result["output"].endswith("ran on beside")
+    assert unknown == 404
+    assert await state_of(cluster) == before
+
+
+@contextlib.asynccontextmanager
+async def namespace(cluster: Cluster, name: str) -> AsyncIterator[str]:
+    """Makes a namespace, restricted as the service's own; takes it away with all in it, and waits until it is gone."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    await cluster.core.create_namespace({"metadata": {"name": name, "labels": labels}})
+    try:
+        yield name
+    finally:
+        await cluster.core.delete_namespace(name)
+
+        async def gone() -> bool:
+            found = await cluster.core.list_namespace(field_selector=f"metadata.name={name}")
+            return not found.items
+
+        await until(gone, f"the namespace {name} is gone")
 
 
 async def state_of(cluster: Cluster) -> dict[str, Any]:

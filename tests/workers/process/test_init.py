@@ -79,3 +79,15 @@ async def test_a_worker_that_is_process_1_leaves_no_zombies_and_stops_when_told(
 
     init.send_signal(signal.SIGTERM)
     assert await worker.code() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not may_unshare(), reason="needs a PID namespace")
+async def test_a_worker_that_is_process_1_is_told_to_stop_while_it_starts(worker: LoggedProcess) -> None:
+    """It forks before its imports, as a signal that comes during them would be lost."""
+    await until(lambda: len(psutil.Process(worker.pid).children(recursive=True)) == 2)
+    (init, *_) = inside(worker)
+    assert not any("uvloop" in mapped.path for mapped in init.memory_maps())
+
+    init.send_signal(signal.SIGTERM)
+
+    assert await worker.code() in (0, 128 + signal.SIGTERM)
