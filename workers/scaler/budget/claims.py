@@ -32,7 +32,7 @@ class Claim:
     def occupied(self, replicas: int) -> int:
         """Returns how many pods may take a part at one time while it is scaled to `replicas`.
 
-        Example: 11 are there, 0 were granted, and 2 are now: the 11 may go for the last order while 2 come for this one.
+        Example: 11 are there, 0 were granted, 2 are now: the 11 may go for the last order while 2 come for this one.
         """
         return self.there + max(0, replicas - min(self.granted, self.there)) + self.leaving
 
