@@ -21,9 +21,13 @@ class Scratch:
 
     def __init__(self) -> None:
         _remove_dead(Path(tempfile.gettempdir()))
-        self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        self._lock = (self.path / _LOCK).open("w")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        while True:
+            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+            self._lock = (self.path / _LOCK).open("w")
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            if (self.path / _LOCK).exists():
+                break
+            self._lock.close()  # a worker that began meanwhile had it first, and removed it as a dead one's
 
     def new_folder(self) -> Path:
         """The path of a folder that does not exist."""

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import multiprocessing
 import os
 import signal
 import tempfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
@@ -99,6 +100,26 @@ def hold_a_folder(told: int) -> None:
     scratch.new_folder().mkdir()
     os.write(told, b"x")
     signal.pause()
+
+
+def test_a_worker_that_begins_at_the_same_time_takes_no_folder_away(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, others = fcntl.flock, [True]
+
+    def lock_late(file: TextIO, how: int) -> None:
+        if how == fcntl.LOCK_EX and others:
+            others.clear()
+            Scratch().close()
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+    scratch = Scratch()
+
+    scratch.new_folder().mkdir()
+    Scratch().close()
+    assert list(temporary.iterdir()) == [scratch.path]
+    scratch.close()
 
 
 def test_what_a_killed_worker_has_left_is_removed_by_the_next(temporary: Path) -> None:
