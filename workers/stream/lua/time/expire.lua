@@ -9,13 +9,14 @@ local function expire_unstarted(k, now, lease_ms, keep_ms)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', k.expiring, '-inf', whole(now), 'LIMIT', 0, MOST_EXPIRED)) do
     local job_key = k.job .. id
     local r = redis.call('HMGET', job_key, 'status', 'entry', 'attempts', 'owner', 'queued', 'function', 'args', 'kwargs',
-      'lane')
+      'lane', 'options')
     local status, entry, attempts = r[1], r[2], tonumber(r[3] or 0)
     if status == 'processing' and attempts == 1 then
       redis.call('ZADD', k.expiring, whole(now + lease_ms), id)
     else
       redis.call('ZREM', k.expiring, id)
-      if not status and attempts == 0 and (entry or r[6]) then
+      -- Without a ttl it is another job than the one that had it and has ended: its id was pushed anew.
+      if not status and attempts == 0 and (entry or r[6]) and options_of(r[10]).ttl_ms then
         local payload = { ['function'] = r[6], args = r[7], kwargs = r[8] or '' }
         if entry then
           payload = payload_of(k.stream, entry)

@@ -81,6 +81,17 @@ async def test_a_job_that_was_started_in_time_runs_and_is_tried_again_whenever(s
     assert (again.id, again.attempt) == (job.id, 2)
 
 
+async def test_an_id_that_is_pushed_anew_has_nothing_of_the_ttl_of_the_job_before(stream: Stream) -> None:
+    [job_id] = await accept(stream, options=TTL)
+    await finish(stream, "w", await stream.claim("w", 1))
+    await command(stream, "DEL", key(stream, f"job:{job_id}"))  # as when its time is over
+    await stream.push_many([new(job_id)])
+    await let_expire(stream, job_id)
+    await sweep(stream)
+    assert (await see(stream, job_id)).status is Status.QUEUED
+    assert await command(stream, "ZCARD", key(stream, "expiring")) == 0
+
+
 async def test_a_job_handed_back_uncounted_expires(stream: Stream) -> None:
     [job_id] = await accept(stream, options=TTL)
     await stream.claim("w", 1)
