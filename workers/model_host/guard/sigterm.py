@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
+
+
+# How long after a signal that came while a tracer (coverage, a debugger) ran it is sent again.
+_AGAIN_S = 0.002
 
 
 class Terminated(SystemExit):
@@ -50,7 +57,27 @@ class Sigterm:
         handler = signal.getsignal(signal.SIGTERM)
         return getattr(handler, "__self__", None) is self
 
-    def _handle(self, _number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if _is_of_tracer(frame):
+            # Raised there, it could leave the tracer's lock held, and no `finally` of the traced code would run.
+            threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number)).start()
+            return
         self.ignore()
         if self.divert is None or not self.divert(frame):
             raise Terminated
+
+
+def _is_of_tracer(frame: FrameType | None) -> bool:
+    """Whether `sys.settrace`'s function runs: `frame`, or a caller of it up to the traced code, is of its package."""
+    if (tracer := sys.gettrace()) is None:
+        return False
+    package = _package(getattr(tracer, "__module__", None) or type(tracer).__module__)
+    while frame is not None and frame.f_trace is None:
+        if _package(frame.f_globals.get("__name__", "")) == package:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
