@@ -44,7 +44,8 @@ async def events(context: Context, request: HttpRequest) -> Response:
     view = await own_job(context, request, context.api_keys.owner(request))
     after = request.query.get("after", "")
     if after and not is_entry(after):
-        raise Problem(400, "after must be the place of an event, as the page before has it in its member next")
+        text = "after must be the place of an event, as the page before has it in its member next"
+        raise Problem(400, text, parameters=["after"])
     if not wants_events(request):
         return JsonResponse(events_document(view.id, after, await _page_of(context, view.id, after)))
     last = request.header(b"last-event-id") or after
