@@ -44,7 +44,7 @@ def read_webhook(context: Context, request: HttpRequest, caller: Caller) -> str:
         url = str(context.webhooks.rules.checked(url))
     except AddressRefused as error:
         # The caller's key may have brought the URL: then nothing in the query is wrong.
-        members = {"parameters": ["webhook"]} if "webhook" in query else {}
+        members: dict[str, Any] = {"parameters": ["webhook"]} if "webhook" in query else {}
         raise Problem(400, f"webhook: {error}", **members) from None
     events = _BY_DEFAULT if names is None else tuple(name.strip() for name in names.split(","))
     if not set(events) <= set(WEBHOOK_EVENTS):

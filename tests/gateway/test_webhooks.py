@@ -126,7 +126,11 @@ async def test_a_webhook_that_was_given_up_is_shown_to_its_owner_and_sent_again(
         ({"webhook": "https://[::ffff:169.254.169.254]/"}, "no public address", ["webhook"]),
         ({"webhook": ""}, "not a URL", ["webhook"]),
         ({"webhook": "https://example.com/" + "x" * 2000}, "at most 2000", ["webhook"]),
-        ({"webhook": "https://example.com/", "webhook_events": "finished,ended"}, "comma-separated", ["webhook_events"]),
+        (
+            {"webhook": "https://example.com/", "webhook_events": "finished,ended"},
+            "comma-separated",
+            ["webhook_events"],
+        ),
         ({"webhook": "https://example.com/", "webhook_events": ""}, "comma-separated", ["webhook_events"]),
         ({"webhook_events": "finished"}, "goes with webhook", ["webhook_events"]),
     ],
