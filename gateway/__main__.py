@@ -5,14 +5,19 @@ Exit codes: 0 stopped on demand, 1 failed, 2 a bad setting. Unless it is 0, the 
 
 from __future__ import annotations
 
+import signal
+import sys
+
+if __name__ == "__main__":
+    # Process 1 has no default handlers: a signal during the imports below, which take a second, would be lost.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
 import asyncio
 import contextlib
 import ctypes
 import gc
 import logging
 import resource
-import signal
-import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 

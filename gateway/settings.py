@@ -68,8 +68,8 @@ class GatewaySettings(ObjectSettings, StreamSettings):
     )
     presign_s: Annotated[float, Field(ge=0, le=604_800)] = Field(
         900.0,
-        description="how long a URL of the object store is valid to which `/files` redirects; with 0, as with a "
-        "folder, the gateway sends the bytes itself",
+        description="how long a URL of the object store is valid, to which `/files` redirects and uploads are sent; "
+        "with 0, as with a folder, the gateway sends and takes the bytes itself",
     )
     uploads_per_hour: Annotated[int, Field(ge=1)] = Field(
         10_000, description="files that one API key may upload in an hour; as many may come at once (docs/api.md)"

@@ -36,16 +36,20 @@ def read_webhook(context: Context, request: HttpRequest, caller: Caller) -> str:
         url = caller.webhook or None
     if url is None:
         if names is not None:
-            raise Problem(400, "webhook_events goes with webhook")
+            raise Problem(400, "webhook_events goes with webhook", parameters=["webhook_events"])
         return ""
-    rules = _webhooks(context, 400).rules
+    if context.webhooks is None:
+        raise Problem(400, _NO_WEBHOOKS, parameters=[name for name in PARAMETERS if name in query])
     try:
-        url = str(rules.checked(url))
+        url = str(context.webhooks.rules.checked(url))
     except AddressRefused as error:
-        raise Problem(400, f"webhook: {error}") from None
+        # The caller's key may have brought the URL: then nothing in the query is wrong.
+        members: dict[str, Any] = {"parameters": ["webhook"]} if "webhook" in query else {}
+        raise Problem(400, f"webhook: {error}", **members) from None
     events = _BY_DEFAULT if names is None else tuple(name.strip() for name in names.split(","))
     if not set(events) <= set(WEBHOOK_EVENTS):
-        raise Problem(400, f"webhook_events is a comma-separated list of {', '.join(WEBHOOK_EVENTS)}")
+        text = f"webhook_events is a comma-separated list of {', '.join(WEBHOOK_EVENTS)}"
+        raise Problem(400, text, parameters=["webhook_events"])
     return orjson.dumps({"url": url, "events": sorted(set(events))}).decode()
 
 
@@ -60,7 +64,7 @@ async def failed(context: Context, request: HttpRequest) -> Response:
     owner, queue = context.api_keys.owner(request), _webhooks(context).queue
     after = request.query.get("after", "")
     if "after" in request.query and not is_entry(after):
-        raise Problem(400, "after must be the `next` of a page before")
+        raise Problem(400, "after must be the `next` of a page before", parameters=["after"])
     shown: list[dict[str, Any]] = []
     for _ in range(_MOST_PAGES):
         letters = await queue.dead_letters(_PAGE, after)
@@ -84,9 +88,9 @@ async def resend(context: Context, request: HttpRequest) -> Response:
     return JsonResponse({"id": letter.id}, 202)
 
 
-def _webhooks(context: Context, status: int = 404) -> Webhooks:
+def _webhooks(context: Context) -> Webhooks:
     if context.webhooks is None:
-        raise Problem(status, _NO_WEBHOOKS)
+        raise Problem(404, _NO_WEBHOOKS)
     return context.webhooks
 
 

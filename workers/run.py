@@ -5,6 +5,11 @@ It takes arq's options: `--burst`, `--check`, `--watch`, `--verbose` and `--cust
 
 from __future__ import annotations
 
+from workers.process.init import leave_pid_1
+
+if __name__ == "__main__":
+    leave_pid_1()  # before the imports, as in `python -m workers`
+
 import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, TypeAlias, cast

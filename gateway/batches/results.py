@@ -13,7 +13,7 @@ from starlette.responses import Response
 from gateway.batches.following import counts
 from gateway.http.bodies.content import LINES
 from gateway.http.errors import Problem
-from gateway.jobs.events import EVENT_HEADERS, QUIET, EventResponse
+from gateway.jobs.events import QUIET, EventResponse
 from workers.stream import BATCH_ID_CHARS, GONE, PLACES_AT_ONCE, batch_job_id, is_unavailable
 from workers.wire.decode import loads
 from workers.wire.limits import NotJson
@@ -96,9 +96,8 @@ class ResultLines(Response):
 class ResultEvents(EventResponse):
     """Server-sent events: one for each job once it has ended, in the order of the ends, and then the counts.
 
-    It takes the place of one waiter: the constructor raises Problem 503 if there is none. An event's id is when its job
-    has ended, in ms, and its place. Whoever comes back with a Last-Event-ID gets the jobs that have ended since; those
-    of that very millisecond may come again.
+    An event's id is when its job has ended, in ms, and its place. Whoever comes back with a Last-Event-ID gets the jobs
+    that have ended since; those of that very millisecond may come again.
     """
 
     def __init__(self, context: Context, request: HttpRequest, batch: BatchView) -> None:
@@ -106,17 +105,12 @@ class ResultEvents(EventResponse):
         match = _PLACE.fullmatch(last) if last else None
         if last and not match:
             raise Problem(400, "Last-Event-ID must be the id of an event")
-        self.status_code = 200
-        self.background = None
-        self.raw_headers = [(name.encode(), value.encode()) for name, value in EVENT_HEADERS.items()]
-        self._context = context
-        self._request = request
+        super().__init__(context, request)
         self._batch = batch
         self._since_ms = int(match[1]) if match else 0
         self._last_place = int(match[2]) if match else -1
         self._is_sent = bytearray(batch.size)
         self._left = batch.size
-        self._place = context.waiters.place()
 
     async def _chunks(self) -> AsyncGenerator[bytes, None]:
         waiters, batch = self._context.waiters, self._batch

@@ -49,7 +49,7 @@ async def _read_with_files(context: Context, store: ObjectStore, request: HttpRe
         given = await read_args(request, settings.max_input_bytes, settings.body_timeout_s)
         return await with_uploads(context, request, job_id, given) if names_uploads(given.args) else given
     if "input" in request.query:
-        raise Problem(400, "the input is given twice: in the query and as a body")
+        raise Problem(400, "the input is given twice: in the query and as a body", parameters=["input"])
     check_codings(request)
     async with place(context.uploads):
         try:

@@ -159,7 +159,7 @@ async def _answer(
 
 async def _answer_with_events(context: Context, request: HttpRequest, job: NewJob, wait_s: float) -> Response:
     if wait_s and "wait" in request.query:
-        raise Problem(400, "text/event-stream lasts until the job has ended: leave out wait")
+        raise Problem(400, "text/event-stream lasts until the job has ended: leave out wait", parameters=["wait"])
     answer = EventStream(context, request)
     try:
         pushed = await _accept(context, request, job)

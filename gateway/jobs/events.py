@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from gateway.context import Context
     from gateway.http.request import HttpRequest
-    from gateway.waits.waiting import WaitersPlace
     from workers.stream import JobEvent, JobView
 
 _PAGE = 100
@@ -44,7 +43,8 @@ async def events(context: Context, request: HttpRequest) -> Response:
     view = await own_job(context, request, context.api_keys.owner(request))
     after = request.query.get("after", "")
     if after and not is_entry(after):
-        raise Problem(400, "after must be the place of an event, as the page before has it in its member next")
+        text = "after must be the place of an event, as the page before has it in its member next"
+        raise Problem(400, text, parameters=["after"])
     if not wants_events(request):
         return JsonResponse(events_document(view.id, after, await _page_of(context, view.id, after)))
     last = request.header(b"last-event-id") or after
@@ -69,13 +69,19 @@ def wants_events(request: HttpRequest) -> bool:
 class EventResponse(Response, ABC):
     """Server-sent events that are made while they are sent. It holds the place of a waiter, `_place`, up to its end.
 
+    The constructor raises Problem 503 if there is none.
+
     A client that takes too long to read what it was sent (`SLOW_SHARE`) is cut off: the last event, `cut`, says so. One
     that takes nothing at all for WRITE_TIMEOUT_S loses its connection.
     """
 
-    _context: Context
-    _request: HttpRequest
-    _place: WaitersPlace
+    def __init__(self, context: Context, request: HttpRequest) -> None:
+        self.status_code = 200
+        self.background = None
+        self.raw_headers = [(name.encode(), value.encode()) for name, value in EVENT_HEADERS.items()]
+        self._context = context
+        self._request = request
+        self._place = context.waiters.place()
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """Sends it."""
@@ -113,24 +119,18 @@ class EventResponse(Response, ABC):
 class EventStream(EventResponse):
     """A job's events as they come, and at its end the status document with the result's members.
 
-    It takes the place of one waiter: the constructor raises Problem 503 if there is none. If the client is cut off, the
-    server is away or the gateway stops, the answer ends before the job: the client asks again, with the id of the last
-    event that it has.
+    If the client is cut off, the server is away or the gateway stops, the answer ends before the job: the client asks
+    again, with the id of the last event that it has.
     """
 
     def __init__(self, context: Context, request: HttpRequest) -> None:
-        self.status_code = 200
-        self.background = None
-        self._context = context
-        self._request = request
+        super().__init__(context, request)
         self._job_id = self._after = ""
-        self._place = context.waiters.place()
 
     def of(self, job_id: str, after: str = "", headers: Mapping[str, str] | None = None) -> EventStream:
         """Itself, for the events of this job behind the event `after`."""
         self._job_id, self._after = job_id, after
-        named = {**EVENT_HEADERS, **(headers or {})}
-        self.raw_headers = [(name.lower().encode(), value.encode()) for name, value in named.items()]
+        self.raw_headers += [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
         return self
 
     def close(self) -> None:

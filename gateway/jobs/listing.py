@@ -81,7 +81,7 @@ def _owner(context: Context, request: HttpRequest) -> str:
     if name is None:
         return caller.owner
     if not caller.is_admin:
-        raise Problem(403, "only a key with admin may name whose jobs are meant")
+        raise Problem(403, "only a key with admin may name whose jobs are meant", parameters=["name"])
     if not NAME.fullmatch(name):
         raise Problem(400, "name must be one that API_KEYS_FILE could have", parameters=["name"])
     return owner_of_name(name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gateway.http.errors import Problem
 from gateway.http.responses import JsonResponse
-from gateway.jobs.events import EVENT_HEADERS, EventResponse, wants_events
+from gateway.jobs.events import EventResponse, wants_events
 from gateway.page.hub import OverviewHub
 from gateway.page.overview import scaler_of
 from gateway.page.shell import Shell
@@ -77,27 +77,23 @@ class PageEndpoints:
 
 
 class OverviewStream(EventResponse):
-    """The overview as it changes, up to the client's going or the gateway's end. It takes the place of one waiter.
+    """The overview as it changes, until the client goes, the gateway ends or the overview can't be read.
 
-    The constructor raises Problem 503 if there is none. The client comes back by itself when the answer ends.
+    The client comes back by itself when the answer ends.
     """
 
     def __init__(self, context: Context, request: HttpRequest, hub: OverviewHub, sees_jobs: bool) -> None:
-        self.status_code = 200
-        self.background = None
-        self.raw_headers = [(name.lower().encode(), value.encode()) for name, value in EVENT_HEADERS.items()]
-        self._waiters = context.waiters
-        self._request = request
+        super().__init__(context, request)
         self._hub = hub
         self._sees_jobs = sees_jobs
-        self._place = context.waiters.place()
 
     async def _chunks(self) -> AsyncGenerator[bytes, None]:
+        waiters = self._context.waiters
         disconnect = asyncio.create_task(self._request.disconnected())
         seen = quiet = 0
         try:
-            with self._hub.listening():
-                while not (self._waiters.closing or disconnect.done()):
+            with self._hub.listening() as reading:
+                while not (reading.done() or waiters.closing or disconnect.done()):
                     seen, event = await self._hub.next(seen, self._sees_jobs, _ROUND_S)
                     quiet = 0 if event else quiet + 1
                     if event or quiet % _QUIET_ROUNDS == 0:

@@ -52,20 +52,24 @@ class OverviewHub:
         self._now_ms = 0
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Somebody listens. The first one starts the reading, which ends with the last one."""
+    def listening(self) -> Iterator[asyncio.Task[None]]:
+        """Somebody listens, as long as the reading, the task, is not done: then nothing more comes.
+
+        The first one starts the reading, which ends with the last one, or if an error is unexpected; it is then logged.
+        """
         self._listeners += 1
-        if self._task is None:
+        if self._task is None or self._task.done():
+            # Nobody is told of the queues as an earlier reading saw them.
+            self._sides, self.version = {True: Side(), False: Side()}, 0
             self._task = asyncio.create_task(self._run(), name="overview")
+            self._task.add_done_callback(_log_failure)
         try:
-            yield
+            yield self._task
         finally:
             self._listeners -= 1
-            if not self._listeners and self._task is not None:
+            if not self._listeners:
                 self._task.cancel()
                 self._task = None
-                # Whoever comes next is not told of the queues as they were now.
-                self._sides, self.version = {True: Side(), False: Side()}, 0
 
     async def next(self, seen: int, sees_jobs: bool, timeout_s: float) -> tuple[int, bytes]:
         """The version after `seen` (0 is none), and its event; empty if there is none in time.
@@ -140,6 +144,11 @@ class OverviewHub:
             }
             for sees in (True, False)
         }
+
+
+def _log_failure(reading: asyncio.Task[None]) -> None:
+    if not reading.cancelled() and (error := reading.exception()) is not None:
+        logger.error("the overview can't be read: the answers to its listeners end", exc_info=error)
 
 
 def _event(kind: bytes, document: Document) -> bytes:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from yarl import URL
 
 from tests.gateway.service import PATIENCE_S, get
 from workers.stream import JobOptions, Stream
@@ -108,6 +109,26 @@ async def test_what_is_no_option_is_named(
         document = await response.json()
     assert (document["status"], document["parameters"]) == (400, names)
     assert (await stream.counts()).outstanding == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "more", "name"),
+    [
+        ("POST", "/push?input=x", {"json": "y"}, "input"),
+        ("POST", "/push?input=%FF", {}, "input"),
+        ("POST", "/push?input=x&wait=1", {"headers": {"Accept": "text/event-stream"}}, "wait"),
+        ("GET", "/events/{id}?after=x", {}, "after"),
+    ],
+)
+async def test_other_refused_parameters_are_named_too(
+    http: aiohttp.ClientSession, method: str, path: str, more: dict[str, Any], name: str
+) -> None:
+    job_id = await pushed(http)
+
+    async with http.request(method, URL(path.format(id=job_id), encoded=True), **more) as response:
+        document = await response.json(content_type="application/problem+json")
+
+    assert (document["status"], document["parameters"]) == (400, [name])
 
 
 async def test_the_trace_of_a_push_goes_with_its_job_and_is_none_of_its_options(

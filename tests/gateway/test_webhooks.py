@@ -119,23 +119,31 @@ async def test_a_webhook_that_was_given_up_is_shown_to_its_owner_and_sent_again(
 
 
 @pytest.mark.parametrize(
-    ("query", "detail"),
+    ("query", "detail", "parameters"),
     [
-        ({"webhook": "http://example.com/"}, "https"),
-        ({"webhook": "https://10.0.0.1/"}, "10.0.0.1 is no public address"),
-        ({"webhook": "https://[::ffff:169.254.169.254]/"}, "no public address"),
-        ({"webhook": ""}, "not a URL"),
-        ({"webhook": "https://example.com/" + "x" * 2000}, "at most 2000"),
-        ({"webhook": "https://example.com/", "webhook_events": "finished,ended"}, "comma-separated"),
-        ({"webhook": "https://example.com/", "webhook_events": ""}, "comma-separated"),
-        ({"webhook_events": "finished"}, "goes with webhook"),
+        ({"webhook": "http://example.com/"}, "https", ["webhook"]),
+        ({"webhook": "https://10.0.0.1/"}, "10.0.0.1 is no public address", ["webhook"]),
+        ({"webhook": "https://[::ffff:169.254.169.254]/"}, "no public address", ["webhook"]),
+        ({"webhook": ""}, "not a URL", ["webhook"]),
+        ({"webhook": "https://example.com/" + "x" * 2000}, "at most 2000", ["webhook"]),
+        (
+            {"webhook": "https://example.com/", "webhook_events": "finished,ended"},
+            "comma-separated",
+            ["webhook_events"],
+        ),
+        ({"webhook": "https://example.com/", "webhook_events": ""}, "comma-separated", ["webhook_events"]),
+        ({"webhook_events": "finished"}, "goes with webhook", ["webhook_events"]),
     ],
 )
-async def test_what_can_not_be_told_is_refused(http: aiohttp.ClientSession, query: dict[str, str], detail: str) -> None:
+async def test_what_can_not_be_told_is_refused(
+    http: aiohttp.ClientSession, query: dict[str, str], detail: str, parameters: list[str]
+) -> None:
     async with http.post("/push", params={"input": "x", **query}, headers=auth("me")) as response:
         status, why = await problem(response)
+        document = await response.json()
     assert status == 400
     assert detail in why
+    assert document["parameters"] == parameters
 
 
 async def test_webhooks_need_a_key_like_jobs(http: aiohttp.ClientSession) -> None:
@@ -150,6 +158,7 @@ async def test_webhooks_need_a_key_like_jobs(http: aiohttp.ClientSession) -> Non
 async def test_a_gateway_without_secrets_sends_none_and_says_so(gateway: GatewayProcess) -> None:
     async with gateway.http.post("/push", params={"input": "x", "webhook": "https://example.com/"}) as response:
         status, why = await problem(response)
+        assert (await response.json())["parameters"] == ["webhook"]
     assert (status, why) == (400, "this gateway sends no webhooks (WEBHOOK_SECRETS)")
     assert await status_of(gateway.http.get("/webhooks/secrets")) == 404
     paths = (await get(gateway.http, "/openapi.json"))["paths"]

@@ -5,11 +5,16 @@ Exit codes: 0 stopped on demand, 1 failed (the log says why), 2 a bad setting.
 
 from __future__ import annotations
 
+import signal
+import sys
+
+if __name__ == "__main__":
+    # Process 1 has no default handlers: a signal during the imports below, which take a second, would be lost.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
 import asyncio
 import logging
-import signal
 import socket
-import sys
 import uuid
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any

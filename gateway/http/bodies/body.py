@@ -42,7 +42,7 @@ async def read_args(request: HttpRequest, max_bytes: int, timeout_s: float) -> P
         args = _text_args(text, request.query_string, max_bytes)
         return PushedInput(args, text, args)
     if text is not None:
-        raise Problem(400, "the input is given twice: in the query and as a body")
+        raise Problem(400, "the input is given twice: in the query and as a body", parameters=["input"])
     check_json(request, body)
     return _json_args(body)
 
@@ -94,7 +94,7 @@ def _text_args(text: str, query: bytes, max_bytes: int) -> bytes:
         raise _too_large(max_bytes)
     # Parsing has replaced bytes that are no UTF-8 by U+FFFD, which is not the input that was meant.
     if not is_ascii and "\ufffd" in text and b"%EF%BF%BD" not in query.upper():
-        raise Problem(400, "the input is not valid UTF-8")
+        raise Problem(400, "the input is not valid UTF-8", parameters=["input"])
     return orjson.dumps([text])
 
 

@@ -1,4 +1,4 @@
-"""A worker that is process 1, as in a container."""
+"""A process of the service that is process 1, as in a container."""
 
 from __future__ import annotations
 
@@ -91,3 +91,17 @@ async def test_a_worker_that_is_process_1_is_told_to_stop_while_it_starts(worker
     init.send_signal(signal.SIGTERM)
 
     assert await worker.code() in (0, 128 + signal.SIGTERM)
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not may_unshare(), reason="needs a PID namespace")
+@pytest.mark.parametrize("name", ["gateway", "workers", "workers.run", "workers.scaler"])
+async def test_what_is_process_1_is_told_to_stop_during_its_imports(name: str, tmp_path: Path) -> None:
+    (tmp_path / "pydantic_settings.py").write_text("import time; print('importing', flush=True); time.sleep(600)")
+    command = [shutil.which("unshare") or "", *UNSHARE[1:], *module(name)]
+    with LoggedProcess(command, {**os.environ, "PYTHONPATH": str(tmp_path)}, tmp_path / "log") as process:
+        await process.says("importing")
+
+        (init,) = psutil.Process(process.pid).children()
+        init.send_signal(signal.SIGTERM)
+
+        assert await process.code() in (0, 128 + signal.SIGTERM)
