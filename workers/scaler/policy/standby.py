@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from workers.scaler.policy.staffing import numbers
+from workers.scaler.policy.cost.staffing import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

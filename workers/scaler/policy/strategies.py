@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from workers.scaler.policy.backlog import BACKLOG_SHARE, Backlog
-from workers.scaler.policy.lateness import ServiceTerms
+from workers.scaler.policy.cost.backlog import BACKLOG_SHARE, Backlog
+from workers.scaler.policy.cost.lateness import ServiceTerms
+from workers.scaler.policy.cost.staffing import Staffing, hold_s, keep_ahead_s
 from workers.scaler.policy.patience import Patience
-from workers.scaler.policy.staffing import Staffing, hold_s, keep_ahead_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -14,13 +14,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workers.scaler.policy.lateness import Lateness
+from workers.scaler.policy.cost.lateness import Lateness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from workers.scaler.forecast.arrivals import Forecast
-    from workers.scaler.policy.lateness import ServiceTerms
+    from workers.scaler.policy.cost.lateness import ServiceTerms
 
 # Greatest dispersion in the price of late jobs: bursts beyond it are in the forecast's spread already.
 # Judged by simulation: `--load burst:0.1,2,300,60` and `--load ramping --process poisson`.

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers.scaler.policy.lateness import Lateness, ServiceTerms
+from workers.scaler.policy.cost.lateness import Lateness, ServiceTerms
+from workers.scaler.policy.cost.staffing import MOST_DISPERSION
 from workers.scaler.policy.situation import Situation
-from workers.scaler.policy.staffing import MOST_DISPERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
