@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from workers.scaler.budget import Claim, share
 from workers.scaler.facts import BudgetShare
-from workers.scaler.policy import late_jobs, late_price_s
+from workers.scaler.policy import late_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ def claim_of(scaler: ModelScaler, part: BudgetPart) -> Claim:
     # A pod that is leaving and still runs a job counts too, so that no other one with a job is taken for idle.
     busy = min(there, seen.ready, scaler.busy)
     late = partial(late_jobs, snapshot, state, scaler.options)
-    price_s = late_price_s(state, scaler.options)
+    price_s = scaler.options.late_price_s(state.services.mean_s)
     return Claim(
         scaler.queue, decision.replicas, granted, there, leaving, busy, part.guaranteed, part.takes, late, price_s
     )

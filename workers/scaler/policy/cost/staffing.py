@@ -49,7 +49,7 @@ class Staffing:
     """What late jobs cost, and how many replicas there may be."""
 
     service: ServiceTerms
-    late_cost_s: float  # price of a late job, in pod-seconds
+    late_price_s: float  # price of a late job, in pod-seconds
     most: int  # replicas
 
     def cheapest(
@@ -70,7 +70,10 @@ class Staffing:
             return least
         dispersion = min(forecast.dispersion, MOST_DISPERSION)
         late = [
-            (self.late_cost_s * atom.weight * atom.rate, Lateness(self.service, atom, dispersion, ahead_s, outstanding))
+            (
+                self.late_price_s * atom.weight * atom.rate,
+                Lateness(self.service, atom, dispersion, ahead_s, outstanding),
+            )
             for atom in forecast.atoms
         ]
         fewest, best = max(1, min([one.fewest for _, one in late])), least
