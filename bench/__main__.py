@@ -9,7 +9,7 @@ COMMANDS = {
     "load": "bench.load.command",
     "report": "bench.reports.command",
     "experiments": "bench.experiments.command",
-    "models": "bench.simulation.models_command",
+    "models": "bench.simulation.measured.models_command",
     "faults": "bench.faults.command",
     "peers": "bench.peers.command",
     "growth": "bench.growth",
@@ -21,7 +21,7 @@ COMMANDS = {
     "gateway": "bench.gateway",
     "simulate": "bench.simulation.command",
     "plan": "bench.simulation.plan",
-    "predict": "bench.simulation.predict",
+    "predict": "bench.simulation.measured.predict",
 }
 USAGE = f"usage: python -m bench {{{' | '.join(COMMANDS)}}} [ARGUMENT ...]"
 

@@ -22,7 +22,7 @@ from workers.settings import StreamSettings
 from workers.stream import NewJob, Status, Stream
 
 _PATIENCE_S = 3600.0
-_MODEL = "bench.batch_model"
+_MODEL = "bench.models.batch"
 
 
 class BatchLoad(NamedTuple):

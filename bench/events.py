@@ -47,7 +47,7 @@ async def running(generators: int) -> AsyncIterator[Stream]:
         await stream.open()
         variables = {
             "REDIS_URL": valkey.url,
-            "MODEL": "bench.event_model:Clock",
+            "MODEL": "bench.models.event:Clock",
             "MODEL_FORK": "1",
             "CONCURRENCY": str(generators),
             "MAX_EVENTS": str(_MOST),

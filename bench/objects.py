@@ -75,7 +75,7 @@ def running(concurrency: int, megabytes: int) -> Iterator[ObjectParts]:
             "KEEP_RESULT_S": str(_KEEP_S),
             "HOST": "127.0.0.1",
             "PORT": str(port),
-            "MODEL": "bench.object_model:Echo",
+            "MODEL": "bench.models.object:Echo",
             "CONCURRENCY": str(concurrency),
             "LOG_LEVEL": "ERROR",
         }

@@ -46,7 +46,7 @@ class ReloadFigures(NamedTuple):
 
 @contextlib.asynccontextmanager
 async def _running(size: int, is_forked: bool, loads_s: list[float]) -> AsyncIterator[ModelHost]:
-    model = "bench.reload_model:WeighsMuch"
+    model = "bench.models.reload:WeighsMuch"
     options = ModelOptions(model, _PATIENCE_S, 0, max_result_bytes=1000, stop_grace_s=1.0, is_forked=is_forked)
     host = ModelHost(options, size, lambda _count: None, loads_s.append)
     running = asyncio.create_task(host.run())

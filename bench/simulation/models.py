@@ -20,7 +20,7 @@ from bench.simulation.comparison import figures
 from bench.simulation.rules import StartupAware
 from bench.simulation.work import DRAIN_S, work
 from workers.scaler.budget import Claim, share
-from workers.scaler.policy import late_jobs, late_price_s
+from workers.scaler.policy import late_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ class _SimulatedModel:
         late = partial(late_jobs, rule.seen, rule.state, rule.options)
         return Claim(
             self.entry.queue, self.replicas, self.granted, pods.ready + pods.starting, pods.leaving, pods.busy,
-            self.entry.share, self.entry.takes, late, late_price_s(rule.state, rule.options),
+            self.entry.share, self.entry.takes, late, rule.options.late_price_s(rule.state.services.mean_s),
         )  # fmt: skip
 
     def take(self, replicas: int, why: str) -> None:

@@ -84,7 +84,7 @@ async def test_a_store_that_is_killed_in_mid_transfer_loses_no_job_and_leaves_no
         # The worker has half of the input, or of the result.
         job_id = await accepted(http)
         worker = stack.enter_context(
-            WorkerProcess(tmp_path, settings, MODEL="bench.object_model:Echo", MAX_ATTEMPTS="50", **options)
+            WorkerProcess(tmp_path, settings, MODEL="bench.models.object:Echo", MAX_ATTEMPTS="50", **options)
         )
         await worker.says(f"{job_id} attempt 1] job starts")
         own_s3.kill()

@@ -19,8 +19,8 @@ class Claim:
 
     queue: str
     wanted: int  # by its policy
-    granted: int  # by the last round
-    there: int  # that can still be seen to stay; those beyond `granted` will go, as the last round has ordered
+    granted: int  # by the last round, or by the round before if its order has not been carried out yet
+    there: int  # `granted`, or more: those beyond will go, as the last round has ordered
     leaving: int  # that have been told to go, and still take their part
     busy: int  # of those that are there, with a job
     guaranteed: int  # that it may have whenever it wants them
@@ -34,7 +34,7 @@ class Claim:
 
         Example: 11 are there, 0 were granted, 2 are now: the 11 may go for the last order while 2 come for this one.
         """
-        return self.there + max(0, replicas - min(self.granted, self.there)) + self.leaving
+        return self.there + max(0, replicas - self.granted) + self.leaving
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from workers.scaler.policy.staffing import KEEP_STARTUPS, numbers
+from workers.scaler.policy.cost.staffing import KEEP_STARTUPS, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

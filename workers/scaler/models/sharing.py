@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from workers.scaler.budget import Claim, share
 from workers.scaler.facts import BudgetShare
-from workers.scaler.policy import late_jobs, late_price_s
+from workers.scaler.policy import late_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,11 +47,11 @@ def share_among(scalers: Sequence[ModelScaler], budget: Budget) -> None:
 def claim_of(scaler: ModelScaler, part: BudgetPart) -> Claim:
     """Returns what a model asks for, by what its scaler has seen and decided."""
     decider, decision, seen = scaler.decider, scaler.status.decision, scaler.status.replicas
-    there, leaving = (seen.total, seen.leaving) if seen is not None else (0, 0)
-    last = decider.last_replicas if decider is not None else None
-    granted = there if last is None else last
-    # What was ordered may come, though it can't be seen yet, and has been taken back meanwhile.
-    there = max(there, granted, seen.ordered if seen is not None else 0)
+    total, ordered, leaving = (seen.total, seen.ordered, seen.leaving) if seen is not None else (0, 0, 0)
+    # The last round's order may not have been carried out yet: KEDA's HPA asks every 15 s. If it was for more pods than
+    # before, they may still come. If it was for fewer, none has been told to go, and the model may have them back.
+    granted = max(ordered, decider.last_replicas or 0) if decider is not None else ordered
+    there = max(total, granted)
     snapshot, state = (decider.snapshot, decider.state) if decider is not None else (None, None)
     if decision is None or decision.held or seen is None or snapshot is None or state is None:
         kept = decision.replicas if decision is not None else there
@@ -59,7 +59,7 @@ def claim_of(scaler: ModelScaler, part: BudgetPart) -> Claim:
     # A pod that is leaving and still runs a job counts too, so that no other one with a job is taken for idle.
     busy = min(there, seen.ready, scaler.busy)
     late = partial(late_jobs, snapshot, state, scaler.options)
-    price_s = late_price_s(state, scaler.options)
+    price_s = scaler.options.late_price_s(state.services.mean_s)
     return Claim(
         scaler.queue, decision.replicas, granted, there, leaving, busy, part.guaranteed, part.takes, late, price_s
     )

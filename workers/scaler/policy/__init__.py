@@ -9,9 +9,9 @@ Halved or doubled, most of them change little. LEAST_JOBS of the forecast, KEEP_
 jobs in time, or the cost, by several percent.
 """
 
+from workers.scaler.policy.cost.price import late_jobs
 from workers.scaler.policy.interface import Decision, Options, Snapshot
 from workers.scaler.policy.policy import decide
-from workers.scaler.policy.price import late_jobs, late_price_s
 from workers.scaler.policy.state import State, start
 
-__all__ = ["Decision", "Options", "Snapshot", "State", "decide", "late_jobs", "late_price_s", "start"]
+__all__ = ["Decision", "Options", "Snapshot", "State", "decide", "late_jobs", "start"]

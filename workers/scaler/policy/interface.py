@@ -24,6 +24,10 @@ class Options:
         """The objective in seconds, if a job takes `service_s` on average."""
         return service_s if self.objective_s is None else self.objective_s
 
+    def late_price_s(self, service_s: float) -> float:
+        """Returns the price of a late job in pod-seconds, if a job takes `service_s` on average."""
+        return self.late_cost * service_s
+
     def bound(self, replicas: int) -> int:
         """Returns the nearest number of replicas within the limits."""
         return max(self.min_replicas, min(self.max_replicas, replicas))

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from workers.scaler.policy.interface import Options
+    from workers.scaler.policy.situation import Situation
+
 # What is kept back: a share of the time that a job may wait, and a share of a service (of the wait, if that is
 # shorter). Judged by simulation: `--load ramping --service 60 --objective 600`.
 # Example: jobs of 60 s that may wait for 600 s should begin within 600 - 0.1 * 600 - 0.5 * 60 = 510 s.
@@ -59,3 +62,22 @@ class Patience(NamedTuple):
     def _begun(self, ready_in_s: float) -> float:
         """Returns how many jobs a pod begins in time that is ready then; one for each slot, however late that is."""
         return self.slots * (1 + max(0.0, self.begin_s - ready_in_s) / self.service_s)
+
+
+def enough_for_calls(order: int, situation: Situation, options: Options) -> int:
+    """Returns how many of the `order` pods are enough, if jobs that can wait do so beside pods that have room for them.
+
+    A model that takes several jobs in one call takes none until the call is over. So jobs wait although pods have room
+    for them, and pods whose calls could have been one call look busy. The pods that are left must hold what runs, and
+    begin what waits in time. If jobs wait only as all pods are full, nothing of this applies.
+    Example: calls of 5 s with up to 8 jobs, which should begin within 6.5 s; 2 pods run 6 jobs and 1, and 3 wait for
+    the end of a call: one pod holds 8, and begins 8 * 6.5 / 5 = 10.4 in time, so 1 is enough.
+    """
+    now, slots = situation, options.concurrency
+    if slots == 1 or not now.can_wait or not 0 < now.waiting <= slots * now.ready - now.running:
+        return order
+    begin_s = Patience(now.service_s, now.wait_s, slots, options.late_cost).begin_s
+    begun = slots * begin_s / now.service_s
+    if begun <= 0:
+        return order
+    return min(order, max(math.ceil(now.running / slots), math.ceil(now.waiting / begun - 1e-9)))

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from workers.scaler.forecast.arrivals import Forecast
 from workers.scaler.forecast.atoms import Atom
-from workers.scaler.policy.calls import enough_for_calls
+from workers.scaler.policy.cost.price import late_jobs
+from workers.scaler.policy.cost.staffing import KEEP_STARTUPS
 from workers.scaler.policy.interface import Decision
-from workers.scaler.policy.price import late_jobs
+from workers.scaler.policy.patience import enough_for_calls
 from workers.scaler.policy.situation import Situation
-from workers.scaler.policy.staffing import KEEP_STARTUPS
 from workers.scaler.policy.standby import busy_then, with_standbys
 from workers.scaler.policy.state import absurdity, after_absurdity
 from workers.scaler.policy.strategies import Expected, strategy_for
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
     from workers.scaler.forecast.arrivals import Arrivals
     from workers.scaler.policy.interface import Options, Snapshot
-    from workers.scaler.policy.sliding_maximum import SlidingMaximum
-    from workers.scaler.policy.state import State
+    from workers.scaler.policy.state import SlidingMaximum, State
     from workers.scaler.policy.strategies import Strategy
 
 

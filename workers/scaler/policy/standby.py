@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from workers.scaler.policy.staffing import numbers
+from workers.scaler.policy.cost.staffing import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,7 +64,7 @@ def with_standbys(
         return StandbyOrder(order)
     if not options.standby_price:
         return StandbyOrder(most, f", and {options.standby} on standby beyond {busy:.2g} busy make it {most}")
-    pods, saved = worth_their_price(order, most, options.standby_price, options.late_cost * situation.service_s, late)
+    pods, saved = worth_their_price(order, most, options.standby_price, options.late_price_s(situation.service_s), late)
     each = f"{options.standby_price:g} of a pod"
     if pods == order:
         return StandbyOrder(order, f", and no standby at {each} is worth the late jobs that it would save")

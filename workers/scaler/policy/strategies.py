@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from workers.scaler.policy.backlog import BACKLOG_SHARE, Backlog
-from workers.scaler.policy.lateness import ServiceTerms
+from workers.scaler.policy.cost.backlog import BACKLOG_SHARE, Backlog
+from workers.scaler.policy.cost.lateness import ServiceTerms
+from workers.scaler.policy.cost.staffing import Staffing, hold_s, keep_ahead_s
 from workers.scaler.policy.patience import Patience
-from workers.scaler.policy.staffing import Staffing, hold_s, keep_ahead_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -94,7 +94,7 @@ class Predictive:
         self._service = ServiceTerms(
             situation.service_s, situation.service_variation, situation.wait_s, options.concurrency
         )
-        self._staffing = Staffing(self._service, options.late_cost * situation.service_s, options.max_replicas)
+        self._staffing = Staffing(self._service, options.late_price_s(situation.service_s), options.max_replicas)
 
     def order(self) -> int:
         """The cheapest number when an order is ready, and those that are worth their start for the backlog."""
@@ -123,7 +123,7 @@ class Predictive:
         backlog = Backlog(self._service, self._expected.ready.rate)
         waiting = backlog.waiting_at(now.outstanding, now.ready, coming_s, now.lead_s)
         base = max(now.ready + len(coming_s), steady)
-        extra = backlog.drainers(waiting, base, staffing.most, now.startup_s, staffing.late_cost_s)
+        extra = backlog.drainers(waiting, base, staffing.most, now.startup_s, staffing.late_price_s)
         return base + extra if extra else steady
 
     def keep_alive_s(self) -> float:

@@ -64,6 +64,25 @@ def test_never_above_the_budget_and_a_guarantee_is_kept(
     assert all(m.granted >= min(m.wanted, m.guaranteed) for m in models)
 
 
+@given(budgeted_models(), changes, st.lists(st.integers(0, 31), min_size=13, max_size=13))
+@settings(max_examples=150, deadline=None)
+def test_orders_that_are_polled_for_now_and_then_are_within_the_budget(
+    models: list[BudgetedModel], later: list[tuple[int, int, int, float]], asking: list[int]
+) -> None:
+    """A wish may dip and come back between two polls: the pods are still there, and nobody else has got their part."""
+    for model in models:
+        model.polled, model.slow = True, False
+    for mask, (i, wanted, busy, saves) in zip(asking, later, strict=False):
+        model = models[i % len(models)]
+        model.wanted, model.busy, model.saves = wanted, busy, saves
+        for k, m in enumerate(models):
+            m.asks = bool(mask >> k & 1)
+        before = [min(m.there, m.wanted, m.guaranteed) for m in models]
+        step(models, BUDGET)
+        assert all(used(models, name) <= amount for name, amount in BUDGET.items())
+        assert all(m.granted >= kept for kept, m in zip(before, models, strict=True))
+
+
 @given(budgeted_models(), changes)
 @settings(max_examples=150, deadline=None)
 def test_a_pod_with_a_job_goes_only_for_a_guaranteed_share(

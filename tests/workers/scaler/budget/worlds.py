@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class BudgetedModel:
     """Late jobs fall by `saves` with each pod until `wanted` are there. Leaving pods take `drain` steps.
 
-    If it is `slow`, an order is carried out a step later, when another one may have been given already.
+    If it is `slow`, an order is carried out a step later, when another one may have been given already. One that is
+    `polled` carries out the latest order, and only in steps in which it `asks`, as KEDA's HPA does.
     """
 
     name: str
@@ -32,6 +33,8 @@ class BudgetedModel:
     unseen: bool = False
     slow: bool = False
     ordered: int = 0  # what is carried out next if it is slow
+    polled: bool = False
+    asks: bool = True
     moves: int = 0  # pods that were taken away
 
     def late(self, replicas: Sequence[int]) -> list[float]:
@@ -41,13 +44,14 @@ class BudgetedModel:
         busy = min(self.busy, self.there)
         wanted = self.granted if self.unseen else self.wanted
         there = max(self.there, self.granted)
+        granted = there if self.polled else self.granted
         return Claim(
-            self.name, wanted, self.granted, there, len(self.leaving), busy, self.guaranteed, self.takes,
+            self.name, wanted, granted, there, len(self.leaving), busy, self.guaranteed, self.takes,
             self.late, 60.0, self.unseen,
         )  # fmt: skip
 
     def take(self, grant: Grant) -> None:
-        replicas = self.ordered if self.slow else grant.replicas
+        replicas = self.ordered if self.slow else grant.replicas if self.asks else self.there
         self.granted = self.ordered = grant.replicas
         gone = max(0, self.there - replicas)
         self.moves += gone

@@ -46,6 +46,41 @@ def test_pods_that_were_ordered_and_are_not_created_yet_take_their_part() -> Non
     assert claim_of(scaler_that_sees(ReplicasSeen(1, 1, (0.0,), unplaced=2)), PART).there == 4
 
 
+def test_a_wish_that_dips_for_one_round_loses_no_pods_if_the_order_was_not_carried_out() -> None:
+    """KEDA's HPA asks every 15 s: the Deployment of `first` still wants three when it is wanted to have three again."""
+    first, second = (scaler_that_sees(ReplicasSeen(n, n), options=Options(min_replicas=n)) for n in (3, 1))
+    first.queue, second.queue = "first", "second"
+    budget = Budget({"pods": 4.0}, {"first": PART, "second": PART})
+
+    granted = []
+    for now_s, least in enumerate((3, 2, 3), 1):
+        for scaler, n, fewest in ((first, 3, least), (second, 1, 1)):
+            assert scaler.decider is not None
+            scaler.decider.options = Options(min_replicas=fewest, max_replicas=fewest)
+            look(scaler, ReplicasSeen(n, n), now_s=float(now_s))
+        share_among([first, second], budget)
+        granted += [scaler.status.decision.replicas for scaler in (first, second) if scaler.status.decision]
+
+    assert granted == [3, 1, 2, 1, 3, 1]
+
+
+def test_a_pod_that_was_told_to_go_is_not_replaced_before_it_is_gone() -> None:
+    """The order for two was carried out before three were wanted again."""
+    scaler = scaler_that_sees(ReplicasSeen(3, 3), options=Options(min_replicas=2, max_replicas=2))
+    assert scaler.decider is not None
+    scaler.decider.options = Options(min_replicas=3, max_replicas=3)
+    budget = Budget({"pods": 3.0}, {"batch": PART})
+
+    granted = []
+    for now_s, seen in ((2.0, ReplicasSeen(2, 2, leaving=1)), (3.0, ReplicasSeen(2, 2))):
+        look(scaler, seen, now_s=now_s)
+        share_among([scaler], budget)
+        assert scaler.status.decision is not None
+        granted.append(scaler.status.decision.replicas)
+
+    assert granted == [2, 3]
+
+
 @given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9), st.integers(0, 100), st.integers(0, 20))
 def test_there_are_never_more_busy_pods_than_pods(
     total: int, ready: int, leaving: int, running: int, busy: int

@@ -18,8 +18,8 @@ from bench.experiments.kubectl import GATEWAY_DEPLOYMENT, SCALER_DEPLOYMENT, Clu
 from bench.experiments.models import ModelsPlan, deployed, prepare, run_models
 from bench.load.observer import ObserverError
 from bench.reports.table import text
+from bench.simulation.measured.models_prediction import comparison, differences, measured, predicted
 from bench.simulation.models import loads_of
-from bench.simulation.models_prediction import comparison, differences, measured, predicted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

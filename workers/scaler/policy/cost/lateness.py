@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from workers.scaler.policy.queueing import Delays, exceeds, normal
+from workers.scaler.policy.cost.queueing import Delays, exceeds, normal
 
 if TYPE_CHECKING:
     from workers.scaler.forecast.atoms import Atom

@@ -8,7 +8,8 @@ import pytest
 
 from bench.common.runs import JobColumns, Run, Samples, write
 from bench.experiments.configurations import FOLDER, find
-from bench.simulation import named_rules, predict
+from bench.simulation import named_rules
+from bench.simulation.measured import predict
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,13 +14,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workers.scaler.policy.lateness import Lateness
+from workers.scaler.policy.cost.lateness import Lateness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from workers.scaler.forecast.arrivals import Forecast
-    from workers.scaler.policy.lateness import ServiceTerms
+    from workers.scaler.policy.cost.lateness import ServiceTerms
 
 # Greatest dispersion in the price of late jobs: bursts beyond it are in the forecast's spread already.
 # Judged by simulation: `--load burst:0.1,2,300,60` and `--load ramping --process poisson`.
@@ -49,7 +49,7 @@ class Staffing:
     """What late jobs cost, and how many replicas there may be."""
 
     service: ServiceTerms
-    late_cost_s: float  # price of a late job, in pod-seconds
+    late_price_s: float  # price of a late job, in pod-seconds
     most: int  # replicas
 
     def cheapest(
@@ -70,7 +70,10 @@ class Staffing:
             return least
         dispersion = min(forecast.dispersion, MOST_DISPERSION)
         late = [
-            (self.late_cost_s * atom.weight * atom.rate, Lateness(self.service, atom, dispersion, ahead_s, outstanding))
+            (
+                self.late_price_s * atom.weight * atom.rate,
+                Lateness(self.service, atom, dispersion, ahead_s, outstanding),
+            )
             for atom in forecast.atoms
         ]
         fewest, best = max(1, min([one.fewest for _, one in late])), least

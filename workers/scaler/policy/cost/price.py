@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers.scaler.policy.lateness import Lateness, ServiceTerms
+from workers.scaler.policy.cost.lateness import Lateness, ServiceTerms
+from workers.scaler.policy.cost.staffing import MOST_DISPERSION
 from workers.scaler.policy.situation import Situation
-from workers.scaler.policy.staffing import MOST_DISPERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,8 +42,3 @@ def late_jobs(snapshot: Snapshot, state: State, options: Options, replicas: Sequ
         behind = max(0.0, now.outstanding - n * begins) / until_s
         found.append(min([expected + behind, *found[-1:]]))
     return found
-
-
-def late_price_s(state: State, options: Options) -> float:
-    """Returns the price of a late job, in pod-seconds."""
-    return options.late_cost * state.services.mean_s

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.scaler.policy.queueing import Delays, exceeds, normal
+from workers.scaler.policy.cost.queueing import Delays, exceeds, normal
 
 
 def erlang_c(load: float, servers: int) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from workers.scaler.policy.lateness import ServiceTerms
+    from workers.scaler.policy.cost.lateness import ServiceTerms
 
 # Share of the objective (of a service, if that is shorter) that is kept back for what was not foreseen. Judged by
 # simulation: `--load spike --service lognormal:5,1`.

@@ -1,11 +1,11 @@
-"""The largest number within a window of time."""
+"""What the policy remembers: the largest number within a window of time."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.scaler.policy.sliding_maximum import SlidingMaximum
+from workers.scaler.policy.state import SlidingMaximum
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=200), st.integers(1, 100))

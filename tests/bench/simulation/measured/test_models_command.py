@@ -9,8 +9,8 @@ import pytest
 from bench.common.runs import JobColumns, Run, Samples
 from bench.experiments.models import MeasuredModel, ModelsPlan, pods_at_last, until
 from bench.experiments.stage import forget
-from bench.simulation import models_command
-from bench.simulation.models_prediction import comparison, differences, measured, predicted
+from bench.simulation.measured import models_command
+from bench.simulation.measured.models_prediction import comparison, differences, measured, predicted
 from workers.scaler.models.models_file import ModelsFile
 
 FILE = ModelsFile.model_validate(

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from workers.scaler.forecast.arrivals import Forecast
 from workers.scaler.forecast.atoms import Atom
-from workers.scaler.policy.backlog import Backlog
-from workers.scaler.policy.lateness import ServiceTerms
-from workers.scaler.policy.staffing import Staffing, hold_s, keep_ahead_s, numbers
+from workers.scaler.policy.cost.backlog import Backlog
+from workers.scaler.policy.cost.lateness import ServiceTerms
+from workers.scaler.policy.cost.staffing import Staffing, hold_s, keep_ahead_s, numbers
 
 LEAD_S = 31.0
 CLOCK, POISSON = 0.005, 1.0

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from bench.reports.summary import summary
 from bench.reports.table import Table, number, table
 from bench.simulation.comparison import Figures, figures, medians
+from bench.simulation.measured.predict import LEAST_STARTUP_S
 from bench.simulation.models import simulate_models
-from bench.simulation.predict import LEAST_STARTUP_S
 from bench.simulation.times import observed
 
 if TYPE_CHECKING:
