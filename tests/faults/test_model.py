@@ -35,7 +35,7 @@ MODELS = "tests.workers.models"
 @pytest.fixture
 def settings(valkey: Server) -> WorkerSettings:
     """A queue of the test's own."""
-    return WorkerSettings(redis_url=valkey.url, queue_name=queue_name(), lease_s=1.5, grace_s=5)
+    return WorkerSettings(redis_url=valkey.url, queue_name=queue_name(), lease_s=20, grace_s=5)
 
 
 @pytest.fixture

@@ -149,7 +149,7 @@ async def test_failures_and_inputs_that_come_back_changed(valkey: Server, tmp_pa
 @pytest.mark.slow
 async def test_refused_pushes_keep_their_status_code(valkey: Server, tmp_path: Path) -> None:
     async with service(valkey, tmp_path, workers=0, MAX_BACKLOG="15") as fleet:
-        generator = Generator(plan(fleet.base, timeout_s=0.1))
+        generator = Generator(plan(fleet.base, timeout_s=2.0))
         run, outcomes = await made(generator)
     assert outcomes == {"lost": 15, "refused": 25}
     assert Counter(run.jobs.status_code) == {None: 15, 503: 25}

@@ -31,11 +31,17 @@ def store(tmp_path: Path) -> ObjectStore:
     return ObjectStore(ObjectSettings(object_store=f"file:{tmp_path}"))
 
 
+def serving_files(
+    settings: StreamSettings, folder: Path, body_timeout_s: float = 30
+) -> contextlib.AbstractAsyncContextManager[str]:
+    more = {"object_store": f"file:{folder}", "max_object_bytes": 8_000_000, "max_input_bytes": 1000}
+    return serving(settings, body_timeout_s=body_timeout_s, **more)
+
+
 @pytest.fixture
 async def base(settings: StreamSettings, tmp_path: Path, stream: Stream) -> AsyncIterator[str]:
     """A gateway with a store; of files it takes 8 MB, of fields 1,000 bytes."""
-    more = {"object_store": f"file:{tmp_path}", "max_object_bytes": 8_000_000, "max_input_bytes": 1000}
-    async with serving(settings, body_timeout_s=0.5, **more) as base:
+    async with serving_files(settings, tmp_path) as base:
         yield base
 
 
@@ -175,21 +181,23 @@ async def test_the_same_file_under_one_idempotency_key_is_one_job(
     assert await objects(store) == {"input.png": b"the file"}
 
 
-async def test_a_client_that_goes_or_is_slow_leaves_nothing(base: str, store: ObjectStore) -> None:
-    port = int(base.rpartition(":")[2])
+async def test_a_client_that_goes_or_is_slow_leaves_nothing(
+    settings: StreamSettings, stream: Stream, tmp_path: Path, store: ObjectStore
+) -> None:
     head = b"POST /push HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 7000000\r\n\r\n"
+    async with serving_files(settings, tmp_path, body_timeout_s=0.5) as base:
+        port = int(base.rpartition(":")[2])
+        _, gone = await asyncio.open_connection("127.0.0.1", port)
+        gone.write(head + b"x" * 6_000_000)
+        await gone.drain()
+        gone.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        gone.transport.abort()
+        reader, slow = await asyncio.open_connection("127.0.0.1", port)
+        slow.write(head + b"x")
+        async with asyncio.timeout(20):
+            answer = await reader.read()
+        slow.close()
 
-    _, gone = await asyncio.open_connection("127.0.0.1", port)
-    gone.write(head + b"x" * 6_000_000)
-    await gone.drain()
-    gone.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    gone.transport.abort()
-    reader, slow = await asyncio.open_connection("127.0.0.1", port)
-    slow.write(head + b"x")
-    async with asyncio.timeout(20):
-        answer = await reader.read()
-    slow.close()
-
-    assert answer.startswith(b"HTTP/1.1 408")
-    assert b"a MiB of the body took longer than 0.5 s" in answer
-    await until_empty(store)
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b"a MiB of the body took longer than 0.5 s" in answer
+        await until_empty(store)

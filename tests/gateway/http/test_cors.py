@@ -36,7 +36,7 @@ def cors(settings: StreamSettings) -> Iterator[GatewayProcess]:
         CORS_ORIGINS=f"{APP}, {OTHER.upper()}",
         MAX_INPUT_BYTES="1000",
         MAX_WAITERS="0",
-        HEAD_TIMEOUT_S="0.3",
+        HEAD_TIMEOUT_S="2",
     )
     with gateway.running():
         yield gateway

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import uvloop
 
-from tests.workers.model_host.tools import USUAL, children, open_fds
+from tests.workers.model_host.tools import USUAL, TimeLimit, children, open_fds
 from workers.model_host import backoff
 
 if TYPE_CHECKING:
@@ -38,6 +38,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODEL_SETUP_S", "0")
     monkeypatch.setenv("MODEL_PREDICT_S", "0")
     monkeypatch.setattr(backoff, "BACKOFF_S", 0.05)
+
+
+@pytest.fixture
+def limit(monkeypatch: pytest.MonkeyPatch) -> TimeLimit:
+    """For jobs and checks with `timeout_s=TimeLimit.SECONDS`."""
+    return TimeLimit(monkeypatch)
 
 
 # Tests in `forks` are of forks alone; that all else holds for them as well is for the slow suite.

@@ -31,6 +31,33 @@ MEGABYTE = 1_000_000
 PATIENCE_S = 20.0
 
 
+class TimeLimit:
+    """A time limit that is over when the test says so: a loaded machine may take any time before that.
+
+    It is each `asyncio.timeout` of `SECONDS`, a number that nothing else uses.
+    """
+
+    SECONDS = 4242.0
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._timeouts: list[asyncio.Timeout] = []
+        timeout = asyncio.timeout
+
+        def kept(delay_s: float | None) -> asyncio.Timeout:
+            made = timeout(delay_s)
+            if delay_s == self.SECONDS:
+                self._timeouts.append(made)
+            return made
+
+        monkeypatch.setattr(asyncio, "timeout", kept)
+
+    def end(self) -> None:
+        """Ends those that have begun."""
+        for one in self._timeouts:
+            with contextlib.suppress(RuntimeError):  # what it limits is over
+                one.reschedule(asyncio.get_running_loop().time())
+
+
 def children() -> set[int]:
     return {child.pid for child in psutil.Process().children(recursive=True)}
 

@@ -20,7 +20,7 @@ from workers.wire.decode import loads
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.workers.model_host.tools import Run
+    from tests.workers.model_host.tools import Run, TimeLimit
     from workers.model_host.host import ModelHost
 
 pytestmark = ONE_LOOP
@@ -146,16 +146,21 @@ def test_the_line_of_a_failed_batch_is_about_none_of_its_jobs(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("is_forked")
-def test_a_call_that_takes_too_long_is_run_again_one_by_one(run: Run, tmp_path: Path) -> None:
+def test_a_call_that_takes_too_long_is_run_again_one_by_one(run: Run, tmp_path: Path, limit: TimeLimit) -> None:
     async def scenario() -> None:
         file = tmp_path / "pid"
         async with running(make(TOGETHER)) as host:
             slow = ["call_hangs", str(file)]
-            first, error, last = await at_once(host, ["echo", "a"], slow, COUNT, timeout_s=0.5)
+            ending = asyncio.create_task(at_once(host, ["echo", "a"], slow, COUNT, timeout_s=limit.SECONDS))
+            for _ in range(2):  # the call, and the job alone
+                pid = await told(file)
+                file.unlink()
+                limit.end()
+            first, error, last = await ending
             assert (first, last) == ("a", 1)
             assert isinstance(error, ModelTimedOut)
-            assert str(error) == "the model took longer than 0.5 s, and was stopped"
-            assert gone(await told(file))
+            assert str(error) == "the model took longer than 4242 s, and was stopped"
+            assert gone(pid)
             assert await at_once(host, COUNT, COUNT) == [2, 2]
 
     run(scenario())

@@ -16,7 +16,7 @@ from workers.model_host.errors import ModelCrashed, ModelRaised, ModelTimedOut
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.workers.model_host.tools import Run
+    from tests.workers.model_host.tools import Run, TimeLimit
 
 ASYNC = "tests.workers.model_host.calls.shapes:Async"
 LONG_S = 30.0
@@ -95,19 +95,20 @@ def test_sys_exit_ends_the_process(run: Run, ending: Path, script: str, notes: l
     "how", ["cancel", *(pytest.param(how, marks=pytest.mark.slow) for how in ("time-out", "SIGTERM from elsewhere"))]
 )
 def test_a_call_that_is_stopped_is_cleaned_up(
-    run: Run, ending: Path, tmp_path: Path, how: str, script: str, notes: list[str]
+    run: Run, ending: Path, tmp_path: Path, limit: TimeLimit, how: str, script: str, notes: list[str]
 ) -> None:
     async def scenario() -> None:
         async with running(make(ASYNC, stop_grace_s=LONG_S)) as host:
             await do(host, "echo", 1)
             file = tmp_path / "pid"
-            job = asyncio.create_task(do(host, script, str(file), timeout_s=1.5 if how == "time-out" else None))
+            job = asyncio.create_task(do(host, script, str(file), timeout_s=limit.SECONDS))
             pid = await told(file)
             if how == "cancel":
                 job.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await job
             elif how == "time-out":
+                limit.end()
                 with pytest.raises(ModelTimedOut):
                     await job
             elif script != "handle_and_wait":

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.workers.model_host.tools import Run
+    from tests.workers.model_host.tools import Run, TimeLimit
     from workers.model_host.host import ModelHost
 
 TELLER = "tests.workers.model_host.calls.tellers:Teller"
@@ -111,18 +111,20 @@ def test_threads_may_tell_and_forks_and_old_jobs_may_not(run: Run) -> None:
 @ONE_LOOP
 @pytest.mark.usefixtures("is_forked")
 @pytest.mark.parametrize("script", ["polls", "polls_async", "raises", "ignores_sigterm"])
-def test_a_model_that_looks_at_cancelled_keeps_its_process(run: Run, tmp_path: Path, script: str) -> None:
+def test_a_model_that_looks_at_cancelled_keeps_its_process(
+    run: Run, tmp_path: Path, limit: TimeLimit, script: str
+) -> None:
     async def scenario() -> None:
         async with running(make(TELLER, stop_grace_s=LONG_S)) as host:
             for how in ("cancel", "time-out"):
                 file = tmp_path / how
                 one = Heard()
-                job = asyncio.create_task(
-                    one.run(host, script, str(file), timeout_s=0.5 if how == "time-out" else None)
-                )
+                job = asyncio.create_task(one.run(host, script, str(file), timeout_s=limit.SECONDS))
                 pid = await told(file)
                 if how == "cancel":
                     job.cancel()
+                else:
+                    limit.end()
                 with pytest.raises(asyncio.CancelledError if how == "cancel" else ModelTimedOut):
                     await job
                 assert await do(host, "pid") == pid

@@ -29,7 +29,7 @@ from workers.model_host.protocol.job_at_hand import JobAtHand
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.workers.model_host.tools import Run
+    from tests.workers.model_host.tools import Run, TimeLimit
     from workers.model_host.host import ModelHost
 
 pytestmark = ONE_LOOP
@@ -68,16 +68,19 @@ def test_a_process_that_is_lost_crashes_each_of_its_jobs_and_they_can_run_again(
 
 
 @pytest.mark.parametrize(("script", "how"), [("refuses_to_end", "cancel"), ("blocks", "time-out")])
-def test_a_job_that_does_not_end_costs_its_process(run: Run, tmp_path: Path, script: str, how: str) -> None:
+def test_a_job_that_does_not_end_costs_its_process(
+    run: Run, tmp_path: Path, limit: TimeLimit, script: str, how: str
+) -> None:
     async def scenario() -> None:
         async with running(make(SHARER)) as host, asyncio.timeout(PATIENCE_S):
             bystander = begun(host, "waits", str(tmp_path / "pid"))
             pid = await told(tmp_path / "pid")
-            timeout_s = 0.5 if how == "time-out" else None
-            job = begun(host, script, str(tmp_path / "at-work"), timeout_s=timeout_s)
+            job = begun(host, script, str(tmp_path / "at-work"), timeout_s=limit.SECONDS)
             await told(tmp_path / "at-work")
             if how == "cancel":
                 job.cancel()
+            else:
+                limit.end()
             with pytest.raises(asyncio.CancelledError if how == "cancel" else ModelTimedOut):
                 await job
             with pytest.raises(ModelCrashed, match="as a job in it did not end when it was cancelled"):

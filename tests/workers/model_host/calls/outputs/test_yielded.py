@@ -20,7 +20,7 @@ from workers.wire.result import EncodedResult
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.workers.model_host.tools import Run
+    from tests.workers.model_host.tools import Run, TimeLimit
 
 SHAPES = "tests.workers.model_host.calls.shapes"
 CHATTY = f"{SHAPES}:Chatty"
@@ -144,18 +144,19 @@ def test_a_generator_that_cannot_be_closed_still_ends_at_the_limit(run: Run, end
 @pytest.mark.parametrize("script", [("endless", 20), ("endless_async", 20), ("silent",)], ids=lambda script: script[0])
 @pytest.mark.parametrize("how", ["cancel", "time-out"])
 def test_a_generator_that_is_stopped_is_closed(
-    run: Run, ending: Path, tmp_path: Path, script: tuple[Any, ...], how: str
+    run: Run, ending: Path, tmp_path: Path, limit: TimeLimit, script: tuple[Any, ...], how: str
 ) -> None:
     name, *arguments = script
 
     async def scenario() -> None:
         async with running(make(CHATTY, max_result_bytes=2**31, stop_grace_s=LONG_S)) as host:
             file = tmp_path / "pid"
-            timeout_s = 1.5 if how == "time-out" else None
-            job = asyncio.create_task(do(host, name, str(file), *arguments, timeout_s=timeout_s))
+            job = asyncio.create_task(do(host, name, str(file), *arguments, timeout_s=limit.SECONDS))
             pid = await told(file)
             if how == "cancel":
                 job.cancel()
+            else:
+                limit.end()
             with pytest.raises(asyncio.CancelledError if how == "cancel" else ModelTimedOut):
                 await job
             assert gone(pid)
