@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from workers.scaler.policy.situation import Situation
 
 
-def busy_then(situation: Situation, rate: float, concurrency: int) -> float:
+def busy_then(situation: Situation, rate: float) -> float:
     """Returns how many pods will be busy when one that is ordered now is ready, if `rate` jobs/s come until then.
 
     Of the jobs that run, and of those that come, some will have ended by then: a service is taken to have no memory
@@ -30,8 +30,9 @@ def busy_then(situation: Situation, rate: float, concurrency: int) -> float:
     Example: lead 121 s, 0.05 jobs/s of 5 s: 0.25, though one runs just now. With jobs of 600 s, of which two run:
     2 * 0.82 + 0.05 * 600 * 0.18 = 7.1.
     """
-    left = math.exp(-situation.lead_s / situation.service_s)
-    return (situation.running * left + rate * situation.service_s * (1 - left)) / concurrency
+    service = situation.service
+    left = math.exp(-situation.lead_s / service.mean_s)
+    return (situation.running * left + rate * service.mean_s * (1 - left)) / service.slots
 
 
 def standing_by(standby: int, busy: float) -> int:
@@ -64,7 +65,7 @@ def with_standbys(
         return StandbyOrder(order)
     if not options.standby_price:
         return StandbyOrder(most, f", and {options.standby} on standby beyond {busy:.2g} busy make it {most}")
-    pods, saved = worth_their_price(order, most, options.standby_price, options.late_price_s(situation.service_s), late)
+    pods, saved = worth_their_price(order, most, options.standby_price, situation.service.late_price_s, late)
     each = f"{options.standby_price:g} of a pod"
     if pods == order:
         return StandbyOrder(order, f", and no standby at {each} is worth the late jobs that it would save")
