@@ -31,7 +31,7 @@ class Decider:
         self.options = options
         self.state: State | None = memory.state if memory else None
         self.decision: Decision | None = memory.decision if memory else None
-        self.last_replicas: int | None = None  # that were decided before the present decision
+        self.last_replicas = 0  # that were decided before the present decision
         self.snapshot: Snapshot | None = None
         self._now_s = memory.now_s if memory else 0.0
         self._services_s: tuple[float, ...] = ()
@@ -71,7 +71,7 @@ class Decider:
         self._failed = False
         self._blind_since_s = None
         self._services_s = self._startups_s = ()
-        self.last_replicas = self.decision.replicas if self.decision is not None else None
+        self.last_replicas = self.decision.replicas if self.decision is not None else 0
         self.state, self.snapshot, self._now_s = state, snapshot, jobs.now_s
         rate, lead_s = _finite(decision.rate), _finite(decision.lead_s)
         self.decision = replace(decision, replicas=wanted, rate=rate, lead_s=lead_s, at_ms=jobs.at_ms)

@@ -50,14 +50,14 @@ def claim_of(scaler: ModelScaler, part: BudgetPart) -> Claim:
     total, ordered, leaving = (seen.total, seen.ordered, seen.leaving) if seen is not None else (0, 0, 0)
     # The last round's order may not have been carried out yet: KEDA's HPA asks every 15 s. If it was for more pods than
     # before, they may still come. If it was for fewer, none has been told to go, and the model may have them back.
-    granted = max(ordered, decider.last_replicas or 0) if decider is not None else ordered
+    granted = max(ordered, decider.last_replicas if decider is not None else 0)
     there = max(total, granted)
     snapshot, state = (decider.snapshot, decider.state) if decider is not None else (None, None)
     if decision is None or decision.held or seen is None or snapshot is None or state is None:
         kept = decision.replicas if decision is not None else there
         return Claim(scaler.queue, kept, kept, max(there, kept), leaving, kept, 0, part.takes, _nothing, 0.0, True)
     # A pod that is leaving and still runs a job counts too, so that no other one with a job is taken for idle.
-    busy = min(there, seen.ready, scaler.busy)
+    busy = min(seen.ready, scaler.busy)
     late = partial(late_jobs, snapshot, state, scaler.options)
     price_s = scaler.options.late_price_s(state.services.mean_s)
     return Claim(

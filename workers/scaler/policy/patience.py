@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from workers.scaler.policy.interface import Options
-    from workers.scaler.policy.situation import Situation
+    from workers.scaler.policy.situation import ServiceTerms, Situation
 
 # What is kept back: a share of the time that a job may wait, and a share of a service (of the wait, if that is
 # shorter). Judged by simulation: `--load ramping --service 60 --objective 600`.
@@ -28,19 +28,18 @@ _USUAL_COST = 12.0
 
 
 class Patience(NamedTuple):
-    """Jobs and pods at one time; `late_cost` is the price of a late job, in mean service times of a pod."""
+    """How long jobs can wait, and the pods that they then need."""
 
-    service_s: float
-    wait_s: float  # the objective
-    slots: int  # jobs that one replica runs at once
-    late_cost: float
+    service: ServiceTerms
+    late_cost: float  # price of a late job, in mean service times of a pod
 
     @property
     def begin_s(self) -> float:
         """Seconds within which all jobs that wait should begin."""
+        wait_s = self.service.wait_s
         caution = math.log1p(self.late_cost) / math.log1p(_USUAL_COST)
-        kept_s = WAIT_SHARE * self.wait_s + SERVICE_SHARE * min(self.wait_s, self.service_s)
-        return max(0.0, self.wait_s - caution * kept_s)
+        kept_s = WAIT_SHARE * wait_s + SERVICE_SHARE * min(wait_s, self.service.mean_s)
+        return max(0.0, wait_s - caution * kept_s)
 
     def needed(self, waiting: int, running: int, ready: int, coming_s: Sequence[float], lead_s: float) -> int:
         """Returns the pods that run something; if jobs wait, all that there are, and those that are missing.
@@ -52,16 +51,16 @@ class Patience(NamedTuple):
         pods = ready + len(coming_s)
         if not waiting:
             # A job that runs although there is no pod has lost its worker: it waits again once its lease has run out.
-            return min(max(pods, 1), math.ceil(running / self.slots))
+            return min(max(pods, 1), math.ceil(running / self.service.slots))
         # A pod that starts for longer than one would that is ordered now may never be ready: it is not waited for.
         soon = [self._begun(at_s) for at_s in coming_s if at_s <= lead_s]
-        begun = self.slots * ready * self.begin_s / self.service_s + sum(soon)
+        begun = self.service.slots * ready * self.begin_s / self.service.mean_s + sum(soon)
         missing = math.ceil((waiting - begun) / self._begun(lead_s) - 1e-9)
         return max(1, pods + max(0, missing))
 
     def _begun(self, ready_in_s: float) -> float:
         """Returns how many jobs a pod begins in time that is ready then; one for each slot, however late that is."""
-        return self.slots * (1 + max(0.0, self.begin_s - ready_in_s) / self.service_s)
+        return self.service.slots * (1 + max(0.0, self.begin_s - ready_in_s) / self.service.mean_s)
 
 
 def enough_for_calls(order: int, situation: Situation, options: Options) -> int:
@@ -73,11 +72,10 @@ def enough_for_calls(order: int, situation: Situation, options: Options) -> int:
     Example: calls of 5 s with up to 8 jobs, which should begin within 6.5 s; 2 pods run 6 jobs and 1, and 3 wait for
     the end of a call: one pod holds 8, and begins 8 * 6.5 / 5 = 10.4 in time, so 1 is enough.
     """
-    now, slots = situation, options.concurrency
+    now, slots = situation, situation.service.slots
     if slots == 1 or not now.can_wait or not 0 < now.waiting <= slots * now.ready - now.running:
         return order
-    begin_s = Patience(now.service_s, now.wait_s, slots, options.late_cost).begin_s
-    begun = slots * begin_s / now.service_s
+    begun = slots * Patience(now.service, options.late_cost).begin_s / now.service.mean_s
     if begun <= 0:
         return order
     return min(order, max(math.ceil(now.running / slots), math.ceil(now.waiting / begun - 1e-9)))

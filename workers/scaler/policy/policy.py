@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 from workers.scaler.forecast.arrivals import Forecast
 from workers.scaler.forecast.atoms import Atom
 from workers.scaler.policy.cost.price import late_jobs
-from workers.scaler.policy.cost.staffing import KEEP_STARTUPS
 from workers.scaler.policy.interface import Decision
 from workers.scaler.policy.patience import enough_for_calls
 from workers.scaler.policy.situation import Situation
 from workers.scaler.policy.standby import busy_then, with_standbys
 from workers.scaler.policy.state import absurdity, after_absurdity
-from workers.scaler.policy.strategies import Expected, strategy_for
+from workers.scaler.policy.strategies import Predictive, Reactive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,21 +46,22 @@ def decide(
         return Decision(state.replicas, f"{why}: {state.replicas} held"), state
     learnt = state.observe(snapshot, options)
     situation = Situation.of(snapshot, learnt, options)
-    expected = _expected(learnt, situation, options, rate_in)
-    strategy = strategy_for(situation, expected, options)
+    at = learnt.arrivals.outlook(situation.lead_s).at if rate_in is None else partial(_told, rate_in, learnt)
+    ready = at(situation.lead_s)
+    strategy = Reactive(situation, options) if situation.can_wait else Predictive(situation, at, ready, options)
     order = enough_for_calls(strategy.order(), situation, options)
     if rate_in is None:
         order = min(order, _told_by(learnt.arrivals, snapshot))
     if situation.unplaced:
         # They are not reckoned with, but what is missing for them has been ordered already.
         order = min(order, situation.pods)
-    asked, busy = order, busy_then(situation, expected.ready.rate, options.concurrency)
+    asked, busy = order, busy_then(situation, ready.rate)
     order, standby = with_standbys(order, busy, situation, options, partial(late_jobs, snapshot, learnt, options))
     kept, needed = _keep(order, strategy, situation, learnt)
     replicas = options.bound(max(order, kept))
     demand = f"{strategy.demand()} needs {asked}{standby}"
     reason = _explain(demand, order, replicas, situation, options)
-    decision = Decision(replicas, reason, expected.ready.rate, situation.lead_s, spread=expected.ready.spread)
+    decision = Decision(replicas, reason, ready.rate, situation.lead_s, spread=ready.spread)
     return decision, replace(learnt, replicas=replicas, needed=needed)
 
 
@@ -74,16 +74,8 @@ def _told_by(arrivals: Arrivals, snapshot: Snapshot) -> int:
     return max(told + 1, snapshot.waiting + snapshot.running)
 
 
-def _expected(
-    learnt: State, situation: Situation, options: Options, rate_in: Callable[[float], float] | None
-) -> Expected:
-    """Returns what is expected of the arrivals, or what the caller knows of them."""
-
-    at = learnt.arrivals.outlook(situation.lead_s).at if rate_in is None else partial(_told, rate_in, learnt)
-    return Expected(at, at(situation.lead_s), KEEP_STARTUPS * situation.startup_s + options.actuation_s)
-
-
 def _told(rate_in: Callable[[float], float], learnt: State, ahead_s: float) -> Forecast:
+    """Returns what the caller knows of the arrivals, as a forecast."""
     return Forecast((Atom(1.0, rate_in(ahead_s), 0.0),), learnt.arrivals.dispersion)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from workers.scaler.policy.state import STARTUP_SHARE
 
@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 STUCK_STARTUPS = 3.0
 
 
+class ServiceTerms(NamedTuple):
+    """How jobs are served, and what a late one costs."""
+
+    mean_s: float
+    variation: float  # squared coefficient of variation
+    wait_s: float  # the objective
+    slots: int  # jobs that one replica runs at once
+    late_price_s: float  # in pod-seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Situation:
     """Jobs and pods as they are, and the times to reckon with; all times are in seconds."""
@@ -27,9 +37,7 @@ class Situation:
     ready: int  # pods
     coming_s: tuple[float, ...]  # until each starting pod is expected to be ready, the soonest first
     hopeful: int  # starting pods that are not stuck
-    service_s: float  # mean
-    service_variation: float  # squared coefficient of variation
-    wait_s: float  # the objective
+    service: ServiceTerms
     startup_s: float  # the 80th percentile
     lead_s: float  # until a pod that is ordered now is ready
     can_wait: bool  # a job can usually wait for a pod that is ordered when it comes
@@ -40,8 +48,8 @@ class Situation:
     def of(cls, snapshot: Snapshot, state: State, options: Options) -> Situation:
         """Returns that of `snapshot`, of which `state` has learnt."""
         ages_s, startup_s = snapshot.starting_ages_s, state.startup_s
-        service_s = state.services.mean_s
-        wait_s = options.wait_s(service_s)
+        mean_s = state.services.mean_s
+        wait_s = options.wait_s(mean_s)
         return cls(
             snapshot.now_s,
             snapshot.waiting,
@@ -49,9 +57,7 @@ class Situation:
             snapshot.ready,
             tuple(sorted([state.startups.left_s(age_s, STARTUP_SHARE) for age_s in ages_s])),
             sum(age_s < STUCK_STARTUPS * startup_s for age_s in ages_s),
-            service_s,
-            state.services.variation,
-            wait_s,
+            ServiceTerms(mean_s, state.services.variation, wait_s, options.concurrency, options.late_price_s(mean_s)),
             startup_s,
             startup_s + options.actuation_s,
             wait_s >= state.startups.mean_s + options.actuation_s,

@@ -11,7 +11,7 @@ jobs. Without one, as many as are wanted stand by, whatever comes.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from workers.scaler.policy.cost.staffing import numbers
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from workers.scaler.policy.situation import Situation
 
 
-def busy_then(situation: Situation, rate: float, concurrency: int) -> float:
+def busy_then(situation: Situation, rate: float) -> float:
     """Returns how many pods will be busy when one that is ordered now is ready, if `rate` jobs/s come until then.
 
     Of the jobs that run, and of those that come, some will have ended by then: a service is taken to have no memory
@@ -30,20 +30,14 @@ def busy_then(situation: Situation, rate: float, concurrency: int) -> float:
     Example: lead 121 s, 0.05 jobs/s of 5 s: 0.25, though one runs just now. With jobs of 600 s, of which two run:
     2 * 0.82 + 0.05 * 600 * 0.18 = 7.1.
     """
-    left = math.exp(-situation.lead_s / situation.service_s)
-    return (situation.running * left + rate * situation.service_s * (1 - left)) / concurrency
+    service = situation.service
+    left = math.exp(-situation.lead_s / service.mean_s)
+    return (situation.running * left + rate * service.mean_s * (1 - left)) / service.slots
 
 
 def standing_by(standby: int, busy: float) -> int:
     """Returns how many pods there must be with `standby` idle ones beyond those `busy`, rounded."""
     return standby + math.floor(busy + 0.5)
-
-
-class StandbyOrder(NamedTuple):
-    """How many pods there must be with those that stand by, and why, in words that go on from "needs 1"."""
-
-    pods: int
-    words: str = ""
 
 
 def with_standbys(
@@ -52,23 +46,24 @@ def with_standbys(
     situation: Situation,
     options: Options,
     late: Callable[[Sequence[int]], Sequence[float]],
-) -> StandbyOrder:
-    """Returns `order`, or more with those that stand by beyond the `busy` ones, up to the limit.
+) -> tuple[int, str]:
+    """Returns `order`, or more with those that stand by beyond the `busy` ones, up to the limit; and why, in words.
 
-    `late` tells the jobs/s that are late with rising numbers of pods. It is asked only if standbys have a price.
+    The words go on from "needs 1". `late` tells the jobs/s that are late with rising numbers of pods. It is asked only
+    if standbys have a price.
     """
     most = min(options.max_replicas, standing_by(options.standby, min(busy, options.max_replicas)))
     if situation.unplaced:
         most = min(most, situation.pods)
     if not options.standby or most <= order:
-        return StandbyOrder(order)
+        return order, ""
     if not options.standby_price:
-        return StandbyOrder(most, f", and {options.standby} on standby beyond {busy:.2g} busy make it {most}")
-    pods, saved = worth_their_price(order, most, options.standby_price, options.late_price_s(situation.service_s), late)
+        return most, f", and {options.standby} on standby beyond {busy:.2g} busy make it {most}"
+    pods, saved = worth_their_price(order, most, options.standby_price, situation.service.late_price_s, late)
     each = f"{options.standby_price:g} of a pod"
     if pods == order:
-        return StandbyOrder(order, f", and no standby at {each} is worth the late jobs that it would save")
-    return StandbyOrder(pods, f", and {pods - order} on standby at {each} save {saved:.2g} late jobs/s")
+        return order, f", and no standby at {each} is worth the late jobs that it would save"
+    return pods, f", and {pods - order} on standby at {each} save {saved:.2g} late jobs/s"
 
 
 def worth_their_price(

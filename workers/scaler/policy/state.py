@@ -28,7 +28,7 @@ LARGEST = 10**12
 
 @dataclass(frozen=True, slots=True)
 class SlidingMaximum:
-    """The largest number within a window of time, for pods that are held after they were needed.
+    """The largest number within a window of time.
 
     `steps` are pairs of a time in seconds and a number: rising times and falling numbers, so that the first number is
     the largest. A number is forgotten as soon as a later one is as large (the monotonic queue).

@@ -7,11 +7,10 @@ is for jobs that can't: their pod must have been ordered before they came.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 from workers.scaler.policy.cost.backlog import BACKLOG_SHARE, Backlog
-from workers.scaler.policy.cost.lateness import ServiceTerms
-from workers.scaler.policy.cost.staffing import Staffing, hold_s, keep_ahead_s
+from workers.scaler.policy.cost.staffing import KEEP_STARTUPS, Staffing, hold_s, keep_ahead_s
 from workers.scaler.policy.patience import Patience
 
 if TYPE_CHECKING:
@@ -30,58 +29,30 @@ REACTIVE_KEEP_ALIVE = 0.5
 _TOLD_CHANGE = 0.1
 
 
-class Expected(NamedTuple):
-    """What is expected of the arrivals: `at` a time in seconds from now, and `ready`, when an order of now is ready.
-
-    In `paid_in_s` seconds another start would have paid.
-    """
-
-    at: Callable[[float], Forecast]
-    ready: Forecast
-    paid_in_s: float
-
-
-class Strategy(Protocol):
-    """A way to find how many pods are needed in one situation."""
-
-    def order(self) -> int:
-        """Returns how many pods there must be when one that is ordered now is ready."""
-
-    def keep(self, order: int, at_hand: int) -> int:
-        """Returns how many of the pods `at_hand` may not go, as they would be missed before others were ready.
-
-        `order` is the number that was ordered, which is smaller.
-        """
-
-    def keep_alive_s(self) -> float:
-        """Returns how long pods are kept after they were last needed, whether that has paid or not."""
-
-    def demand(self) -> str:
-        """Returns what needs the pods, in words."""
-
-
 class Reactive:
     """Orders for the jobs that wait, and keeps pods that work or start."""
 
-    def __init__(self, situation: Situation, options: Options) -> None:
-        self._now = situation
-        self._patience = Patience(situation.service_s, situation.wait_s, options.concurrency, options.late_cost)
+    def __init__(self, now: Situation, options: Options) -> None:
+        self._now, self._patience = now, Patience(now.service, options.late_cost)
 
     def order(self) -> int:
-        """As many as run something; if jobs wait, all that there are, and those that are missing."""
+        """Returns how many pods there must be when one that is ordered now is ready.
+
+        As many as run something; if jobs wait, all that there are, and those that are missing.
+        """
         now = self._now
         return self._patience.needed(now.waiting, now.running, now.ready, now.coming_s, now.lead_s)
 
-    def keep(self, order: int, at_hand: int) -> int:
-        """All, while any of them starts."""
-        return _not_called_off(self._now)
+    def keep(self, _order: int, _at_hand: int) -> int:
+        """Returns all pods while one starts that is not stuck: a start that has begun is not called off for a dip."""
+        return self._now.pods if self._now.hopeful else 0
 
     def keep_alive_s(self) -> float:
-        """Half a start-up."""
+        """Returns half a start-up: for so long pods are kept after they were last needed."""
         return REACTIVE_KEEP_ALIVE * self._now.startup_s
 
     def demand(self) -> str:
-        """The jobs, and within how many seconds they should begin."""
+        """Returns the jobs, and within how many seconds they should begin, in words."""
         now = self._now
         return f"{now.waiting} waiting + {now.running} running, to begin within {self._patience.begin_s:.0f} s,"
 
@@ -89,61 +60,54 @@ class Reactive:
 class Predictive:
     """Orders for the jobs that will be there when a pod that is ordered now is ready."""
 
-    def __init__(self, situation: Situation, expected: Expected, options: Options) -> None:
-        self._now, self._expected = situation, expected
-        self._service = ServiceTerms(
-            situation.service_s, situation.service_variation, situation.wait_s, options.concurrency
-        )
-        self._staffing = Staffing(self._service, options.late_price_s(situation.service_s), options.max_replicas)
+    def __init__(self, now: Situation, at: Callable[[float], Forecast], ready: Forecast, options: Options) -> None:
+        """`at` tells what is expected in so many seconds; `ready` is expected when an order of now is ready."""
+        self._now, self._at, self._ready = now, at, ready
+        # When another start would have paid.
+        self._paid_in_s = KEEP_STARTUPS * now.startup_s + options.actuation_s
+        self._staffing = Staffing(now.service, options.max_replicas)
 
     def order(self) -> int:
-        """The cheapest number when an order is ready, and those that are worth their start for the backlog."""
-        now, ready = self._now, self._expected.ready
-        steady = self._staffing.cheapest(ready, now.lead_s, now.outstanding)
+        """Returns the cheapest number when an order is ready, and those that are worth their start for the backlog."""
+        now = self._now
+        steady = self._staffing.cheapest(self._ready, now.lead_s, now.outstanding)
         if not now.outstanding:
             return steady
         return max(1, self._with_backlog(steady, now.coming_s))
 
     def keep(self, order: int, at_hand: int) -> int:
-        """The cheapest number when another start would have paid, and at least those that run something."""
-        now, paid = self._now, self._expected.at(self._expected.paid_in_s)
-        ahead_s = keep_ahead_s(now.lead_s, self._expected.paid_in_s, paid.dispersion)
+        """Returns how many of the pods `at_hand` may not go; `order`, which is smaller, is the number that was ordered.
+
+        The cheapest number when another start would have paid, and at least those that run something.
+        """
+        now, service, paid = self._now, self._now.service, self._at(self._paid_in_s)
+        ahead_s = keep_ahead_s(now.lead_s, self._paid_in_s, paid.dispersion)
         worth = self._staffing.cheapest(paid, ahead_s, now.outstanding, now.startup_s, order, at_hand)
         # The work of now costs the same, however many do it: all pods that will be ready before it is done may stay.
-        work_s = now.outstanding * now.service_s / self._service.slots
+        work_s = now.outstanding * service.mean_s / service.slots
         useful = now.ready + sum([at_s * pods < work_s for pods, at_s in enumerate(now.coming_s, now.ready)])
-        present = now.outstanding / (self._service.slots * (1 + BACKLOG_SHARE * now.wait_s / now.service_s))
+        present = now.outstanding / (service.slots * (1 + BACKLOG_SHARE * service.wait_s / service.mean_s))
         # A start is not called off if it would be ordered again, as the backlog is only gone because it is counted.
         again = self._with_backlog(order, ()) if now.outstanding and now.coming_s and worth < at_hand else 0
         return max(worth, min(useful, math.ceil(present - 1e-9)), again)
 
     def _with_backlog(self, steady: int, coming_s: Sequence[float]) -> int:
         """Returns `steady`, or more if more are worth their start for the backlog that is left with those to come."""
-        now, staffing = self._now, self._staffing
-        backlog = Backlog(self._service, self._expected.ready.rate)
+        now, backlog = self._now, Backlog(self._now.service, self._ready.rate)
         waiting = backlog.waiting_at(now.outstanding, now.ready, coming_s, now.lead_s)
         base = max(now.ready + len(coming_s), steady)
-        extra = backlog.drainers(waiting, base, staffing.most, now.startup_s, staffing.late_price_s)
+        extra = backlog.drainers(waiting, base, self._staffing.most, now.startup_s)
         return base + extra if extra else steady
 
     def keep_alive_s(self) -> float:
-        """Less than half a start-up; next to nothing for a clock."""
-        return hold_s(self._now.startup_s, self._expected.ready.dispersion)
+        """Returns less than half a start-up; next to nothing for a clock."""
+        return hold_s(self._now.startup_s, self._ready.dispersion)
 
     def demand(self) -> str:
-        """The jobs, and those that are expected within the lead."""
-        now, ready = self._now, self._expected.ready
+        """Returns the jobs, and those that are expected within the lead, in words."""
+        now, ready = self._now, self._ready
         text = f"{now.waiting} waiting + {now.running} running + {ready.rate:.2g}/s x {now.lead_s:.0f} s"
         return f"{text} (a change by then: {ready.change:.0%})" if ready.change >= _TOLD_CHANGE else text
 
 
-def strategy_for(situation: Situation, expected: Expected, options: Options) -> Strategy:
-    """Returns the strategy that suits the situation."""
-    if situation.can_wait:
-        return Reactive(situation, options)
-    return Predictive(situation, expected, options)
-
-
-def _not_called_off(situation: Situation) -> int:
-    """All pods while one starts that is not stuck: a start that has begun is not called off for a dip."""
-    return situation.pods if situation.hopeful else 0
+Strategy: TypeAlias = Reactive | Predictive

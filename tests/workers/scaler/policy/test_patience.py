@@ -10,20 +10,21 @@ from hypothesis import strategies as st
 
 from workers.scaler.policy import Options, Snapshot, decide, start
 from workers.scaler.policy.patience import Patience, enough_for_calls
-from workers.scaler.policy.situation import Situation
+from workers.scaler.policy.situation import ServiceTerms, Situation
 
 LEAD_S = 31.0
 # Ten minutes to wait for jobs of a minute: all that wait should begin within eight and a half.
-MINUTES = Patience(60.0, 600.0, 1, 12.0)
+MINUTES = Patience(ServiceTerms(60.0, 0.0, 600.0, 1, 720.0), 12.0)
+MINUTE = ServiceTerms(60.0, 0.0, 60.0, 1, 720.0)
 
 
 def test_what_is_kept_back_is_a_tenth_of_the_wait_and_half_a_service() -> None:
     assert MINUTES.begin_s == pytest.approx(600 - 60 - 30)
-    assert Patience(60.0, 60.0, 1, 12.0).begin_s == pytest.approx(60 - 6 - 30)
+    assert Patience(MINUTE, 12.0).begin_s == pytest.approx(60 - 6 - 30)
 
 
 def test_the_dearer_a_late_job_the_more_is_kept_back() -> None:
-    kept = [Patience(60.0, 60.0, 1, cost).begin_s for cost in (0.1, 1.0, 12.0, 50.0, 1000.0)]
+    kept = [Patience(MINUTE, cost).begin_s for cost in (0.1, 1.0, 12.0, 50.0, 1000.0)]
     assert kept == sorted(kept, reverse=True)
     assert kept[0] > 57
     assert kept[-1] == 0
@@ -32,7 +33,7 @@ def test_the_dearer_a_late_job_the_more_is_kept_back() -> None:
 def test_pods_that_work_are_enough_while_no_job_waits() -> None:
     assert MINUTES.needed(0, 0, 3, (), LEAD_S) == 0
     assert MINUTES.needed(0, 2, 3, (), LEAD_S) == 2
-    assert MINUTES._replace(slots=4).needed(0, 5, 3, (10.0,), LEAD_S) == 2
+    assert MINUTES._replace(service=MINUTES.service._replace(slots=4)).needed(0, 5, 3, (10.0,), LEAD_S) == 2
 
 
 def test_a_job_whose_worker_has_died_needs_a_pod() -> None:
@@ -95,7 +96,8 @@ def test_no_pod_is_ordered_twice_and_every_pod_has_something_to_do(
     coming_s: list[float],
     lead_s: float,
 ) -> None:
-    patience, there = Patience(service_s, wait_s, slots, late_cost), ready + len(coming_s)
+    patience = Patience(ServiceTerms(service_s, 0.0, wait_s, slots, late_cost * service_s), late_cost)
+    there = ready + len(coming_s)
     needed = patience.needed(waiting, running, ready, coming_s, lead_s)
     # A job that runs without a pod has lost its worker, and needs another.
     lost = min(1, running) if there == 0 else 0

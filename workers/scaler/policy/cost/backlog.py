@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from workers.scaler.policy.cost.lateness import ServiceTerms
+    from workers.scaler.policy.situation import ServiceTerms
 
 # Share of the objective (of a service, if that is shorter) that is kept back for what was not foreseen. Judged by
 # simulation: `--load spike --service lognormal:5,1`.
@@ -58,20 +58,17 @@ class Backlog(NamedTuple):
             pods += 1
         return jobs
 
-    def late_cost_s(self, backlog: float, replicas: int, price_s: float) -> float:
-        """Returns the price in pod-seconds of the jobs that are late until a backlog of jobs is gone; inf if never.
-
-        `price_s` is that of one late job.
-        """
+    def late_cost_s(self, backlog: float, replicas: int) -> float:
+        """Returns the price in pod-seconds of the jobs that are late until a backlog of jobs is gone; inf if never."""
         servers = replicas * self.service.slots
         excess, speed = max(0.0, backlog - servers), servers / self.service.mean_s - self.rate
         if speed <= 0:
             return math.inf if excess else 0.0
         drain_s = excess / speed
         # Jobs that come meanwhile are late, and those that wait are late for longer.
-        return price_s * drain_s * (self.rate + LATER * excess / 2 / self.service.wait_s)
+        return self.service.late_price_s * drain_s * (self.rate + LATER * excess / 2 / self.service.wait_s)
 
-    def drainers(self, backlog: float, base: int, most: int, startup_s: float, price_s: float) -> int:
+    def drainers(self, backlog: float, base: int, most: int, startup_s: float) -> int:
         """Returns how many replicas beyond `base` are worth their start, to work off a backlog of jobs.
 
         A start is all that one more costs: the work costs the same, however many do it. One more would not pay, and one
@@ -84,7 +81,7 @@ class Backlog(NamedTuple):
             return 0
 
         def enough(replicas: int) -> bool:
-            now_s, then_s = (self.late_cost_s(backlog, n, price_s) for n in (replicas, replicas + 1))
+            now_s, then_s = (self.late_cost_s(backlog, n) for n in (replicas, replicas + 1))
             return now_s - then_s <= startup_s
 
         ends, begins = self.rate * self.service.mean_s / self.service.slots, backlog / self.service.slots

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers.scaler.policy.cost.lateness import Lateness, ServiceTerms
-from workers.scaler.policy.cost.staffing import MOST_DISPERSION
+from workers.scaler.policy.cost.lateness import lateness_by_atom
 from workers.scaler.policy.situation import Situation
 
 if TYPE_CHECKING:
@@ -27,18 +26,13 @@ def late_jobs(snapshot: Snapshot, state: State, options: Options, replicas: Sequ
     them within both: 0 pods leave 10 late in 36 s, which is 0.28/s, one pod leaves 0.05/s, and two leave none.
     """
     now = Situation.of(snapshot, state, options)
-    service = ServiceTerms(now.service_s, now.service_variation, now.wait_s, options.concurrency)
     forecast = state.arrivals.outlook(now.lead_s).at(now.lead_s)
-    dispersion = min(forecast.dispersion, MOST_DISPERSION)
-    late = [
-        (atom.weight * atom.rate, Lateness(service, atom, dispersion, now.lead_s, now.outstanding))
-        for atom in (() if now.can_wait else forecast.atoms)
-    ]
-    until_s = now.lead_s + now.wait_s
-    begins = options.concurrency * (1 + until_s / now.service_s)
+    late = [] if now.can_wait else lateness_by_atom(now.service, forecast, now.lead_s, now.outstanding)
+    until_s = now.lead_s + now.service.wait_s
+    begins = now.service.slots * (1 + until_s / now.service.mean_s)
     found: list[float] = []
     for n in replicas:
-        expected = sum([rate * one.share(n) for rate, one in late])
+        expected = sum([atom.weight * atom.rate * one.share(n) for atom, one in late])
         behind = max(0.0, now.outstanding - n * begins) / until_s
         found.append(min([expected + behind, *found[-1:]]))
     return found

@@ -14,18 +14,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workers.scaler.policy.cost.lateness import Lateness
+from workers.scaler.policy.cost.lateness import lateness_by_atom
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from workers.scaler.forecast.arrivals import Forecast
-    from workers.scaler.policy.cost.lateness import ServiceTerms
+    from workers.scaler.policy.situation import ServiceTerms
 
-# Greatest dispersion in the price of late jobs: bursts beyond it are in the forecast's spread already.
-# Judged by simulation: `--load burst:0.1,2,300,60` and `--load ramping --process poisson`.
-# Example: a dispersion of 5 is reckoned with as 1.5.
-MOST_DISPERSION = 1.5
 # How far ahead a pod must not be needed for it to be let go, in start-up times: its own start, and as long
 # again. Judged by simulation: `--load sine:1,0.8,1200`.
 # Example: start-up 30 s, actuation 1 s: an idle pod stays if it is worth its cost in 61 s.
@@ -46,10 +42,9 @@ STEPS = 50
 
 @dataclass(frozen=True, slots=True)
 class Staffing:
-    """What late jobs cost, and how many replicas there may be."""
+    """How jobs are served, and how many replicas there may be."""
 
     service: ServiceTerms
-    late_price_s: float  # price of a late job, in pod-seconds
     most: int  # replicas
 
     def cheapest(
@@ -68,13 +63,9 @@ class Staffing:
         """
         if forecast.rate <= 0:
             return least
-        dispersion = min(forecast.dispersion, MOST_DISPERSION)
         late = [
-            (
-                self.late_price_s * atom.weight * atom.rate,
-                Lateness(self.service, atom, dispersion, ahead_s, outstanding),
-            )
-            for atom in forecast.atoms
+            (self.service.late_price_s * atom.weight * atom.rate, one)
+            for atom, one in lateness_by_atom(self.service, forecast, ahead_s, outstanding)
         ]
         fewest, best = max(1, min([one.fewest for _, one in late])), least
         cost = math.inf if least >= fewest else least + sum([price for price, _ in late])

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from workers.scaler.forecast.arrivals import Forecast
 from workers.scaler.forecast.atoms import Atom
 from workers.scaler.policy.cost.backlog import Backlog
-from workers.scaler.policy.cost.lateness import ServiceTerms
 from workers.scaler.policy.cost.staffing import Staffing, hold_s, keep_ahead_s, numbers
+from workers.scaler.policy.situation import ServiceTerms
 
 LEAD_S = 31.0
 CLOCK, POISSON = 0.005, 1.0
@@ -36,11 +36,11 @@ class StaffingCase:
 
     @property
     def service(self) -> ServiceTerms:
-        return ServiceTerms(self.service_s, 0.0, self.wait_s, self.slots)
+        return ServiceTerms(self.service_s, 0.0, self.wait_s, self.slots, self.late_cost * self.service_s)
 
     @property
     def staffing(self) -> Staffing:
-        return Staffing(self.service, self.late_cost * self.service_s, self.most)
+        return Staffing(self.service, self.most)
 
     @property
     def forecast(self) -> Forecast:
@@ -52,7 +52,7 @@ class StaffingCase:
 
     def drainers(self, backlog: float, startup_s: float = 30.0) -> int:
         """Beside six pods."""
-        return self.backlog.drainers(backlog, 6, self.most, startup_s, self.late_cost * self.service_s)
+        return self.backlog.drainers(backlog, 6, self.most, startup_s)
 
 
 def staffing(rate: float, dispersion: float = POISSON, **what: Any) -> StaffingCase:
@@ -207,14 +207,14 @@ def test_the_number_is_always_within_the_limit(
     coming_s: list[float],
     lead_s: float,
 ) -> None:
-    service = ServiceTerms(service_s, 0.0, wait_s, slots)
+    service = ServiceTerms(service_s, 0.0, wait_s, slots, late_cost * service_s)
     forecast = Forecast((Atom(0.3, rate / 2, 0.0), Atom(0.7, rate, error)), dispersion)
-    staffed = Staffing(service, late_cost * service_s, most).cheapest(forecast, lead_s, outstanding, lead_s)
+    staffed = Staffing(service, most).cheapest(forecast, lead_s, outstanding, lead_s)
     assert 0 <= staffed <= most
     coming = Backlog(service, rate)
     backlog = coming.waiting_at(outstanding, ready, coming_s, lead_s)
     assert 0 <= backlog <= outstanding + rate * lead_s + 1
-    assert 0 <= coming.drainers(backlog, ready, most, lead_s, late_cost * service_s) <= max(0, most - ready)
+    assert 0 <= coming.drainers(backlog, ready, most, lead_s) <= max(0, most - ready)
 
 
 @given(
@@ -237,12 +237,12 @@ def test_for_a_backlog_one_more_would_not_pay_and_one_fewer_would(
     waiting: int,
     startup_s: float,
 ) -> None:
-    backlog, price_s = Backlog(ServiceTerms(service_s, 0.0, wait_s, slots), rate), late_cost * service_s
+    backlog = Backlog(ServiceTerms(service_s, 0.0, wait_s, slots, late_cost * service_s), rate)
 
-    extra = backlog.drainers(waiting, base, 100_000, startup_s, price_s)
+    extra = backlog.drainers(waiting, base, 100_000, startup_s)
 
     costs_s = [
-        (extra + other) * startup_s + backlog.late_cost_s(waiting, base + extra + other, price_s)
+        (extra + other) * startup_s + backlog.late_cost_s(waiting, base + extra + other)
         for other in (-1, 0, 1)
         if extra + other >= 0
     ]
@@ -256,7 +256,7 @@ def test_a_backlog_that_lasts_for_many_start_ups_is_worked_off_by_all_that_are_a
     # The same if more come than one pod can work off, and if more come than all can.
     for rate in (0.0, 2.0, 50.0):
         one = staffing(rate, service_s=1.0, most=6)
-        assert one.backlog.drainers(5000.0, 1, 6, startup_s, one.late_cost * 1.0) == 5
+        assert one.backlog.drainers(5000.0, 1, 6, startup_s) == 5
 
 
 def test_a_rate_that_is_only_possible_counts_by_its_probability() -> None:
