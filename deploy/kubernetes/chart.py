@@ -22,6 +22,8 @@ CHART = FOLDER / "chart"
 VALUES = FOLDER / "values"
 RELEASE = "leadtime"
 NAMESPACE = "leadtime"
+# The oldest that the chart takes: without a cluster, `helm template` has one of its own, 1.20 in some builds.
+_KUBERNETES = "1.30.0"
 # What `helm template` may take on a busy machine.
 _TIMEOUT_S = 60
 
@@ -74,6 +76,7 @@ def _by_program(values: Values, release: str, namespace: str) -> str:
         json.dump(values, file)
         file.flush()
         command = ["helm", "template", release, str(CHART), "--namespace", namespace, "--values", file.name]
+        command += ["--kube-version", _KUBERNETES]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True)
         except (OSError, subprocess.SubprocessError) as error:

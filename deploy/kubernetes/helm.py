@@ -53,7 +53,8 @@ def upgrade(chart: Path, release: str, namespace: str, values: dict[str, Any]) -
         with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
             json.dump(values, file)
             file.flush()
-            command = ("upgrade", "--install", release, str(chart), "--values", file.name, "--hide-notes")
+            # Without values, Helm would take those of the revision before.
+            command = ("upgrade", "--install", release, str(chart), "--values", file.name, "--reset-values")
             try:
                 answer(_program(namespace, *command), "installing the chart")
             except DeployError as error:
@@ -66,7 +67,9 @@ def upgrade(chart: Path, release: str, namespace: str, values: dict[str, Any]) -
 def uninstall(release: str, namespace: str) -> bool:
     """Removes the release, and waits until its objects are gone; False if it isn't there. Raises DeployError."""
     if shutil.which("helm"):
-        listed = json.loads(answer(_program(namespace, "list", "--all", "--output", "json"), "listing releases"))
+        # Helm 4 has no --all.
+        command = ("list", "--deployed", "--failed", "--pending", "--uninstalling", "--output", "json")
+        listed = json.loads(answer(_program(namespace, *command), "listing releases"))
         if release not in {one["name"] for one in listed}:
             return False
         shown(_program(namespace, "uninstall", release, "--wait", f"--timeout={_TIMEOUT_S}s"), "removing the release")

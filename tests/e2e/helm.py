@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def values_of_release(release: str, namespace: str) -> Values:
     """The values that it was installed with, the chart's own left out."""
     if shutil.which("helm"):
-        return dict(_said(namespace, "get", "values", release))
+        return dict(_said(namespace, "get", "values", release) or {})
     with _library(namespace) as config:
         return dict(config.get_values(release))
 

@@ -86,6 +86,8 @@ class Claims:
         self._replies_are_known = True
         self._messages_are_known = True
         self._handed_back: set[str] = set()
+        # What a push has claimed for this worker while the server is asked what this worker holds.
+        self._arrived: list[Claimed] | None = None
         self.burst = False
         self.most_jobs: int | None = None
 
@@ -102,6 +104,12 @@ class Claims:
 
     def take(self, job: Claimed) -> None:
         """Runs a job that a push has claimed for this worker, and looks for more."""
+        if self._arrived is None:
+            self._take(job)
+        else:
+            self._arrived.append(job)
+
+    def _take(self, job: Claimed) -> None:
         self._may_be_woken = False
         if job.entry in self._handed_back:
             self._handed_back.remove(job.entry)
@@ -292,7 +300,14 @@ class Claims:
             return
         self._replies_are_known, self._messages_are_known = False, True
         self._ahead.forget()
-        for entry in await self._session.stream.release_unknown(self._session.id, self._runner.held()):
-            # A message that was not lost may have arrived meanwhile, or is still to come.
-            if not self._runner.lose(entry):
-                self._handed_back.add(entry)
+        # A job that is handed over meanwhile may be handed back by this very call: it starts once there is an answer.
+        # Without one it is unknown, and the next such call hands it back.
+        arrived: list[Claimed] = []
+        self._arrived = arrived
+        try:
+            # Messages that were not lost may have arrived meanwhile, or are still to come.
+            self._handed_back.update(await self._session.stream.release_unknown(self._session.id, self._runner.held()))
+        finally:
+            self._arrived = None
+        for job in arrived:
+            self._take(job)

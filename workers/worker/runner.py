@@ -112,13 +112,6 @@ class Runner:
         """Hands back a job that was just claimed, instead of running it."""
         self._conclude_soon(self._release(job))
 
-    def lose(self, entry: str) -> bool:
-        """Stops the job of an entry that was handed back. False: it does not run."""
-        attempt = next((one for one in self._attempts.values() if one.job.entry == entry), None)
-        if attempt is not None:
-            attempt.stop("lost")
-        return attempt is not None
-
     def stop(self, job_id: str, reason: StopReason, attempt_number: int | None = None) -> None:
         """Stops a job if it runs (as that attempt)."""
         attempt = self._attempts.get(job_id)

@@ -3,6 +3,7 @@
 import { h } from './dom.js';
 
 const KEY = 'leadtime-key';
+const AGAIN_MS = 300;
 export const base = new URL('.', document.baseURI);
 
 export function url(path) {
@@ -53,12 +54,21 @@ function askForKey(detail, isWrong) {
 }
 
 async function reached(address, options) {
-  try {
-    return await fetch(address, options);
-  } catch (problem) {
-    if (problem.name === 'AbortError') throw problem;
-    throw new ApiError(0, { detail: 'The gateway can\'t be reached.' });
+  // A change of the machine's networks cuts what is under way: what changes nothing is asked once more.
+  for (let isLast = Boolean(options.method); ; isLast = true) {
+    try {
+      return await fetch(address, options);
+    } catch (problem) {
+      if (problem.name === 'AbortError') throw problem;
+      if (isLast) throw new ApiError(0, { detail: 'The gateway can\'t be reached.' });
+    }
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
   }
+}
+
+// Whether it may be there later.
+export function isAway(problem) {
+  return problem.status === 0 || problem.status === 503;
 }
 
 export async function request(path, options = {}) {

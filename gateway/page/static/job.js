@@ -1,6 +1,6 @@
 // One job: its timeline, input and output, its events as they come, and what can be done to it.
 
-import { eventsOf, json, request } from './api.js';
+import { eventsOf, isAway, json, request } from './api.js';
 import { clock, confirmed, duration, h, setText, toast } from './dom.js';
 import { badge, took } from './jobs.js';
 import { jobLog } from './log.js';
@@ -123,7 +123,7 @@ export function showJob(view, id, signal) {
       job = await json(`status/${path}`, { signal });
     } catch (problem) {
       if (signal.aborted) return null;
-      if (problem.status === 0 || problem.status === 503) {
+      if (isAway(problem)) {
         document.addEventListener('back', () => look().then((one) => { if (one) listen(); }), { once: true, signal });
         if (last) return null;
       }
@@ -150,7 +150,9 @@ export function showJob(view, id, signal) {
           warnings ? h('p', { class: 'muted' }, `Written with ${warnings.length} warnings: ${warnings.map((one) => `${one.pointer} ${one.detail}`).join('; ')}`) : '');
         input.replaceChildren(given === undefined || given === null ? h('p', { class: 'muted' }, 'not kept') : showValue(given, 'Input'));
       } catch (problem) {
-        if (!signal.aborted) output.replaceChildren(h('p', { class: 'muted' }, problem.message));
+        if (signal.aborted) return job;
+        output.replaceChildren(h('p', { class: 'muted' }, problem.message));
+        if (isAway(problem)) { hasOutput = hasInput = false; last = ''; }
       }
     } else if (job.status !== 'finished') {
       output.replaceChildren(h('p', { class: 'muted' }, ENDS.includes(job.status) ? 'There is none.' : 'Not yet.'));
@@ -159,7 +161,9 @@ export function showJob(view, id, signal) {
         json(`inputs/${path}`, { signal }).then(({ args }) => input.replaceChildren(showValue(args.length === 1 ? args[0] : args, 'Input')))
           .catch((problem) => {
             const text = problem.status === 404 && job.status === 'cancelled' ? 'The input of a cancelled job is not kept.' : problem.message;
-            if (!signal.aborted) input.replaceChildren(h('p', { class: 'muted' }, text));
+            if (signal.aborted) return;
+            input.replaceChildren(h('p', { class: 'muted' }, text));
+            if (isAway(problem)) { hasInput = false; last = ''; }
           });
       }
     }

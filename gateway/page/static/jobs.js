@@ -1,6 +1,6 @@
 // Jobs: a list with filters that follows what is new, and the dead letters by their kinds.
 
-import { json, withQueue } from './api.js';
+import { isAway, json, withQueue } from './api.js';
 import { confirmed, duration, h, toast } from './dom.js';
 import { serverNow } from './live.js';
 import { chosenQueue } from './main.js';
@@ -146,6 +146,7 @@ async function showLetters(place, signal) {
       if (signal.aborted) return;
       note.hidden = false;
       note.textContent = error.message;
+      if (isAway(error) && !next) document.addEventListener('back', load, { once: true, signal });
     }
   };
   const requeueAll = async (kind) => {

@@ -16,6 +16,8 @@ from tests.workers.stream.actions import command, key
 from workers.stream import Finish, NewJob, Stream, Telling
 
 if TYPE_CHECKING:
+    from playwright.async_api import Route
+
     from workers.stream import Claimed, StreamSettings
 
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
@@ -102,9 +104,9 @@ async def test_workers_are_seen_to_come_and_a_job_to_be_cancelled(gateway: Gatew
     async with opened(f"{gateway.base}/") as (page, complaints):
         await page.get_by_text("none", exact=True).first.wait_for()
         for number in range(3):
-            await stream.register(f"worker-{number}", 60, registration("starting"))
+            await stream.register(f"worker-{number}", 600, registration("starting"))
         await page.get_by_text("3 starting").wait_for()
-        await stream.register("worker-1", 60, registration("idle"))
+        await stream.register("worker-1", 600, registration("idle"))
         job_id = await push(gateway.http)
         await claimed(stream)
         await page.get_by_text("1 busy · 2 starting").wait_for()
@@ -139,7 +141,7 @@ async def test_what_users_write_stays_text(gateway: GatewayProcess, stream: Stre
     job_id = await push(gateway.http, MARKUP)
     async with gateway.http.post("/push", params={"input": "a", "tag": MARKUP[:90]}) as response:
         failing = (await response.json())["id"]
-    await stream.register(f"worker-1{MARKUP}", 60, registration("idle"))
+    await stream.register(f"worker-1{MARKUP}", 600, registration("idle"))
     await end(stream, await claimed(stream), orjson.dumps({"output": MARKUP, MARKUP: [MARKUP]}))
     error = orjson.dumps({"type": MARKUP, "message": MARKUP})
     await end(stream, await claimed(stream), error, "failed")
@@ -151,6 +153,32 @@ async def test_what_users_write_stays_text(gateway: GatewayProcess, stream: Stre
             assert "Leadtime" in await page.title()
             assert await page.locator("main script, main img[src=x]").count() == 0
         assert [one for one in complaints if "404" not in one] == []
+
+
+@pytest.mark.slow
+async def test_what_a_change_of_the_network_has_cut_is_asked_again(gateway: GatewayProcess, stream: Stream) -> None:
+    finished, failed = await push(gateway.http, "input of job-1"), await push(gateway.http, "input of job-2")
+    await end(stream, await claimed(stream), b'"output of job-1"')
+    await end(stream, await claimed(stream), b'{"type":"LookupError","message":"no such thing"}', "failed")
+    cut: list[str] = []
+
+    async def cut_once(route: Route) -> None:
+        if route.request.url in cut:
+            await route.continue_()
+        else:
+            cut.append(route.request.url)
+            await route.abort("connectionfailed")
+
+    async with opened(f"{gateway.base}/") as (page, _):
+        for path, name, text in (
+            ("jobs?status=dead", "dead-letters", "LookupError"),
+            (f"jobs/{finished}", f"data/{finished}", "output of job-1"),
+            (f"jobs/{failed}", f"inputs/{failed}", "input of job-2"),
+        ):
+            await page.route(f"**/{name}", cut_once)
+            await page.goto(f"{gateway.base}/#/{path}")
+            await page.get_by_text(text).first.wait_for()
+    assert len(cut) == 3
 
 
 @pytest.mark.slow
@@ -182,7 +210,7 @@ async def test_a_jobs_own_lines_come_as_it_runs_and_stay_text(gateway: GatewayPr
 @pytest.mark.parametrize("theme", ["light", "dark"])
 async def test_axe_finds_no_serious_fault(gateway: GatewayProcess, stream: Stream, theme: str) -> None:
     for state in ("idle", "starting", "stopping"):
-        await stream.register(f"worker-{state}", 60, registration(state))
+        await stream.register(f"worker-{state}", 600, registration(state))
     ids = [await push(gateway.http, f"input {number}") for number in range(3)]
     await end(stream, await claimed(stream), b'{"output":"one"}')
     await end(stream, await claimed(stream), b'{"type":"OutOfLuck","message":"no"}', "failed")
@@ -235,7 +263,7 @@ async def test_ten_thousand_jobs_and_two_hundred_workers_keep_it_fluid(gateway: 
     async with gateway.http.post("/batches", json=[*range(10_000)]) as response:
         assert response.status == 202
     for number in range(200):
-        await stream.register(f"worker-{number:03}", 60, registration("idle"))
+        await stream.register(f"worker-{number:03}", 600, registration("idle"))
         await stream.claim(f"worker-{number:03}", 1)
     watch = """window.longest = 0; new PerformanceObserver((list) => {
       for (const one of list.getEntries()) window.longest = Math.max(window.longest, one.duration);
