@@ -45,8 +45,15 @@ class Memory(BaseModel):
 
 
 def _version() -> str:
-    schema = orjson.dumps(Memory.model_json_schema(), option=orjson.OPT_SORT_KEYS)
+    # Without docstrings, which may change.
+    schema = orjson.dumps(_undescribed(Memory.model_json_schema()), option=orjson.OPT_SORT_KEYS)
     return f"{_VERSION}-{hashlib.sha256(schema).hexdigest()[:12]}"
+
+
+def _undescribed(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {name: _undescribed(value) for name, value in node.items() if name != "description"}
+    return [_undescribed(item) for item in node] if isinstance(node, list) else node
 
 
 VERSION = _version()
