@@ -170,8 +170,11 @@ class Claims:
             # A claim beside finishes that is under way wakes this loop when it is over.
             if self._claiming:
                 pass
-            elif (count := self._wanted()) > 0:
-                await self._claim(count)
+            elif self._wanted() > 0:
+                # A finish that is about to leave takes the claim along.
+                await asyncio.sleep(0)
+                if not self._claiming and (count := self._wanted()) > 0:
+                    await self._claim(count)
             elif self._may_be_woken:
                 # A wake-up is another worker's then; such a claim only says that there is no room.
                 await self._claim(0)

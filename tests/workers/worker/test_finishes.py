@@ -98,6 +98,23 @@ async def test_each_job_costs_one_call_of_its_worker(stream: Stream, long_settin
     assert counted.calls == ["claim", *["both"] * 5]
 
 
+async def test_a_claim_that_is_due_as_a_job_ends_goes_along_with_its_finish(
+    stream: Stream, long_settings: WorkerSettings
+) -> None:
+    """As when a heartbeat's answer, that the worker is not known as idle, comes at that moment."""
+    ids = [await push(stream, "job") for _ in range(5)]
+
+    async def job(ctx: dict[str, Any]) -> None:
+        await asyncio.sleep(0)
+        worker.claims.wake()
+
+    async with running(long_settings, [func(job, name="job")], max_jobs=1) as worker:
+        counted = Counted(worker.stream)
+        await ended(stream, ids)
+        await worker.runner.until_empty()
+    assert counted.calls == ["claim", *["both"] * 5]
+
+
 @pytest.mark.parametrize(("slots", "look_ahead_s"), [(1, 0.0), (3, 0.0), (1, 1.0), (3, 1.0)])
 async def test_a_job_whose_claim_got_lost_with_a_reply_runs_once_all_the_same(
     stream: Stream, long_settings: WorkerSettings, slots: int, look_ahead_s: float
