@@ -171,10 +171,7 @@ class Claims:
             if self._claiming:
                 pass
             elif self._wanted() > 0:
-                # A finish that is about to leave takes the claim along.
-                await asyncio.sleep(0)
-                if not self._claiming and (count := self._wanted()) > 0:
-                    await self._claim(count)
+                await self._claim_alone()
             elif self._may_be_woken:
                 # A wake-up is another worker's then; such a claim only says that there is no room.
                 await self._claim(0)
@@ -246,6 +243,13 @@ class Claims:
             return True
         counts = await self._session.outage.call(self._session.stream.counts, "burst")
         return counts.outstanding <= await self._runner.foreign.waiting()
+
+    async def _claim_alone(self) -> None:
+        # Unless a finish leaves now: it takes the claim along.
+        await asyncio.sleep(0)
+        count = self._wanted()
+        if count > 0 and not self._claiming:
+            await self._claim(count)
 
     async def _claim(self, count: int) -> None:
         session = self._session
