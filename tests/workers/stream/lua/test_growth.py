@@ -53,9 +53,9 @@ async def test_dead_worker_leaves_the_group_once_its_registration_is_over(stream
     for worker in ("live", "dead", "never registered"):
         await work(stream, worker)
     await stream.register("live", 60, {"state": "idle"})
-    await stream.register("starting", 60, {"state": "starting"})
     await stream.register("dead", 0.01, {"state": "idle"})
     await sweep_until(stream, b"live")
+    await stream.register("starting", 60, {"state": "starting"})
     assert (await stream.counts()).workers == 2
 
 
