@@ -99,6 +99,11 @@ class Ahead:
         """How many are held, for the server; -1 if it knows that none are."""
         return len(self._jobs) if self._jobs or self._is_known else -1
 
+    def left_s(self) -> float:
+        """How many seconds what runs here and what is held ahead should take; 0 if there is nothing."""
+        life = self._session.life
+        return (life.running + len(self)) * self._means_s.get(self._last, _LONGEST_S) / max(1, life.capacity)
+
     def wanted(self) -> int:
         """How many more should be held."""
         mean_s = self._means_s.get(self._last)

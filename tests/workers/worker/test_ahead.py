@@ -74,6 +74,7 @@ class SlowCalls:
 
     def __init__(self, stream: Stream) -> None:
         self.calls: list[ClaimCall] = []
+        self.ends: list[int] = []
         self._both = stream.finish_and_claim
         stream.finish_and_claim = self.finish_and_claim  # type: ignore[method-assign]
 
@@ -82,6 +83,7 @@ class SlowCalls:
     ) -> Turn:
         """Calls later, and answers later."""
         self.calls.append(claim)
+        self.ends.append(len(finishes))
         await asyncio.sleep(0.03)
         turn = await self._both(worker, finishes, claim, starts)
         await asyncio.sleep(0.03)
@@ -140,6 +142,42 @@ async def test_jobs_run_while_a_call_is_under_way_and_in_the_order_of_their_push
     assert len(slow.calls) < len(ids)
     counts = await stream.counts()
     assert (counts.length, counts.pending, counts.ahead) == (0, 0, 0)
+
+
+async def test_ends_of_short_jobs_are_gathered_where_calls_are_slow(
+    stream: Stream, long_settings: WorkerSettings
+) -> None:
+    shorts = Shorts()
+    async with running(long_settings, shorts.functions, max_jobs=1) as worker:
+        await warm(stream, worker)
+        slow = SlowCalls(worker.stream)
+        for _ in range(2):  # the worker learns that they are
+            await ended(stream, [await push(stream, "job")])
+            await worker.runner.until_empty()
+        worker.set_capacity(0)
+        ids = [await push(stream, "job") for _ in range(10)]
+        slow.ends.clear()
+        worker.set_capacity(1)
+        await ended(stream, ids)
+        await worker.runner.until_empty()
+    # The first claim brings them all: one to run, and nine to hold.
+    assert [ends for ends in slow.ends if ends] == [10]
+
+
+async def test_an_end_waits_for_no_long_job(stream: Stream, long_settings: WorkerSettings) -> None:
+    shorts = Shorts()
+    async with running(long_settings, shorts.functions, max_jobs=1) as worker:
+        await warm(stream, worker)
+        SlowCalls(worker.stream)
+        for _ in range(2):
+            await ended(stream, [await push(stream, "job")])
+            await worker.runner.until_empty()
+        first, waiting = [await push(stream, "job") for _ in range(2)]
+        shorts.waits.add(waiting)
+
+        assert (await until_ended(stream, first)).status is Status.FINISHED
+        shorts.go_on.set()
+        await ended(stream, [waiting])
 
 
 async def test_what_is_held_is_queued_for_everybody(

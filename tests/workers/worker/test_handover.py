@@ -26,6 +26,12 @@ def long_settings(worker_settings: WorkerSettings) -> WorkerSettings:
     return worker_settings.model_copy(update={"lease_s": 600.0})
 
 
+@pytest.fixture
+def no_ahead(long_settings: WorkerSettings) -> WorkerSettings:
+    """Without looking ahead, so that a claim is nothing else."""
+    return long_settings.model_copy(update={"look_ahead_s": 0.0})
+
+
 class Jobs:
     """A job's function: which attempts began, and how many ran at once; each ends when it is let."""
 
@@ -86,9 +92,9 @@ async def pretend_idle(stream: Stream, worker: Worker) -> None:
     await stream.redis.hset(f"{stream.prefix}:worker:{worker.id}", "running", "0")  # type: ignore[misc]
 
 
-async def test_a_job_starts_without_a_claim(stream: Stream, long_settings: WorkerSettings) -> None:
+async def test_a_job_starts_without_a_claim(stream: Stream, no_ahead: WorkerSettings) -> None:
     jobs = Jobs()
-    async with running(long_settings, jobs.functions, max_jobs=3) as worker:
+    async with running(no_ahead, jobs.functions, max_jobs=3) as worker:
         await until_idle(stream, worker)
         gate = Gate(worker.stream, "claim")
         job_id = await push(stream, "job")
@@ -100,9 +106,9 @@ async def test_a_job_starts_without_a_claim(stream: Stream, long_settings: Worke
         await until(lambda: is_idle(stream))
 
 
-async def test_a_worker_with_one_slot_asks_once_after_each_job(stream: Stream, long_settings: WorkerSettings) -> None:
+async def test_a_worker_with_one_slot_asks_once_after_each_job(stream: Stream, no_ahead: WorkerSettings) -> None:
     jobs = Jobs()
-    async with running(long_settings, jobs.functions, max_jobs=1) as worker:
+    async with running(no_ahead, jobs.functions, max_jobs=1) as worker:
         await until_idle(stream, worker)
         gate = Gate(worker.stream, "claim")
         gate.open.set()
