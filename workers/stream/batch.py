@@ -36,7 +36,7 @@ class Batcher(Generic[T, R]):
 
     `gather` is awaited before each batch: it may wait for more items. With `beside_s` items don't wait for a slow round
     trip: if the last batch left about so long ago, they leave beside it. (With 0.002, items that come 0.1 and 0.8 ms
-    after a batch leave together 2.1 ms after it, if it is not back by then.)
+    after a batch leave together 2.1 ms after it, if it is not back by then.) Then batches may arrive in another order.
     """
 
     def __init__(

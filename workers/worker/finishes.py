@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
@@ -48,6 +47,9 @@ class ClaimBeside(Protocol):
 class StartsToTell(Protocol):
     """Starts of jobs that were held ahead (`workers.worker.ahead.Ahead`)."""
 
+    def is_registered(self, job_id: str, attempt: int) -> bool:
+        """Whether the server has said that it knows of this attempt."""
+
     def left_s(self) -> float:
         """How many seconds what runs and what is held ahead should take; 0 if there is nothing."""
 
@@ -91,8 +93,11 @@ class Finishes:
         The receiver gets whether the worker still held the job, or an error. A future for each would cost more than the
         rest of it.
         """
-        (self._small if self.is_small(finish) else self._large).put(finish, receiver)
-        if self._all_ended is not None and not self._parts()[1].left_s():
+        ahead = self._parts()[1]
+        # The server takes no end before the start, which is told by a call of the small ones: the next, or one under way.
+        is_apart = not self.is_small(finish) and ahead.is_registered(finish.id, finish.attempt)
+        (self._large if is_apart else self._small).put(finish, receiver)
+        if self._all_ended is not None and not ahead.left_s():
             self._all_ended.set()
 
     async def _gather(self) -> None:
@@ -100,10 +105,13 @@ class Finishes:
         if most_s < _SLOW_S or not 0 < self._parts()[1].left_s() <= most_s:
             return
         self._all_ended = asyncio.Event()
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(most_s):
                 await self._all_ended.wait()
-        self._all_ended = None
+        except TimeoutError:
+            pass
+        finally:
+            self._all_ended = None
 
     async def abandon(self) -> None:
         """Gives up what could not be told to the server."""

@@ -11,7 +11,8 @@ from arq.worker import func
 
 from tests.workers.service import ended, push, running, until, until_ended
 from tests.workers.stream.actions import command, key
-from workers.stream import NO_OPTIONS, ClaimCall, JobOptions, Status, Stream
+from tests.workers.worker.shorts import Shorts, SlowCalls, warm
+from workers.stream import NO_OPTIONS, JobOptions, Status, Stream
 from workers.worker import ahead as ahead_module
 from workers.worker.ahead import Ahead
 
@@ -23,34 +24,10 @@ if TYPE_CHECKING:
     from workers.worker import Worker
 
 
-_NO_CLAIM = ClaimCall(-1)
-
-
 @pytest.fixture
 def long_settings(worker_settings: WorkerSettings) -> WorkerSettings:
     """With a lease that no test waits for, and more patience with jobs than a slow machine needs."""
     return worker_settings.model_copy(update={"lease_s": 600.0, "grace_s": 60.0, "look_ahead_s": 1.0})
-
-
-class Shorts:
-    """A job's function that is short, unless a job is told to wait; which jobs began, with their attempts."""
-
-    def __init__(self) -> None:
-        self.began: list[tuple[str, int]] = []
-        self.traces: list[str] = []
-        self.waits: set[str] = set()
-        self.go_on = asyncio.Event()
-        self.tells = False
-        self.functions = [func(self._run, name="job")]
-
-    async def _run(self, ctx: dict[str, Any]) -> None:
-        self.began.append((ctx["job_id"], ctx["job_try"]))
-        self.traces.append(ctx["traceparent"])
-        if self.tells:
-            ctx["worker"].events.tell(ctx["job_id"], ctx["job_try"], "log", b'"here"')
-        await asyncio.sleep(0)
-        if ctx["job_id"] in self.waits:
-            await self.go_on.wait()
 
 
 class Brings:
@@ -69,38 +46,10 @@ class Brings:
         self.dropped.append(job_id)
 
 
-class SlowCalls:
-    """Stands in for the combined call of a worker's stream: each is late, as with a slow disk."""
-
-    def __init__(self, stream: Stream) -> None:
-        self.calls: list[ClaimCall] = []
-        self.ends: list[int] = []
-        self._both = stream.finish_and_claim
-        stream.finish_and_claim = self.finish_and_claim  # type: ignore[method-assign]
-
-    async def finish_and_claim(
-        self, worker: str, finishes: Sequence[Finish], claim: ClaimCall = _NO_CLAIM, starts: Sequence[AheadStart] = ()
-    ) -> Turn:
-        """Calls later, and answers later."""
-        self.calls.append(claim)
-        self.ends.append(len(finishes))
-        await asyncio.sleep(0.03)
-        turn = await self._both(worker, finishes, claim, starts)
-        await asyncio.sleep(0.03)
-        return turn
-
-
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is handed back because time has passed."""
     monkeypatch.setattr(Ahead, "_watch", lambda _: None)
-
-
-async def warm(stream: Stream, worker: Worker) -> None:
-    """Lets the worker learn that its jobs are short."""
-    await asyncio.wait_for(worker.ready.wait(), 20)
-    await ended(stream, [await push(stream, "job") for _ in range(2)])
-    await worker.runner.until_empty()
 
 
 async def hold(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from signal import Signals
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from tests.workers.stream.actions import command, key
 from workers.stream import Claimed, Status, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from workers.settings import WorkerSettings
     from workers.worker import Worker
@@ -24,12 +25,6 @@ if TYPE_CHECKING:
 def long_settings(worker_settings: WorkerSettings) -> WorkerSettings:
     """With a lease that no test waits for."""
     return worker_settings.model_copy(update={"lease_s": 600.0})
-
-
-@pytest.fixture
-def no_ahead(long_settings: WorkerSettings) -> WorkerSettings:
-    """Without looking ahead, so that a claim is nothing else."""
-    return long_settings.model_copy(update={"look_ahead_s": 0.0})
 
 
 class Jobs:
@@ -59,18 +54,18 @@ class Jobs:
 
 
 class Gate:
-    """Stands in for a method of a worker's stream: each call waits until the gate is open."""
+    """Stands in for methods of a worker's stream: each call waits until the gate is open."""
 
-    def __init__(self, stream: Stream, name: str) -> None:
+    def __init__(self, stream: Stream, *names: str) -> None:
         self.open = asyncio.Event()
         self.calls = self.answered = 0
-        self._call = getattr(stream, name)
-        setattr(stream, name, self)
+        for name in names:
+            setattr(stream, name, partial(self._pass, getattr(stream, name)))
 
-    async def __call__(self, *args: Any) -> Any:
+    async def _pass(self, call: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         self.calls += 1
         await self.open.wait()
-        answer = await self._call(*args)
+        answer = await call(*args)
         self.answered += 1
         return answer
 
@@ -92,25 +87,26 @@ async def pretend_idle(stream: Stream, worker: Worker) -> None:
     await stream.redis.hset(f"{stream.prefix}:worker:{worker.id}", "running", "0")  # type: ignore[misc]
 
 
-async def test_a_job_starts_without_a_claim(stream: Stream, no_ahead: WorkerSettings) -> None:
+async def test_a_job_starts_without_a_claim(stream: Stream, long_settings: WorkerSettings) -> None:
     jobs = Jobs()
-    async with running(no_ahead, jobs.functions, max_jobs=3) as worker:
+    async with running(long_settings, jobs.functions, max_jobs=3) as worker:
         await until_idle(stream, worker)
-        gate = Gate(worker.stream, "claim")
+        gate = Gate(worker.stream, "claim", "finish_and_claim")
         job_id = await push(stream, "job")
-        view = await until_ended(stream, job_id)
-        assert (view.status, view.attempts, jobs.began) == (Status.FINISHED, 1, [(job_id, 1)])
+        await until(lambda: jobs.began == [(job_id, 1)])
         # Then it asks for more, as it is not woken before it has.
         await until(lambda: gate.calls == 1)
         gate.open.set()
+        view = await until_ended(stream, job_id)
+        assert (view.status, view.attempts) == (Status.FINISHED, 1)
         await until(lambda: is_idle(stream))
 
 
-async def test_a_worker_with_one_slot_asks_once_after_each_job(stream: Stream, no_ahead: WorkerSettings) -> None:
+async def test_a_worker_with_one_slot_asks_once_after_each_job(stream: Stream, long_settings: WorkerSettings) -> None:
     jobs = Jobs()
-    async with running(no_ahead, jobs.functions, max_jobs=1) as worker:
+    async with running(long_settings, jobs.functions, max_jobs=1) as worker:
         await until_idle(stream, worker)
-        gate = Gate(worker.stream, "claim")
+        gate = Gate(worker.stream, "claim", "finish_and_claim")
         gate.open.set()
         for _ in range(5):
             await until_ended(stream, await push(stream, "job"))
