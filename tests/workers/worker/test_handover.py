@@ -81,6 +81,11 @@ async def until_idle(stream: Stream, worker: Worker) -> None:
     await until(lambda: worker.claims._may_be_woken and not worker.claims._claiming)
 
 
+async def was_told_of_a_job(stream: Stream, worker: Worker) -> bool:
+    served = await stream.redis.hget(f"{stream.prefix}:worker:{worker.id}", "served")  # type: ignore[misc]
+    return bool(served and int(served))
+
+
 async def pretend_idle(stream: Stream, worker: Worker) -> None:
     """As if the server had not heard yet that the worker is not idle any more."""
     await stream.redis.zadd(f"{stream.prefix}:idle", {worker.id: 0})
@@ -105,6 +110,10 @@ async def test_a_job_starts_without_a_claim(stream: Stream, long_settings: Worke
 async def test_a_worker_with_one_slot_asks_once_after_each_job(stream: Stream, long_settings: WorkerSettings) -> None:
     jobs = Jobs()
     async with running(long_settings, jobs.functions, max_jobs=1) as worker:
+        await until_idle(stream, worker)
+        # After its first job it registers once more, and may ask again for that.
+        await until_ended(stream, await push(stream, "job"))
+        await until(lambda: was_told_of_a_job(stream, worker))
         await until_idle(stream, worker)
         gate = Gate(worker.stream, "claim", "finish_and_claim")
         gate.open.set()
