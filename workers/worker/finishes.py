@@ -94,7 +94,7 @@ class Finishes:
         rest of it.
         """
         ahead = self._parts()[1]
-        # The server takes no end before the start. That is told by a call of the small ones: the next, or one under way.
+        # The server takes no end before the start, which a call of the small ones tells: the next, or one under way.
         is_apart = not self.is_small(finish) and ahead.is_registered(finish.id, finish.attempt)
         (self._large if is_apart else self._small).put(finish, receiver)
         if self._all_ended is not None and not ahead.left_s():

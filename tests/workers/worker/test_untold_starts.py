@@ -1,4 +1,4 @@
-"""A job that was held ahead may be over before the server knows its start: its outcome is recorded all the same."""
+"""A job that was held ahead may be over before the server knows its start: its outcome is recorded."""
 
 from __future__ import annotations
 
