@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
@@ -32,6 +33,10 @@ class Batcher(Generic[T, R]):
 
     With `resends_singly` the items of a batch that was refused are sent again one by one, so that one which the server
     won't take does not take the others with it. Then `send` must be safe to repeat; no other item fails with one.
+
+    `gather` is awaited before each batch: it may wait for more items. With `beside_s` items don't wait for a slow round
+    trip: if the last batch left about so long ago, they leave beside it. (With 0.002, items that come 0.1 and 0.8 ms
+    after a batch leave together 2.1 ms after it, if it is not back by then.) Then batches may arrive in another order.
     """
 
     def __init__(
@@ -41,12 +46,19 @@ class Batcher(Generic[T, R]):
         size_of: Callable[[T], int] | None = None,
         max_bytes: int = 8 * 1024 * 1024,
         resends_singly: bool = False,
+        gather: Callable[[], Awaitable[None]] | None = None,
+        beside_s: float | None = None,
     ) -> None:
         self._send = send
         self._max_items = max_items
         self._size_of = size_of
         self._max_bytes = max_bytes
         self._resends_singly = resends_singly
+        self._gather = gather
+        self._beside_s = beside_s
+        self._beside: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._sent_s = 0.0
         self._singles = 0  # this many of those queued are sent one by one
         self._queued: deque[tuple[T, Receiver[R]]] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -57,22 +69,41 @@ class Batcher(Generic[T, R]):
         It must not raise. It costs less than a future, and no cancel of a caller reaches it.
         """
         self._queued.append((item, receiver))
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._drain())
+        self._wake(asyncio.get_running_loop())
 
     def submit(self, item: T) -> asyncio.Future[R]:
         """Queues an item; the future has its result once its batch is answered."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
-        # What `put` does, without a call in between: every push passes here.
         self._queued.append((item, future))
+        self._wake(loop)
+        return future
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._task is None:
             self._task = loop.create_task(self._drain())
-        return future
+        elif self._beside_s is not None and self._timer is None:
+            self._timer = loop.call_later(self._beside_s, self._send_beside)
+
+    def _send_beside(self) -> None:
+        self._timer = None
+        if self._task is None or not self._queued or self._beside_s is None:
+            return
+        loop = asyncio.get_running_loop()
+        left_s = self._sent_s + self._beside_s - time.monotonic()
+        if left_s < self._beside_s / 2:  # timers of uvloop have whole milliseconds
+            task = loop.create_task(self._send_batch(self._next_batch()))
+            self._beside.add(task)
+            task.add_done_callback(self._beside.discard)
+            left_s = self._beside_s
+        if self._queued:
+            self._timer = loop.call_later(left_s, self._send_beside)
 
     async def _drain(self) -> None:
         try:
             while self._queued:
+                if self._gather is not None:
+                    await self._gather()
                 await self._send_batch(self._next_batch())
         finally:
             self._task = None
@@ -80,6 +111,7 @@ class Batcher(Generic[T, R]):
             self._fail_queued(asyncio.CancelledError())
 
     def _next_batch(self) -> list[tuple[T, Receiver[R]]]:
+        self._sent_s = time.monotonic()
         queued, size_of, left_bytes = self._queued, self._size_of, self._max_bytes
         if self._singles:
             self._singles -= 1
@@ -126,18 +158,22 @@ class Batcher(Generic[T, R]):
 
     async def close(self) -> None:
         """Sends what is queued, and returns when it is answered."""
-        if self._task is not None:
-            await asyncio.wait([self._task])
+        while tasks := self._tasks():
+            await asyncio.wait(tasks)
 
     async def abandon(self) -> None:
         """Gives up what has not been answered."""
         task = self._task
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
-            if self._task is task:  # cancelled before its first step
-                self._task = None
-                self._fail_queued(asyncio.CancelledError())
+        for one in (tasks := self._tasks()):
+            one.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if task is not None and self._task is task:  # cancelled before its first step
+            self._task = None
+            self._fail_queued(asyncio.CancelledError())
+
+    def _tasks(self) -> set[asyncio.Task[None]]:
+        return self._beside if self._task is None else {*self._beside, self._task}
 
 
 def _fail(entries: Iterable[tuple[T, Receiver[R]]], error: BaseException) -> None:

@@ -67,6 +67,10 @@ LARGE_BYTES = 256 * 1024
 # Results up to this size share round trips without a look at their size. A full batch of them has 8 MB.
 SMALL_RESULT_BYTES = 64 * 1024
 _SMALL_RESULTS = 128
+# A call of pushes that takes longer waits for a slow disk. Those that come meanwhile are sent while it does, and share
+# the next wait with it, or with what workers tell. Example: on a disk that takes 4 ms, 8 pushes that come within 3 ms
+# leave in three calls, and wait for the disk twice at most.
+_BESIDE_S = 0.002
 _MOST_NEXT = 100  # events that end a wait
 # Of the values of one page of events, unless a single one is larger.
 EVENTS_BYTES = 1024 * 1024
@@ -102,7 +106,9 @@ class Stream:
         self.uploads = UploadLimits(self._call)
         self.batches = PushedBatches(settings, self._call, self._call_push)
         self._subscriptions: WeakSet[Subscription] = WeakSet()
-        self._pushes: Batcher[EncodedJob, Pushed] = Batcher(self._push, size_of=size_bytes)
+        # WAIT blocks its connection: what is sent beside it would only wait for it there.
+        beside_s = None if settings.push_replicas else _BESIDE_S
+        self._pushes: Batcher[EncodedJob, Pushed] = Batcher(self._push, size_of=size_bytes, beside_s=beside_s)
         self._large_pushes: Batcher[EncodedJob, Pushed] = Batcher(self._push, size_of=size_bytes)
         self._views: Batcher[tuple[str, bool], JobView | None] = Batcher(self.view_many)
         self._results: Batcher[tuple[str, bool], JobView | None] = Batcher(self.view_many)

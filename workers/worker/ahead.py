@@ -82,7 +82,6 @@ class Ahead:
         self._jobs: deque[_Held] = deque()
         self._means_s: dict[str, float] = {}
         self._starts: list[AheadStart] = []
-        self._unregistered: set[str] = set()
         self._last = ""  # the function of the job that ended last
         self._is_known = False  # the server may count jobs as held here
         self._timer: asyncio.TimerHandle | None = None
@@ -98,6 +97,11 @@ class Ahead:
     def told(self) -> int:
         """How many are held, for the server; -1 if it knows that none are."""
         return len(self._jobs) if self._jobs or self._is_known else -1
+
+    def left_s(self) -> float:
+        """How many seconds what runs here and what is held ahead should take; 0 if there is nothing."""
+        life = self._session.life
+        return (life.running + len(self)) * self._means_s.get(self._last, _LONGEST_S) / max(1, life.capacity)
 
     def wanted(self) -> int:
         """How many more should be held."""
@@ -144,7 +148,6 @@ class Ahead:
 
     def _start(self, job: Claimed) -> None:
         self._starts.append(AheadStart(job.id, job.entry, job.attempt, time.monotonic()))
-        self._unregistered.add(job.id)
         self._events.hold_back(job.id, job.attempt)
         self._runner.start(job)
 
@@ -159,14 +162,17 @@ class Ahead:
 
     def registered(self) -> list[tuple[str, int]]:
         """Ids and attempts of what runs here, as far as the server has said that it knows."""
-        return [pair for pair in self._runner.held() if pair[0] not in self._unregistered]
+        return [pair for pair in self._runner.held() if self.is_registered(*pair)]
+
+    def is_registered(self, job_id: str, attempt: int) -> bool:
+        """Whether the server has said that it knows of this attempt."""
+        return self._events.is_registered(job_id, attempt)
 
     def started(self, starts: Iterable[AheadStart], are_ours: Sequence[bool]) -> None:
         """The server's answer to those."""
         for start, is_ours in zip(starts, are_ours, strict=True):
             if not is_ours:
                 self._on_lost(start.id, start.attempt)
-            self._unregistered.discard(start.id)
             self._events.let_go(start.id, start.attempt)
 
     def received(self, jobs: Sequence[Claimed]) -> None:

@@ -258,14 +258,17 @@ class Claims:
             if count and self._ahead:
                 # They come before all others, and with their attempts counted.
                 await self._ahead.handed_back()
-            jobs = await session.outage.call(lambda: self._ask_for(count), "claiming")
+            jobs, ahead = await session.outage.call(lambda: self._ask_for(count), "claiming")
             if session.life.stopping.is_set() and jobs:
+                self._ahead.received(ahead)  # hands them back
                 held = [(job.id, job.attempt) for job in jobs]
                 await session.outage.call(lambda: session.stream.release(session.id, held), "handing jobs back")
                 return
         finally:
             self._settled.set()
         self._received(count, jobs)
+        if ahead:
+            self._ahead.received(ahead)
 
     def _received(self, count: int, jobs: list[Claimed]) -> None:
         """Runs what was claimed when so many jobs were asked for."""
@@ -286,16 +289,22 @@ class Claims:
         if not self._runner.start(job):
             self._most_at_once = 1
 
-    async def _ask_for(self, count: int) -> list[Claimed]:
+    async def _ask_for(self, count: int) -> tuple[list[Claimed], list[Claimed]]:
+        """What was claimed, and what is held ahead."""
         session = self._session
         await self._release_unknown()
         self._replies_are_known = False
         call = self._call_for(count)
+        if count and (ahead := self._ahead.wanted()):
+            call = call._replace(ahead=ahead, held=self._ahead.told)
+            turn = await session.stream.finish_and_claim(session.id, (), call)
+            self._replies_are_known = True
+            return turn.claimed, turn.held
         claimed = await session.stream.claim(
             session.id, call.most, call.running, call.ready_ms, call.max_attempts, call.attempts_of
         )
         self._replies_are_known = True
-        return claimed
+        return claimed, []
 
     def _call_for(self, count: int) -> ClaimCall:
         life = self._session.life

@@ -36,6 +36,7 @@ class Events:
         self._outboxes: dict[tuple[str, int], Outbox] = {}
         self._waiting: dict[Outbox, None] = {}  # those with something to send, in their order
         self._unregistered: dict[tuple[str, int], Outbox | None] = {}
+        self._let_go = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._logged_s = -_LOG_EVERY_S
 
@@ -64,8 +65,19 @@ class Events:
     def let_go(self, job_id: str, attempt: int) -> None:
         """Now it knows."""
         outbox = self._unregistered.pop((job_id, attempt), None)
+        self._let_go.set()
         if outbox is not None:
             self._send_soon(outbox)
+
+    def is_registered(self, job_id: str, attempt: int) -> bool:
+        """Whether the server knows that this attempt has begun."""
+        return (job_id, attempt) not in self._unregistered
+
+    async def until_registered(self, job_id: str, attempt: int) -> None:
+        """Returns once it does: until then it takes neither a retry nor a hand-back of it."""
+        while not self.is_registered(job_id, attempt):
+            self._let_go.clear()
+            await self._let_go.wait()
 
     def _send_soon(self, outbox: Outbox) -> None:
         self._waiting[outbox] = None

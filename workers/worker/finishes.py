@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +15,11 @@ if TYPE_CHECKING:
     from workers.stream import AheadStart, Claimed
     from workers.worker.session import Session
 
+# Calls that take longer wait for a slow disk. Then an end waits for those of the jobs that run or are held ahead, if
+# these take no longer than a call did, and at most so long: all of them share a wait for the disk. Example: on a disk
+# that takes 4 ms the ends of 13 jobs of 0.3 ms are told in one call.
+_SLOW_S = 0.002
+_MOST_GATHER_S = 0.01
 _NO_CLAIM = ClaimCall(-1)
 
 
@@ -40,6 +47,12 @@ class ClaimBeside(Protocol):
 class StartsToTell(Protocol):
     """Starts of jobs that were held ahead (`workers.worker.ahead.Ahead`)."""
 
+    def is_registered(self, job_id: str, attempt: int) -> bool:
+        """Whether the server has said that it knows of this attempt."""
+
+    def left_s(self) -> float:
+        """How many seconds what runs and what is held ahead should take; 0 if there is nothing."""
+
     def take_starts(self) -> list[AheadStart]:
         """Those that the server is to be told of now."""
 
@@ -53,6 +66,8 @@ class StartsToTell(Protocol):
 class Finishes:
     """Collects finishes while a round trip is under way; those leave together when it is over.
 
+    On a slow disk those of short jobs that end one after another are collected before that, too.
+
     `parts` say before each call what to claim with it, and which starts to tell. Large results have a way of their own,
     so that others need not wait until they are with the server, and nothing else goes with them.
     """
@@ -60,7 +75,11 @@ class Finishes:
     def __init__(self, session: Session, parts: Callable[[], tuple[MakesClaims, StartsToTell]]) -> None:
         self._session = session
         self._parts = parts
-        self._small = Batcher[Finish, bool](self._send, size_of=attrgetter("size_bytes"), resends_singly=True)
+        self._small = Batcher[Finish, bool](
+            self._send, size_of=attrgetter("size_bytes"), resends_singly=True, gather=self._gather
+        )
+        self._took_s = (0.0, 0.0)  # the last two calls
+        self._all_ended: asyncio.Event | None = None
         self._large = Batcher[Finish, bool](self._send_large, size_of=attrgetter("size_bytes"), resends_singly=True)
 
     @staticmethod
@@ -74,7 +93,25 @@ class Finishes:
         The receiver gets whether the worker still held the job, or an error. A future for each would cost more than the
         rest of it.
         """
-        (self._small if self.is_small(finish) else self._large).put(finish, receiver)
+        ahead = self._parts()[1]
+        # The server takes no end before the start, which a call of the small ones tells: the next, or one under way.
+        is_apart = not self.is_small(finish) and ahead.is_registered(finish.id, finish.attempt)
+        (self._large if is_apart else self._small).put(finish, receiver)
+        if self._all_ended is not None and not ahead.left_s():
+            self._all_ended.set()
+
+    async def _gather(self) -> None:
+        most_s = min(*self._took_s, _MOST_GATHER_S)
+        if most_s < _SLOW_S or not 0 < self._parts()[1].left_s() <= most_s:
+            return
+        self._all_ended = asyncio.Event()
+        try:
+            async with asyncio.timeout(most_s):
+                await self._all_ended.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._all_ended = None
 
     async def abandon(self) -> None:
         """Gives up what could not be told to the server."""
@@ -103,11 +140,14 @@ class Finishes:
                 beside.received(turn.claimed, turn.held)
             return turn.done
 
+        began_s = time.monotonic()
         try:
             return await session.outage.call(send, "finishing")
         except BaseException:
             ahead.untold(starts)
             raise
+        finally:
+            self._took_s = self._took_s[1], time.monotonic() - began_s
 
     async def _send_large(self, finishes: Sequence[Finish]) -> Sequence[bool]:
         session = self._session

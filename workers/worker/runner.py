@@ -226,6 +226,7 @@ class Runner:
     ) -> None:
         """Records the outcome between the hooks, which are only called with a `ctx`."""
         functions, job_id = self._functions, attempt.job.id
+        await self.events.until_registered(job_id, attempt.job.attempt)
         if told is not None:  # once the outcome is recorded, the server takes no events of the attempt
             await told.delivered()
         if ctx is not None and functions.on_job_end:

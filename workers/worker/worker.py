@@ -134,7 +134,6 @@ class Worker(arq_worker.Worker):
         self.ahead = Ahead(self.session, self.runner, self.events, self._on_lost)
         terms = ClaimTerms(self.max_jobs, self._functions.attempts_of)
         self.claims = Claims(self.session, self.runner, self.ahead, terms)
-        self.ahead.is_off |= not self.claims.takes_jobs
         self.claims.burst = foreign.burst = self.burst
         self.heartbeat = Heartbeat(
             self.session,
@@ -267,6 +266,7 @@ class Worker(arq_worker.Worker):
         self._functions.retry_jobs = self.retry_jobs
         self.claims.burst = self.runner.foreign.burst = self.burst
         self.claims.most_jobs = self.max_burst_jobs if self.burst and self.max_burst_jobs >= 0 else None
+        self.ahead.is_off |= not self.claims.takes_jobs
         subscription = self.stream.wakeups(
             self.id,
             self.claims.wake,

@@ -220,3 +220,72 @@ async def test_what_is_abandoned_is_answered_with_a_cancel(has_started: bool) ->
     sender.allow()
     assert await batcher.submit(3) == 6
     await batcher.abandon()
+
+
+async def test_what_comes_during_a_slow_round_trip_leaves_beside_it() -> None:
+    sender = Sender()
+    batcher = Batcher(sender.send, beside_s=0.001)
+    first = batcher.submit(1)
+    await sender.called.acquire()
+
+    others = [batcher.submit(item) for item in (2, 3)]
+    await sender.called.acquire()
+    last = batcher.submit(4)
+    await sender.called.acquire()
+
+    assert sender.batches == [[1], [2, 3], [4]]
+    assert not first.done()
+    sender.allow()
+    assert await asyncio.gather(first, *others, last) == [2, 4, 6, 8]
+    assert await batcher.submit(5) == 10
+
+
+async def test_an_error_of_a_batch_that_left_beside_another_reaches_its_own_callers_alone() -> None:
+    sender = Sender()
+    batcher = Batcher(sender.send, beside_s=0.001)
+    first = batcher.submit(1)
+    await sender.called.acquire()
+    wrong = batcher.submit(-1)
+    await sender.called.acquire()
+
+    sender.allow()
+
+    assert await first == 2
+    with pytest.raises(ValueError, match="negative"):
+        await wrong
+
+
+async def test_closing_waits_for_what_left_beside_another_and_abandoning_does_not() -> None:
+    for gives_up in (False, True):
+        sender = Sender()
+        batcher = Batcher(sender.send, beside_s=0.001)
+        futures = [batcher.submit(1)]
+        await sender.called.acquire()
+        futures.append(batcher.submit(2))
+        await sender.called.acquire()
+
+        if gives_up:
+            await batcher.abandon()
+            assert all(future.cancelled() for future in futures)
+        else:
+            asyncio.get_running_loop().call_later(0.01, sender.allow)
+            await batcher.close()
+            assert [future.result() for future in futures] == [2, 4]
+
+
+async def test_a_batch_leaves_with_what_comes_while_it_is_gathered() -> None:
+    sender = Sender()
+    sender.allow()
+    enough = asyncio.Event()
+
+    async def gather() -> None:
+        await enough.wait()
+
+    batcher = Batcher(sender.send, gather=gather)
+    first = batcher.submit(1)
+    await asyncio.sleep(0)
+    second = batcher.submit(2)
+    enough.set()
+
+    assert [await first, await second] == [2, 4]
+    assert sender.batches == [[1, 2]]

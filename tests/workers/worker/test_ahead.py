@@ -2,55 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 from signal import Signals
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from arq.worker import func
 
 from tests.workers.service import ended, push, running, until, until_ended
 from tests.workers.stream.actions import command, key
-from workers.stream import NO_OPTIONS, ClaimCall, JobOptions, Status, Stream
+from tests.workers.worker.shorts import Shorts, SlowCalls, warm
+from workers.stream import NO_OPTIONS, JobOptions, Status, Stream
 from workers.worker import ahead as ahead_module
 from workers.worker.ahead import Ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from workers.settings import WorkerSettings
-    from workers.stream import AheadStart, Claimed, Finish, Turn
+    from workers.stream import Claimed
     from workers.worker import Worker
-
-
-_NO_CLAIM = ClaimCall(-1)
 
 
 @pytest.fixture
 def long_settings(worker_settings: WorkerSettings) -> WorkerSettings:
     """With a lease that no test waits for, and more patience with jobs than a slow machine needs."""
     return worker_settings.model_copy(update={"lease_s": 600.0, "grace_s": 60.0, "look_ahead_s": 1.0})
-
-
-class Shorts:
-    """A job's function that is short, unless a job is told to wait; which jobs began, with their attempts."""
-
-    def __init__(self) -> None:
-        self.began: list[tuple[str, int]] = []
-        self.traces: list[str] = []
-        self.waits: set[str] = set()
-        self.go_on = asyncio.Event()
-        self.tells = False
-        self.functions = [func(self._run, name="job")]
-
-    async def _run(self, ctx: dict[str, Any]) -> None:
-        self.began.append((ctx["job_id"], ctx["job_try"]))
-        self.traces.append(ctx["traceparent"])
-        if self.tells:
-            ctx["worker"].events.tell(ctx["job_id"], ctx["job_try"], "log", b'"here"')
-        await asyncio.sleep(0)
-        if ctx["job_id"] in self.waits:
-            await self.go_on.wait()
 
 
 class Brings:
@@ -69,36 +44,10 @@ class Brings:
         self.dropped.append(job_id)
 
 
-class SlowCalls:
-    """Stands in for the combined call of a worker's stream: each is late, as with a slow disk."""
-
-    def __init__(self, stream: Stream) -> None:
-        self.calls: list[ClaimCall] = []
-        self._both = stream.finish_and_claim
-        stream.finish_and_claim = self.finish_and_claim  # type: ignore[method-assign]
-
-    async def finish_and_claim(
-        self, worker: str, finishes: Sequence[Finish], claim: ClaimCall = _NO_CLAIM, starts: Sequence[AheadStart] = ()
-    ) -> Turn:
-        """Calls later, and answers later."""
-        self.calls.append(claim)
-        await asyncio.sleep(0.03)
-        turn = await self._both(worker, finishes, claim, starts)
-        await asyncio.sleep(0.03)
-        return turn
-
-
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is handed back because time has passed."""
     monkeypatch.setattr(Ahead, "_watch", lambda _: None)
-
-
-async def warm(stream: Stream, worker: Worker) -> None:
-    """Lets the worker learn that its jobs are short."""
-    await asyncio.wait_for(worker.ready.wait(), 20)
-    await ended(stream, [await push(stream, "job") for _ in range(2)])
-    await worker.runner.until_empty()
 
 
 async def hold(
@@ -140,6 +89,45 @@ async def test_jobs_run_while_a_call_is_under_way_and_in_the_order_of_their_push
     assert len(slow.calls) < len(ids)
     counts = await stream.counts()
     assert (counts.length, counts.pending, counts.ahead) == (0, 0, 0)
+
+
+async def test_ends_of_short_jobs_are_gathered_where_calls_are_slow(
+    stream: Stream, long_settings: WorkerSettings
+) -> None:
+    shorts = Shorts()
+    async with running(long_settings, shorts.functions, max_jobs=1) as worker:
+        await warm(stream, worker)
+        slow = SlowCalls(worker.stream)
+        for _ in range(2):  # the worker learns that they are
+            await ended(stream, [await push(stream, "job")])
+            await worker.runner.until_empty()
+        for _ in range(20):  # on a busy machine they may take longer than an end waits
+            worker.set_capacity(0)
+            ids = [await push(stream, "job") for _ in range(10)]
+            slow.ends.clear()
+            worker.set_capacity(1)
+            await ended(stream, ids)
+            await worker.runner.until_empty()
+            # The first claim brings them all: one to run, and nine to hold.
+            if [ends for ends in slow.ends if ends] == [10]:
+                return
+    raise AssertionError("the first end has never waited for the others")
+
+
+async def test_an_end_waits_for_no_long_job(stream: Stream, long_settings: WorkerSettings) -> None:
+    shorts = Shorts()
+    async with running(long_settings, shorts.functions, max_jobs=1) as worker:
+        await warm(stream, worker)
+        SlowCalls(worker.stream)
+        for _ in range(2):
+            await ended(stream, [await push(stream, "job")])
+            await worker.runner.until_empty()
+        first, waiting = [await push(stream, "job") for _ in range(2)]
+        shorts.waits.add(waiting)
+
+        assert (await until_ended(stream, first)).status is Status.FINISHED
+        shorts.go_on.set()
+        await ended(stream, [waiting])
 
 
 async def test_what_is_held_is_queued_for_everybody(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from signal import Signals
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from tests.workers.stream.actions import command, key
 from workers.stream import Claimed, Status, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from workers.settings import WorkerSettings
     from workers.worker import Worker
@@ -53,18 +54,18 @@ class Jobs:
 
 
 class Gate:
-    """Stands in for a method of a worker's stream: each call waits until the gate is open."""
+    """Stands in for methods of a worker's stream: each call waits until the gate is open."""
 
-    def __init__(self, stream: Stream, name: str) -> None:
+    def __init__(self, stream: Stream, *names: str) -> None:
         self.open = asyncio.Event()
         self.calls = self.answered = 0
-        self._call = getattr(stream, name)
-        setattr(stream, name, self)
+        for name in names:
+            setattr(stream, name, partial(self._pass, getattr(stream, name)))
 
-    async def __call__(self, *args: Any) -> Any:
+    async def _pass(self, call: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         self.calls += 1
         await self.open.wait()
-        answer = await self._call(*args)
+        answer = await call(*args)
         self.answered += 1
         return answer
 
@@ -80,6 +81,11 @@ async def until_idle(stream: Stream, worker: Worker) -> None:
     await until(lambda: worker.claims._may_be_woken and not worker.claims._claiming)
 
 
+async def was_told_of_a_job(stream: Stream, worker: Worker) -> bool:
+    served = await stream.redis.hget(f"{stream.prefix}:worker:{worker.id}", "served")  # type: ignore[misc]
+    return bool(served and int(served))
+
+
 async def pretend_idle(stream: Stream, worker: Worker) -> None:
     """As if the server had not heard yet that the worker is not idle any more."""
     await stream.redis.zadd(f"{stream.prefix}:idle", {worker.id: 0})
@@ -90,13 +96,14 @@ async def test_a_job_starts_without_a_claim(stream: Stream, long_settings: Worke
     jobs = Jobs()
     async with running(long_settings, jobs.functions, max_jobs=3) as worker:
         await until_idle(stream, worker)
-        gate = Gate(worker.stream, "claim")
+        gate = Gate(worker.stream, "claim", "finish_and_claim")
         job_id = await push(stream, "job")
-        view = await until_ended(stream, job_id)
-        assert (view.status, view.attempts, jobs.began) == (Status.FINISHED, 1, [(job_id, 1)])
+        await until(lambda: jobs.began == [(job_id, 1)])
         # Then it asks for more, as it is not woken before it has.
         await until(lambda: gate.calls == 1)
         gate.open.set()
+        view = await until_ended(stream, job_id)
+        assert (view.status, view.attempts) == (Status.FINISHED, 1)
         await until(lambda: is_idle(stream))
 
 
@@ -104,7 +111,11 @@ async def test_a_worker_with_one_slot_asks_once_after_each_job(stream: Stream, l
     jobs = Jobs()
     async with running(long_settings, jobs.functions, max_jobs=1) as worker:
         await until_idle(stream, worker)
-        gate = Gate(worker.stream, "claim")
+        # After its first job it registers once more, and may ask again for that.
+        await until_ended(stream, await push(stream, "job"))
+        await until(lambda: was_told_of_a_job(stream, worker))
+        await until_idle(stream, worker)
+        gate = Gate(worker.stream, "claim", "finish_and_claim")
         gate.open.set()
         for _ in range(5):
             await until_ended(stream, await push(stream, "job"))

@@ -1,0 +1,93 @@
+"""A job that was held ahead may be over before the server knows its start: its outcome is recorded."""
+
+from __future__ import annotations
+
+from signal import Signals
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.workers.service import ended, push, run_burst, running, until, until_ended
+from tests.workers.worker.shorts import Shorts, SlowCalls, warm
+from workers.stream import LARGE_BYTES, Status, Stream
+
+if TYPE_CHECKING:
+    from workers.settings import WorkerSettings
+    from workers.worker import Worker
+
+
+@pytest.fixture
+def long_settings(worker_settings: WorkerSettings) -> WorkerSettings:
+    """With a lease that no test waits for."""
+    return worker_settings.model_copy(update={"lease_s": 600.0, "grace_s": 60.0, "look_ahead_s": 1.0})
+
+
+async def push_behind(stream: Stream, worker: Worker, count: int) -> list[str]:
+    """So many jobs, of which the worker runs one and holds the others once it has room for it; their ids."""
+    await warm(stream, worker)
+    SlowCalls(worker.stream)
+    worker.set_capacity(0)
+    return [await push(stream, "job") for _ in range(count)]
+
+
+async def test_a_retry_of_a_job_whose_start_the_server_does_not_know_yet_is_not_lost(
+    stream: Stream, long_settings: WorkerSettings
+) -> None:
+    shorts = Shorts()
+    async with running(long_settings, shorts.functions, max_jobs=1) as worker:
+        ids = await push_behind(stream, worker, 4)
+        shorts.retries.add(ids[2])
+
+        worker.set_capacity(1)
+
+        views = await ended(stream, ids)
+    assert [(view.status, view.attempts) for view in views] == [(Status.FINISHED, tries) for tries in (1, 1, 2, 1)]
+
+
+async def test_a_large_result_of_a_job_whose_start_the_server_does_not_know_yet_is_kept(
+    stream: Stream, long_settings: WorkerSettings
+) -> None:
+    shorts = Shorts()
+    async with running(long_settings, shorts.functions, max_jobs=1) as worker:
+        ids = await push_behind(stream, worker, 4)
+        shorts.results[ids[2]] = "x" * (LARGE_BYTES + 1)
+
+        worker.set_capacity(1)
+
+        assert (await until_ended(stream, ids[2])).status is Status.FINISHED
+        await ended(stream, ids)
+
+
+async def test_a_job_whose_start_the_server_does_not_know_yet_is_handed_back_when_its_worker_stops(
+    stream: Stream, long_settings: WorkerSettings
+) -> None:
+    shorts = Shorts()
+    async with running(long_settings, shorts.functions, max_jobs=1) as worker:
+        first, waiting = await push_behind(stream, worker, 2)
+        shorts.waits.add(waiting)
+        worker.set_capacity(1)
+        await until(lambda: (waiting, 1) in shorts.began)
+        assert not worker.events.is_registered(waiting, 1)
+
+        worker.handle_sig(Signals.SIGINT)
+        await worker.runner.until_empty()
+
+        view = await stream.view(waiting)
+        assert view is not None
+        assert (view.status, view.attempts) == (Status.QUEUED, 0)
+        assert (await until_ended(stream, first)).status is Status.FINISHED
+
+
+async def test_a_burst_worker_with_short_jobs_runs_as_many_as_it_may_and_ends(
+    stream: Stream, long_settings: WorkerSettings
+) -> None:
+    shorts = Shorts()
+    ids = [await push(stream, "job") for _ in range(60)]
+    shorts.retries.update(ids[::7])
+
+    some = await run_burst(long_settings, shorts.functions, max_jobs=4, max_burst_jobs=30)
+
+    counts = await stream.counts()
+    assert (some.jobs_complete + some.jobs_retried, counts.pending - counts.released, counts.ahead) == (30, 0, 0)
+    await run_burst(long_settings, shorts.functions, max_jobs=4)
+    assert {view.status for view in await ended(stream, ids)} == {Status.FINISHED}
