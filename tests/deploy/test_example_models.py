@@ -43,7 +43,7 @@ def error_of(model: str, value: Any) -> str:
 def with_packages(folder: Path, monkeypatch: pytest.MonkeyPatch, example: str, *arguments: str) -> str:
     """A copy of the example without its list, and what pip installs just for it: this environment stays as it is."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(folder / "packages")]
-    subprocess.run([*command, *arguments], check=True, timeout=PATIENCE_S)
+    subprocess.run([*command, *arguments], check=True, timeout=4 * PATIENCE_S)
     monkeypatch.setenv("PYTHONPATH", str(folder / "packages"))
     return str(shutil.copy(FOLDER / example, folder / Path(example).name))
 

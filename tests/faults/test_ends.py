@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.servers import Server
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.fault
 
 PROGRAMS = pytest.mark.parametrize("program", ["gateway", "workers"])
 

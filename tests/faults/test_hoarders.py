@@ -22,7 +22,7 @@ from workers.stream import Finish, NewJob
 if TYPE_CHECKING:
     from tests.servers import Server
 
-pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.fault, pytest.mark.slow]
 
 LIMIT_BYTES = 256 * MIB  # that of the gateway's pod
 LARGE_BYTES = 10 * MIB

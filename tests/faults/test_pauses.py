@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.servers import Server
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.fault
 
 
 async def test_worker_that_lost_its_lease_changes_nothing(valkey: Server, tmp_path: Path) -> None:

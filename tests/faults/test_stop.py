@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.servers import Server
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.fault
 
 # So long that a job which waited for its lease would time the test out.
 LEASE_S = "600"

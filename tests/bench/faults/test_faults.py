@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.fault
 
 PATIENCE_S = 200.0
 EVERYTHING = [Planned(0.5, "worker"), Planned(1.0, "server"), Planned(1.5, "worker"), Planned(2.0, "gateway")]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.servers import Server
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.fault
 
 # A gateway that waited for the server would never answer. It should within two seconds; a busy machine gets more.
 ANSWER_S = 10.0

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.servers import Server
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.fault
 
 
 async def test_a_new_release_starts_on_a_full_server_and_drains_it(

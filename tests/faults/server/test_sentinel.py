@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.servers import Server
 
-pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.fault, pytest.mark.slow]
 
 BEFORE, AFTER = 60, 60
 
