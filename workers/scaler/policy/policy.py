@@ -46,7 +46,8 @@ def decide(
         return Decision(state.replicas, f"{why}: {state.replicas} held"), state
     learnt = state.observe(snapshot, options)
     situation = Situation.of(snapshot, learnt, options)
-    at = learnt.arrivals.outlook(situation.lead_s).at if rate_in is None else partial(_told, rate_in, learnt)
+    foreseen = partial(learnt.arrivals.forecast, lead_s=situation.lead_s)
+    at = foreseen if rate_in is None else partial(_told, rate_in, learnt)
     ready = at(situation.lead_s)
     strategy = Reactive(situation, options) if situation.can_wait else Predictive(situation, at, ready, options)
     order = enough_for_calls(strategy.order(), situation, options)
