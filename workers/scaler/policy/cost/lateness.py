@@ -33,12 +33,10 @@ _CERTAIN_DEVIATIONS = 6.0
 MOST_DISPERSION = 1.5
 
 
-def lateness_by_atom(
-    service: ServiceTerms, forecast: Forecast, ahead_s: float, outstanding: float
-) -> list[tuple[Atom, Lateness]]:
-    """Returns each rate that is possible with the lateness at it; for the arguments see `Lateness`."""
+def lateness_by_atom(service: ServiceTerms, forecast: Forecast, ahead_s: float, outstanding: float) -> list[Lateness]:
+    """Returns the lateness at each rate that is possible; for the arguments see `Lateness`."""
     dispersion = min(forecast.dispersion, MOST_DISPERSION)
-    return [(atom, Lateness(service, atom, dispersion, ahead_s, outstanding)) for atom in forecast.atoms]
+    return [Lateness(service, atom, dispersion, ahead_s, outstanding) for atom in forecast.atoms]
 
 
 class Lateness:
@@ -47,7 +45,7 @@ class Lateness:
     def __init__(
         self, service: ServiceTerms, atom: Atom, dispersion: float, ahead_s: float, outstanding: float
     ) -> None:
-        self._service, self._rate = service, atom.rate
+        self._service, self._rate, self._expected = service, atom.rate, atom.weight * atom.rate
         self._ahead_s, self._until_s = ahead_s, max(0.0, ahead_s - service.wait_s)
         # Bursts: z times fewer servers with z times less load are all busy as often, z being the peakedness
         # (Hayward's approximation; Fredericks, "Congestion in blocking systems", 1980).
@@ -65,6 +63,10 @@ class Lateness:
         # In the long run all of the load needs a server. Of jobs that last longer than `ahead_s` only a part is here.
         load = max(0.0, atom.rate - _UNLIKELY_DEVIATIONS * atom.spread) * min(service.mean_s, ahead_s)
         self.fewest = max(1, math.floor((load - 1e-9) / service.slots))
+
+    def jobs(self, replicas: int) -> float:
+        """Returns the expected late jobs/s, with the probability of the rate; the number never falls either."""
+        return self._expected * self.share(replicas)
 
     def share(self, replicas: int) -> float:
         """Returns the share of late jobs; the number never falls from call to call."""

@@ -32,7 +32,7 @@ def late_jobs(snapshot: Snapshot, state: State, options: Options, replicas: Sequ
     begins = now.service.slots * (1 + until_s / now.service.mean_s)
     found: list[float] = []
     for n in replicas:
-        expected = sum([atom.weight * atom.rate * one.share(n) for atom, one in late])
+        expected = sum([one.jobs(n) for one in late])
         behind = max(0.0, now.outstanding - n * begins) / until_s
         found.append(min([expected + behind, *found[-1:]]))
     return found
