@@ -130,14 +130,14 @@ class Arrivals:
 
     def with_quarter(self, lead_s: float) -> Arrivals:
         """Returns it with the quarter-lead that is over, and the next one empty."""
-        shares, foretold = self.experts((1 - 0.5 / QUARTERS) * lead_s, lead_s)
+        shares, said = self.experts((1 - 0.5 / QUARTERS) * lead_s, lead_s)
         passed_s, jobs = self.last_s - self.quarter.at_s, self.total - self.quarter.total
         # What was not observed for long is as many quarter-leads as it lasted, with its jobs spread evenly.
         times, counts, record = min(KEPT, max(1, round(passed_s * QUARTERS / lead_s))), self.counts, self.record
         for n in range(times):
             count = Count(jobs * (n + 1) // times - jobs * n // times, passed_s / times)
             counts = (*counts, count)[-KEPT:]
-            record = record.observe(*count, foretold, min(self.dispersion, DISPERSION[1]), shares)
+            record = record.observe(*count, min(self.dispersion, DISPERSION[1]), shares, said)
         index, now = dispersion.index(counts), Mark(self.last_s, self.total)
         return replace(self, counts=counts, again=recent(counts), record=record, dispersion=index, quarter=now)
 

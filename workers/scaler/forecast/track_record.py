@@ -74,28 +74,23 @@ class TrackRecord:
         return [weight / total / all_odds for weight in weights] + [one / all_odds for one in odds]
 
     def observe(
-        self,
-        jobs: int,
-        length_s: float,
-        foretold: Sequence[Sequence[Atom]],
-        dispersion: float,
-        shares: Sequence[float] = (),
+        self, jobs: int, length_s: float, dispersion: float, shares: Sequence[float], said: Sequence[Sequence[Atom]]
     ) -> TrackRecord:
         """Returns it after another quarter-lead.
 
-        `foretold` is what each expert, and then each season, says of the quarter-lead that ends a lead later. `shares`
-        are the present probabilities of the experts.
+        `said` is what each expert, and then each season, says of the quarter-lead that ends a lead later. `shares` are
+        their present probabilities.
         """
-        pending = (*self.pending, tuple([merged(atoms) for atoms in foretold]))
+        pending = (*self.pending, tuple([merged(atoms) for atoms in said]))
         if len(pending) <= QUARTERS:
             return replace(self, pending=pending)
         likely = partial(_likelihood, jobs, length_s, dispersion)
         experts, periods = pending[0][: len(self.scores)], pending[0][len(self.scores) :]
-        said, together, seasons = [likely(atoms) for atoms in experts], mixture(shares, experts), list(self.seasons)
-        best = max(said)
-        scores = [(1 - FADE) * old - SHARE * min(MOST, best - one) for old, one in zip(self.scores, said, strict=True)]
+        found, together, seasons = [likely(atoms) for atoms in experts], mixture(shares, experts), list(self.seasons)
+        best = max(found)
+        scores = [(1 - FADE) * old - SHARE * min(MOST, best - one) for old, one in zip(self.scores, found, strict=True)]
         for n, atoms in enumerate(periods):
-            one, other = (mean(said) * length_s + DISPUTED_JOBS for said in (atoms, together))
+            one, other = (mean(foretold) * length_s + DISPUTED_JOBS for foretold in (atoms, together))
             if atoms and abs(math.log(one / other)) >= math.log(DISPUTED):
                 gain = min(max(likely(atoms) - likely(together), -MOST), MOST)
                 seasons[n] = min(max((1 - FADE) * seasons[n] + SHARE * gain, LIMITS[0]), LIMITS[1])
