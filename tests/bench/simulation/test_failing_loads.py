@@ -1,6 +1,6 @@
 """Loads that an earlier policy failed on, made smaller: the bounds leave room for chance.
 
-Pods start in 30 s and jobs take 5 s. Each bound says beside it what there was when it was written.
+Pods start in 30 s and jobs take 5 s. Each test says what there was when its bounds were written, with some seeds.
 """
 
 from __future__ import annotations
@@ -21,52 +21,61 @@ RULES = ("leadtime", "leadtime-keda")
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_traffic_after_idle_time_costs_what_it_costs_without(rule: str) -> None:
-    """Half an hour of nothing, then as long 1 job/s by chance: 5 pods are busy on average."""
+    """Half an hour of nothing, then as long 1 job/s by chance: 5 pods are busy on average.
+
+    With six seeds: at most 1.2 % more, and 95.7 % to 97.9 % in time, through KEDA 93.3 % to 97.4 %.
+    """
     after = Case("step:0,1@1800", process="poisson", duration_s=3600.0, maximum=40)
     without = replace(after, load="constant:1", duration_s=1800.0)
 
     idle_first, at_once = one(after, rule, 5), one(without, rule, 5)
 
-    assert idle_first.pod_s < 1.35 * at_once.pod_s
+    assert idle_first.pod_s < 1.08 * at_once.pod_s
     assert idle_first.within(5.0) > 0.95
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_a_ramp_after_eight_idle_hours_costs_what_it_costs_without(rule: str) -> None:
-    """From 0.1 to 1 job/s in half an hour, by chance."""
+    """From 0.1 to 1 job/s in half an hour, by chance. With four seeds: at most 3.2 % more, and 0.8 % fewer in time."""
     at_once = Case("ramping", process="poisson", duration_s=1800.0)
 
     without, after = one(at_once, rule, 5), one(replace(at_once, idle_s=8 * 3600.0), rule, 5)
 
-    assert after.pod_s < 1.15 * without.pod_s
-    assert after.within(5.0) > without.within(5.0) - 0.04
+    assert after.pod_s < 1.07 * without.pod_s
+    assert after.within(5.0) > without.within(5.0) - 0.02
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_a_flood_out_of_nothing_does_not_stay_at_the_limit(rule: str) -> None:
-    """From 0 to 20 jobs/s, where 100 pods are busy on average and 200 are allowed."""
+    """From 0 to 20 jobs/s, where 100 pods are busy on average and 200 are allowed.
+
+    With four seeds: 120 to 125, through KEDA 122 to 130; 93.9 % to 94.5 % in time, through KEDA 91.4 % to 93.7 %.
+    """
     result = one(Case("step:0,20@300", process="poisson", duration_s=1200.0, maximum=200), rule, 5, sample_s=5.0)
 
     last = [
         count or 0 for at_s, count in zip(result.samples.t_s, result.samples.wanted, strict=True) if 900 < at_s < 1190
     ]
-    assert sum(last) / len(last) < 135
+    assert sum(last) / len(last) < 132
     assert result.within(5.0) > 0.9
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_bursts_each_quarter_of_an_hour_are_foreseen(rule: str) -> None:
-    """A minute of 2 jobs/s each 15 minutes; a pod for each job that is there comes when the burst is over."""
+    """A minute of 2 jobs/s each 15 minutes; a pod for each job that is there comes when the burst is over.
+
+    With four seeds: 89.5 % to 91.1 % in time at 1.07 to 1.22 times the cost.
+    """
     case = Case("burst:0,2,900,60", process="poisson", duration_s=9000.0, maximum=20)
 
     result, reacting = one(case, rule, 5), one(case, "delayed-off", 5)
 
-    assert result.within(5.0) > 0.75
+    assert result.within(5.0) > 0.88
     assert reacting.within(5.0) < 0.1
-    assert result.pod_s < 1.3 * reacting.pod_s
+    assert result.pod_s < 1.25 * reacting.pod_s
 
 
 @pytest.mark.slow
@@ -78,16 +87,17 @@ def test_one_job_a_minute_keeps_its_pod(rule: str, tmp_path: Path) -> None:
 
     result = one(Case(f"trace:{trace}", duration_s=3600.0, maximum=10), rule, 5)
 
-    # The first two or three of 60 come to no pod: by then it is known that they go on coming.
-    assert result.within(5.0) > 0.94
-    assert result.pod_s < 1.1 * 3600
+    # The first three of 60 come to no pod: by then it is known that they go on coming.
+    assert result.within(5.0) >= 0.95
+    assert result.pod_s < 3600
 
 
 @pytest.mark.slow
 def test_mornings_of_a_week_find_their_pods_ready() -> None:
     """Seven days of an hour each: the first mornings surprise, from the third on nobody waits in their first minute.
 
-    When this was written: 100 % in time in these minutes, where it were 41 % without seasons; 98.0 % of all.
+    With three seeds: 100 % in time in these minutes, where it were 41 % without seasons; 96.6 % to 98.0 % of all, at
+    1.09 to 1.12 times the cost.
     """
     days = Case("days:2,3600", process="poisson", duration_s=7 * 3600.0)
 
@@ -98,9 +108,9 @@ def test_mornings_of_a_week_find_their_pods_ready() -> None:
         for arrived_s, claimed_s in zip(result.work.arrivals_s, result.claimed_s, strict=True)
         if arrived_s > 7200 and 1200 <= arrived_s % 3600 < 1260
     ]
-    assert sum(waited_s <= 5 for waited_s in mornings) > 0.9 * len(mornings)
+    assert sum(waited_s <= 5 for waited_s in mornings) > 0.98 * len(mornings)
     assert result.within(5.0) > 0.96
-    assert result.pod_s < 1.2 * one(days, "clairvoyant", 11).pod_s
+    assert result.pod_s < 1.14 * one(days, "clairvoyant", 11).pod_s
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -114,7 +124,7 @@ def test_a_flood_at_once_is_worked_off_by_all_pods_that_are_allowed(rule: str, s
 
     # When this was written: 30 to 36 s, 55 to 61 s and 145 to 151 s.
     assert max(result.finished_s) - 10 < startup_s + 500 / 20 + 15
-    assert result.pod_s < 500 + 20 * (2 * startup_s + 30)
+    assert result.pod_s < 500 + 20 * (2 * startup_s + 18)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -125,7 +135,7 @@ def test_a_flood_at_once_orders_no_more_pods_than_there_are_jobs(rule: str, tmp_
 
     result = one(Case(f"trace:{trace}", duration_s=300.0, startup="30", service="1", maximum=1000), rule, 5)
 
-    # When this was written: 25,099 and 27,919; with twice as many pods it were 44,200 and 50,419.
+    # With four seeds: 32 to 47 s, and 15,844 to 18,775.
     assert result.peak <= 500
-    assert max(result.finished_s) - 10 < 30 + 15 + 15
-    assert result.pod_s < 32_000
+    assert max(result.finished_s) - 10 < 30 + 15 + 5
+    assert result.pod_s < 21_000

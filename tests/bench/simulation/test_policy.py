@@ -84,10 +84,10 @@ def found(text: str, process: Process, seed: int) -> Found:
 @pytest.mark.parametrize(
     ("text", "p95_s", "within", "cost"),
     [
-        # When this was written: 6.9 s, 99.2 % and 1.05; 5.0 s, 99.6 % and 1.03; 14.0 s, 93.9 % and 1.10.
+        # When this was written: 6.9 s, 99.2 % and 1.04; 5.2 s, 99.6 % and 1.03; 14.0 s, 93.9 % and 1.04.
         pytest.param("ramping", 7.0, 0.99, 1.06, id="ramping"),
-        pytest.param("ramp-steady", 6.0, 0.99, 1.04, id="ramp-steady"),
-        pytest.param("spike", 15.0, 0.935, 1.12, id="spike"),
+        pytest.param("ramp-steady", 5.5, 0.99, 1.04, id="ramp-steady"),
+        pytest.param("spike", 14.5, 0.935, 1.06, id="spike"),
     ],
 )
 def test_the_old_loads_are_served_in_time_for_hardly_more_than_they_must_cost(
@@ -103,12 +103,12 @@ def test_the_old_loads_are_served_in_time_for_hardly_more_than_they_must_cost(
 @pytest.mark.parametrize(
     ("text", "p95_s", "within", "cost"),
     [
-        # When this was written there were, with these seeds, 10.1 s, 95.7 % and 1.06,
-        pytest.param("ramping", 10.5, 0.945, 1.09, id="ramping"),
-        # 8.3 s, 98.0 % and 1.10,
-        pytest.param("ramp-steady", 9.5, 0.965, 1.12, id="ramp-steady"),
-        # 16.8 s, 92.8 % and 1.16: there are 380 jobs, and the first 30 s have 1 in 12.
-        pytest.param("spike", 17.5, 0.915, 1.18, id="spike"),
+        # When this was written there were, with these seeds, 9.9 s, 95.2 % and 1.04 (six others: 9.0 s, 96.6 %, 1.07),
+        pytest.param("ramping", 10.0, 0.945, 1.08, id="ramping"),
+        # 8.4 s, 97.8 % and 1.06 (8.0 s, 98.1 %, 1.08),
+        pytest.param("ramp-steady", 9.0, 0.97, 1.09, id="ramp-steady"),
+        # 16.4 s, 92.1 % and 1.13 (17.8 s, 91.0 %, 1.10): there are 380 jobs, and the first 30 s have 1 in 12.
+        pytest.param("spike", 17.0, 0.915, 1.15, id="spike"),
     ],
 )
 def test_their_poisson_versions_too_with_some_safety(text: str, p95_s: float, within: float, cost: float) -> None:
@@ -121,11 +121,11 @@ def test_their_poisson_versions_too_with_some_safety(text: str, p95_s: float, wi
 @pytest.mark.slow
 @pytest.mark.parametrize("process", ["deterministic", "poisson"])
 def test_with_start_ups_of_five_minutes_a_ramp_is_still_served_in_time(process: Process) -> None:
-    """The first guess of a start-up is a tenth of it; the trend decides. The bar is 95 %; there were 98 %."""
+    """The first guess of a start-up is a tenth of it. When this was written: 98 %, and 1.5 and 2.0 times the work."""
     load = load_of("ramping", process, 1, duration_s=5400.0)
     result = ours(load, pods=PodSpec(constant(300.0)), seed=1)
     assert result.within(SERVICE_S) > 0.95
-    assert result.pod_s < 2.4 * sum(load.services_s)
+    assert result.pod_s < 2.2 * sum(load.services_s)
 
 
 def test_a_run_is_the_same_again() -> None:
@@ -162,14 +162,15 @@ def test_rare_jobs_cost_a_start_each() -> None:
 def test_who_has_patience_pays_less_and_is_served_as_he_wishes(process: Process) -> None:
     """Where a job may wait for longer there are fewer pods, and no more starts: about what the plain plan costs.
 
-    There were 29 starts at most, by chance and with the shortest wait.
+    There were 27 starts at most, by chance and with the shortest wait; 95.4 % were in time, and with three other seeds
+    94.8 % to 97.5 %.
     """
     load, paid = load_of("ramping", process, 1), []
     for objective_s in (5.0, 10.0, 20.0, 40.0, 100.0):
         result = ours(load, objective_s=objective_s)
         best = carried_out(load, plan(load, PODS, objective_s))
-        assert result.within(objective_s) >= 0.94
-        assert result.pod_s <= 1.15 * best.pod_s
+        assert result.within(objective_s) >= 0.945
+        assert result.pod_s <= 1.08 * best.pod_s
         assert result.starts <= 30
         paid.append(result.pod_s)
     assert all(later < 1.02 * before for before, later in pairwise(paid))

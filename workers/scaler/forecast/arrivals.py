@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from workers.scaler.forecast import dispersion, regimes, seasons, windows
-from workers.scaler.forecast.atoms import UNHEARD, Atom, mean, merged
+from workers.scaler.forecast.atoms import NO_JOBS, UNHEARD, Atom, mean, mixture
 from workers.scaler.forecast.dispersion import Count
 from workers.scaler.forecast.recent import KEPT, recent
-from workers.scaler.forecast.regimes import Hypothesis  # noqa: TC001 - pydantic reads it
+from workers.scaler.forecast.regimes import Hypotheses  # noqa: TC001 - pydantic reads it
 from workers.scaler.forecast.seasons import PERIODS, Season
 from workers.scaler.forecast.succession import Succession
 from workers.scaler.forecast.track_record import QUARTERS, TrackRecord
-from workers.scaler.forecast.windows import EXPERTS, WINDOWS_S, Windows
+from workers.scaler.forecast.windows import EXPERTS, WINDOWS_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +62,13 @@ class Forecast(NamedTuple):
         return math.sqrt(max(0.0, squares - self.rate**2))
 
 
+class Mark(NamedTuple):
+    """A time, and how many jobs had come by then."""
+
+    at_s: float
+    total: int
+
+
 @dataclass(frozen=True, slots=True)
 class Arrivals:
     """What has been learnt of arrivals; times in seconds of any clock that does not go back."""
@@ -69,17 +76,16 @@ class Arrivals:
     since_s: float
     last_s: float  # the last observation
     base: int  # jobs that had come before the first
-    hypotheses: tuple[Hypothesis, ...]
+    hypotheses: Hypotheses
     succession: Succession
+    bin: Mark  # where the present one began
+    quarter: Mark  # where the present quarter-lead began
     total: int = 0  # jobs that have come since
     busy: int = 0  # observations that found new jobs
     busy_s: float = 0.0  # the last of them
     weights: tuple[float, ...] = (0.0,) * len(WINDOWS_S)  # of all jobs, in each window
-    bin_s: float = 0.0  # length so far of the bin that is being counted
-    bin_jobs: int = 0
-    quarter_s: float = 0.0  # as long is the quarter-lead so far
-    quarter_jobs: int = 0
     counts: tuple[Count, ...] = ()  # of the last quarter-leads, oldest first
+    again: tuple[Atom, ...] = (NO_JOBS,)  # what the recent past says
     record: TrackRecord = field(default_factory=lambda: TrackRecord.of(EXPERTS + 2, len(PERIODS)))
     seasons: tuple[Season, ...] = field(default_factory=seasons.begin)
     dispersion: float = 1.0  # the index
@@ -91,60 +97,53 @@ class Arrivals:
         Without that, one job in the first second would be a rate of 1 job/s.
         """
         since_s = now_s - quiet_s
-        return cls(since_s, now_s, arrived, regimes.begin(since_s, lead_s), Succession(since_s))
-
-    @property
-    def _bounded(self) -> float:
-        least, most = DISPERSION
-        return min(max(self.dispersion, least), most)
+        now = Mark(now_s, 0)
+        return cls(since_s, now_s, arrived, regimes.begin(since_s, lead_s), Succession(since_s), now, now)
 
     def observe(self, now_s: float, arrived: int, lead_s: float) -> Arrivals:
         """Returns it with what came since the last observation: `arrived` is the number of all jobs ever."""
-        passed_s, jobs = now_s - self.last_s, arrived - self.base - self.total
+        jobs = arrived - self.base - self.total
         after = replace(
             self,
             last_s=now_s,
             total=self.total + jobs,
             busy=self.busy + (jobs > 0),
             busy_s=now_s if jobs else self.busy_s,
-            weights=windows.observe(self.weights, passed_s, jobs),
-            bin_s=self.bin_s + passed_s,
-            bin_jobs=self.bin_jobs + jobs,
-            quarter_s=self.quarter_s + passed_s,
-            quarter_jobs=self.quarter_jobs + jobs,
+            weights=windows.observe(self.weights, now_s - self.last_s, jobs),
         )
-        if after.bin_s >= max(LEAST_BIN_S, lead_s / BINS):
+        if now_s - after.bin.at_s >= max(LEAST_BIN_S, lead_s / BINS):
             after = after.with_bin(lead_s)
-            if after.quarter_s >= lead_s / QUARTERS - after.bin_s / 2:
+            if now_s - after.quarter.at_s >= lead_s / QUARTERS:
                 after = after.with_quarter(lead_s)
         return after
 
     def with_bin(self, lead_s: float) -> Arrivals:
         """Returns it with the bin that is over, and the next one empty."""
-        bounded = self._bounded
-        known = self.succession.known(self.last_s - self.bin_s, self.total - self.bin_jobs, self.bin_s, lead_s)
-        hypotheses = regimes.observe(
-            self.hypotheses, self.last_s, self.bin_s, self.bin_jobs, lead_s, bounded, known
-        )  # fmt: skip
-        succession = self.succession.observe(hypotheses, self.last_s, self.total, lead_s, bounded)
-        profiles = [season.observe(self.last_s, self.bin_s, self.bin_jobs, lead_s) for season in self.seasons]
-        return replace(
-            self, hypotheses=hypotheses, succession=succession, seasons=tuple(profiles), bin_s=0.0, bin_jobs=0
-        )  # fmt: skip
+        (from_s, before), now_s, bounded = self.bin, self.last_s, self._bounded
+        bin_s, jobs = now_s - from_s, self.total - before
+        known = self.succession.known(from_s, before, bin_s, lead_s)
+        hypotheses = regimes.observe(self.hypotheses, from_s, now_s, jobs, lead_s, bounded, known)
+        succession = self.succession.observe(hypotheses, now_s, self.total, lead_s, bounded)
+        seasons = tuple([season.observe(now_s, bin_s, jobs, lead_s) for season in self.seasons])
+        now = Mark(now_s, self.total)
+        return replace(self, hypotheses=hypotheses, succession=succession, seasons=seasons, bin=now)
 
     def with_quarter(self, lead_s: float) -> Arrivals:
         """Returns it with the quarter-lead that is over, and the next one empty."""
-        ahead_s, outlook = (1 - 0.5 / QUARTERS) * lead_s, self.outlook(lead_s)
-        foretold = outlook.experts(ahead_s)
+        shares, said = self.experts((1 - 0.5 / QUARTERS) * lead_s, lead_s)
+        passed_s, jobs = self.last_s - self.quarter.at_s, self.total - self.quarter.total
         # What was not observed for long is as many quarter-leads as it lasted, with its jobs spread evenly.
-        times, counts, record = min(KEPT, max(1, round(self.quarter_s * QUARTERS / lead_s))), self.counts, self.record
-        length_s, judged = self.quarter_s / times, min(self.dispersion, DISPERSION[1])
+        times, counts, record = min(KEPT, max(1, round(passed_s * QUARTERS / lead_s))), self.counts, self.record
         for n in range(times):
-            jobs = self.quarter_jobs * (n + 1) // times - self.quarter_jobs * n // times
-            counts = (*counts, Count(jobs, length_s))[-KEPT:]
-            record = record.observe(jobs, length_s, foretold, judged, outlook.shares)
-        index = dispersion.index(counts)
-        return replace(self, counts=counts, record=record, dispersion=index, quarter_s=0.0, quarter_jobs=0)
+            count = Count(jobs * (n + 1) // times - jobs * n // times, passed_s / times)
+            counts = (*counts, count)[-KEPT:]
+            record = record.observe(*count, min(self.dispersion, DISPERSION[1]), shares, said)
+        index, now = dispersion.index(counts), Mark(self.last_s, self.total)
+        return replace(self, counts=counts, again=recent(counts), record=record, dispersion=index, quarter=now)
+
+    @property
+    def _bounded(self) -> float:
+        return min(max(self.dispersion, DISPERSION[0]), DISPERSION[1])
 
     def regimes(self, ahead_s: float, lead_s: float) -> list[Atom]:
         """Returns what they foretell, with what follows on them."""
@@ -152,47 +151,20 @@ class Arrivals:
         lasts, following = self.succession.foretold(self.last_s, self.total, ahead_s, lead_s)
         return [Atom(lasts * weight, rate, spread) for weight, rate, spread in atoms] + following
 
-    def outlook(self, lead_s: float) -> Outlook:
-        """Returns what is known of the time to come."""
-        seen_s, quiet_s = self.last_s - self.since_s, self.last_s - self.busy_s
-        fitted = Windows.of(
-            self.weights, seen_s, quiet_s, self.total, self.busy, lead_s, self.dispersion
-        )  # fmt: skip
-        again = RECENT if self.counts else -math.inf
-        return Outlook(self, lead_s, fitted, self.record.weights([*fitted.priors, REGIMES, again], SEASON))
+    def experts(self, ahead_s: float, lead_s: float) -> tuple[list[float], list[Sequence[Atom]]]:
+        """Returns the probability of each expert, and what it says of the time in `ahead_s` seconds; seasons last."""
+        now_s, total = self.last_s, self.total
+        seen_s, quiet_s = now_s - self.since_s, now_s - self.busy_s
+        priors, atoms = windows.foretold(self.weights, seen_s, quiet_s, total, self.busy, lead_s, self.dispersion)
+        said: list[Sequence[Atom]] = [(atom,) for atom in atoms]
+        said += [self.regimes(ahead_s, lead_s), self.again]
+        said += [season.foretold(now_s + ahead_s) for season in self.seasons]
+        return self.record.weights([*priors, REGIMES, RECENT if self.counts else -math.inf], SEASON), said
 
     def forecast(self, ahead_s: float, lead_s: float) -> Forecast:
         """Returns what is to be expected in `ahead_s` seconds."""
-        return self.outlook(lead_s).at(ahead_s)
-
-
-class Outlook(NamedTuple):
-    """What all experts can say of any time, and the probability of each."""
-
-    arrivals: Arrivals
-    lead_s: float
-    fitted: Windows
-    shares: list[float]
-
-    def experts(self, ahead_s: float, least: float = -1.0) -> list[Sequence[Atom]]:
-        """Returns what each expert says of the time in `ahead_s` seconds, if its probability is more than `least`."""
-        arrivals, heard = self.arrivals, [share > least for share in self.shares]
-        said: list[Sequence[Atom]] = [(self.fitted.atom(expert),) if heard[expert] else () for expert in range(EXPERTS)]
-        said.append(arrivals.regimes(ahead_s, self.lead_s) if heard[EXPERTS] else ())
-        said.append(recent(arrivals.counts) if heard[EXPERTS + 1] else ())
-        at_s = arrivals.last_s + ahead_s
-        return [*said, *[season.foretold(at_s) for season in arrivals.seasons]]
-
-    def at(self, ahead_s: float) -> Forecast:
-        """Returns what is to be expected in `ahead_s` seconds."""
-        arrivals = self.arrivals
-        if not arrivals.total:
-            return Forecast((Atom(1.0, 0.0, 0.0),), arrivals.dispersion)
-        mixed = [
-            Atom(share * weight, rate, spread)
-            for share, atoms in zip(self.shares, self.experts(ahead_s, UNHEARD), strict=True)
-            for weight, rate, spread in atoms
-        ]
-        lasts, _ = arrivals.succession.foretold(arrivals.last_s, arrivals.total, ahead_s, self.lead_s)
-        change = self.shares[EXPERTS] * (1 - lasts)
-        return Forecast(merged(mixed), arrivals.dispersion, change)
+        if not self.total:
+            return Forecast((NO_JOBS,), self.dispersion)
+        shares, said = self.experts(ahead_s, lead_s)
+        lasts, _ = self.succession.foretold(self.last_s, self.total, ahead_s, lead_s)
+        return Forecast(mixture(shares, said, UNHEARD), self.dispersion, shares[EXPERTS] * (1 - lasts))

@@ -25,6 +25,9 @@ class Atom(NamedTuple):
     spread: float
 
 
+NO_JOBS = Atom(1.0, 0.0, 0.0)
+
+
 def merged(atoms: Iterable[Atom]) -> tuple[Atom, ...]:
     """Returns atoms whose weights sum up to 1, slowest first; those of one class are one, of their mean and variance.
 
@@ -34,22 +37,34 @@ def merged(atoms: Iterable[Atom]) -> tuple[Atom, ...]:
     classes: dict[int, list[float]] = {}
     for weight, rate, spread in atoms:
         number = math.floor(math.log(rate) / CLASS) if rate > 0 else -(10**9)
-        if number not in classes:
-            classes[number] = [0.0, 0.0, 0.0]
-        sums = classes[number]
+        sums = classes.setdefault(number, [0.0, 0.0, 0.0])
         sums[0] += weight
         sums[1] += weight * rate
         sums[2] += weight * (rate * rate + spread * spread)
     least = UNHEARD * sum([weight for weight, _, _ in classes.values()])
     heard = [sums for _, sums in sorted(classes.items()) if sums[0] > least]
     total = sum([weight for weight, _, _ in heard])
-    found = []
-    for weight, first, second in heard:
-        rate = first / weight
-        found.append(Atom(weight / total, rate, math.sqrt(max(0.0, second / weight - rate * rate))))
-    return tuple(found)
+    return tuple(
+        [Atom(w / total, first / w, math.sqrt(max(0.0, second / w - (first / w) ** 2))) for w, first, second in heard]
+    )
+
+
+def mixture(shares: Iterable[float], said: Iterable[Iterable[Atom]], least: float = 0.0) -> tuple[Atom, ...]:
+    """Returns what experts of these probabilities say together, if they are more than `least`."""
+    parts = zip(shares, said, strict=False)
+    return merged([Atom(share * one.weight, *one[1:]) for share, atoms in parts if share > least for one in atoms])
 
 
 def mean(atoms: Iterable[Atom]) -> float:
     """Returns the expected rate in jobs/s."""
     return math.fsum(weight * rate for weight, rate, _ in atoms)
+
+
+def log_likelihood(count: float, shape: float, over: float) -> float:
+    """Returns the logarithm of the probability of `count` jobs, up to a summand that depends on `count` alone.
+
+    It is that of a Poisson process whose rate has a Gamma distribution (the negative binomial one): they have the mean
+    `shape * over` and a variance that is 1 + `over` times as much.
+    """
+    came = math.lgamma(shape + count) - math.lgamma(shape) + count * math.log(over / (1 + over))
+    return came - shape * math.log1p(over)

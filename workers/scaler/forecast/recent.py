@@ -26,8 +26,6 @@ KEPT, FADES = 160, 100.0
 
 def recent(counts: Sequence[Count]) -> tuple[Atom, ...]:
     """Returns the rates of the past, as they are expected again; `counts` are of quarter-leads, oldest first."""
-    if not counts:
-        return (Atom(1.0, 0.0, 0.0),)
     last = len(counts) - 1
     return merged(
         [Atom(math.exp((n - last) / FADES), count.jobs / count.length_s, 0.0) for n, count in enumerate(counts)]

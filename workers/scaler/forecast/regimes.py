@@ -12,9 +12,9 @@ about a factor of 10, to "it has changed a moment ago" it is not: after some 4 j
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-from workers.scaler.forecast.atoms import UNHEARD, Atom
+from workers.scaler.forecast.atoms import UNHEARD, Atom, log_likelihood
 from workers.scaler.forecast.windows import UNSURE
 
 # How readily regimes end: one of age r ends within the next t seconds with a probability of about
@@ -61,33 +61,30 @@ class Hypothesis(NamedTuple):
     busy: int = 0
     log_weight: float = 0.0
 
+    def seen(self, now_s: float, dispersion: float) -> tuple[float, float]:
+        """The jobs since it began and the seconds, both divided by the dispersion, with those before."""
+        return self.prior_jobs + self.jobs / dispersion, self.prior_s + (now_s - self.began_s) / dispersion
+
     def level(self, now_s: float, dispersion: float) -> float:
         """The mean rate since it began, in jobs/s."""
-        return self._jobs(dispersion) / (self.prior_s + (now_s - self.began_s) / dispersion)
-
-    def _jobs(self, dispersion: float) -> float:
-        return self.prior_jobs + self.jobs / dispersion
+        jobs, time_s = self.seen(now_s, dispersion)
+        return jobs / time_s
 
     def log_likelihood(self, from_s: float, passed_s: float, jobs: int, dispersion: float) -> float:
-        """The logarithm of the probability of the jobs of a bin, up to what is the same for all hypotheses.
-
-        It is that of a Poisson process whose rate has a Gamma distribution, with jobs and time divided by the
-        dispersion.
-        """
-        shape, rate_s = self._jobs(dispersion), self.prior_s + (from_s - self.began_s) / dispersion
-        time_s, count = passed_s / dispersion, jobs / dispersion
-        likely = shape * math.log(rate_s / (rate_s + time_s))
-        if jobs:
-            likely += math.lgamma(shape + count) - math.lgamma(shape) - count * math.log(rate_s + time_s)
-        return likely
+        """The logarithm of the probability of the jobs of a bin, up to what is the same for all hypotheses."""
+        shape, time_s = self.seen(from_s, dispersion)
+        return log_likelihood(jobs / dispersion, shape, passed_s / dispersion / time_s)
 
     def atom(self, weight: float, now_s: float, wanders: float, dispersion: float) -> Atom:
         """The rate that it foretells, if a rate wanders by that share of itself until then."""
-        jobs = self._jobs(dispersion)
-        rate = jobs / (self.prior_s + (now_s - self.began_s) / dispersion)
+        jobs, time_s = self.seen(now_s, dispersion)
+        rate = jobs / time_s
         if self.prior_jobs == PRIOR_JOBS and self.busy:
             rate *= 1 - UNSURE / self.busy
         return Atom(weight, rate, rate * math.sqrt(1 / jobs + wanders * wanders))
+
+
+Hypotheses: TypeAlias = tuple[Hypothesis, ...]
 
 
 class Remembered(NamedTuple):
@@ -103,25 +100,19 @@ class Remembered(NamedTuple):
     level: float
 
 
-def begin(now_s: float, lead_s: float) -> tuple[Hypothesis, ...]:
+def begin(now_s: float, lead_s: float) -> Hypotheses:
     """Returns what there is before the first observation."""
     return (Hypothesis(now_s, PRIOR_JOBS, PRIOR_JOBS * lead_s / LEAST_JOBS),)
 
 
 def observe(
-    hypotheses: tuple[Hypothesis, ...],
-    now_s: float,
-    passed_s: float,
-    jobs: int,
-    lead_s: float,
-    dispersion: float,
-    known: Remembered,
-) -> tuple[Hypothesis, ...]:
-    """Returns them after a bin of `passed_s` seconds with that many jobs, oldest first.
+    hypotheses: Hypotheses, from_s: float, now_s: float, jobs: int, lead_s: float, dispersion: float, known: Remembered
+) -> Hypotheses:
+    """Returns them after a bin from `from_s` to `now_s` with that many jobs, oldest first.
 
     Their weights are multiplied by the probability that they gave to those jobs.
     """
-    from_s = now_s - passed_s
+    passed_s = now_s - from_s
     lasting, ended, expected, total = [], 0.0, 0.0, 0.0
     for one in hypotheses:
         weight, left_s = math.exp(one.log_weight), from_s - one.began_s + lead_s
@@ -133,35 +124,23 @@ def observe(
         expected += weight * one.level(from_s, dispersion)
         lasting.append((one, one.log_weight + log_stays))
     prior_s = PRIOR_JOBS / max(expected / total, LEAST_JOBS / lead_s)
-    lasting.append((Hypothesis(from_s, PRIOR_JOBS, prior_s), _log(ended * (1 - known.share))))
+    log_ended = math.log(max(ended, 1e-300))
+    lasting.append((Hypothesis(from_s, PRIOR_JOBS, prior_s), log_ended + math.log1p(-known.share)))
     if known.share > UNHEARD:
         again_s = AGAIN_JOBS / max(known.level, _IDLE_JOBS / lead_s)
-        lasting.append((Hypothesis(from_s, AGAIN_JOBS, again_s), _log(ended * known.share)))
+        lasting.append((Hypothesis(from_s, AGAIN_JOBS, again_s), log_ended + math.log(known.share)))
     logs = [prior + one.log_likelihood(from_s, passed_s, jobs, dispersion) for one, prior in lasting]
     while len(logs) > KEPT:
         least = logs.index(min(logs[:-NEWEST]))
         del logs[least], lasting[least]
     best, busy = max(logs), jobs > 0
-    return tuple(
-        [
-            Hypothesis(one.began_s, one.prior_jobs, one.prior_s, one.jobs + jobs, one.busy + busy, log_weight - best)
-            for (one, _), log_weight in zip(lasting, logs, strict=True)
-        ]
-    )
+    ones = zip([one for one, _ in lasting], logs, strict=True)
+    return tuple([Hypothesis(*one[:3], one.jobs + jobs, one.busy + busy, log - best) for one, log in ones])
 
 
-def foretold(
-    hypotheses: tuple[Hypothesis, ...], now_s: float, ahead_s: float, lead_s: float, dispersion: float
-) -> list[Atom]:
+def foretold(hypotheses: Hypotheses, now_s: float, ahead_s: float, lead_s: float, dispersion: float) -> list[Atom]:
     """Returns the rates that are possible in `ahead_s` seconds, if no regime ends until then."""
     weights = [math.exp(one.log_weight) for one in hypotheses]
     total, wanders = math.fsum(weights), WANDER * math.sqrt(dispersion) * ahead_s / lead_s
-    found = []
-    for weight, one in zip(weights, hypotheses, strict=True):
-        if weight > UNHEARD * total:
-            found.append(one.atom(weight / total, now_s, wanders, dispersion))
-    return found
-
-
-def _log(weight: float) -> float:
-    return math.log(max(weight, 1e-300))
+    heard = [(weight / total, one) for weight, one in zip(weights, hypotheses, strict=True) if weight > UNHEARD * total]
+    return [one.atom(weight, now_s, wanders, dispersion) for weight, one in heard]

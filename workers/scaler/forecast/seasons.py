@@ -46,15 +46,16 @@ class Season(NamedTuple):
 
     def observe(self, now_s: float, passed_s: float, jobs: int, lead_s: float) -> Season:
         """Returns it with what came in the last `passed_s` seconds."""
-        length_s = self.period_s / len(self.rates)
-        slot, before, rates = math.floor(now_s / length_s), self.rates[self.slot % len(self.rates)], self.rates
+        rates, length_s = self.rates, self.period_s / len(self.rates)
+        slot, place = math.floor(now_s / length_s), self.slot % len(rates)
+        before, known = rates[place], rates[place] != _UNSEEN
         if slot != self.slot:
             if self.slot_s >= _OBSERVED * length_s:
-                rate, place = self.slot_jobs / self.slot_s, self.slot % len(rates)
-                rate = rate if before == _UNSEEN else before + LAST * (rate - before)
+                rate = self.slot_jobs / self.slot_s
+                rate = before + LAST * (rate - before) if known else rate
                 rates = (*rates[:place], rate, *rates[place + 1 :])
-            return Season(self.period_s, rates, slot, 0.0, 0, self.came, self.expected)
-        fades, known = math.exp(-passed_s / (FACTOR_LEADS * lead_s)), before != _UNSEEN
+            return self._replace(rates=rates, slot=slot, slot_s=0.0, slot_jobs=0)
+        fades = math.exp(-passed_s / (FACTOR_LEADS * lead_s))
         came, expected = fades * self.came + known * jobs, fades * self.expected + known * before * passed_s
         return Season(self.period_s, rates, slot, self.slot_s + passed_s, self.slot_jobs + jobs, came, expected)
 

@@ -13,15 +13,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from workers.scaler.forecast.atoms import UNHEARD, Atom
 from workers.scaler.forecast.regimes import Remembered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from workers.scaler.forecast.regimes import Hypothesis
+    from workers.scaler.forecast.regimes import Hypotheses, Hypothesis
 
 # Number of regimes that are remembered, the last ones. Judged by simulation: `--load burst:0,2,300,60`.
 # Example: the last 20 bursts and the idle times between them.
@@ -82,15 +83,12 @@ class Succession:
     before: int = 0
     ended: tuple[EndedRegime, ...] = ()  # oldest first
 
-    def observe(
-        self, hypotheses: tuple[Hypothesis, ...], now_s: float, total: int, lead_s: float, dispersion: float
-    ) -> Succession:
+    def observe(self, hypotheses: Hypotheses, now_s: float, total: int, lead_s: float, dispersion: float) -> Succession:
         """Returns it with the present regime's end, if that is sure. `total` is the number of all jobs so far."""
         later = [one for one in hypotheses if one.began_s > self.began_s]
-        weights = [math.exp(one.log_weight) for one in later]
-        if math.fsum(weights) < SURE * math.fsum(math.exp(one.log_weight) for one in hypotheses):
+        if _weight(later) < SURE * _weight(hypotheses):
             return self
-        _, new = max(zip(weights, later, strict=True))
+        new = max(later, key=attrgetter("log_weight"))
         slack, length_s, before = SLACK_JOBS / lead_s, new.began_s - self.began_s, total - new.jobs
         level, next_level = (before - self.before) / length_s, new.level(now_s, dispersion)
         if not _differ(level, next_level, slack):
@@ -107,21 +105,15 @@ class Succession:
     def known(self, now_s: float, total: int, bin_s: float, lead_s: float) -> Remembered:
         """Returns what regimes like the present one let expect of a bin that begins now."""
         lasts, _ = self.foretold(now_s, total, bin_s, lead_s)
-        known = levels = 0.0
-        for weight, _, next_level in self._alike(self._level(now_s, total), lead_s):
-            known += weight
-            levels += weight * next_level
-        if known < UNHEARD:
-            return Remembered(self.began_s, 1 - lasts, 0.0, 0.0)
-        return Remembered(self.began_s, 1 - lasts, BORN * known / (known + 1), levels / known)
+        alike = self._alike(now_s, total, lead_s)
+        known = sum([weight for weight, _, _ in alike])
+        level = sum([weight * next_level for weight, _, next_level in alike]) / max(known, UNHEARD)
+        return Remembered(self.began_s, 1 - lasts, BORN * known / (known + 1), level)
 
     def foretold(self, now_s: float, total: int, ahead_s: float, lead_s: float) -> tuple[float, list[Atom]]:
         """Returns the probability that the present regime lasts, and what comes in `ahead_s` if it does not."""
-        age_s = max(now_s - self.began_s, _LEAST_AGE_S)
-        lasting = UNKNOWN * (1 + age_s / lead_s) ** -UNKNOWN_FADES
-        over: list[Atom] = []
-        alike = list(self._alike(self._level(now_s, total), lead_s))
-        share = _repeats(alike)
+        age_s, over, alike = self._age_s(now_s), [], self._alike(now_s, total, lead_s)
+        lasting, share = UNKNOWN * (1 + age_s / lead_s) ** -UNKNOWN_FADES, _repeats(alike)
         for weight, one, next_level in alike:
             deviation_s = share * one.length_s + LENGTH_LEADS * lead_s
             now, then = ((after_s - one.length_s) / deviation_s for after_s in (age_s, age_s + ahead_s))
@@ -131,19 +123,21 @@ class Succession:
         total_weight = lasting + math.fsum(atom.weight for atom in over)
         return lasting / total_weight, [Atom(weight / total_weight, rate, spread) for weight, rate, spread in over]
 
-    def _level(self, now_s: float, total: int) -> float:
-        return (total - self.before) / max(now_s - self.began_s, _LEAST_AGE_S)
+    def _age_s(self, now_s: float) -> float:
+        return max(now_s - self.began_s, _LEAST_AGE_S)
 
-    def _alike(self, level: float, lead_s: float) -> Iterator[tuple[float, EndedRegime, float]]:
-        """Yields what is remembered, the last first: how much it counts for a regime of that level, it, what followed.
+    def _alike(self, now_s: float, total: int, lead_s: float) -> list[tuple[float, EndedRegime, float]]:
+        """Returns what is remembered, the last first: how much it counts for the present one, it, and the next level.
 
-        On the last one the present regime followed, which has that level.
+        On the last one the present regime followed.
         """
-        slack, next_level = SLACK_JOBS / lead_s, level
+        slack, level = SLACK_JOBS / lead_s, (total - self.before) / self._age_s(now_s)
+        found, next_level = [], level
         for back, one in enumerate(reversed(self.ended)):
             apart = math.log((one.level + slack) / (level + slack)) / ALIKE
-            yield math.exp(-apart * apart / 2) * FADES ** math.sqrt(back), one, next_level
+            found.append((math.exp(-apart * apart / 2) * FADES ** math.sqrt(back), one, next_level))
             next_level = one.level
+        return found
 
 
 def _repeats(alike: Sequence[tuple[float, EndedRegime, float]]) -> float:
@@ -154,6 +148,10 @@ def _repeats(alike: Sequence[tuple[float, EndedRegime, float]]) -> float:
         differ += weight * math.log(length_s / other_s) ** 2 / 2
         known += weight
     return min(LENGTH_SHARE, math.sqrt(differ / known))
+
+
+def _weight(hypotheses: Iterable[Hypothesis]) -> float:
+    return math.fsum(math.exp(one.log_weight) for one in hypotheses)
 
 
 def _differ(level: float, other: float, slack: float) -> bool:

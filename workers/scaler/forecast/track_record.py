@@ -11,10 +11,11 @@ one's weight falls by a factor of exp(0.25 * ln(0.1)) = 0.56.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from workers.scaler.forecast.atoms import Atom, mean, merged
+from workers.scaler.forecast.atoms import Atom, log_likelihood, mean, merged, mixture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,65 +74,38 @@ class TrackRecord:
         return [weight / total / all_odds for weight in weights] + [one / all_odds for one in odds]
 
     def observe(
-        self,
-        jobs: int,
-        length_s: float,
-        foretold: Sequence[Sequence[Atom]],
-        dispersion: float,
-        shares: Sequence[float] = (),
+        self, jobs: int, length_s: float, dispersion: float, shares: Sequence[float], said: Sequence[Sequence[Atom]]
     ) -> TrackRecord:
         """Returns it after another quarter-lead.
 
-        `foretold` is what each expert, and then each season, says of the quarter-lead that ends a lead later. `shares`
-        are the present probabilities of the experts.
+        `said` is what each expert, and then each season, says of the quarter-lead that ends a lead later. `shares` are
+        their present probabilities.
         """
-        scores, seasons, pending = self.scores, self.seasons, self.pending
-        if len(pending) == QUARTERS:
-            first, *rest = pending
-            pending, experts = tuple(rest), first[: len(scores)]
-            said = [_likelihood(atoms, jobs, length_s, dispersion) for atoms in experts]
-            best = max(said)
-            scores = tuple(
-                [(1 - FADE) * score - SHARE * min(MOST, best - one) for score, one in zip(scores, said, strict=True)]
-            )
-            parts = zip(shares, experts, strict=False)
-            together = merged([Atom(share * weight, *rest) for share, atoms in parts for weight, *rest in atoms])
-            seasons = tuple(
-                [
-                    _of_season(score, atoms, together, jobs, length_s, dispersion)
-                    for score, atoms in zip(seasons, first[len(scores) :], strict=True)
-                ]
-            )
-        return TrackRecord(scores, seasons, (*pending, tuple([merged(atoms) for atoms in foretold])))
+        pending = (*self.pending, tuple([merged(atoms) for atoms in said]))
+        if len(pending) <= QUARTERS:
+            return replace(self, pending=pending)
+        likely = partial(_likelihood, jobs, length_s, dispersion)
+        experts, periods = pending[0][: len(self.scores)], pending[0][len(self.scores) :]
+        found, together, seasons = [likely(atoms) for atoms in experts], mixture(shares, experts), list(self.seasons)
+        best = max(found)
+        scores = [(1 - FADE) * old - SHARE * min(MOST, best - one) for old, one in zip(self.scores, found, strict=True)]
+        for n, atoms in enumerate(periods):
+            one, other = (mean(foretold) * length_s + DISPUTED_JOBS for foretold in (atoms, together))
+            if atoms and abs(math.log(one / other)) >= math.log(DISPUTED):
+                gain = min(max(likely(atoms) - likely(together), -MOST), MOST)
+                seasons[n] = min(max((1 - FADE) * seasons[n] + SHARE * gain, LIMITS[0]), LIMITS[1])
+        return TrackRecord(tuple(scores), tuple(seasons), pending[1:])
 
 
-def _of_season(
-    score: float, atoms: Sequence[Atom], together: Sequence[Atom], jobs: int, length_s: float, dispersion: float
-) -> float:
-    """Returns the score of a season that foretold `atoms`, where all experts foretold `together`."""
-    one, other = (mean(said) * length_s + DISPUTED_JOBS for said in (atoms, together))
-    if not atoms or abs(math.log(one / other)) < math.log(DISPUTED):
-        return score
-    gain = _likelihood(atoms, jobs, length_s, dispersion) - _likelihood(together, jobs, length_s, dispersion)
-    return min(max((1 - FADE) * score + SHARE * min(max(gain, -MOST), MOST), LIMITS[0]), LIMITS[1])
-
-
-def _likelihood(atoms: Sequence[Atom], jobs: int, length_s: float, dispersion: float) -> float:
-    """Returns the logarithm of the probability of so many jobs, up to a summand: a Gamma-Poisson mixture's."""
+def _likelihood(jobs: int, length_s: float, dispersion: float, atoms: Sequence[Atom]) -> float:
+    """Returns the logarithm of the probability of so many jobs, up to a summand."""
     # More evenly than by chance: as if each job were several, which come by chance.
     unit = min(1.0, max(dispersion, LEAST_DISPERSION))
     count, found = jobs / unit, []
     for weight, rate, spread in atoms:
         mean = (rate * length_s + _SLACK_JOBS) / unit
         variance = (spread * length_s / unit) ** 2 + max(dispersion - 1, 0.0) * mean
-        variance = max(variance, _LEAST_VARIANCE * mean * mean)
-        shape, over = mean * mean / variance, variance / mean
-        found.append(
-            math.log(weight)
-            + math.lgamma(shape + count)
-            - math.lgamma(shape)
-            + count * math.log(over / (1 + over))
-            - shape * math.log1p(over)
-        )
+        over = max(variance / mean, _LEAST_VARIANCE * mean)
+        found.append(math.log(weight) + log_likelihood(count, mean / over, over))
     best = max(found)
     return best + math.log(math.fsum(math.exp(one - best) for one in found))

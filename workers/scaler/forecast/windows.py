@@ -10,9 +10,9 @@ Example: 40 jobs came evenly in the last 20 s, and none before. A window of 16 s
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from workers.scaler.forecast.atoms import Atom
+from workers.scaler.forecast.atoms import NO_JOBS, Atom
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,57 +59,30 @@ def observe(weights: Sequence[float], passed_s: float, jobs: int) -> tuple[float
     )
 
 
-class Windows(NamedTuple):
-    """The experts at one time, one for each window; nothing is foretold while `levels` is empty.
+def foretold(
+    weights: Sequence[float], seen_s: float, quiet_s: float, jobs: int, busy: int, lead_s: float, dispersion: float
+) -> tuple[list[float], list[Atom]]:
+    """Returns the logarithm of how much each window is believed at first, and what it says of the rate to come.
 
-    `priors` are the logarithms of how much each is believed at first. `known` is the share of its rate that is
-    believed.
+    The sums are those that `observe` made of `seen_s` seconds with `jobs`, in `busy` observations. The last of the jobs
+    came `quiet_s` ago.
     """
-
-    priors: tuple[float, ...] = (0.0,) * EXPERTS
-    levels: tuple[float, ...] = ()  # mean rates in jobs/s
-    seen_s: float = 0.0
-    dispersion: float = 1.0
-    known: float = 0.0
-
-    @classmethod
-    def of(
-        cls,
-        weights: Sequence[float],
-        seen_s: float,
-        quiet_s: float,
-        jobs: int,
-        busy: int,
-        lead_s: float,
-        dispersion: float,
-    ) -> Windows:
-        """Returns those of sums that `observe` made of `seen_s` seconds with `jobs`, in `busy` observations.
-
-        The last of the jobs came `quiet_s` ago.
-        """
-        if seen_s < _LEAST_S or not jobs:
-            return cls()
-        dispersion = max(dispersion, _LEAST_DISPERSION)
-        even = 1 - min(1.0, dispersion)
-        levels = [
-            weight / _integral(window_s, seen_s) * _phase(weight, quiet_s / window_s) ** even
-            for window_s, weight in zip(WINDOWS_S, weights, strict=True)
-        ]
-        later = [level for window_s, level in zip(WINDOWS_S, levels, strict=True) if window_s >= lead_s]
-        rate = max(jobs / seen_s, *later, 0.0)
-        suited_s = max(math.sqrt(lead_s * dispersion / rate / 2) / WANDER, min(FEWEST_JOBS / rate, lead_s))
-        best_s = math.sqrt(lead_s * suited_s)
-        priors = [-FAR_OFF * math.log2(window_s / best_s) ** 2 for window_s in WINDOWS_S]
-        return cls(tuple(priors), tuple(levels), seen_s, dispersion, 1 - UNSURE / busy)
-
-    def atom(self, expert: int) -> Atom:
-        """Returns what that one says of the rate to come."""
-        if not self.levels:
-            return Atom(1.0, 0.0, 0.0)
-        window_s, level = WINDOWS_S[expert], self.levels[expert]
+    if seen_s < _LEAST_S or not jobs:
+        return [0.0] * EXPERTS, [NO_JOBS] * EXPERTS
+    dispersion, known = max(dispersion, _LEAST_DISPERSION), 1 - UNSURE / busy
+    even, rate = 1 - min(1.0, dispersion), jobs / seen_s
+    said = []
+    for window_s, weight in zip(WINDOWS_S, weights, strict=True):
+        integral_s = _integral(window_s, seen_s)
+        level = weight / integral_s * _phase(weight, quiet_s / window_s) ** even
         # Squared weights are those of a window half as long.
-        scale = _integral(window_s / 2, self.seen_s) / _integral(window_s, self.seen_s) ** 2
-        return Atom(1.0, self.known * level, self.known * math.sqrt(self.dispersion * level * scale))
+        spread = math.sqrt(dispersion * level * _integral(window_s / 2, seen_s)) / integral_s
+        said.append(Atom(1.0, known * level, known * spread))
+        if window_s >= lead_s:
+            rate = max(rate, level)
+    suited_s = max(math.sqrt(lead_s * dispersion / rate / 2) / WANDER, min(FEWEST_JOBS / rate, lead_s))
+    best_s = math.sqrt(lead_s * suited_s)
+    return [-FAR_OFF * math.log2(window_s / best_s) ** 2 for window_s in WINDOWS_S], said
 
 
 def _integral(window_s: float, seen_s: float) -> float:

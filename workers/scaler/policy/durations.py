@@ -28,10 +28,9 @@ _LEAST_S, _MOST_S = 1e-6, 1e7
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """The last `KEPT` observations in seconds, and a first guess that counts for `prior_weight` of them."""
+    """The last `KEPT` observations in seconds, and a first guess that counts for one of them."""
 
     prior_s: float
-    prior_weight: float = 1.0
     seen_s: tuple[float, ...] = ()
     mean_s: float = 0.0
     variation: float = 0.0  # squared coefficient of variation: variance over squared mean; the prior's is 0
@@ -51,13 +50,11 @@ class Durations:
             seen = _since_a_change((*seen, value)[-KEPT:])
         # The guess fades: it is worth nothing once `KEPT` observations are there.
         # Example: a guess of 30 s and one observation of 10 s make a mean of 20 s; with nine more of 10 s it is 11.8 s.
-        weight = self.prior_weight * (1 - len(seen) / KEPT)
+        weight = 1 - len(seen) / KEPT
         mean_s = (weight * self.prior_s + math.fsum(seen)) / (weight + len(seen))
         own_mean_s = math.fsum(seen) / len(seen)
         variance = math.fsum((value - own_mean_s) ** 2 for value in seen) / len(seen)
-        return Durations(
-            self.prior_s, self.prior_weight, seen, mean_s, variance / own_mean_s**2, tuple(sorted(seen))
-        )  # fmt: skip
+        return Durations(self.prior_s, seen, mean_s, variance / own_mean_s**2, tuple(sorted(seen)))
 
     def quantile_s(self, share: float) -> float:
         """Returns the least observation that at least `share` of them do not exceed; the guess if there is none."""

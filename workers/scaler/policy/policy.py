@@ -16,7 +16,7 @@ from workers.scaler.policy.interface import Decision
 from workers.scaler.policy.patience import enough_for_calls
 from workers.scaler.policy.situation import Situation
 from workers.scaler.policy.standby import busy_then, with_standbys
-from workers.scaler.policy.state import absurdity, after_absurdity
+from workers.scaler.policy.state import absurdity, after_absurdity, largest
 from workers.scaler.policy.strategies import Predictive, Reactive
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from workers.scaler.forecast.arrivals import Arrivals
     from workers.scaler.policy.interface import Options, Snapshot
-    from workers.scaler.policy.state import SlidingMaximum, State
+    from workers.scaler.policy.state import State, Steps
     from workers.scaler.policy.strategies import Strategy
 
 
@@ -46,7 +46,8 @@ def decide(
         return Decision(state.replicas, f"{why}: {state.replicas} held"), state
     learnt = state.observe(snapshot, options)
     situation = Situation.of(snapshot, learnt, options)
-    at = learnt.arrivals.outlook(situation.lead_s).at if rate_in is None else partial(_told, rate_in, learnt)
+    foreseen = partial(learnt.arrivals.forecast, lead_s=situation.lead_s)
+    at = foreseen if rate_in is None else partial(_told, rate_in, learnt)
     ready = at(situation.lead_s)
     strategy = Reactive(situation, options) if situation.can_wait else Predictive(situation, at, ready, options)
     order = enough_for_calls(strategy.order(), situation, options)
@@ -79,14 +80,14 @@ def _told(rate_in: Callable[[float], float], learnt: State, ahead_s: float) -> F
     return Forecast((Atom(1.0, rate_in(ahead_s), 0.0),), learnt.arrivals.dispersion)
 
 
-def _keep(order: int, strategy: Strategy, situation: Situation, learnt: State) -> tuple[int, SlidingMaximum]:
+def _keep(order: int, strategy: Strategy, situation: Situation, learnt: State) -> tuple[int, Steps]:
     """Returns how many of the pods at hand are kept although the order may be smaller, and what to remember."""
     at_hand = max(learnt.replicas, situation.pods)
     # If no less is ordered than there is, the order alone counts as needed. What `keep` adds for caution would be
     # remembered as a need otherwise, although nobody ordered it.
     needed_now = order if order >= at_hand else max(strategy.keep(order, at_hand), order)
-    needed = learnt.needed.observe(situation.now_s, needed_now, strategy.keep_alive_s())
-    return min(needed.value, at_hand), needed
+    needed = largest(learnt.needed, situation.now_s, needed_now, strategy.keep_alive_s())
+    return min(needed[0][1], at_hand), needed
 
 
 def _explain(demand: str, order: int, replicas: int, situation: Situation, options: Options) -> str:

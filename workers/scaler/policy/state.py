@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 from workers.scaler.forecast.arrivals import Arrivals
 from workers.scaler.policy.durations import Durations
@@ -26,25 +26,16 @@ QUIET_SERVICES = 0.5
 LARGEST = 10**12
 
 
-@dataclass(frozen=True, slots=True)
-class SlidingMaximum:
-    """The largest number within a window of time.
+# Pairs of a time in seconds and a number: rising times and falling numbers, so that the first number is the largest.
+Steps: TypeAlias = tuple[tuple[float, int], ...]
 
-    `steps` are pairs of a time in seconds and a number: rising times and falling numbers, so that the first number is
-    the largest. A number is forgotten as soon as a later one is as large (the monotonic queue).
+
+def largest(before: Steps, now_s: float, number: int, window_s: float) -> Steps:
+    """Returns the steps with one more number, and without those from `window_s` ago or longer.
+
+    A number is forgotten as soon as a later one is as large (the monotonic queue).
     """
-
-    steps: tuple[tuple[float, int], ...] = ()
-
-    @property
-    def value(self) -> int:
-        """The largest number; 0 before the first."""
-        return self.steps[0][1] if self.steps else 0
-
-    def observe(self, now_s: float, number: int, window_s: float) -> SlidingMaximum:
-        """Returns it with one more number, and without those from `window_s` ago or longer."""
-        left = [step for step in self.steps if step[0] > now_s - window_s and step[1] > number]
-        return SlidingMaximum((*left, (now_s, number)))
+    return (*[step for step in before if step[0] > now_s - window_s and step[1] > number], (now_s, number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +46,7 @@ class State:
     services: Durations
     startups: Durations
     replicas: int = 0  # the last decision
-    needed: SlidingMaximum = field(default_factory=SlidingMaximum)  # pods, within the time that they are held
+    needed: Steps = ()  # pods, within the time that they are held
 
     @property
     def startup_s(self) -> float:
@@ -113,5 +104,5 @@ def after_absurdity(snapshot: Snapshot, state: State, options: Options) -> State
         services=state.services,
         startups=state.startups,
         replicas=replicas,
-        needed=SlidingMaximum().observe(snapshot.now_s, replicas, 0.0),
+        needed=((snapshot.now_s, replicas),),
     )

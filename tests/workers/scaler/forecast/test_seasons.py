@@ -71,7 +71,7 @@ def test_a_season_is_heard_once_it_was_right_where_others_were_not() -> None:
     before = record.weights([0.0], -4.0)
     for jobs, times in ((40, QUARTERS + 6), (0, 8)):
         for _ in range(times):
-            record = record.observe(jobs, 8.0, [(Atom(1.0, 0.0, 0.0),), (Atom(1.0, 5.0, 1.0),)], 1.0, [1.0])
+            record = record.observe(jobs, 8.0, 1.0, [1.0], [(Atom(1.0, 0.0, 0.0),), (Atom(1.0, 5.0, 1.0),)])
         shares = record.weights([0.0], -4.0)
         assert sum(shares) == pytest.approx(1)
         assert shares[1] > 0.9 if jobs else shares[1] < 0.05
@@ -82,7 +82,7 @@ def test_a_season_is_heard_once_it_was_right_where_others_were_not() -> None:
 def test_where_it_says_the_same_as_others_its_record_stays() -> None:
     record = TrackRecord.of(1, 1)
     for _ in range(50):
-        record = record.observe(8, 8.0, [(Atom(1.0, 1.0, 0.1),), (Atom(1.0, 1.1, 0.1),)], 1.0, [1.0])
+        record = record.observe(8, 8.0, 1.0, [1.0], [(Atom(1.0, 1.0, 0.1),), (Atom(1.0, 1.1, 0.1),)])
     assert record.seasons == (0.0,)
 
 

@@ -21,7 +21,7 @@ def sure(rate: float) -> tuple[Atom, ...]:
 def after(record: TrackRecord, times: int, jobs: int, *rates: float, dispersion: float = 1.0) -> TrackRecord:
     """After so many quarter-leads with as many jobs each, for which each expert foretold one rate."""
     for _ in range(times):
-        record = record.observe(jobs, LENGTH_S, [sure(rate) for rate in rates], dispersion)
+        record = record.observe(jobs, LENGTH_S, dispersion, (), [sure(rate) for rate in rates])
     return record
 
 
@@ -79,7 +79,7 @@ def test_scores_are_finite_and_little_is_kept(
 ) -> None:
     record = TrackRecord.of(2)
     for jobs, length_s, atoms, dispersion in judgements:
-        record = record.observe(jobs, length_s, [[Atom(*one) for one in atoms], sure(1.0)], dispersion)
+        record = record.observe(jobs, length_s, dispersion, (), [[Atom(*one) for one in atoms], sure(1.0)])
         assert all(math.isfinite(score) and score <= 0 for score in record.scores)
         assert len(record.pending) <= QUARTERS
         assert sum(record.weights([0.0, -2.0])) == pytest.approx(1)

@@ -10,12 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.scaler.forecast.windows import EXPERTS, UNSURE, WINDOWS_S, Windows, observe
+from workers.scaler.forecast.atoms import NO_JOBS
+from workers.scaler.forecast.windows import UNSURE, WINDOWS_S, foretold, observe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
+
+    from workers.scaler.forecast.atoms import Atom
 
 LEAD_S = 31.0
 
@@ -33,20 +36,20 @@ def of_ages(ages_s: NDArray[np.float64], jobs: NDArray[np.float64] | float = 1.0
     return [float((jobs * np.exp(-ages_s / window_s)).sum()) for window_s in WINDOWS_S]
 
 
-def windows_of(weights: Iterable[float], seen_s: float, dispersion: float = 1.0, quiet_s: float = 0.0) -> Windows:
-    """Of so many jobs that all of the rate is believed."""
-    return Windows.of(list(weights), seen_s, quiet_s, 10**9, 10**9, LEAD_S, dispersion)
+def said(weights: Iterable[float], seen_s: float, dispersion: float = 1.0, quiet_s: float = 0.0) -> list[Atom]:
+    """By the windows, of so many jobs that all of the rate is believed."""
+    return foretold(list(weights), seen_s, quiet_s, 10**9, 10**9, LEAD_S, dispersion)[1]
 
 
 @pytest.mark.parametrize("seen_s", [300.0, 600.0])
 def test_what_came_gives_the_mean_of_each_window(seen_s: float) -> None:
     """From 1 job/s to 1.4 within 200 s."""
     ages_s = (np.arange(40_000) + 0.5) * seen_s / 40_000
-    found = windows_of(of_ages(ages_s, (1.4 - 0.002 * ages_s) * seen_s / 40_000), seen_s)
+    found = said(of_ages(ages_s, (1.4 - 0.002 * ages_s) * seen_s / 40_000), seen_s)
     for expert, window_s in enumerate(WINDOWS_S):
         weights = np.exp(-ages_s / window_s)
         mean = float(((1.4 - 0.002 * ages_s) * weights).sum() / weights.sum())
-        assert found.atom(expert).rate == pytest.approx(mean, rel=1e-3)
+        assert found[expert].rate == pytest.approx(mean, rel=1e-3)
 
 
 def test_forecasts_vary_as_much_as_they_say() -> None:
@@ -54,9 +57,9 @@ def test_forecasts_vary_as_much_as_they_say() -> None:
     seen_s, rate = 400.0, 2.0
     generator = np.random.default_rng(6)
     streams = [generator.uniform(0, seen_s, generator.poisson(rate * seen_s)) for _ in range(2000)]
-    found = [windows_of(of_ages(ages_s), seen_s) for ages_s in streams]
+    found = [said(of_ages(ages_s), seen_s) for ages_s in streams]
     for expert in (4, 6):
-        atoms = [windows.atom(expert) for windows in found]
+        atoms = [one[expert] for one in found]
         rates, spread = [atom.rate for atom in atoms], float(np.median([atom.spread for atom in atoms]))
         assert np.mean(rates) == pytest.approx(rate, abs=4 * spread / math.sqrt(len(rates)) + 0.01)
         assert np.std(rates) == pytest.approx(spread, rel=0.1)
@@ -66,18 +69,18 @@ def test_forecasts_vary_as_much_as_they_say() -> None:
 def test_a_clocks_rate_is_the_same_before_and_after_its_job(gap_s: float) -> None:
     """Without that it would seem to rise with each job, and to fall until the next."""
     for quiet_s in (0.0, 0.5 * gap_s, 0.99 * gap_s):
-        found = windows_of(of_ages(np.arange(400.0) * gap_s + quiet_s), 5000.0, dispersion=0.0, quiet_s=quiet_s)
+        found = said(of_ages(np.arange(400.0) * gap_s + quiet_s), 5000.0, dispersion=0.0, quiet_s=quiet_s)
         for expert in range(3, 7):
-            assert found.atom(expert).rate == pytest.approx(1 / gap_s, rel=0.05)
-    by_chance = windows_of(of_ages(np.arange(400.0) * gap_s), 5000.0, dispersion=1.0)
-    assert by_chance.atom(3).rate == pytest.approx(1 / gap_s + 0.5 / 32, rel=0.05)
+            assert found[expert].rate == pytest.approx(1 / gap_s, rel=0.05)
+    by_chance = said(of_ages(np.arange(400.0) * gap_s), 5000.0, dispersion=1.0)
+    assert by_chance[3].rate == pytest.approx(1 / gap_s + 0.5 / 32, rel=0.05)
 
 
 def test_a_first_job_is_not_quite_believed() -> None:
     weights = observed([(5.0, 1)])
-    first, many = (Windows.of(weights, 5.0, 0.0, 1, busy, LEAD_S, 1.0).atom(4) for busy in (1, 10**9))
+    first, many = (foretold(weights, 5.0, 0.0, 1, busy, LEAD_S, 1.0)[1][4] for busy in (1, 10**9))
     assert first.rate == pytest.approx((1 - UNSURE) * many.rate)
-    assert Windows.of(weights, 5.0, 0.0, 0, 0, LEAD_S, 1.0).atom(4) == (1.0, 0.0, 0.0)
+    assert foretold(weights, 5.0, 0.0, 0, 0, LEAD_S, 1.0)[1][4] == NO_JOBS
 
 
 @given(observations=st.lists(st.tuples(st.floats(0.1, 30), st.integers(0, 20)), min_size=1, max_size=40))
@@ -102,6 +105,6 @@ def test_what_is_foretold_is_finite(
     observations: list[tuple[float, int]], seen_s: float, quiet_s: float, lead_s: float, dispersion: float
 ) -> None:
     jobs = sum(count for _, count in observations)
-    found = Windows.of(observed(observations), seen_s, quiet_s, jobs, max(1, jobs), lead_s, dispersion)
-    for expert in range(EXPERTS):
-        assert all(math.isfinite(number) and number >= 0 for number in found.atom(expert))
+    priors, atoms = foretold(observed(observations), seen_s, quiet_s, jobs, max(1, jobs), lead_s, dispersion)
+    assert all(math.isfinite(prior) for prior in priors)
+    assert all(math.isfinite(number) and number >= 0 for atom in atoms for number in atom)

@@ -19,11 +19,6 @@ BACKLOG_SHARE = 0.5
 # simulation: `--load spike`.
 # Example: price 60 pod-seconds, objective 5 s: a job that is late by 20 s costs 60 * (1 + 0.1 * 4) = 84.
 LATER = 0.1
-# Least and greatest number of steps in which the lead is simulated as a fluid. Design: a step is half a service long if
-# that is between the two.
-# Example: a lead of 31 s takes 13 steps with jobs of 5 s, 4 with jobs of 60 s, and 400 with jobs of 10 ms.
-_FEWEST_STEPS = 4
-_MOST_STEPS = 400
 
 
 class Backlog(NamedTuple):
@@ -32,31 +27,17 @@ class Backlog(NamedTuple):
     service: ServiceTerms
     rate: float
 
-    @property
-    def patience_s(self) -> float:
-        """Seconds after which a job that waits counts as a backlog."""
-        return self.service.wait_s - BACKLOG_SHARE * min(self.service.wait_s, self.service.mean_s)
-
     def waiting_at(self, outstanding: float, ready: int, coming_s: Sequence[float], lead_s: float) -> float:
-        """Returns the jobs in the system in `lead_s` seconds, as a fluid, of those that will count as a backlog then.
+        """Returns the jobs that will be left in `lead_s` seconds, of those that will have waited for long by then.
 
-        `coming_s` are the seconds until each starting pod is ready, in order.
+        All pods are taken to be busy until then. `coming_s` are the seconds until each starting pod is ready.
+        Example: 40 jobs of 5 s that may wait for as long, 0.5 jobs/s, 5 pods, lead 31 s: those that come within 28.5 s
+        count, and 31 can end, so that 23 are left.
         """
-        service_s, slots = self.service.mean_s, self.service.slots
-        until_s = max(0.0, lead_s - self.patience_s)
-        jobs, now_s, pods = float(outstanding), 0.0, ready
-        for next_s in (*[at_s for at_s in coming_s if at_s < lead_s], lead_s):
-            longest_s = max(min(service_s / 2, lead_s / _FEWEST_STEPS), lead_s / _MOST_STEPS) if pods else lead_s
-            while now_s < next_s - 1e-9:
-                step_s = min(longest_s, next_s - now_s)
-                fresh = self.rate * (min(now_s + step_s, until_s) - now_s) if now_s < until_s else 0.0
-                able = step_s * pods * slots / service_s
-                # Of jobs that are much shorter than a step, most of those that come in it also end in it.
-                ended = min(1.0, step_s / service_s) * jobs + max(0.0, 1 - service_s / step_s) * fresh
-                jobs = max(0.0, jobs + fresh - min(able, ended))
-                now_s += step_s
-            pods += 1
-        return jobs
+        service = self.service
+        until_s = max(0.0, lead_s - service.wait_s + BACKLOG_SHARE * min(service.wait_s, service.mean_s))
+        pods_s = ready * lead_s + sum([lead_s - at_s for at_s in coming_s if at_s < lead_s])
+        return max(0.0, outstanding + self.rate * until_s - pods_s * service.slots / service.mean_s)
 
     def late_cost_s(self, backlog: float, replicas: int) -> float:
         """Returns the price in pod-seconds of the jobs that are late until a backlog of jobs is gone; inf if never."""

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from workers.scaler.forecast.atoms import Atom
     from workers.scaler.policy.situation import ServiceTerms
 
-# Standard deviations below the expected number of jobs that are not thought of. Design: fewer replicas than these need
-# are not tried, which saves time.
-# Example: 100 jobs are expected, with a deviation of 10: the first number that is tried can serve 60.
+# Standard deviations below the expected rate that are not thought of. Design: it saves time, as fewer replicas than
+# that load needs are not tried.
+# Example: 20 +- 2 jobs/s of 5 s: the first number that is tried is 60.
 _UNLIKELY_DEVIATIONS = 4.0
 # Share of late jobs below which there are none. Design: it saves time, as more replicas can't make more jobs late.
 # Example: 8 replicas leave 0.00001 % late: with 9 nothing is reckoned any more.
@@ -33,12 +33,10 @@ _CERTAIN_DEVIATIONS = 6.0
 MOST_DISPERSION = 1.5
 
 
-def lateness_by_atom(
-    service: ServiceTerms, forecast: Forecast, ahead_s: float, outstanding: float
-) -> list[tuple[Atom, Lateness]]:
-    """Returns each rate that is possible with the lateness at it; for the arguments see `Lateness`."""
+def lateness_by_atom(service: ServiceTerms, forecast: Forecast, ahead_s: float, outstanding: float) -> list[Lateness]:
+    """Returns the lateness at each rate that is possible; for the arguments see `Lateness`."""
     dispersion = min(forecast.dispersion, MOST_DISPERSION)
-    return [(atom, Lateness(service, atom, dispersion, ahead_s, outstanding)) for atom in forecast.atoms]
+    return [Lateness(service, atom, dispersion, ahead_s, outstanding) for atom in forecast.atoms]
 
 
 class Lateness:
@@ -47,7 +45,7 @@ class Lateness:
     def __init__(
         self, service: ServiceTerms, atom: Atom, dispersion: float, ahead_s: float, outstanding: float
     ) -> None:
-        self._service, self._rate, self._spread = service, atom.rate, atom.spread
+        self._service, self._rate, self._expected = service, atom.rate, atom.weight * atom.rate
         self._ahead_s, self._until_s = ahead_s, max(0.0, ahead_s - service.wait_s)
         # Bursts: z times fewer servers with z times less load are all busy as often, z being the peakedness
         # (Hayward's approximation; Fredericks, "Congestion in blocking systems", 1980).
@@ -60,9 +58,15 @@ class Lateness:
         self._outstanding, self._ended = outstanding, 1 - math.exp(-ahead_s / service.mean_s)
         begun = 1 - math.exp(-self._until_s / service.mean_s)
         self._fresh = atom.rate * service.mean_s * begun * math.exp(-service.wait_s / service.mean_s)
-        self._variance_here = self._fresh * dispersion
         self._over = False
-        self.fewest = self._fewest(math.sqrt(variance) + atom.spread * self._until_s)
+        self._variance_here = self._fresh * dispersion
+        # In the long run all of the load needs a server. Of jobs that last longer than `ahead_s` only a part is here.
+        load = max(0.0, atom.rate - _UNLIKELY_DEVIATIONS * atom.spread) * min(service.mean_s, ahead_s)
+        self.fewest = max(1, math.floor((load - 1e-9) / service.slots))
+
+    def jobs(self, replicas: int) -> float:
+        """Returns the expected late jobs/s, with the probability of the rate; the number never falls either."""
+        return self._expected * self.share(replicas)
 
     def share(self, replicas: int) -> float:
         """Returns the share of late jobs; the number never falls from call to call."""
@@ -76,20 +80,9 @@ class Lateness:
             able = servers * service.wait_s / service.mean_s
             grown = (self._rate - servers / service.mean_s) * self._until_s
             late *= exceeds(able, grown, self._grows_by)
-        if (here := self._of_those_here(servers)) > late:
-            late = here
+        late = max(late, self._of_those_here(servers))
         self._over = late < _NONE_LATE
         return late
-
-    def _fewest(self, spread: float) -> int:
-        """Returns the number of replicas below which none can be enough; `spread` is that of the jobs to come."""
-        service, until_s = self._service, self._until_s
-        expected = max(0.0, self._rate * until_s - _UNLIKELY_DEVIATIONS * spread)
-        servers = expected / (until_s + service.wait_s) * service.mean_s if until_s else 0.0
-        # In the long run all of the load needs a server. Of jobs that last longer than `ahead_s` only a part is here.
-        rate = max(0.0, self._rate - _UNLIKELY_DEVIATIONS * self._spread)
-        lasting = rate * service.mean_s * min(1.0, self._ahead_s / service.mean_s)
-        return max(1, math.floor(max(servers, lasting - 1e-9) / service.slots))
 
     def _of_those_here(self, servers: int) -> float:
         """Returns the probability that all servers are still busy with jobs of now, if jobs take longer than starts.

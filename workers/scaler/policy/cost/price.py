@@ -26,13 +26,13 @@ def late_jobs(snapshot: Snapshot, state: State, options: Options, replicas: Sequ
     them within both: 0 pods leave 10 late in 36 s, which is 0.28/s, one pod leaves 0.05/s, and two leave none.
     """
     now = Situation.of(snapshot, state, options)
-    forecast = state.arrivals.outlook(now.lead_s).at(now.lead_s)
+    forecast = state.arrivals.forecast(now.lead_s, now.lead_s)
     late = [] if now.can_wait else lateness_by_atom(now.service, forecast, now.lead_s, now.outstanding)
     until_s = now.lead_s + now.service.wait_s
     begins = now.service.slots * (1 + until_s / now.service.mean_s)
     found: list[float] = []
     for n in replicas:
-        expected = sum([atom.weight * atom.rate * one.share(n) for atom, one in late])
+        expected = sum([one.jobs(n) for one in late])
         behind = max(0.0, now.outstanding - n * begins) / until_s
         found.append(min([expected + behind, *found[-1:]]))
     return found

@@ -11,8 +11,7 @@ are 60 pod-seconds. With 8 replicas 0.3 % of the jobs are late at 1 job/s, and 7
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from workers.scaler.policy.cost.lateness import lateness_by_atom
 
@@ -40,8 +39,7 @@ HOLD, HOLD_DISPERSION = 0.4, (0.12, 1.0)
 STEPS = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Staffing:
+class Staffing(NamedTuple):
     """How jobs are served, and how many replicas there may be."""
 
     service: ServiceTerms
@@ -54,7 +52,7 @@ class Staffing:
         outstanding: float,
         start_s: float = 0.0,
         least: int = 0,
-        enough: int | None = None,
+        enough: float = math.inf,
     ) -> int:
         """Returns the number of replicas that costs least in `ahead_s` seconds; `outstanding` jobs are there now.
 
@@ -63,21 +61,17 @@ class Staffing:
         """
         if forecast.rate <= 0:
             return least
-        late = [
-            (self.service.late_price_s * atom.weight * atom.rate, one)
-            for atom, one in lateness_by_atom(self.service, forecast, ahead_s, outstanding)
-        ]
-        fewest, best = max(1, min([one.fewest for _, one in late])), least
-        cost = math.inf if least >= fewest else least + sum([price for price, _ in late])
-        if not least:
-            cost += start_s * forecast.rate
+        price_s, late = self.service.late_price_s, lateness_by_atom(self.service, forecast, ahead_s, outstanding)
+        fewest, best = min([one.fewest for one in late]), least
+        all_late = least + (price_s + (0.0 if least else start_s)) * forecast.rate
+        cost = math.inf if least >= fewest else all_late
         for n in numbers(max(least, fewest), self.most):
             if n >= cost:
                 return best
-            if (found := n + sum([price * one.share(n) for price, one in late])) < cost:
+            if (found := n + price_s * sum([one.jobs(n) for one in late])) < cost:
                 best, cost = n, found
-                if enough is not None and best >= enough:
-                    return best
+                if n >= enough:
+                    return n
         # If the limit ends the search before any number has paid, all that are allowed do what they can.
         return best if best > least or least >= fewest else self.most
 
