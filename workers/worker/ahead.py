@@ -203,17 +203,24 @@ class Ahead:
 
     def hand_back(self) -> None:
         """Hands back what is held, at once as far as this worker is concerned."""
-        task = asyncio.get_running_loop().create_task(self.handed_back())
+        task = asyncio.get_running_loop().create_task(self._release(self._given_up()))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def handed_back(self) -> None:
         """Hands back what is held. While the server is away, the leases do that."""
+        await self._release(self._given_up())
+
+    def _given_up(self) -> list[tuple[str, str]]:
+        """Ids and entries of what was held until now."""
         jobs, self._jobs = self._jobs, deque()
         self._drop_files(jobs)
         # A call that is under way may tell the server of them once more: then the next one puts that right.
         self._is_known = True
-        session, entries = self._session, [(held.job.id, held.job.entry) for held in jobs]
+        return [(held.job.id, held.job.entry) for held in jobs]
+
+    async def _release(self, entries: list[tuple[str, str]]) -> None:
+        session = self._session
         await session.outage.call(lambda: session.stream.release_ahead(session.id, entries), "handing jobs back")
 
     async def close(self) -> None:

@@ -82,6 +82,7 @@ class Claims:
         # for another worker, which was woken too. Each claim of nothing but own jobs doubles it.
         self._most_at_once = terms.slots
         self._may_be_woken = False
+        self._woken_beside = False  # while a claim beside finishes is under way
         # What was claimed for this worker may be unknown to it: a claim's reply or a message was lost.
         self._replies_are_known = True
         self._messages_are_known = True
@@ -99,7 +100,13 @@ class Claims:
     # what others tell it
 
     def wake(self) -> None:
-        """There is work, or room for it."""
+        """There is work, or the worker may run more jobs."""
+        # The answer to a claim that is under way may be older.
+        self._woken_beside |= self._claiming
+        self._work.set()
+
+    def slot_is_free(self) -> None:
+        """A job has ended: the claim goes along with its finish, if that leaves now."""
         self._work.set()
 
     def take(self, job: Claimed) -> None:
@@ -117,12 +124,12 @@ class Claims:
             self._start(job)
         else:
             self._runner.refuse(job)
-        self._work.set()
+        self.wake()
 
     def messages_were_missed(self) -> None:
         """The subscription was down for a time: a job may have been handed over meanwhile."""
         self._messages_are_known = False
-        self._work.set()
+        self.wake()
         # A server that was away may have lost the registration as well.
         self._session.life.news.set()
 
@@ -135,6 +142,7 @@ class Claims:
         count, ahead, held = max(0, self._wanted()), self._ahead.wanted(), self._ahead.told
         if not count and not ahead and held < 0:
             return None
+        self._woken_beside = False
         self._settled.clear()
         self._replies_are_known = False
         return BesideFinish(self, self._call_for(count)._replace(ahead=ahead, held=held))
@@ -147,7 +155,7 @@ class Claims:
         self._replies_are_known = True
         self._received(call.most, jobs)
         self._ahead.received(held)
-        if held and self._free() > 0:
+        if (held or self._woken_beside) and self._free() > 0:
             self._work.set()
 
     def failed_beside(self) -> None:
@@ -164,19 +172,20 @@ class Claims:
 
     async def run(self) -> None:
         """Returns when the worker was told to stop, or in burst mode when no job is left."""
-        stopping = self._session.life.stopping
+        stopping, is_woken = self._session.life.stopping, False
         while not stopping.is_set():
             self._work.clear()
             # A claim beside finishes that is under way wakes this loop when it is over.
             if self._claiming:
                 pass
             elif self._wanted() > 0:
-                await self._claim_alone()
+                await self._claim_alone(is_woken)
             elif self._may_be_woken:
                 # A wake-up is another worker's then; such a claim only says that there is no room.
                 await self._claim(0)
             if self.burst and not self._runner.held() and await self._is_drained():
                 return
+            is_woken = not self._work.is_set()
             await self._work.wait()
 
     def registered(self, told: Registered) -> None:
@@ -244,9 +253,9 @@ class Claims:
         counts = await self._session.outage.call(self._session.stream.counts, "burst")
         return counts.outstanding <= await self._runner.foreign.waiting()
 
-    async def _claim_alone(self) -> None:
-        # Unless a finish leaves now: it takes the claim along.
-        await asyncio.sleep(0)
+    async def _claim_alone(self, is_woken: bool) -> None:
+        if is_woken:  # if a finish is about to leave, it takes the claim along
+            await asyncio.sleep(0)
         count = self._wanted()
         if count > 0 and not self._claiming:
             await self._claim(count)

@@ -162,7 +162,7 @@ class Worker(arq_worker.Worker):
         return False
 
     def _on_slot_free(self) -> None:
-        self.claims.wake()
+        self.claims.slot_is_free()
 
     def _on_cancel(self, job_id: str) -> None:
         self.ahead.drop(job_id)

@@ -149,3 +149,16 @@ async def test_a_registration_names_the_workers_functions(one_stream: Stream, on
         await worker.ready.wait()
         [view] = await one_stream.workers()
     assert view.fields["functions"] == r'["mine","quoted \"name\""]'
+
+
+async def test_a_job_that_was_held_ahead_and_can_not_be_run_here_is_not_started(
+    stream: Stream, worker_settings: WorkerSettings
+) -> None:
+    """A start that the server is told of would leave it with nobody until its lease is over."""
+    await push(stream, "nobodys")
+    jobs = await stream.claim("other", 1)
+    async with running(worker_settings, named("mine"), max_jobs=1) as worker:
+        await worker.ready.wait()
+        worker.ahead.received(jobs)
+        assert not worker.ahead.start_next(1)
+        assert worker.ahead.take_starts() == []

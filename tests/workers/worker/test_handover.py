@@ -54,9 +54,10 @@ class Jobs:
 
 
 class Gate:
-    """Stands in for methods of a worker's stream: each call waits until the gate is open."""
+    """Stands in for methods of a worker's stream: each call, or else its answer, waits until the gate is open."""
 
-    def __init__(self, stream: Stream, *names: str) -> None:
+    def __init__(self, stream: Stream, *names: str, before: bool = True) -> None:
+        self._before = before
         self.open = asyncio.Event()
         self.calls = self.answered = 0
         for name in names:
@@ -64,8 +65,10 @@ class Gate:
 
     async def _pass(self, call: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         self.calls += 1
-        await self.open.wait()
+        if self._before:
+            await self.open.wait()
         answer = await call(*args)
+        await self.open.wait()
         self.answered += 1
         return answer
 
@@ -354,3 +357,21 @@ async def test_a_large_job_is_claimed(stream: Stream, long_settings: WorkerSetti
         job_id = await push(stream, "measure", b'["' + b"x" * 100_000 + b'"]')
         assert (await until_ended(stream, job_id)).status is Status.FINISHED
     assert (sizes, taken) == ([100_000], [])
+
+
+async def test_a_worker_that_is_woken_before_its_claim_is_answered_asks_again(
+    stream: Stream, long_settings: WorkerSettings
+) -> None:
+    """The claim found nothing and made it known as idle, and the wake-up of that is known before the answer is."""
+    jobs = Jobs()
+    left = await push(stream, "job")
+    held = await stream.claim("leaving", 1)
+    async with running(long_settings, jobs.functions, max_jobs=1) as worker:
+        await until_idle(stream, worker)
+        answer = Gate(worker.stream, "finish_and_claim", before=False)
+        await push(stream, "job")
+        await until(lambda: is_idle(stream))
+        await stream.release("leaving", [(job.id, job.attempt) for job in held])
+        await until(lambda: worker.claims._woken_beside)
+        answer.open.set()
+        assert (await until_ended(stream, left)).status is Status.FINISHED
