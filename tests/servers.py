@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 from typing import TYPE_CHECKING
@@ -28,9 +29,10 @@ DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 def free_port(following: int = 0) -> int:
     """A port that nobody uses now; the `following` ports after it are free too."""
     while True:
-        # The next port may be that of an outgoing connection, and 65535 has none: then another try is made.
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
-            first = 0
+        # One of several may be in use: then another try is made. They are below the ports that outgoing connections and
+        # other servers get, which could take one of them before its server does.
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            first = 10_000 + secrets.randbelow(20_000) if following else 0
             for n in range(following + 1):
                 one = stack.enter_context(socket.socket())
                 one.bind(("127.0.0.1", first + n))
