@@ -8,6 +8,8 @@ import socket
 from typing import Self
 
 _CHUNK_BYTES = 16_384
+# What was not sent in time, as the machine was busy, may be caught up on for so long: a slow link is no slower than asked.
+_CATCH_UP_S = 0.2
 
 
 class TcpProxy:
@@ -59,13 +61,16 @@ class TcpProxy:
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         writer.transport.set_write_buffer_limits(_CHUNK_BYTES)
+        loop, due_s = asyncio.get_running_loop(), 0.0
         try:
             while data := await reader.read(_CHUNK_BYTES):
                 writer.write(data)
                 await writer.drain()
                 if self.bytes_per_s:
+                    due_s = max(due_s, loop.time() - _CATCH_UP_S) + len(data) / self.bytes_per_s
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._closing.wait(), len(data) / self.bytes_per_s)
+                        async with asyncio.timeout_at(due_s):
+                            await self._closing.wait()
         except OSError:
             pass
         finally:
