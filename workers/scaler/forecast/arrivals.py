@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from workers.scaler.forecast import dispersion, regimes, seasons, windows
 from workers.scaler.forecast.atoms import NO_JOBS, UNHEARD, Atom, mean, mixture
-from workers.scaler.forecast.dispersion import Count
+from workers.scaler.forecast.dispersion import NO_TIME, Count
 from workers.scaler.forecast.recent import KEPT, recent
 from workers.scaler.forecast.regimes import Hypotheses  # noqa: TC001 - pydantic reads it
-from workers.scaler.forecast.seasons import PERIODS, Season
+from workers.scaler.forecast.seasons import SLOTS, Season
 from workers.scaler.forecast.succession import Succession
 from workers.scaler.forecast.track_record import QUARTERS, TrackRecord
 from workers.scaler.forecast.windows import EXPERTS, WINDOWS_S
@@ -32,10 +32,10 @@ BINS, LEAST_BIN_S = 40.0, 0.5
 # Judged by simulation: `--load ramping` and `--load burst:0.1,2,300,60`.
 # Example: a job of a clock counts for 1 / 0.3 = 3 of a Poisson process.
 DISPERSION = (0.3, 3.0)
-# Logarithms of the weights of the regimes and of the recent past at first. Judged by simulation:
-# `--load burst:0,2,300,60` and the trace of code completions.
-# Example: the recent past weighs exp(-3) = 0.05 of the regimes, which weigh as much as the best window.
-REGIMES, RECENT = 0.0, -3.0
+# Logarithm of the weight of the recent past at first, where the regimes weigh as much as the best window, which is 1.
+# Judged by simulation: `--load burst:0,2,300,60` and the trace of code completions.
+# Example: the recent past weighs exp(-3) = 0.05 of the regimes.
+RECENT = -3.0
 # Logarithm of the weight of a season at first, where all of these together count as 1. Judged by simulation:
 # `--load days:2,3600` and `--load burst:0,2,300,60`.
 # Example: exp(-4) = 0.02. On the second day a profile says 5 jobs/s where nothing came yet, and is right four times: it
@@ -62,13 +62,6 @@ class Forecast(NamedTuple):
         return math.sqrt(max(0.0, squares - self.rate**2))
 
 
-class Mark(NamedTuple):
-    """A time, and how many jobs had come by then."""
-
-    at_s: float
-    total: int
-
-
 @dataclass(frozen=True, slots=True)
 class Arrivals:
     """What has been learnt of arrivals; times in seconds of any clock that does not go back."""
@@ -78,15 +71,15 @@ class Arrivals:
     base: int  # jobs that had come before the first
     hypotheses: Hypotheses
     succession: Succession
-    bin: Mark  # where the present one began
-    quarter: Mark  # where the present quarter-lead began
+    bin: Count = NO_TIME  # the present one, so far
+    quarter: Count = NO_TIME  # the present quarter-lead, so far
     total: int = 0  # jobs that have come since
     busy: int = 0  # observations that found new jobs
     busy_s: float = 0.0  # the last of them
     weights: tuple[float, ...] = (0.0,) * len(WINDOWS_S)  # of all jobs, in each window
     counts: tuple[Count, ...] = ()  # of the last quarter-leads, oldest first
     again: tuple[Atom, ...] = (NO_JOBS,)  # what the recent past says
-    record: TrackRecord = field(default_factory=lambda: TrackRecord.of(EXPERTS + 2, len(PERIODS)))
+    record: TrackRecord = field(default_factory=lambda: TrackRecord((0.0,) * (EXPERTS + 2), (0.0,) * len(SLOTS)))
     seasons: tuple[Season, ...] = field(default_factory=seasons.begin)
     dispersion: float = 1.0  # the index
 
@@ -97,74 +90,74 @@ class Arrivals:
         Without that, one job in the first second would be a rate of 1 job/s.
         """
         since_s = now_s - quiet_s
-        now = Mark(now_s, 0)
-        return cls(since_s, now_s, arrived, regimes.begin(since_s, lead_s), Succession(since_s), now, now)
+        return cls(since_s, now_s, arrived, regimes.begin(since_s, lead_s), Succession(since_s))
 
     def observe(self, now_s: float, arrived: int, lead_s: float) -> Arrivals:
         """Returns it with what came since the last observation: `arrived` is the number of all jobs ever."""
-        jobs = arrived - self.base - self.total
+        came = Count(arrived - self.base - self.total, now_s - self.last_s)
         after = replace(
             self,
             last_s=now_s,
-            total=self.total + jobs,
-            busy=self.busy + (jobs > 0),
-            busy_s=now_s if jobs else self.busy_s,
-            weights=windows.observe(self.weights, now_s - self.last_s, jobs),
+            total=self.total + came.jobs,
+            busy=self.busy + (came.jobs > 0),
+            busy_s=now_s if came.jobs else self.busy_s,
+            weights=windows.observe(self.weights, came.length_s, came.jobs),
+            bin=self.bin.with_more(came),
+            quarter=self.quarter.with_more(came),
         )
-        if now_s - after.bin.at_s >= max(LEAST_BIN_S, lead_s / BINS):
+        if after.bin.length_s >= max(LEAST_BIN_S, lead_s / BINS):
             after = after.with_bin(lead_s)
-            if now_s - after.quarter.at_s >= lead_s / QUARTERS:
+            if after.quarter.length_s >= lead_s / QUARTERS:
                 after = after.with_quarter(lead_s)
         return after
 
     def with_bin(self, lead_s: float) -> Arrivals:
         """Returns it with the bin that is over, and the next one empty."""
-        (from_s, before), now_s, bounded = self.bin, self.last_s, self._bounded
-        bin_s, jobs = now_s - from_s, self.total - before
-        known = self.succession.known(from_s, before, bin_s, lead_s)
-        hypotheses = regimes.observe(self.hypotheses, from_s, now_s, jobs, lead_s, bounded, known)
+        (jobs, bin_s), now_s, bounded = self.bin, self.last_s, self._bounded
+        from_s = now_s - bin_s
+        outlook = self.succession.outlook(from_s, self.total - jobs, bin_s, lead_s)
+        hypotheses = regimes.observe(self.hypotheses, from_s, now_s, jobs, lead_s, bounded, outlook)
         succession = self.succession.observe(hypotheses, now_s, self.total, lead_s, bounded)
-        seasons = tuple([season.observe(now_s, bin_s, jobs, lead_s) for season in self.seasons])
-        now = Mark(now_s, self.total)
-        return replace(self, hypotheses=hypotheses, succession=succession, seasons=seasons, bin=now)
+        seasons = tuple([season.observe(from_s, now_s, jobs, lead_s) for season in self.seasons])
+        return replace(self, hypotheses=hypotheses, succession=succession, seasons=seasons, bin=NO_TIME)
 
     def with_quarter(self, lead_s: float) -> Arrivals:
         """Returns it with the quarter-lead that is over, and the next one empty."""
-        shares, said = self.experts((1 - 0.5 / QUARTERS) * lead_s, lead_s)
-        passed_s, jobs = self.last_s - self.quarter.at_s, self.total - self.quarter.total
+        shares, said, _ = self.experts((1 - 0.5 / QUARTERS) * lead_s, lead_s)
+        jobs, passed_s = self.quarter
         # What was not observed for long is as many quarter-leads as it lasted, with its jobs spread evenly.
         times, counts, record = min(KEPT, max(1, round(passed_s * QUARTERS / lead_s))), self.counts, self.record
         for n in range(times):
             count = Count(jobs * (n + 1) // times - jobs * n // times, passed_s / times)
             counts = (*counts, count)[-KEPT:]
             record = record.observe(*count, min(self.dispersion, DISPERSION[1]), shares, said)
-        index, now = dispersion.index(counts), Mark(self.last_s, self.total)
-        return replace(self, counts=counts, again=recent(counts), record=record, dispersion=index, quarter=now)
+        index = dispersion.index(counts)
+        return replace(self, counts=counts, again=recent(counts), record=record, dispersion=index, quarter=NO_TIME)
 
     @property
     def _bounded(self) -> float:
         return min(max(self.dispersion, DISPERSION[0]), DISPERSION[1])
 
-    def regimes(self, ahead_s: float, lead_s: float) -> list[Atom]:
-        """Returns what they foretell, with what follows on them."""
-        atoms = regimes.foretold(self.hypotheses, self.last_s, ahead_s, lead_s, self._bounded)
-        lasts, following = self.succession.foretold(self.last_s, self.total, ahead_s, lead_s)
-        return [Atom(lasts * weight, rate, spread) for weight, rate, spread in atoms] + following
+    def experts(self, ahead_s: float, lead_s: float) -> tuple[list[float], list[Sequence[Atom]], float]:
+        """Returns the probability of each expert, what it says of the time in `ahead_s` seconds, and that of a change.
 
-    def experts(self, ahead_s: float, lead_s: float) -> tuple[list[float], list[Sequence[Atom]]]:
-        """Returns the probability of each expert, and what it says of the time in `ahead_s` seconds; seasons last."""
+        Windows are first, then the regimes with what follows on them, the recent past, and seasons. The change is one
+        that the regimes foresee.
+        """
         now_s, total = self.last_s, self.total
         seen_s, quiet_s = now_s - self.since_s, now_s - self.busy_s
         priors, atoms = windows.foretold(self.weights, seen_s, quiet_s, total, self.busy, lead_s, self.dispersion)
+        outlook = self.succession.outlook(now_s, total, ahead_s, lead_s)
+        lasting = regimes.foretold(self.hypotheses, now_s, ahead_s, lead_s, self._bounded)
         said: list[Sequence[Atom]] = [(atom,) for atom in atoms]
-        said += [self.regimes(ahead_s, lead_s), self.again]
-        said += [season.foretold(now_s + ahead_s) for season in self.seasons]
-        return self.record.weights([*priors, REGIMES, RECENT if self.counts else -math.inf], SEASON), said
+        said.append([Atom(outlook.lasts * weight, *rate) for weight, *rate in lasting] + outlook.after)
+        said += [self.again, *[season.foretold(now_s + ahead_s) for season in self.seasons]]
+        shares = self.record.weights([*priors, 0.0, RECENT if self.counts else -math.inf], SEASON)
+        return shares, said, shares[EXPERTS] * (1 - outlook.lasts)
 
     def forecast(self, ahead_s: float, lead_s: float) -> Forecast:
         """Returns what is to be expected in `ahead_s` seconds."""
         if not self.total:
             return Forecast((NO_JOBS,), self.dispersion)
-        shares, said = self.experts(ahead_s, lead_s)
-        lasts, _ = self.succession.foretold(self.last_s, self.total, ahead_s, lead_s)
-        return Forecast(mixture(shares, said, UNHEARD), self.dispersion, shares[EXPERTS] * (1 - lasts))
+        shares, said, change = self.experts(ahead_s, lead_s)
+        return Forecast(mixture(shares, said, UNHEARD), self.dispersion, change)

@@ -68,3 +68,8 @@ def log_likelihood(count: float, shape: float, over: float) -> float:
     """
     came = math.lgamma(shape + count) - math.lgamma(shape) + count * math.log(over / (1 + over))
     return came - shape * math.log1p(over)
+
+
+def upper_tail(deviations: float) -> float:
+    """Returns the probability of a normal variate to be larger by that many standard deviations than its mean."""
+    return 0.5 * math.erfc(deviations / math.sqrt(2))

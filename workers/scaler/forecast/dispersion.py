@@ -38,6 +38,13 @@ class Count(NamedTuple):
     jobs: int
     length_s: float
 
+    def with_more(self, later: Count) -> Count:
+        """Returns the count of both times."""
+        return Count(self.jobs + later.jobs, self.length_s + later.length_s)
+
+
+NO_TIME = Count(0, 0.0)
+
 
 def index(counts: Sequence[Count]) -> float:
     """Returns the index of dispersion of jobs that were counted in blocks of time one after the other."""

@@ -40,9 +40,6 @@ AGAIN_JOBS = 10.0
 # `--load sine:1,0.8,1200`.
 # Example: 1 job/s for an hour, lead 31 s: in 31 s it may be 0.92 or 1.08 jobs/s.
 WANDER = 0.08
-# Greatest probability of an end within one bin that is believed. Design: its logarithm is finite.
-# Example: a burst that always lasted for 60 s may go on in the 61st second.
-SUREST = 0.99
 # Levels below this many jobs in a lead count as it, as a regime of no jobs at all could never see one. Design.
 # Example: lead 30 s: a regime that is remembered as idle begins again with 10 jobs in 6000 s.
 _IDLE_JOBS = 0.05
@@ -87,15 +84,16 @@ class Hypothesis(NamedTuple):
 Hypotheses: TypeAlias = tuple[Hypothesis, ...]
 
 
-class Remembered(NamedTuple):
-    """What regimes like the present one, which began at `began_s`, let expect.
+class Outlook(NamedTuple):
+    """What regimes like the present one, which began at `began_s`, let expect of some time from now on.
 
-    `share` is how probable it is that the next regime is one that is remembered, at `level` jobs/s, and `ends` that
-    the present one has ended within the bin.
+    `lasts` is how probable it is that the present regime lasts for so long, and `after` are the rates that follow if it
+    does not. `share` is how probable it is that the next regime is one that is remembered, at `level` jobs/s.
     """
 
     began_s: float
-    ends: float
+    lasts: float
+    after: list[Atom]
     share: float
     level: float
 
@@ -106,9 +104,9 @@ def begin(now_s: float, lead_s: float) -> Hypotheses:
 
 
 def observe(
-    hypotheses: Hypotheses, from_s: float, now_s: float, jobs: int, lead_s: float, dispersion: float, known: Remembered
+    hypotheses: Hypotheses, from_s: float, now_s: float, jobs: int, lead_s: float, dispersion: float, outlook: Outlook
 ) -> Hypotheses:
-    """Returns them after a bin from `from_s` to `now_s` with that many jobs, oldest first.
+    """Returns them after a bin from `from_s` to `now_s` with that many jobs, oldest first; `outlook` is of the bin.
 
     Their weights are multiplied by the probability that they gave to those jobs.
     """
@@ -117,18 +115,18 @@ def observe(
     for one in hypotheses:
         weight, left_s = math.exp(one.log_weight), from_s - one.began_s + lead_s
         log_stays = HAZARD * math.log(left_s / (left_s + passed_s))
-        if 2 * (from_s - one.began_s) >= from_s - known.began_s:  # not of a regime that may have begun since then
-            log_stays += math.log1p(-min(known.ends, SUREST))
+        if 2 * (from_s - one.began_s) >= from_s - outlook.began_s:  # not of a regime that may have begun since then
+            log_stays += math.log(outlook.lasts)
         total += weight
         ended -= weight * math.expm1(log_stays)
         expected += weight * one.level(from_s, dispersion)
         lasting.append((one, one.log_weight + log_stays))
     prior_s = PRIOR_JOBS / max(expected / total, LEAST_JOBS / lead_s)
     log_ended = math.log(max(ended, 1e-300))
-    lasting.append((Hypothesis(from_s, PRIOR_JOBS, prior_s), log_ended + math.log1p(-known.share)))
-    if known.share > UNHEARD:
-        again_s = AGAIN_JOBS / max(known.level, _IDLE_JOBS / lead_s)
-        lasting.append((Hypothesis(from_s, AGAIN_JOBS, again_s), log_ended + math.log(known.share)))
+    lasting.append((Hypothesis(from_s, PRIOR_JOBS, prior_s), log_ended + math.log1p(-outlook.share)))
+    if outlook.share > UNHEARD:
+        again_s = AGAIN_JOBS / max(outlook.level, _IDLE_JOBS / lead_s)
+        lasting.append((Hypothesis(from_s, AGAIN_JOBS, again_s), log_ended + math.log(outlook.share)))
     logs = [prior + one.log_likelihood(from_s, passed_s, jobs, dispersion) for one, prior in lasting]
     while len(logs) > KEPT:
         least = logs.index(min(logs[:-NEWEST]))

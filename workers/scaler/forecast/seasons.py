@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from workers.scaler.forecast.atoms import Atom
 
-# Length of each period in seconds, and its number of slots: a minute, ten minutes and an hour long. Design: 372 numbers
-# are kept in all.
+# Length of a slot in seconds, and their number: minutes of an hour, ten minutes of a day, hours of a week. Design: 372
+# numbers are kept in all.
 # Example: the third slot of the day begins 20 minutes after midnight, by UTC.
-PERIODS = ((3600.0, 60), (86400.0, 144), (604800.0, 168))
+SLOTS = ((60.0, 60), (600.0, 144), (3600.0, 168))
 # Share of a slot's rate that is its last round's. Design: half a profile is from the last round, a quarter from the one
 # before.
 # Example: 10:00 had 4 jobs/s yesterday and 2 today: 3 are expected tomorrow.
@@ -34,42 +34,42 @@ _UNSEEN = -1.0
 
 
 class Season(NamedTuple):
-    """One period's profile: `rates` in jobs/s, and what came in the present slot and of late."""
+    """One period's profile: `rates` in jobs/s of slots of `length_s`, what came in the present slot, and of late."""
 
-    period_s: float
+    length_s: float
     rates: tuple[float, ...]
-    slot: int = 0  # since the clock's zero
-    slot_s: float = 0.0  # of it, as far as it was observed
+    slot_s: float = 0.0  # of the present slot, as far as it was observed
     slot_jobs: int = 0
     came: float = 0.0  # jobs of late, fading
     expected: float = 0.0  # as many had been expected
 
-    def observe(self, now_s: float, passed_s: float, jobs: int, lead_s: float) -> Season:
-        """Returns it with what came in the last `passed_s` seconds."""
-        rates, length_s = self.rates, self.period_s / len(self.rates)
-        slot, place = math.floor(now_s / length_s), self.slot % len(rates)
-        before, known = rates[place], rates[place] != _UNSEEN
-        if slot != self.slot:
-            if self.slot_s >= _OBSERVED * length_s:
+    def place(self, at_s: float) -> int:
+        """Returns which slot of the period it is then."""
+        return math.floor(at_s / self.length_s) % len(self.rates)
+
+    def observe(self, from_s: float, now_s: float, jobs: int, lead_s: float) -> Season:
+        """Returns it with what came between those times."""
+        rates, place, passed_s = self.rates, self.place(from_s), now_s - from_s
+        usual, known = rates[place], rates[place] != _UNSEEN
+        if passed_s >= self.length_s or self.place(now_s) != place:
+            if self.slot_s >= _OBSERVED * self.length_s:
                 rate = self.slot_jobs / self.slot_s
-                rate = before + LAST * (rate - before) if known else rate
+                rate = usual + LAST * (rate - usual) if known else rate
                 rates = (*rates[:place], rate, *rates[place + 1 :])
-            return self._replace(rates=rates, slot=slot, slot_s=0.0, slot_jobs=0)
+            return self._replace(rates=rates, slot_s=0.0, slot_jobs=0)
         fades = math.exp(-passed_s / (FACTOR_LEADS * lead_s))
-        came, expected = fades * self.came + known * jobs, fades * self.expected + known * before * passed_s
-        return Season(self.period_s, rates, slot, self.slot_s + passed_s, self.slot_jobs + jobs, came, expected)
+        came, expected = fades * self.came + known * jobs, fades * self.expected + known * usual * passed_s
+        return Season(self.length_s, rates, self.slot_s + passed_s, self.slot_jobs + jobs, came, expected)
 
     def foretold(self, at_s: float) -> tuple[Atom, ...]:
         """Returns the rate that is expected at that time; nothing if it was never seen."""
-        length_s = self.period_s / len(self.rates)
-        rate = self.rates[math.floor(at_s / length_s) % len(self.rates)]
+        rate, came = self.rates[self.place(at_s)], self.came + FACTOR_JOBS
         if rate == _UNSEEN:
             return ()
-        came = self.came + FACTOR_JOBS
         rate *= min(max(came / (self.expected + FACTOR_JOBS), 1 / MOST_FACTOR), MOST_FACTOR)
-        return (Atom(1.0, rate, math.sqrt(rate * rate / came + rate / length_s)),)
+        return (Atom(1.0, rate, math.sqrt(rate * rate / came + rate / self.length_s)),)
 
 
 def begin() -> tuple[Season, ...]:
     """Returns the seasons before anything was observed."""
-    return tuple([Season(period_s, (_UNSEEN,) * slots) for period_s, slots in PERIODS])
+    return tuple([Season(length_s, (_UNSEEN,) * slots) for length_s, slots in SLOTS])

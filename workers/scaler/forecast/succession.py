@@ -16,11 +16,11 @@ from itertools import pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from workers.scaler.forecast.atoms import UNHEARD, Atom
-from workers.scaler.forecast.regimes import Remembered
+from workers.scaler.forecast.atoms import UNHEARD, Atom, upper_tail
+from workers.scaler.forecast.regimes import Outlook
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from workers.scaler.forecast.regimes import Hypotheses, Hypothesis
 
@@ -63,9 +63,6 @@ BORN = 0.5
 # Seconds. A regime is taken to be at least this old, to avoid dividing by zero. Design.
 # Example: one that has just begun has a rate of so many jobs in a second.
 _LEAST_AGE_S = 1.0
-# Probability below which an end is not thought of. Design: it saves time.
-# Example: an idle time that is 5 deviations too short for the next burst does not mention it.
-_UNLIKELY = 1e-6
 
 
 class EndedRegime(NamedTuple):
@@ -102,49 +99,38 @@ class Succession:
             ended.append(EndedRegime(level, length_s))
         return Succession(new.began_s, before, tuple(ended[-KEPT:]))
 
-    def known(self, now_s: float, total: int, bin_s: float, lead_s: float) -> Remembered:
-        """Returns what regimes like the present one let expect of a bin that begins now."""
-        lasts, _ = self.foretold(now_s, total, bin_s, lead_s)
-        alike = self._alike(now_s, total, lead_s)
-        known = sum([weight for weight, _, _ in alike])
+    def outlook(self, now_s: float, total: int, ahead_s: float, lead_s: float) -> Outlook:
+        """Returns what regimes like the present one let expect of the next `ahead_s`. `total` jobs have come so far."""
+        age_s = max(now_s - self.began_s, _LEAST_AGE_S)
+        alike = self._alike((total - self.before) / age_s, SLACK_JOBS / lead_s)
+        lasting, share, after = UNKNOWN * (1 + age_s / lead_s) ** -UNKNOWN_FADES, _repeats(alike), []
+        for weight, length_s, next_level in alike:
+            deviation_s = share * length_s + LENGTH_LEADS * lead_s
+            now, then = (upper_tail((until_s - length_s) / deviation_s) for until_s in (age_s, age_s + ahead_s))
+            lasting += weight * then
+            after.append(Atom(weight * (now - then), next_level, LENGTH_SHARE * next_level))
+        total_weight, known = lasting + math.fsum(atom.weight for atom in after), sum([one[0] for one in alike])
+        after = [Atom(weight / total_weight, rate, spread) for weight, rate, spread in after]
         level = sum([weight * next_level for weight, _, next_level in alike]) / max(known, UNHEARD)
-        return Remembered(self.began_s, 1 - lasts, BORN * known / (known + 1), level)
+        return Outlook(self.began_s, lasting / total_weight, after, BORN * known / (known + 1), level)
 
-    def foretold(self, now_s: float, total: int, ahead_s: float, lead_s: float) -> tuple[float, list[Atom]]:
-        """Returns the probability that the present regime lasts, and what comes in `ahead_s` if it does not."""
-        age_s, over, alike = self._age_s(now_s), [], self._alike(now_s, total, lead_s)
-        lasting, share = UNKNOWN * (1 + age_s / lead_s) ** -UNKNOWN_FADES, _repeats(alike)
-        for weight, one, next_level in alike:
-            deviation_s = share * one.length_s + LENGTH_LEADS * lead_s
-            now, then = ((after_s - one.length_s) / deviation_s for after_s in (age_s, age_s + ahead_s))
-            lasting += weight * _longer(then)
-            if (ends := weight * (_longer(now) - _longer(then))) > _UNLIKELY:
-                over.append(Atom(ends, next_level, LENGTH_SHARE * next_level))
-        total_weight = lasting + math.fsum(atom.weight for atom in over)
-        return lasting / total_weight, [Atom(weight / total_weight, rate, spread) for weight, rate, spread in over]
+    def _alike(self, level: float, slack: float) -> list[tuple[float, float, float]]:
+        """Returns what each remembered regime counts for at the present `level`, its length, and the level after it.
 
-    def _age_s(self, now_s: float) -> float:
-        return max(now_s - self.began_s, _LEAST_AGE_S)
-
-    def _alike(self, now_s: float, total: int, lead_s: float) -> list[tuple[float, EndedRegime, float]]:
-        """Returns what is remembered, the last first: how much it counts for the present one, it, and the next level.
-
-        On the last one the present regime followed.
+        The last is the first. On it the present regime followed.
         """
-        slack, level = SLACK_JOBS / lead_s, (total - self.before) / self._age_s(now_s)
         found, next_level = [], level
         for back, one in enumerate(reversed(self.ended)):
             apart = math.log((one.level + slack) / (level + slack)) / ALIKE
-            found.append((math.exp(-apart * apart / 2) * FADES ** math.sqrt(back), one, next_level))
+            found.append((math.exp(-apart * apart / 2) * FADES ** math.sqrt(back), one.length_s, next_level))
             next_level = one.level
         return found
 
 
-def _repeats(alike: Sequence[tuple[float, EndedRegime, float]]) -> float:
+def _repeats(alike: Iterable[tuple[float, float, float]]) -> float:
     """Returns the standard deviation of the lengths of regimes that are alike, as a share of them."""
     differ, known = LENGTH_PRIOR * LENGTH_SHARE**2, LENGTH_PRIOR
-    like = [(weight, one.length_s) for weight, one, _ in alike if weight > COMPARED]
-    for (weight, length_s), (_, other_s) in pairwise(like):
+    for (weight, length_s, _), (_, other_s, _) in pairwise([one for one in alike if one[0] > COMPARED]):
         differ += weight * math.log(length_s / other_s) ** 2 / 2
         known += weight
     return min(LENGTH_SHARE, math.sqrt(differ / known))
@@ -156,8 +142,3 @@ def _weight(hypotheses: Iterable[Hypothesis]) -> float:
 
 def _differ(level: float, other: float, slack: float) -> bool:
     return abs(math.log((level + slack) / (other + slack))) > math.log(DIFFERENT)
-
-
-def _longer(deviations: float) -> float:
-    """Returns the probability of a normal variate to be larger by that many standard deviations than its mean."""
-    return 0.5 * math.erfc(deviations / math.sqrt(2))

@@ -50,17 +50,12 @@ _LEAST_VARIANCE = 1e-6
 class TrackRecord:
     """The logarithms of the experts' weights, those of seasons, and what all foretold that can't be judged yet.
 
-    `pending` begins with the oldest.
+    `pending` begins with the oldest. Without a judgement a logarithm is 0.
     """
 
     scores: tuple[float, ...]
     seasons: tuple[float, ...] = ()
     pending: tuple[tuple[tuple[Atom, ...], ...], ...] = ()
-
-    @classmethod
-    def of(cls, experts: int, seasons: int = 0) -> TrackRecord:
-        """Returns that of experts who have not been judged yet."""
-        return cls((0.0,) * experts, (0.0,) * seasons)
 
     def weights(self, priors: Sequence[float], season: float = 0.0) -> list[float]:
         """Returns the probability of each expert, whose weights had these logarithms at first; then of each season.

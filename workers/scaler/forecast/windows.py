@@ -37,9 +37,6 @@ FAR_OFF = 2.0
 # rate: only a second one shows how far they are apart. Judged by simulation: a job a minute, `--load spike`.
 # Example: a job 10 s ago is half a job in 10 s; two jobs in 20 s are 0.75 * 2 / 20 s.
 UNSURE = 0.5
-# Least index of dispersion: what follows from it must not vanish. Design.
-# Example: a perfect clock's index counts as 0.005, not 0.
-_LEAST_DISPERSION = 0.005
 # Jobs that a window is taken to have at least when the phase of a clock is reckoned. Design: the exponential is finite.
 # Example: a clock of one job an hour has no phase in a window of 1024 s.
 _FEWEST_IN_WINDOW = 0.2
@@ -69,8 +66,7 @@ def foretold(
     """
     if seen_s < _LEAST_S or not jobs:
         return [0.0] * EXPERTS, [NO_JOBS] * EXPERTS
-    dispersion, known = max(dispersion, _LEAST_DISPERSION), 1 - UNSURE / busy
-    even, rate = 1 - min(1.0, dispersion), jobs / seen_s
+    even, known, rate = 1 - min(1.0, dispersion), 1 - UNSURE / busy, jobs / seen_s
     said = []
     for window_s, weight in zip(WINDOWS_S, weights, strict=True):
         integral_s = _integral(window_s, seen_s)

@@ -26,7 +26,7 @@ def after(record: TrackRecord, times: int, jobs: int, *rates: float, dispersion:
 
 
 def test_nobody_is_judged_before_a_lead_is_over() -> None:
-    record = after(TrackRecord.of(2), QUARTERS, 8, 1.0, 3.0)
+    record = after(TrackRecord((0.0, 0.0)), QUARTERS, 8, 1.0, 3.0)
     assert record.scores == (0.0, 0.0)
     assert after(record, 1, 8, 1.0, 3.0).scores[1] < 0.0
 
@@ -34,14 +34,14 @@ def test_nobody_is_judged_before_a_lead_is_over() -> None:
 @pytest.mark.parametrize("came", [3, 8, 12])
 def test_the_judgement_is_the_share_of_the_likelihood(came: int) -> None:
     """Of Poisson counts; a quarter of a job is added to each mean."""
-    record = after(after(TrackRecord.of(2), QUARTERS, came, 1.0, 1.2), 1, came, 1.0, 1.2)
+    record = after(after(TrackRecord((0.0, 0.0)), QUARTERS, came, 1.0, 1.2), 1, came, 1.0, 1.2)
     likely = [came * math.log(mean) - mean for mean in (LENGTH_S + 0.25, 1.2 * LENGTH_S + 0.25)]
     expected = [SHARE * (one - max(likely)) for one in likely]
     assert record.scores == pytest.approx(expected, abs=1e-3)
 
 
 def test_no_single_judgement_decides_everything() -> None:
-    record = after(after(TrackRecord.of(2), QUARTERS, 0, 0.0, 50.0), 1, 0, 0.0, 50.0)
+    record = after(after(TrackRecord((0.0, 0.0)), QUARTERS, 0, 0.0, 50.0), 1, 0, 0.0, 50.0)
     assert record.scores == pytest.approx((0.0, -SHARE * MOST))
     weights = record.weights([0.0, 0.0])
     assert sum(weights) == pytest.approx(1)
@@ -49,7 +49,7 @@ def test_no_single_judgement_decides_everything() -> None:
 
 
 def test_old_judgements_fade() -> None:
-    bad = after(TrackRecord.of(2), 60, 8, 1.0, 3.0)
+    bad = after(TrackRecord((0.0, 0.0)), 60, 8, 1.0, 3.0)
     # From then on both say the same.
     later = after(bad, 70 + QUARTERS, 8, 1.0, 1.0)
     assert bad.scores[1] < -5
@@ -57,8 +57,8 @@ def test_old_judgements_fade() -> None:
 
 
 def test_one_that_is_believed_at_first_loses_to_one_that_is_right() -> None:
-    record = after(TrackRecord.of(2), 60, 8, 3.0, 1.0)
-    assert TrackRecord.of(2).weights([0.0, -2.0])[0] > 0.8
+    record = after(TrackRecord((0.0, 0.0)), 60, 8, 3.0, 1.0)
+    assert TrackRecord((0.0, 0.0)).weights([0.0, -2.0])[0] > 0.8
     assert record.weights([0.0, -2.0])[1] > 0.9
 
 
@@ -77,7 +77,7 @@ def test_one_that_is_believed_at_first_loses_to_one_that_is_right() -> None:
 def test_scores_are_finite_and_little_is_kept(
     judgements: list[tuple[int, float, list[tuple[float, float, float]], float]],
 ) -> None:
-    record = TrackRecord.of(2)
+    record = TrackRecord((0.0, 0.0))
     for jobs, length_s, atoms, dispersion in judgements:
         record = record.observe(jobs, length_s, dispersion, (), [[Atom(*one) for one in atoms], sure(1.0)])
         assert all(math.isfinite(score) and score <= 0 for score in record.scores)
