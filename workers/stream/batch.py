@@ -35,8 +35,9 @@ class Batcher(Generic[T, R]):
     won't take does not take the others with it. Then `send` must be safe to repeat; no other item fails with one.
 
     `gather` is awaited before each batch: it may wait for more items. With `beside_s` items don't wait for a slow round
-    trip: if the last batch left about so long ago, they leave beside it. (With 0.002, items that come 0.1 and 0.8 ms
-    after a batch leave together 2.1 ms after it, if it is not back by then.) Then batches may arrive in another order.
+    trip: if the last two took that long or longer, and the last batch left about so long ago, they leave beside it.
+    (With 0.002, items that come 0.1 and 0.8 ms after a batch leave together 2.1 ms after it, if it is not back by
+    then.) Then batches may arrive in another order.
     """
 
     def __init__(
@@ -59,9 +60,15 @@ class Batcher(Generic[T, R]):
         self._beside: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._sent_s = 0.0
+        self._took_s = (0.0, 0.0)  # the last two round trips
         self._singles = 0  # this many of those queued are sent one by one
         self._queued: deque[tuple[T, Receiver[R]]] = deque()
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def takes_s(self) -> float:
+        """How long a round trip takes: the shorter one of the last two, as any may have had to wait for once."""
+        return min(self._took_s)
 
     def put(self, item: T, receiver: Receiver[R]) -> None:
         """Queues an item. A callable receiver gets the result, the exception of `send`, or CancelledError (given up).
@@ -82,7 +89,7 @@ class Batcher(Generic[T, R]):
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._task is None:
             self._task = loop.create_task(self._drain())
-        elif self._beside_s is not None and self._timer is None:
+        elif self._beside_s is not None and self._timer is None and self.takes_s >= self._beside_s:
             self._timer = loop.call_later(self._beside_s, self._send_beside)
 
     def _send_beside(self) -> None:
@@ -129,8 +136,10 @@ class Batcher(Generic[T, R]):
         return batch
 
     async def _send_batch(self, batch: list[tuple[T, Receiver[R]]]) -> None:
+        began_s = time.monotonic()
         try:
             results = await self._send([item for item, _ in batch])
+            self._took_s = self._took_s[1], time.monotonic() - began_s
             if len(results) != len(batch):
                 raise RuntimeError(f"{len(results)} results for {len(batch)} items")
         except Exception as error:  # noqa: BLE001

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 
@@ -78,7 +77,6 @@ class Finishes:
         self._small = Batcher[Finish, bool](
             self._send, size_of=attrgetter("size_bytes"), resends_singly=True, gather=self._gather
         )
-        self._took_s = (0.0, 0.0)  # the last two calls
         self._all_ended: asyncio.Event | None = None
         self._large = Batcher[Finish, bool](self._send_large, size_of=attrgetter("size_bytes"), resends_singly=True)
 
@@ -101,7 +99,7 @@ class Finishes:
             self._all_ended.set()
 
     async def _gather(self) -> None:
-        most_s = min(*self._took_s, _MOST_GATHER_S)
+        most_s = min(self._small.takes_s, _MOST_GATHER_S)
         if most_s < _SLOW_S or not 0 < self._parts()[1].left_s() <= most_s:
             return
         self._all_ended = asyncio.Event()
@@ -140,14 +138,11 @@ class Finishes:
                 beside.received(turn.claimed, turn.held)
             return turn.done
 
-        began_s = time.monotonic()
         try:
             return await session.outage.call(send, "finishing")
         except BaseException:
             ahead.untold(starts)
             raise
-        finally:
-            self._took_s = self._took_s[1], time.monotonic() - began_s
 
     async def _send_large(self, finishes: Sequence[Finish]) -> Sequence[bool]:
         session = self._session

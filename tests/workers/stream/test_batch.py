@@ -222,9 +222,22 @@ async def test_what_is_abandoned_is_answered_with_a_cancel(has_started: bool) ->
     await batcher.abandon()
 
 
+async def after_slow_ones(sender: Sender) -> Batcher[int, int]:
+    """One whose last two round trips took more than `beside_s`."""
+    batcher = Batcher(sender.send, beside_s=0.001)
+    for _ in range(2):
+        future = batcher.submit(0)
+        await sender.called.acquire()
+        await asyncio.sleep(0.002)
+        sender.allow(1)
+        await future
+    sender.batches.clear()
+    return batcher
+
+
 async def test_what_comes_during_a_slow_round_trip_leaves_beside_it() -> None:
     sender = Sender()
-    batcher = Batcher(sender.send, beside_s=0.001)
+    batcher = await after_slow_ones(sender)
     first = batcher.submit(1)
     await sender.called.acquire()
 
@@ -240,9 +253,26 @@ async def test_what_comes_during_a_slow_round_trip_leaves_beside_it() -> None:
     assert await batcher.submit(5) == 10
 
 
+async def test_what_comes_during_a_round_trip_waits_for_its_end_if_round_trips_were_quick() -> None:
+    sender = Sender()
+    batcher = await after_slow_ones(sender)
+    sender.allow(1)
+    await batcher.submit(0)
+    await sender.called.acquire()
+
+    first = batcher.submit(1)
+    await sender.called.acquire()
+    others = [batcher.submit(item) for item in (2, 3)]
+    await asyncio.sleep(0.005)
+    sender.allow()
+
+    assert await asyncio.gather(first, *others) == [2, 4, 6]
+    assert sender.batches == [[0], [1], [2, 3]]
+
+
 async def test_an_error_of_a_batch_that_left_beside_another_reaches_its_own_callers_alone() -> None:
     sender = Sender()
-    batcher = Batcher(sender.send, beside_s=0.001)
+    batcher = await after_slow_ones(sender)
     first = batcher.submit(1)
     await sender.called.acquire()
     wrong = batcher.submit(-1)
@@ -258,7 +288,7 @@ async def test_an_error_of_a_batch_that_left_beside_another_reaches_its_own_call
 async def test_closing_waits_for_what_left_beside_another_and_abandoning_does_not() -> None:
     for gives_up in (False, True):
         sender = Sender()
-        batcher = Batcher(sender.send, beside_s=0.001)
+        batcher = await after_slow_ones(sender)
         futures = [batcher.submit(1)]
         await sender.called.acquire()
         futures.append(batcher.submit(2))
