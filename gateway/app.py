@@ -17,8 +17,8 @@ from gateway import health, webhooks
 from gateway.batches.endpoints import batch_results, batch_status, cancel_batch, push_batch
 from gateway.context import Context
 from gateway.deliveries import Webhooks
-from gateway.documents.openapi import describe
-from gateway.documents.queue_parameters import is_of_a_queue
+from gateway.documents.openapi.document import describe
+from gateway.documents.openapi.queue_parameters import is_of_a_queue
 from gateway.files import download, uploads
 from gateway.files.pace import UPLOADS_AT_ONCE
 from gateway.http.access_log import log_access

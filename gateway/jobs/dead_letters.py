@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.access import own_job
 from gateway.documents.job import time_text
-from gateway.documents.page_paths import MOST_KIND_CHARS, MOST_LETTERS
+from gateway.documents.openapi.page_paths import MOST_KIND_CHARS, MOST_LETTERS
 from gateway.http.errors import Problem
 from gateway.http.responses import JsonResponse
 from workers.stream import is_entry

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from gateway.access import NO_JOB, own_job
 from gateway.documents.job import status_document
-from gateway.documents.list_paths import MOST_IN_A_PAGE, PAGE
+from gateway.documents.openapi.list_paths import MOST_IN_A_PAGE, PAGE
 from gateway.files.inputs import forget
 from gateway.http.api_keys import NAME, owner_of_name
 from gateway.http.errors import Problem

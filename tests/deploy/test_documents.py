@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import pytest
 
 from deploy.local.upkeep import settings_table
-from gateway.documents.openapi import describe
+from gateway.documents.openapi.document import describe
 from gateway.settings import GatewaySettings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -35,7 +35,7 @@ def test_version_is_known_where_nothing_is_installed(tmp_path: Path) -> None:
     """In the image there are the packages, and no metadata of theirs: the API tells their version all the same."""
     context.write(context.context(), tmp_path)
     program = (
-        "import gateway, gateway.documents.openapi as o, gateway.settings as s; "
+        "import gateway, gateway.documents.openapi.document as o, gateway.settings as s; "
         "print(gateway.__path__[0]); print(o.describe(s.GatewaySettings())['info']['version'])"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -13,7 +13,7 @@ import pytest
 import schemathesis
 from pydantic import BaseModel
 
-from gateway.documents.openapi import describe
+from gateway.documents.openapi.document import describe
 from gateway.schemas.model_types import ModelTypes
 from gateway.settings import GatewaySettings
 from tests.gateway.service import CLIENT_CONFIG

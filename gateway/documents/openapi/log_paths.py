@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from gateway.documents.parts import Document, answer, object_of, problem, ref
+from gateway.documents.openapi.parts import (
+    BAD_QUERY,
+    NO_JOB,
+    PLACE,
+    UNAVAILABLE,
+    Document,
+    answer,
+    object_of,
+    problem,
+    query,
+    ref,
+)
 
-_PLACE = {"type": "string", "pattern": "^[0-9]{1,19}-[0-9]{1,19}$"}
 LOG_SCHEMAS: Document = {
     "JobLogs": object_of(
         {
             "id": {"type": "string"},
             "lines": {
                 "type": "array",
-                "items": object_of({"place": _PLACE, "text": {"type": "string"}}, additionalProperties=False),
+                "items": object_of({"place": PLACE, "text": {"type": "string"}}, additionalProperties=False),
                 "description": "oldest first",
             },
             "next": {"type": ["string", "null"], "description": "the `after` of the next page; null: nothing was told"},
@@ -21,20 +31,19 @@ LOG_SCHEMAS: Document = {
 }
 
 
-def log_paths(unavailable: Document) -> Document:
-    """The path; `unavailable` are the answers of an outage."""
-    after = {"name": "after", "in": "query", "description": "the `next` of the page before", "schema": _PLACE}
+def log_paths() -> Document:
+    """The path."""
     return {
         "/jobs/{id}/logs": {
             "get": {
                 "operationId": "job_logs",
                 "summary": "Log lines of a job",
-                "parameters": [after],
+                "parameters": [query("after", PLACE, "the `next` of the page before")],
                 "responses": {
                     "200": answer("a page of lines", ref("JobLogs")),
-                    "400": problem("a bad after, or a query parameter that is unknown or given twice"),
-                    "404": problem("there is no such job, or it is another key's"),
-                    **unavailable,
+                    "400": problem(f"a bad after, or {BAD_QUERY}"),
+                    **NO_JOB,
+                    **UNAVAILABLE,
                 },
             }
         }

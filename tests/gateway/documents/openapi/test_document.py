@@ -18,7 +18,7 @@ from redis import Redis
 from schemathesis.core import NotSet
 
 from deploy.local.processes import TetheredProcess
-from gateway.documents.openapi import describe
+from gateway.documents.openapi.document import describe
 from gateway.http.bodies.content import LINES
 from gateway.settings import GatewaySettings
 from tests.gateway.service import PATIENCE_S

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gateway.documents.parts import Document, answer, object_of, problem, ref
+from gateway.documents.openapi.parts import (
+    BAD_QUERY,
+    TEXT_HEADER,
+    UNAVAILABLE,
+    Document,
+    answer,
+    object_of,
+    problem,
+    ref,
+)
+from gateway.documents.openapi.push_paths import limit_problems, push_parameters
 from gateway.http.bodies.content import LINES
 from workers.stream import BATCH_ID_CHARS, GONE, Status
 from workers.wire.limits import MAX_NESTING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from gateway.settings import GatewaySettings
 
 BATCH_ID: Document = {
@@ -44,26 +52,21 @@ BATCH_SCHEMAS: Document = {
     "CancelledBatch": object_of({"id": BATCH_ID, "cancelled": _NUMBER}, additionalProperties=False),
 }
 _MISSING = {"404": problem("there is no such batch, or it is another key's")}
-_LOCATION = {"Location": {"schema": {"type": "string"}, "required": True, "description": "path of the batch"}}
+_LOCATION: Document = {"Location": {**TEXT_HEADER, "description": "path of the batch"}}
 
 
-def batch_paths(
-    settings: GatewaySettings, push_parameters: Sequence[dict[str, Any]], unavailable: Document, limited: Document
-) -> Document:
-    """The paths. A batch takes the parameters of a push but the input.
-
-    `unavailable` are the answers of an outage, `limited` those of a push that is beyond a limit.
-    """
-    bad_wait = {"400": problem("a bad wait, or a query parameter that is unknown or given twice")}
+def batch_paths(settings: GatewaySettings) -> Document:
+    """The paths."""
+    bad_wait = {"400": problem(f"a bad wait, or {BAD_QUERY}")}
     lines = {"schema": {"type": "string", "description": "a JSON object a line: id, status, and result or error"}}
     events = {"schema": {"type": "string", "description": "server-sent events, one for each job that has ended"}}
     return {
-        "/batches": {"post": _push(settings, push_parameters, unavailable, limited)},
+        "/batches": {"post": _push(settings)},
         "/batches/{id}": {
             "get": {
                 "operationId": "batch_status",
                 "summary": "How far the jobs of a batch are",
-                "responses": {"200": answer("the batch", ref("Batch")), **bad_wait, **_MISSING, **unavailable},
+                "responses": {"200": answer("the batch", ref("Batch")), **bad_wait, **_MISSING, **UNAVAILABLE},
             }
         },
         "/batches/{id}/results": {
@@ -75,7 +78,7 @@ def batch_paths(
                         "description": "a line for each job, or an event",
                         "content": {LINES[0]: lines, "text/event-stream": events},
                     },
-                    **bad_wait, **_MISSING, **unavailable,
+                    **bad_wait, **_MISSING, **UNAVAILABLE,
                 },
             }
         },
@@ -84,16 +87,14 @@ def batch_paths(
                 "operationId": "cancel_batch",
                 "summary": "Cancel those jobs of a batch that have not ended",
                 "responses": {
-                    "200": answer("how many these were", ref("CancelledBatch")), **_MISSING, **unavailable,
+                    "200": answer("how many these were", ref("CancelledBatch")), **_MISSING, **UNAVAILABLE,
                 },
             }
         },
     }  # fmt: skip
 
 
-def _push(
-    settings: GatewaySettings, push_parameters: Sequence[dict[str, Any]], unavailable: Document, limited: Document
-) -> Document:
+def _push(settings: GatewaySettings) -> Document:
     inputs = {
         "type": "array",
         "minItems": 1,
@@ -103,7 +104,7 @@ def _push(
         "operationId": "push_batch",
         "summary": "Push many jobs",
         "description": "Takes many inputs, all of them or none. The options hold for each job.",
-        "parameters": [parameter for parameter in push_parameters if parameter["name"] != "input"],
+        "parameters": push_parameters(settings),
         "requestBody": {
             "required": True,
             "description": f"a JSON array of at most {settings.max_batch_jobs} inputs, or a line for each; "
@@ -122,7 +123,7 @@ def _push(
             "413": problem("the batch or one of its inputs is too large, or has too many inputs"),
             "415": problem("the body is neither JSON nor NDJSON by its content type"),
             "422": problem("an input does not fit the model, or the Idempotency-Key stands for another batch"),
-            **limited,
-            "503": {**unavailable["503"], "description": "as for a push; also if the backlog has no room for all"},
+            **limit_problems(settings),
+            "503": {**UNAVAILABLE["503"], "description": "as for a push; also if the backlog has no room for all"},
         },
     }  # fmt: skip

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gateway.documents.option_parameters import tag_schema
-from gateway.documents.parts import Document, answer, object_of, problem, ref
+from gateway.documents.openapi.option_parameters import tag_schema
+from gateway.documents.openapi.parts import (
+    BAD_QUERY,
+    NO_JOB,
+    UNAVAILABLE,
+    Document,
+    answer,
+    object_of,
+    problem,
+    query,
+    ref,
+)
 from gateway.http.api_keys import NAME
 from workers.stream import Status
 
@@ -26,15 +36,15 @@ LIST_SCHEMAS: Document = {
 }
 
 
-def list_paths(settings: GatewaySettings, unavailable: Document) -> Document:
-    """The paths; `unavailable` are the answers of an outage."""
-    status = _parameter("status", {"type": "string", "enum": [one.value for one in Status]}, "jobs of this status")
-    tag = _parameter("tag", tag_schema(settings), "jobs with this tag")
+def list_paths(settings: GatewaySettings) -> Document:
+    """The paths."""
+    status = query("status", {"type": "string", "enum": [one.value for one in Status]}, "jobs of this status")
+    tag = query("tag", tag_schema(settings), "jobs with this tag")
     limit = {"type": "integer", "minimum": 1, "maximum": MOST_IN_A_PAGE, "default": PAGE}
     place = {"type": "string", "pattern": "^[0-9]{1,19}-[0-9]{1,19}[.][0-9]{1,9}[.][0-9a-f]{0,32}$"}
-    name = _parameter("name", {"type": "string", "pattern": f"^{NAME.pattern}$"}, "whose jobs; for a key with admin")
+    name = query("name", {"type": "string", "pattern": f"^{NAME.pattern}$"}, "whose jobs; for a key with admin")
     bad_query = {
-        "400": problem("a bad status, limit, before or name, or a query parameter that is unknown or given twice"),
+        "400": problem(f"a bad status, limit, before or name, or {BAD_QUERY}"),
         "403": problem("a name, and the key has no admin"),
     }
     return {
@@ -43,20 +53,17 @@ def list_paths(settings: GatewaySettings, unavailable: Document) -> Document:
                 "operationId": "list_jobs",
                 "summary": "Jobs, newest first",
                 "parameters": [
-                    status, tag, _parameter("before", place, "the `next` of the page before"),
-                    _parameter("limit", limit, "jobs of one page"), name,
+                    status, tag, query("before", place, "the `next` of the page before"),
+                    query("limit", limit, "jobs of one page"), name,
                 ],
-                "responses": {"200": answer("a page", ref("JobList")), **bad_query, **unavailable},
+                "responses": {"200": answer("a page", ref("JobList")), **bad_query, **UNAVAILABLE},
             }
         },
         "/jobs/{id}": {
             "delete": {
                 "operationId": "delete_job",
                 "summary": "End a job if it has not ended, and forget it",
-                "responses": {
-                    "204": {"description": "forgotten"},
-                    "404": problem("there is no such job, or it is another key's"), **unavailable,
-                },
+                "responses": {"204": {"description": "forgotten"}, **NO_JOB, **UNAVAILABLE},
             }
         },
         "/jobs/purge": {
@@ -64,11 +71,7 @@ def list_paths(settings: GatewaySettings, unavailable: Document) -> Document:
                 "operationId": "purge_jobs",
                 "summary": "Delete all jobs of a status",
                 "parameters": [{**status, "required": True}, tag, name],
-                "responses": {"200": answer("how many these were", ref("Purged")), **bad_query, **unavailable},
+                "responses": {"200": answer("how many these were", ref("Purged")), **bad_query, **UNAVAILABLE},
             }
         },
     }  # fmt: skip
-
-
-def _parameter(name: str, schema: Document, description: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "description": description, "schema": schema}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from gateway.documents.parts import Document, answer, object_of, problem, ref
+from gateway.documents.openapi.parts import PLACE, UNAVAILABLE, Document, answer, object_of, problem, query, ref
 
 MOST_LETTERS = 100
 MOST_KIND_CHARS = 200
@@ -132,10 +130,9 @@ PAGE_SCHEMAS: Document = {
 }
 
 
-def page_paths(unavailable: Document) -> Document:
-    """The paths; `unavailable` are the answers of an outage."""
-    kind = _parameter("type", {"type": "string", "minLength": 1, "maxLength": MOST_KIND_CHARS}, "errors of this type")
-    place = {"type": "string", "pattern": "^[0-9]{1,19}-[0-9]{1,19}$"}
+def page_paths() -> Document:
+    """The paths."""
+    kind = query("type", {"type": "string", "minLength": 1, "maxLength": MOST_KIND_CHARS}, "errors of this type")
     seconds = {"type": "integer", "minimum": 10, "maximum": 86_400, "default": 3600}
     bad_query = {"400": problem("a bad parameter, or one that is unknown or given twice")}
     overview = answer("all queues now; as events, `change` has a merge patch (RFC 7396)", ref("Overview"))
@@ -145,23 +142,23 @@ def page_paths(unavailable: Document) -> Document:
             "get": {
                 "operationId": "overview",
                 "summary": "All queues at a glance, also as they change",
-                "responses": {"200": overview, **bad_query, **unavailable},
+                "responses": {"200": overview, **bad_query, **UNAVAILABLE},
             }
         },
         "/history": {
             "get": {
                 "operationId": "history",
                 "summary": "A queue's last hour, or up to a day",
-                "parameters": [_parameter("seconds", seconds, "how far back")],
-                "responses": {"200": answer("the history", ref("History")), **bad_query, **unavailable},
+                "parameters": [query("seconds", seconds, "how far back")],
+                "responses": {"200": answer("the history", ref("History")), **bad_query, **UNAVAILABLE},
             }
         },
         "/dead-letters": {
             "get": {
                 "operationId": "dead_letters",
                 "summary": "Failed jobs whose inputs are kept, newest first",
-                "parameters": [kind, _parameter("before", place, "the `next` of the page before")],
-                "responses": {"200": answer("a page", ref("DeadLetterList")), **bad_query, **unavailable},
+                "parameters": [kind, query("before", PLACE, "the `next` of the page before")],
+                "responses": {"200": answer("a page", ref("DeadLetterList")), **bad_query, **UNAVAILABLE},
             }
         },
         "/dead-letters/requeue": {
@@ -169,7 +166,7 @@ def page_paths(unavailable: Document) -> Document:
                 "operationId": "requeue_dead_letters",
                 "summary": "Run all dead letters of a type of error again",
                 "parameters": [{**kind, "required": True}],
-                "responses": {"200": answer("how many these were", ref("Requeued")), **bad_query, **unavailable},
+                "responses": {"200": answer("how many these were", ref("Requeued")), **bad_query, **UNAVAILABLE},
             }
         },
         "/inputs/{id}": {
@@ -178,12 +175,8 @@ def page_paths(unavailable: Document) -> Document:
                 "summary": "What was pushed, of a job that has not finished",
                 "responses": {
                     "200": answer("the arguments", ref("PushedInput")),
-                    "404": problem("no such job, another key's, or one whose input is not kept here"), **unavailable,
+                    "404": problem("no such job, another key's, or one whose input is not kept here"), **UNAVAILABLE,
                 },
             }
         },
     }  # fmt: skip
-
-
-def _parameter(name: str, schema: Document, description: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "description": description, "schema": schema}
