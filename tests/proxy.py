@@ -8,7 +8,7 @@ import socket
 from typing import Self
 
 _CHUNK_BYTES = 16_384
-# What was not sent in time, as the machine was busy, may be caught up on for so long: a slow link is no slower than asked.
+# What a busy machine did not send in time may be caught up on for so long: a slow link is no slower than asked.
 _CATCH_UP_S = 0.2
 
 
