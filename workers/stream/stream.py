@@ -15,7 +15,7 @@ from weakref import WeakSet
 from workers.stream.batch import Batcher
 from workers.stream.events import JobEvent
 from workers.stream.job_index import JobIndex
-from workers.stream.letters import Letters
+from workers.stream.letters import DeadLetter, Letters
 from workers.stream.library import Library
 from workers.stream.link.connection import connect
 from workers.stream.link.errors import ServerUnfit
@@ -24,20 +24,11 @@ from workers.stream.link.pipeline import Lane, PipelinedRedis
 from workers.stream.link.subscription import Subscription
 from workers.stream.overview import Overviews
 from workers.stream.pushed_batches import PushedBatches
-from workers.stream.records import (
-    ClaimCall,
-    Claimed,
-    Counts,
-    DeadLetter,
-    Demand,
-    JobView,
-    Pushed,
-    Registered,
-    SchemaView,
-    Turn,
-    WorkerView,
-    size_bytes,
-)
+from workers.stream.records.figures import Counts, Demand
+from workers.stream.records.held_job import ClaimCall, Claimed, Turn
+from workers.stream.records.job_view import JobView
+from workers.stream.records.new_job import Pushed, size_bytes
+from workers.stream.records.registration import Registered, SchemaView, WorkerView
 from workers.stream.uploads import UploadLimits
 
 if TYPE_CHECKING:
@@ -45,7 +36,8 @@ if TYPE_CHECKING:
 
     from workers.settings import StreamSettings
     from workers.stream.events import Telling
-    from workers.stream.records import AheadStart, EncodedJob, Finish, NewJob
+    from workers.stream.records.held_job import AheadStart, Finish
+    from workers.stream.records.new_job import EncodedJob, NewJob
 
 # What the keys of the internal queue of deliveries have behind `{q}` (webhooks.lua).
 WEBHOOKS_PART = ":webhooks"
