@@ -24,7 +24,7 @@ from workers.scaler.cluster.election import LeaderElection
 from workers.scaler.cluster.keda import CannotListen, KedaScaler
 from workers.scaler.models.assembly import assemble
 from workers.scaler.models.models_file import ModelsFileError, read_models
-from workers.scaler.probe import ScalerProbe
+from workers.scaler.reporting.probe import ScalerProbe
 from workers.scaler.settings import ScalerSettings
 from workers.settings import BAD_SETTING, load
 from workers.stream import bad_server, end

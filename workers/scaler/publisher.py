@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from workers.scaler.facts import dump_facts
 from workers.scaler.jobs import reading_stream
 from workers.scaler.memory import dump, dump_decision, load
+from workers.scaler.reporting.facts import dump_facts
 from workers.stream import is_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from workers.scaler.facts import BudgetShare
     from workers.scaler.memory import Memory
     from workers.scaler.policy import Decision, Options
+    from workers.scaler.reporting.facts import BudgetShare
     from workers.stream import Stream
 
 _DECISION_S = 5.0

@@ -3,7 +3,7 @@
 from workers.settings import StreamSettings
 from workers.stream.batch import Batcher
 from workers.stream.events import JobEvent, Telling, is_entry
-from workers.stream.letters import LetterPage, LetterView
+from workers.stream.letters import DeadLetter, LetterPage, LetterView
 from workers.stream.library import LIBRARY
 from workers.stream.link.connection import backoff_s, connect, until_available
 from workers.stream.link.ending import end
@@ -12,7 +12,6 @@ from workers.stream.link.memory import ServerMemory
 from workers.stream.link.outage import Outage
 from workers.stream.link.pipeline import PipelinedRedis
 from workers.stream.link.subscription import Subscription
-from workers.stream.options import NO_OPTIONS, PRIORITIES, JobOptions, Priority
 from workers.stream.overview import HISTORY_STEP_S, HISTORY_STEPS, Overviews, QueueGlance, WorkerGlance
 from workers.stream.pushed_batches import (
     BATCH_ID_CHARS,
@@ -24,28 +23,12 @@ from workers.stream.pushed_batches import (
     PushedBatches,
     batch_job_id,
 )
-from workers.stream.records import (
-    ANY_SCHEMA,
-    DEFAULT_FUNCTION,
-    NO_LIMITS,
-    WEBHOOK_EVENTS,
-    AheadStart,
-    ClaimCall,
-    Claimed,
-    Counts,
-    DeadLetter,
-    Demand,
-    Finish,
-    JobView,
-    NewJob,
-    Pushed,
-    PushLimits,
-    Registered,
-    SchemaView,
-    Status,
-    Turn,
-    WorkerView,
-)
+from workers.stream.records.figures import Counts, Demand
+from workers.stream.records.held_job import AheadStart, ClaimCall, Claimed, Finish, Turn
+from workers.stream.records.job_view import JobView, Status
+from workers.stream.records.new_job import DEFAULT_FUNCTION, NO_LIMITS, WEBHOOK_EVENTS, NewJob, Pushed, PushLimits
+from workers.stream.records.options import NO_OPTIONS, PRIORITIES, JobOptions, Priority
+from workers.stream.records.registration import ANY_SCHEMA, Registered, SchemaView, WorkerView
 from workers.stream.stream import EVENTS_BYTES, LARGE_BYTES, WEBHOOKS_PART, Stream
 from workers.stream.uploads import UploadRefusal
 

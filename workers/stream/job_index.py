@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from workers.stream.records import JobView, Status
+from workers.stream.records.job_view import JobView, Status
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

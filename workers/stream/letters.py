@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     Call = Callable[..., Awaitable[Any]]
 
 # One call looks at so many letters, whether they are wanted or not.
 _LOOKS = 500
 _FIELDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A failed job with its payload."""
+
+    entry: str
+    id: str
+    function: str
+    args: bytes
+    kwargs: bytes
+    owner: str
+    attempts: int
+    error: dict[str, Any]
+
+    @classmethod
+    def from_reply(cls, entry: bytes, flat: Sequence[bytes]) -> DeadLetter:
+        """Reads one entry of the reply of `dead_letters`."""
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        return cls(
+            entry=entry.decode(),
+            id=fields[b"id"].decode(),
+            function=fields[b"function"].decode(),
+            args=fields[b"args"],
+            kwargs=fields[b"kwargs"],
+            owner=fields[b"owner"].decode(),
+            attempts=int(fields[b"attempts"]),
+            error=orjson.loads(fields[b"error"]),
+        )
 
 
 class LetterView(NamedTuple):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from workers.stream.records import Counts
+from workers.stream.records.figures import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

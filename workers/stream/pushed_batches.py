@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from workers.stream.link.pipeline import Lane
-from workers.stream.options import NO_OPTIONS, JobOptions
-from workers.stream.records import DEFAULT_FUNCTION, NO_LIMITS, Pushed, PushLimits, Status
+from workers.stream.records.job_view import Status
+from workers.stream.records.new_job import DEFAULT_FUNCTION, NO_LIMITS, Pushed, PushLimits
+from workers.stream.records.options import NO_OPTIONS, JobOptions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -6,61 +6,41 @@ This folder is the only place that names Redis keys and commands.
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 from workers.stream.batch import Batcher
+from workers.stream.channels import Channels
 from workers.stream.events import JobEvent
 from workers.stream.job_index import JobIndex
-from workers.stream.letters import Letters
+from workers.stream.letters import DeadLetter, Letters
 from workers.stream.library import Library
 from workers.stream.link.connection import connect
 from workers.stream.link.errors import ServerUnfit
 from workers.stream.link.memory import MemoryWatch
 from workers.stream.link.pipeline import Lane, PipelinedRedis
-from workers.stream.link.subscription import Subscription
 from workers.stream.overview import Overviews
 from workers.stream.pushed_batches import PushedBatches
-from workers.stream.records import (
-    ClaimCall,
-    Claimed,
-    Counts,
-    DeadLetter,
-    Demand,
-    JobView,
-    Pushed,
-    Registered,
-    SchemaView,
-    Turn,
-    WorkerView,
-    size_bytes,
-)
+from workers.stream.records.figures import Counts, Demand
+from workers.stream.records.held_job import ClaimCall, Claimed, Turn
+from workers.stream.records.job_view import JobView
+from workers.stream.records.new_job import Pushed, size_bytes
+from workers.stream.records.registration import Registered, SchemaView, WorkerView
+from workers.stream.sweeping import is_overdue, pause_s, sweep_interval_s
 from workers.stream.uploads import UploadLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from workers.settings import StreamSettings
     from workers.stream.events import Telling
-    from workers.stream.records import AheadStart, EncodedJob, Finish, NewJob
+    from workers.stream.records.held_job import AheadStart, Finish
+    from workers.stream.records.new_job import EncodedJob, NewJob
 
 # What the keys of the internal queue of deliveries have behind `{q}` (webhooks.lua).
 WEBHOOKS_PART = ":webhooks"
 SCALER_MEMORY_S = 7 * 86_400.0
-
-# Expired leases are looked for this many times in a lease's length, and a lease counts as expired one such interval
-# early. So a dead worker's job can be claimed within one lease of the worker's death. Example: with leases of 30 s a
-# sweep each second releases what was not renewed for 29 s.
-_SWEEPS_PER_LEASE = 30
-# So many workers call `sweep` in an interval, on average, however many there are. Example: each of 1,000 workers calls
-# every 250 s, which makes 4 calls a second; without that there would be 1,000.
-_SWEEPERS = 4
-# A worker that hears in its heartbeat of no sweep for so many intervals sweeps itself. Example: of 1,000 workers 900
-# were killed a moment ago, and the next of the others would sweep in a minute.
-_OVERDUE_INTERVALS = 3
 
 # What is larger goes over a connection of its own. Example: at 8 MB/s, 256 KiB hold up other calls for 33 ms.
 LARGE_BYTES = 256 * 1024
@@ -84,8 +64,8 @@ def _ms(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
-class Stream:
-    """One queue's stream on one server. Every method is one round trip, and atomic.
+class Stream(Channels):
+    """One queue's stream on one server, and its channels. Every method that is awaited is one round trip, and atomic.
 
     Raises the redis client's errors; `is_unavailable` and `is_out_of_memory` tell which kind. After an error every
     method but `claim` and `finish_and_claim` may be repeated: what was done before is recognized by the job's record
@@ -94,9 +74,9 @@ class Stream:
 
     def __init__(self, settings: StreamSettings, redis: PipelinedRedis | None = None) -> None:
         self.settings = settings
-        self.prefix = "{" + settings.queue_name + "}" + settings.part
+        super().__init__(settings.redis_url, "{" + settings.queue_name + "}" + settings.part)
         self.redis = redis or connect(settings.redis_url, settings.redis_timeout_s, PipelinedRedis, self.prefix)
-        self.redis.on_reopen = self._renew_subscriptions
+        self.redis.on_reopen = self.renew_subscriptions
         self.memory = MemoryWatch(self.redis)
         self._library = Library(self.redis, f"{self.prefix}:stream")
         self._call = self._library.call
@@ -105,7 +85,6 @@ class Stream:
         self.overviews = Overviews(self._call)
         self.uploads = UploadLimits(self._call)
         self.batches = PushedBatches(settings, self._call, self._call_push)
-        self._subscriptions: WeakSet[Subscription] = WeakSet()
         # WAIT blocks its connection: what is sent beside it would only wait for it there.
         beside_s = None if settings.push_replicas else _BESIDE_S
         self._pushes: Batcher[EncodedJob, Pushed] = Batcher(self._push, size_of=size_bytes, beside_s=beside_s)
@@ -292,9 +271,8 @@ class Stream:
         """Writes fields of a worker's registration, which expires unless this is repeated."""
         flat = [item for pair in fields.items() for item in pair]
         wants_schema, is_idle, swept_ms, workers = await self._call("register", worker, _ms(expiry_s), *flat)
-        # A sweep in the future is from before the server's clock was set back.
-        is_overdue = not 0 <= swept_ms <= 1000 * _OVERDUE_INTERVALS * self.sweep_interval_s
-        return Registered(bool(wants_schema), bool(is_idle), is_overdue, workers)
+        overdue = is_overdue(swept_ms, self.sweep_interval_s)
+        return Registered(bool(wants_schema), bool(is_idle), overdue, workers)
 
     async def publish_schema(self, digest: str, schema: bytes) -> None:
         """Publishes the schema (JSON) of a model under its digest (HSET). It is kept for a day after its last renewal.
@@ -328,7 +306,7 @@ class Stream:
     @property
     def sweep_interval_s(self) -> float:
         """How often `sweep` has to be called by somebody, in seconds."""
-        return min(1.0, self.settings.lease_s / _SWEEPS_PER_LEASE)
+        return sweep_interval_s(self.settings.lease_s)
 
     async def sweep(self, most_s: float = 0.0) -> float:
         """Promotes due jobs, fails those whose ttl is over, releases expired leases (XAUTOCLAIM), wakes workers.
@@ -347,7 +325,7 @@ class Stream:
             _ms(settings.keep_result_s),
         )  # fmt: skip
         await self.memory.check()
-        return _pause_s(interval_s, due_ms / 1000, workers, most_s)
+        return pause_s(interval_s, due_ms / 1000, workers, most_s)
 
     # what users ask for
 
@@ -467,84 +445,6 @@ class Stream:
         """The published schemas of models, those that were renewed last first; without the JSON of `known` digests."""
         return [SchemaView.from_reply(row) for row in await self._call("schemas", *known)]
 
-    # subscriptions
-
-    def ended(
-        self,
-        on_ended: Callable[[str], None],
-        on_subscribed: Callable[[], None],
-        gateway: str = "",
-        on_answer: Callable[[JobView], None] | None = None,
-    ) -> Subscription:
-        """A subscription to the ids of jobs that end. Ends may have been missed before each `on_subscribed`.
-
-        `on_answer` gets the job itself before its id comes, if its push waits at this gateway (`NewJob.waits_at`) and
-        it is small: what `view_small` would return. An id comes whether or not there was such an answer.
-        """
-        on_message = {f"{self.prefix}:ended": _each_id(on_ended)}
-        if on_answer:
-            on_message[f"{self.prefix}:answer:{gateway}"] = lambda message: on_answer(JobView.from_answer(message))
-        return self._subscription(on_message, on_subscribed)
-
-    def told(self, on_told: Callable[[str], None], on_subscribed: Callable[[], None]) -> Subscription:
-        """A subscription to the ids of jobs that have told something (`events`). Some may have been missed as well."""
-        return self._subscription({f"{self.prefix}:told": _each_id(on_told)}, on_subscribed)
-
-    def unserved(self, on_jobs: Callable[[], None]) -> Subscription:
-        """A scaler's subscription: a job waits, and no worker was free to be woken for it."""
-        return self._subscription({f"{self.prefix}:wake:": lambda _: on_jobs()}, on_jobs)
-
-    def wakeups(
-        self,
-        worker: str,
-        on_work: Callable[[], None],
-        on_cancel: Callable[[str], None],
-        on_job: Callable[[Claimed], None] | None = None,
-        on_subscribed: Callable[[], None] | None = None,
-        on_call_back: Callable[[], None] | None = None,
-    ) -> Subscription:
-        """A worker's subscription to its own channel: there is work, or a job is to be stopped.
-
-        `on_job` gets jobs that a push has claimed for the worker, which happens only while the worker is idle and its
-        registration's field `takes` is `LIBRARY`. The worker holds such a job even if it missed the message, so it has
-        to call `release_unknown` after each `on_subscribed` (by default `on_work`). At `on_call_back` it is to call
-        `release_ahead`, as another worker is idle.
-        """
-
-        def on_message(payload: bytes) -> None:
-            command, _, rest = payload.partition(b" ")
-            if command == b"run" and on_job:
-                on_job(Claimed.from_message(rest))
-            elif command == b"cancel":
-                on_cancel(rest.decode())
-            elif command == b"back" and on_call_back:
-                on_call_back()
-            else:
-                on_work()
-
-        return self._subscription({f"{self.prefix}:wake:{worker}": on_message}, on_subscribed or on_work)
-
-    def _subscription(
-        self, on_message: Mapping[str, Callable[[bytes], None]], on_subscribed: Callable[[], None]
-    ) -> Subscription:
-        subscription = Subscription(self.settings.redis_url, on_message, on_subscribed)
-        self._subscriptions.add(subscription)
-        return subscription
-
-    def _renew_subscriptions(self) -> None:
-        # The calls may go to another server now (a failover). What is published there does not come to a subscription
-        # at the old one.
-        for subscription in list(self._subscriptions):
-            subscription.renew()
-
-
-def _each_id(on_id: Callable[[str], None]) -> Callable[[bytes], None]:
-    def on_message(payload: bytes) -> None:
-        for job_id in payload.decode().split(" "):
-            on_id(job_id)
-
-    return on_message
-
 
 def _flat(pairs: Iterable[tuple[str, int]]) -> list[str | int]:
     return [item for pair in pairs for item in pair]
@@ -555,13 +455,3 @@ def _finish_args(finishes: Sequence[Finish]) -> list[str | bytes | int]:
     for finish in finishes:
         args += (finish.id, finish.attempt, finish.status, finish.keep_ms, finish.body, finish.notes)
     return args
-
-
-def _pause_s(interval_s: float, due_s: float, workers: int, most_s: float) -> float:
-    """Until the next sweep of one of so many workers, in seconds; `due_s` is negative if no job is deferred."""
-    pause_s = interval_s
-    if workers > _SWEEPERS and most_s > interval_s:
-        pause_s = min(most_s, interval_s * workers / _SWEEPERS) * random.uniform(0.75, 1.25)  # noqa: S311
-        if random.random() > _SWEEPERS / workers:  # noqa: S311 - enough others are there when it is due
-            return pause_s
-    return pause_s if due_s < 0 else min(pause_s, max(0.001, due_s))

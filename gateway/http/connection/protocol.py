@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from gateway.http.connection.refusal import (
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    ended_early,
+    for_request,
+    not_parsed,
+    response_bytes,
+    too_large_head,
+)
 from gateway.http.connection.transport import (
     ReadFlow,
     RequestTransport,
@@ -19,9 +27,7 @@ from gateway.http.connection.transport import (
     keep_kernel_buffer_small,
 )
 from gateway.http.connection.upgrade import new_parser, parser_of_rest
-from gateway.http.cors import refusal_headers
 from gateway.http.errors import Problem, unavailable
-from gateway.http.request_id import id_of_headers
 
 if TYPE_CHECKING:
     import asyncio
@@ -30,10 +36,6 @@ if TYPE_CHECKING:
 
     from gateway.http.connection.connections import Connections
 
-logger = logging.getLogger(__name__)
-
-MAX_HEAD_BYTES = 65_536
-MAX_HEADERS = 200
 LINGER_S = 2.0
 STOP_LINGER_S = 0.2
 # An idle connection is closed this long after its time: what has arrived by then is still served.
@@ -46,7 +48,6 @@ _REQUEST_BYTES = 2048  # what a request that is parsed takes
 _WRITE_BUFFER_BYTES = 2048
 # A client that has sent or read something within this time is moving.
 _MOVING_S = 0.25
-_ENDED = "the connection ended within a request"
 
 
 class _Life(Enum):
@@ -156,7 +157,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Answers what is complete. A client may close its side of the connection, and still read."""
         self._is_half_closed = True
         if self.scope is not None and not self._unread:
-            self._refuse(Problem(400, _ENDED))
+            self._refuse(ended_early())
         if self._life is _Life.LINGERING or not self._answering:
             return None
         if self._running is not None:
@@ -219,7 +220,7 @@ class LimitedProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             rest = bytes(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
-            self._refuse(Problem(400, _sentence(error)))
+            self._refuse(not_parsed(error))
             return
         else:
             if self.scope is None:
@@ -235,13 +236,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Bounds the head and the trailers of the open message, and the time that it may take to become whole."""
         self._head_bytes += size_bytes
         if self._head_bytes > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
-            self._refuse(
-                Problem(
-                    431,
-                    f"the head of the request is larger than {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} headers: "
-                    "send the input as a body",
-                )
-            )
+            self._refuse(too_large_head())
             return
         cycle = self.cycle
         if cycle is None or cycle.scope is not self.scope or cycle.response_complete:
@@ -388,7 +383,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 _half_close(self._running)
             return
         if self._is_half_closed and self.scope is not None:
-            self._refuse(Problem(400, _ENDED))
+            self._refuse(ended_early())
         elif self._life is _Life.REFUSING or self._is_half_closed:
             self._end()
         elif self.scope is not None:
@@ -447,11 +442,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._life = _Life.REFUSING
         self._stop_timer()
         self._unread = b""
-        headers = self._open_headers()
-        named = {"X-Request-ID": id_of_headers(headers).decode()}
-        allowed = refusal_headers(self._shared.origins, headers) if self._shared.origins else {}
-        problem.headers = {**(problem.headers or {}), **named, **allowed}
-        self._refusal = None if self._drop_open_message() else problem
+        refusal = for_request(problem, self._open_headers(), self._shared.origins)
+        self._refusal = None if self._drop_open_message() else refusal
         if not self._answering:
             self._end()
 
@@ -489,7 +481,8 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         refusal = self._refusal
         if refusal is not None:
-            self._write(refusal)
+            self._shared.on_refused(refusal.status)
+            self._socket.write(response_bytes(refusal))
         self._watch.start()  # closing waits for the client to read, which some never do
         if self._is_half_closed or (refusal is None and not self._socket.can_write_eof()):
             self._socket.close()
@@ -503,13 +496,6 @@ class LimitedProtocol(HttpToolsProtocol):
         self.flow.has_enough = False
         self.flow.resume_reading()
         self._timer = self.loop.call_later(self._linger_s, self._socket.close)
-
-    def _write(self, problem: Problem) -> None:
-        response = problem.response()
-        head = [f"HTTP/1.1 {problem.status} {problem.title}".encode(), b"connection: close"]
-        head += [name + b": " + value for name, value in response.raw_headers]
-        self._shared.on_refused(problem.status)
-        self._socket.write(b"\r\n".join([*head, b"", bytes(response.body)]))
 
 
 def _disconnect(cycle: RequestResponseCycle) -> None:
@@ -531,13 +517,3 @@ def _tell_of_leave(cycle: RequestResponseCycle) -> None:
     on_leave = cycle.scope["state"].get("on_leave")
     if on_leave is not None:
         on_leave()
-
-
-def _sentence(error: httptools.HttpParserError) -> str:
-    """What is wrong with a request that can't be parsed."""
-    if isinstance(error, httptools.HttpParserCallbackError):
-        if not isinstance(error.__context__, httptools.HttpParserInvalidURLError | UnicodeDecodeError):
-            logger.warning("a request's target can't be used", exc_info=error)
-        return "the request's target is no path"
-    reason = "HTTP/2 is not offered" if "PRI" in str(error) else str(error)
-    return f"this is no valid HTTP/1.1 request: {reason}"

@@ -17,9 +17,9 @@ from tests.deploy.chart.rendered import rendered, rendering
 from workers.predict import predict
 from workers.scaler.decider import Decider
 from workers.scaler.jobs import JobsSeen
-from workers.scaler.metrics import ScalerMetrics
+from workers.scaler.reporting.metrics import ScalerMetrics
+from workers.scaler.reporting.status import ScalerStatus
 from workers.scaler.settings import ScalerSettings
-from workers.scaler.status import ScalerStatus
 from workers.scaler.surroundings import ReplicasSeen, SoleLeader
 from workers.settings import WorkerSettings
 from workers.stream import Counts, ServerMemory

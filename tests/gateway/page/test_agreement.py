@@ -22,11 +22,11 @@ from tests.queues import opened
 from tests.workers.scaler.doubles import FixedWorkers
 from tests.workers.scaler.tasks import beside, until
 from tests.workers.stream.actions import accept
-from workers.scaler.metrics import ScalerMetrics
 from workers.scaler.models.one_model import ModelScaler
 from workers.scaler.models.rounds import Rounds
 from workers.scaler.models.sharing import Budget, BudgetPart
 from workers.scaler.policy import Options
+from workers.scaler.reporting.metrics import ScalerMetrics
 from workers.scaler.surroundings import ReplicasSeen, SoleLeader
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Page
 
-    from workers.scaler.status import ScalerStatus
+    from workers.scaler.reporting.status import ScalerStatus
     from workers.stream import Stream, StreamSettings
 
 VALUES = [

@@ -18,6 +18,7 @@ from gateway.schemas.model_types import ModelTypes
 from gateway.settings import GatewaySettings
 from tests.gateway.service import CLIENT_CONFIG
 from tests.workers.model_host.calls import shapes
+from tests.workers.model_host.calls.outputs.yielding import Words
 from workers.model_host.calls.inputs.binding import binder_of
 from workers.model_host.calls.schemas.describing import described
 
@@ -44,8 +45,8 @@ def predict_of_our_names() -> Callable[..., Any]:
 
 PREDICTS: dict[str, Callable[..., Any]] = {
     name: getattr(shapes, name)().predict
-    for name in ("TakesInteger", "TakesBox", "TakesMembers", "TakesUntyped", "TakesTyped", "Words")
-} | {"our names": predict_of_our_names()}
+    for name in ("TakesInteger", "TakesBox", "TakesMembers", "TakesUntyped", "TakesTyped")
+} | {"Words": Words().predict, "our names": predict_of_our_names()}
 
 
 def types_of(predict: Callable[..., Any]) -> ModelTypes:

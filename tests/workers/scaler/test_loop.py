@@ -222,7 +222,7 @@ async def test_decision_is_logged_now_and_then(
     one_stream: Stream, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr("workers.scaler.decision_log._EVERY_S", 0.0)
+    monkeypatch.setattr("workers.scaler.reporting.decision_log._EVERY_S", 0.0)
     async with running(Scaler(one_stream, OPTIONS, FixedWorkers(), SoleLeader())):
         await until(lambda: caplog.text.count("0 replicas: ") >= 2)
 

@@ -277,7 +277,7 @@ async def test_process_scales_until_it_is_told_to_stop(
     finally:
         process.kill()
         await process.code()
-    assert "INFO workers.scaler.decision_log: " in process.text
+    assert "INFO workers.scaler.reporting.decision_log: " in process.text
     assert " replicas: " in process.text
     assert "stopped" in process.text
     assert "Traceback" not in process.text

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from workers.scaler.status import ScalerStatus
+    from workers.scaler.reporting.status import ScalerStatus
 
 logger = logging.getLogger(__name__)
 

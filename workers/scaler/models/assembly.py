@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from workers.scaler.models.models_file import ModelEntry, ModelsFile
     from workers.scaler.policy import Options
+    from workers.scaler.reporting.status import ScalerStatus
     from workers.scaler.settings import ScalerSettings
-    from workers.scaler.status import ScalerStatus
     from workers.scaler.surroundings import Leadership
 
 logger = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ import logging
 from typing import TYPE_CHECKING
 
 from workers.scaler.decider import Decider, followed, held
-from workers.scaler.decision_log import DecisionLog
 from workers.scaler.jobs import JobObserver, reading_stream
 from workers.scaler.publisher import Publisher
-from workers.scaler.status import ScalerStatus
+from workers.scaler.reporting.decision_log import DecisionLog
+from workers.scaler.reporting.status import ScalerStatus
 from workers.scaler.surroundings import ActuationError, ObservationError
 from workers.stream import bad_server
 

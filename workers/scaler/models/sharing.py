@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from workers.scaler.budget import Claim, share
-from workers.scaler.facts import BudgetShare
 from workers.scaler.policy import late_jobs
+from workers.scaler.reporting.facts import BudgetShare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

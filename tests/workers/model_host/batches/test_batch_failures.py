@@ -13,7 +13,7 @@ import pytest
 from tests.workers.model_host.tools import MEGABYTE, ONE_LOOP, at_once, do, eventually, gone, make, running, told
 from workers.model_host.errors import InputInvalid, ModelAskedAgain, ModelCrashed, ModelRaised, ModelTimedOut
 from workers.model_host.protocol.job_at_hand import JobAtHand
-from workers.stream.records import Claimed
+from workers.stream import Claimed
 from workers.telemetry.log_job import job_of, log_as
 from workers.wire.decode import loads
 

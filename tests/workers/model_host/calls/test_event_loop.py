@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.workers.model_host.calls.shapes import noted
+from tests.workers.model_host.calls.notes import noted
 from tests.workers.model_host.tools import ONE_LOOP, do, gone, make, running, told
 from workers.model_host.errors import ModelCrashed, ModelRaised, ModelTimedOut
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.workers.model_host.tools import Run, TimeLimit
 
-ASYNC = "tests.workers.model_host.calls.shapes:Async"
+ASYNC = "tests.workers.model_host.calls.async_model:Async"
 LONG_S = 30.0
 SHORT_S = 0.3
 

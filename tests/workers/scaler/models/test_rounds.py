@@ -17,12 +17,12 @@ from tests.workers.stream.actions import accept
 from workers.scaler.cluster import externalscaler_pb2 as pb
 from workers.scaler.cluster.keda import METRIC, KedaScaler
 from workers.scaler.memory import load
-from workers.scaler.metrics import ScalerMetrics
 from workers.scaler.models.one_model import ModelScaler
 from workers.scaler.models.rounds import Rounds
 from workers.scaler.models.sharing import Budget, BudgetPart
 from workers.scaler.policy import Options
-from workers.scaler.probe import ScalerProbe
+from workers.scaler.reporting.metrics import ScalerMetrics
+from workers.scaler.reporting.probe import ScalerProbe
 from workers.scaler.surroundings import ReplicasSeen, SoleLeader
 from workers.stream import Stream
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from tests.workers.model_host.calls.shapes import noted
+from tests.workers.model_host.calls.notes import noted
 from tests.workers.model_host.tools import ONE_LOOP, do, gone, make, running, told
 from workers.model_host.calls.outputs.yielded import yields_text
 from workers.model_host.errors import ModelRaised, ModelTimedOut
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from tests.workers.model_host.tools import Run, TimeLimit
 
-SHAPES = "tests.workers.model_host.calls.shapes"
-CHATTY = f"{SHAPES}:Chatty"
+YIELDING = "tests.workers.model_host.calls.outputs.yielding"
+CHATTY = f"{YIELDING}:Chatty"
 LONG_S = 30.0
 
 
@@ -60,7 +60,7 @@ def test_what_a_generator_returns_is_the_result_unless_it_is_none(run: Run) -> N
 @pytest.mark.parametrize("model", ["Words", "WordsInQuotes", "WordsAsync"])
 def test_texts_are_joined_if_the_annotation_announces_them(run: Run, model: str) -> None:
     async def scenario() -> None:
-        async with running(make(f"{SHAPES}:{model}", max_result_bytes=20)) as host:
+        async with running(make(f"{YIELDING}:{model}", max_result_bytes=20)) as host:
             assert await do(host, "say ", '"ä"', "\n") == 'say "ä"\n'
             assert await do(host) == ""
             with pytest.raises(ModelRaised, match=r"TypeError: predict yielded an int that .*: texts were announced"):
@@ -75,7 +75,7 @@ def test_texts_are_joined_if_the_annotation_announces_them(run: Run, model: str)
 @ONE_LOOP
 def test_what_is_returned_goes_before_texts(run: Run) -> None:
     async def scenario() -> None:
-        async with running(make(f"{SHAPES}:WordsReturned")) as host:
+        async with running(make(f"{YIELDING}:WordsReturned")) as host:
             assert await do(host, "one", "two") == {"words": 2}
 
     run(scenario())

@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from workers.scaler.facts import BudgetShare
     from workers.scaler.policy import Decision, State
+    from workers.scaler.reporting.facts import BudgetShare
     from workers.scaler.surroundings import Leadership, ReplicasSeen
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from workers.scaler.policy import Decision, State
     from workers.scaler.policy.durations import Durations
-    from workers.scaler.status import ScalerStatus
+    from workers.scaler.reporting.status import ScalerStatus
     from workers.telemetry.registry import MetricsFormat
 
 _QUANTILES = (0.5, 0.95)

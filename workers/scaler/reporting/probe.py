@@ -18,11 +18,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from workers.scaler.metrics import ScalerMetrics
+from workers.scaler.reporting.metrics import ScalerMetrics
 from workers.telemetry.probe_site import ProbeAnswer, ProbeSite
 
 if TYPE_CHECKING:
-    from workers.scaler.status import ScalerStatus
+    from workers.scaler.reporting.status import ScalerStatus
 
 # Seconds after which a round is stuck: longer than its waits for Redis and the API server, which have timeouts.
 STUCK_S = 30.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tests.workers.scaler.doubles import FixedLeadership, FixedWorkers
 from workers.scaler.models.one_model import ModelScaler
 from workers.scaler.policy import Options
-from workers.scaler.probe import ScalerProbe
+from workers.scaler.reporting.probe import ScalerProbe
 
 if TYPE_CHECKING:
     import pytest
@@ -29,12 +29,12 @@ async def test_a_leader_that_does_not_know_the_models_does_not_keep_a_new_releas
 ) -> None:
     """It goes when the new one is ready, and the new one leads when it has gone."""
     assert await ready_after_a_round(one_stream, "old") == (False, "nothing has been decided yet")
-    monkeypatch.setattr("workers.scaler.probe.UNKNOWN_S", 1e-9)
+    monkeypatch.setattr("workers.scaler.reporting.probe.UNKNOWN_S", 1e-9)
     is_ready, text = await ready_after_a_round(one_stream, "old")
     assert is_ready
     assert text.startswith("another scaler leads, which does not know these models")
 
 
 async def test_without_a_leader_nobody_is_ready(one_stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.scaler.probe.UNKNOWN_S", 1e-9)
+    monkeypatch.setattr("workers.scaler.reporting.probe.UNKNOWN_S", 1e-9)
     assert await ready_after_a_round(one_stream, "") == (False, "nothing has been decided yet")
