@@ -27,8 +27,8 @@ BLOCK_JOBS, FEWEST_BLOCKS = 6.0, 8
 # Example: of the pairs 0.1, 0.2, 0.5, 1, 2 and 3600 (nothing, then a flood) the first five count. Their mean is 0.76,
 # so the index is 0.76 / 0.31 = 2.5; the mean of all would be 601.
 TRIMMED, TRIMMED_MEAN = 0.7, 0.31
-# Before anything is known a Poisson process is assumed: it counts for so many pairs. Design.
-# Example: four pairs of 0 make (4 * 1 + 4 * 0) / 8 = 0.5.
+# Before anything is known a Poisson process is assumed: it counts for so many pairs. Design: so no index is 0.
+# Example: four pairs of 0 make (4 * 1 + 4 * 0) / 8 = 0.5, and 159 of them, the most, 4 / 163 = 0.02.
 PRIOR_PAIRS = 4.0
 
 

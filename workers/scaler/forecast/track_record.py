@@ -35,9 +35,6 @@ SHARE, MOST = 0.25, 6.0
 # simulation: `--load days:2,3600`.
 # Example: it says 5 jobs and the others none: 6 / 1 is a dispute. If 5 come, it gets 0.25 times up to MOST.
 DISPUTED, DISPUTED_JOBS, LIMITS = 1.5, 1.0, (-2.0, 8.0)
-# Least index of dispersion of a judgement: no single one may decide everything. Design.
-# Example: for a clock, whose index is 0.01, a job counts for 20 of a Poisson process, and not for 100.
-LEAST_DISPERSION = 0.05
 # Jobs that are added to what was foretold: an expert of no jobs at all must not be ruled out for ever by one. Design.
 # Example: nothing was foretold and one job came: it had a probability of 0.2, not of 0.
 _SLACK_JOBS = 0.25
@@ -95,7 +92,7 @@ class TrackRecord:
 def _likelihood(jobs: int, length_s: float, dispersion: float, atoms: Sequence[Atom]) -> float:
     """Returns the logarithm of the probability of so many jobs, up to a summand."""
     # More evenly than by chance: as if each job were several, which come by chance.
-    unit = min(1.0, max(dispersion, LEAST_DISPERSION))
+    unit = min(1.0, dispersion)
     count, found = jobs / unit, []
     for weight, rate, spread in atoms:
         mean = (rate * length_s + _SLACK_JOBS) / unit

@@ -85,7 +85,7 @@ def _keep(order: int, strategy: Strategy, situation: Situation, learnt: State) -
     at_hand = max(learnt.replicas, situation.pods)
     # If no less is ordered than there is, the order alone counts as needed. What `keep` adds for caution would be
     # remembered as a need otherwise, although nobody ordered it.
-    needed_now = order if order >= at_hand else max(strategy.keep(order, at_hand), order)
+    needed_now = order if order >= at_hand else max(strategy.keep(order), order)
     needed = largest(learnt.needed, situation.now_s, needed_now, strategy.keep_alive_s())
     return min(needed[0][1], at_hand), needed
 

@@ -43,7 +43,7 @@ class Reactive:
         now = self._now
         return self._patience.needed(now.waiting, now.running, now.ready, now.coming_s, now.lead_s)
 
-    def keep(self, _order: int, _at_hand: int) -> int:
+    def keep(self, _order: int) -> int:
         """Returns all pods while one starts that is not stuck: a start that has begun is not called off for a dip."""
         return self._now.pods if self._now.hopeful else 0
 
@@ -75,20 +75,20 @@ class Predictive:
             return steady
         return max(1, self._with_backlog(steady, now.coming_s))
 
-    def keep(self, order: int, at_hand: int) -> int:
-        """Returns how many of the pods `at_hand` may not go; `order`, which is smaller, is the number that was ordered.
+    def keep(self, order: int) -> int:
+        """Returns how many pods may not go, if there are so many; `order` is the number that was ordered.
 
         The cheapest number when another start would have paid, and at least those that run something.
         """
         now, service, paid = self._now, self._now.service, self._at(self._paid_in_s)
         ahead_s = keep_ahead_s(now.lead_s, self._paid_in_s, paid.dispersion)
-        worth = self._staffing.cheapest(paid, ahead_s, now.outstanding, now.startup_s, order, at_hand)
+        worth = self._staffing.cheapest(paid, ahead_s, now.outstanding, now.startup_s, order)
         # The work of now costs the same, however many do it: all pods that will be ready before it is done may stay.
         work_s = now.outstanding * service.mean_s / service.slots
         useful = now.ready + sum([at_s * pods < work_s for pods, at_s in enumerate(now.coming_s, now.ready)])
         present = now.outstanding / (service.slots * (1 + BACKLOG_SHARE * service.wait_s / service.mean_s))
         # A start is not called off if it would be ordered again, as the backlog is only gone because it is counted.
-        again = self._with_backlog(order, ()) if now.outstanding and now.coming_s and worth < at_hand else 0
+        again = self._with_backlog(order, ()) if now.outstanding and now.coming_s else 0
         return max(worth, min(useful, math.ceil(present - 1e-9)), again)
 
     def _with_backlog(self, steady: int, coming_s: Sequence[float]) -> int:

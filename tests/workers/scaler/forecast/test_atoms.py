@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.scaler.forecast.atoms import UNHEARD, Atom, mean, merged
+from workers.scaler.forecast.atoms import UNHEARD, Atom, mean, merged, upper_tail
 
 
 def variance(atoms: list[Atom] | tuple[Atom, ...]) -> float:
@@ -39,3 +39,8 @@ def test_what_is_hardly_possible_is_left_out() -> None:
     (heard,) = merged([Atom(1.0, 1.0, 0.1), Atom(UNHEARD / 2, 50.0, 0.0)])
     assert heard == pytest.approx((1.0, 1.0, 0.1))
     assert merged([Atom(1.0, 0.0, 0.0)]) == (Atom(1.0, 0.0, 0.0),)
+
+
+def test_the_normal_distribution_is_the_usual_one() -> None:
+    for deviations, share in ((0.0, 0.5), (-1.0, 0.8413447), (1.959964, 0.025), (-40.0, 1.0), (50.0, 0.0)):
+        assert upper_tail(deviations) == pytest.approx(share, abs=1e-7)

@@ -68,7 +68,7 @@ def test_one_that_is_believed_at_first_loses_to_one_that_is_right() -> None:
             st.integers(0, 10**9),
             st.floats(1e-3, 1e6),
             st.lists(st.tuples(st.floats(1e-3, 1), st.floats(0, 1e6), st.floats(0, 1e6)), min_size=1, max_size=4),
-            st.floats(0, 1e4),
+            st.floats(0.02, 1e4),
         ),
         min_size=1,
         max_size=20,

@@ -67,6 +67,5 @@ class Backlog(NamedTuple):
 
         ends, begins = self.rate * self.service.mean_s / self.service.slots, backlog / self.service.slots
         fewest = max(base, min(math.floor(ends) + 1, math.ceil(begins)))
-        if fewest >= most:
-            return max(0, most - base)
-        return fewest - base + bisect_left(range(fewest, most), True, key=enough)
+        wanted = fewest + bisect_left(range(fewest, most), True, key=enough)
+        return max(0, min(wanted, most) - base)

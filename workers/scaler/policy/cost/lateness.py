@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from workers.scaler.policy.cost.queueing import Delays, exceeds, normal
+from workers.scaler.forecast.atoms import upper_tail
+from workers.scaler.policy.cost.queueing import Delays, exceeds
 
 if TYPE_CHECKING:
     from workers.scaler.forecast.arrivals import Forecast
@@ -24,9 +25,9 @@ _UNLIKELY_DEVIATIONS = 4.0
 # Share of late jobs below which there are none. Design: it saves time, as more replicas can't make more jobs late.
 # Example: 8 replicas leave 0.00001 % late: with 9 nothing is reckoned any more.
 _NONE_LATE = 1e-7
-# Standard deviations beyond which chance is not reckoned with. Design: it saves time.
-# Example: 30 servers for 5 +- 2 jobs are enough.
-_CERTAIN_DEVIATIONS = 6.0
+# Least variance of the jobs that are still there, squared jobs. Design: to avoid dividing by zero.
+# Example: if 5 jobs will be there for certain, 5 servers are enough and 4 are not.
+_LEAST_VARIANCE = 1e-9
 # Greatest dispersion in the price of late jobs: bursts beyond it are in the forecast's spread already.
 # Judged by simulation: `--load burst:0.1,2,300,60` and `--load ramping --process poisson`.
 # Example: a dispersion of 5 is reckoned with as 1.5.
@@ -36,7 +37,7 @@ MOST_DISPERSION = 1.5
 def lateness_by_atom(service: ServiceTerms, forecast: Forecast, ahead_s: float, outstanding: float) -> list[Lateness]:
     """Returns the lateness at each rate that is possible; for the arguments see `Lateness`."""
     dispersion = min(forecast.dispersion, MOST_DISPERSION)
-    return [Lateness(service, atom, dispersion, ahead_s, outstanding) for atom in forecast.atoms]
+    return [Lateness(service, atom, dispersion, ahead_s, outstanding) for atom in forecast.atoms if atom.rate > 0]
 
 
 class Lateness:
@@ -50,7 +51,7 @@ class Lateness:
         # Bursts: z times fewer servers with z times less load are all busy as often, z being the peakedness
         # (Hayward's approximation; Fredericks, "Congestion in blocking systems", 1980).
         self._peakedness = max(1.0, (1 + dispersion) / 2)
-        self._delays = Delays(atom.rate * service.mean_s / self._peakedness) if atom.rate > 0 else None
+        self._delays = Delays(atom.rate * service.mean_s / self._peakedness)
         # Standard deviation of the number by which the jobs in the system grow.
         variance = atom.rate * (dispersion + service.variation) * self._until_s
         self._grows_by = math.sqrt(variance + (atom.spread * self._until_s) ** 2)
@@ -65,24 +66,18 @@ class Lateness:
         self.fewest = max(1, math.floor((load - 1e-9) / service.slots))
 
     def jobs(self, replicas: int) -> float:
-        """Returns the expected late jobs/s, with the probability of the rate; the number never falls either."""
-        return self._expected * self.share(replicas)
-
-    def share(self, replicas: int) -> float:
-        """Returns the share of late jobs; the number never falls from call to call."""
-        if self._over or self._delays is None:
+        """Returns the expected late jobs/s, by the rate's probability too; `replicas` never falls from call to call."""
+        if self._over:
             return 0.0
         if replicas < self.fewest:
-            return 1.0
+            return self._expected
         service, servers = self._service, replicas * self._service.slots
-        late = self._delays.of(math.floor(servers / self._peakedness))
-        if late > _NONE_LATE:
-            able = servers * service.wait_s / service.mean_s
-            grown = (self._rate - servers / service.mean_s) * self._until_s
-            late *= exceeds(able, grown, self._grows_by)
-        late = max(late, self._of_those_here(servers))
+        able = servers * service.wait_s / service.mean_s
+        grown = (self._rate - servers / service.mean_s) * self._until_s
+        delayed = self._delays.of(math.floor(servers / self._peakedness)) * exceeds(able, grown, self._grows_by)
+        late = max(delayed, self._of_those_here(servers))
         self._over = late < _NONE_LATE
-        return late
+        return self._expected * late
 
     def _of_those_here(self, servers: int) -> float:
         """Returns the probability that all servers are still busy with jobs of now, if jobs take longer than starts.
@@ -96,6 +91,4 @@ class Lateness:
             left = outstanding - able
         variance = min(outstanding, servers) * self._ended * (1 - self._ended) + self._variance_here
         room = servers + 0.5 - left - self._fresh
-        if variance < 1e-9 or room * room > _CERTAIN_DEVIATIONS**2 * variance:
-            return float(left + self._fresh > servers)
-        return 1 - normal(room / math.sqrt(variance))
+        return upper_tail(room / math.sqrt(max(variance, _LEAST_VARIANCE)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from workers.scaler.forecast.atoms import upper_tail
+
 # Standard deviations below the load at which Erlang's recursion may begin. Design: with so few of the servers all are
 # busy, and ten deviations later nothing is left of the error.
 # Example: a load of 400 servers begins at 400 - 10 * sqrt(400) = 200 servers instead of 0.
@@ -12,12 +14,6 @@ _BURN_IN_DEVIATIONS = 10.0
 # Standard deviation, in jobs, below which a queue is taken for certain. Design: to avoid dividing by zero.
 # Example: a queue that grows by exactly 4 jobs exceeds 3 with a probability of 1, and 5 with 0.
 _CERTAIN_JOBS = 1e-9
-_ROOT_OF_TWO = math.sqrt(2)
-
-
-def normal(x: float) -> float:
-    """Returns the standard normal distribution function at x."""
-    return 0.5 * math.erfc(-x / _ROOT_OF_TWO)
 
 
 @dataclass(slots=True)
@@ -57,11 +53,10 @@ def exceeds(level: float, mean: float, spread: float) -> float:
     """
     if spread < _CERTAIN_JOBS:
         return float(mean > level)
-    scale = _ROOT_OF_TWO * spread
-    over = 0.5 * math.erfc((level - mean) / scale)
+    over = upper_tail((level - mean) / spread)
     # The reflection adds exp(2 drift level / variance) times the probability of the mirrored path. As logarithms: the
     # first factor may be huge while the second is tiny.
-    mirrored = 0.5 * math.erfc((level + mean) / scale)
+    mirrored = upper_tail((level + mean) / spread)
     if mirrored <= 0:
         return over
     return min(1.0, over + math.exp(min(0.0, 2 * mean * level / (spread * spread) + math.log(mirrored))))

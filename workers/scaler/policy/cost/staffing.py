@@ -46,18 +46,12 @@ class Staffing(NamedTuple):
     most: int  # replicas
 
     def cheapest(
-        self,
-        forecast: Forecast,
-        ahead_s: float,
-        outstanding: float,
-        start_s: float = 0.0,
-        least: int = 0,
-        enough: float = math.inf,
+        self, forecast: Forecast, ahead_s: float, outstanding: float, start_s: float = 0.0, least: int = 0
     ) -> int:
         """Returns the number of replicas that costs least in `ahead_s` seconds; `outstanding` jobs are there now.
 
         `start_s` is what each job costs, beside being late, if there is no replica; 0 leaves it out. Less than `least`
-        is not thought of, and the search ends as soon as `enough` or more are the best so far.
+        is not thought of.
         """
         if forecast.rate <= 0:
             return least
@@ -70,8 +64,6 @@ class Staffing(NamedTuple):
                 return best
             if (found := n + price_s * sum([one.jobs(n) for one in late])) < cost:
                 best, cost = n, found
-                if n >= enough:
-                    return n
         # If the limit ends the search before any number has paid, all that are allowed do what they can.
         return best if best > least or least >= fewest else self.most
 

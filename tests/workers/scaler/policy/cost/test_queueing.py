@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.scaler.policy.cost.queueing import Delays, exceeds, normal
+from workers.scaler.forecast.atoms import upper_tail
+from workers.scaler.policy.cost.queueing import Delays, exceeds
 
 
 def erlang_c(load: float, servers: int) -> float:
@@ -36,11 +37,6 @@ def test_a_delay_is_a_chance_and_rarer_with_another_server(load: float, more: in
     delays, servers = Delays(load), math.ceil(load) + more
     chances = [delays.of(servers), delays.of(servers + 1)]
     assert 0 <= chances[1] <= chances[0] <= 1
-
-
-def test_the_normal_distribution_is_the_usual_one() -> None:
-    for x, share in ((0.0, 0.5), (1.0, 0.8413447), (-1.959964, 0.025), (40.0, 1.0), (-50.0, 0.0)):
-        assert normal(x) == pytest.approx(share, abs=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +69,7 @@ def test_a_queue_is_as_often_too_long_as_a_reflected_walk(
 def test_an_uncertain_drift_makes_a_long_queue_more_likely() -> None:
     assert exceeds(10, -3, math.sqrt(30)) < exceeds(10, -3, math.sqrt(30 + 15**2))
     # It is at least the chance that the drift is so strong.
-    assert exceeds(10, -3, 15) >= 1 - normal((10 + 3) / 15)
+    assert exceeds(10, -3, 15) >= upper_tail((10 + 3) / 15)
 
 
 @pytest.mark.parametrize(("mean", "chance"), [(-10.0, 0.0), (4.0, 0.0), (6.0, 1.0)])

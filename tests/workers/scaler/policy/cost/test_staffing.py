@@ -290,12 +290,12 @@ def test_chance_is_kept_against_for_longer_than_a_clock() -> None:
     assert [keep_ahead_s(31.0, 61.0, dispersion) for dispersion in (0.0, 0.125, 0.25, 9.0)] == [31.0, 46.0, 61.0, 61.0]
 
 
-def test_less_than_what_was_ordered_is_not_kept_nor_more_than_there_is_looked_for() -> None:
+def test_less_than_what_was_ordered_is_not_kept() -> None:
     one = staffing(1.0)
     best = steady(one)
-    assert one.staffing.cheapest(one.forecast, LEAD_S, 5, 30.0, best + 3, best + 5) == best + 3
-    assert one.staffing.cheapest(one.forecast, LEAD_S, 5, 30.0, 1, best) == best
-    assert staffing(0.0).staffing.cheapest(staffing(0.0).forecast, LEAD_S, 0, 30.0, 2, 5) == 2
+    assert one.staffing.cheapest(one.forecast, LEAD_S, 5, 30.0, best + 3) == best + 3
+    assert one.staffing.cheapest(one.forecast, LEAD_S, 5, 30.0, 1) == best
+    assert staffing(0.0).staffing.cheapest(staffing(0.0).forecast, LEAD_S, 0, 30.0, 2) == 2
 
 
 def test_what_was_needed_is_held_for_longer_if_jobs_come_by_chance() -> None:
