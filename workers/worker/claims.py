@@ -12,7 +12,7 @@ from workers.stream import ClaimCall
 from workers.worker.beside.heartbeat import BEATS_IN_A_LEASE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from workers.stream import Claimed, Registered
     from workers.worker.ahead import Ahead
@@ -88,7 +88,7 @@ class Claims:
         self._messages_are_known = True
         self._handed_back: set[str] = set()
         # What a push has claimed for this worker while the server is asked what this worker holds.
-        self._arrived: list[Claimed] | None = None
+        self._arrived: list[Callable[[], None]] | None = None
         self.burst = False
         self.most_jobs: int | None = None
 
@@ -111,10 +111,23 @@ class Claims:
 
     def take(self, job: Claimed) -> None:
         """Runs a job that a push has claimed for this worker, and looks for more."""
+        self._once_known(partial(self._take, job))
+
+    def hold(self, jobs: list[Claimed]) -> None:
+        """Holds jobs ahead that a push has claimed for this worker, behind one that it runs."""
+        self._once_known(partial(self._hold, jobs))
+
+    def _once_known(self, arrives: Callable[[], None]) -> None:
         if self._arrived is None:
-            self._take(job)
+            arrives()
         else:
-            self._arrived.append(job)
+            self._arrived.append(arrives)
+
+    def _hold(self, jobs: list[Claimed]) -> None:
+        self._ahead.received([job for job in jobs if job.entry not in self._handed_back])
+        self._handed_back.difference_update(job.entry for job in jobs)
+        if self._free() > 0:
+            self.wake()
 
     def _take(self, job: Claimed) -> None:
         self._may_be_woken = False
@@ -327,12 +340,12 @@ class Claims:
         self._ahead.forget()
         # A job that is handed over meanwhile may be handed back by this very call: it starts once there is an answer.
         # Without one it is unknown, and the next such call hands it back.
-        arrived: list[Claimed] = []
+        arrived: list[Callable[[], None]] = []
         self._arrived = arrived
         try:
             # Messages that were not lost may have arrived meanwhile, or are still to come.
             self._handed_back.update(await self._session.stream.release_unknown(self._session.id, self._runner.held()))
         finally:
             self._arrived = None
-        for job in arrived:
-            self._take(job)
+        for arrives in arrived:
+            arrives()
