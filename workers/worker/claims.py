@@ -78,6 +78,7 @@ class Claims:
         self._is_overdue = asyncio.Event()  # nobody has swept for long
         self._settled = asyncio.Event()  # no claim is under way
         self._settled.set()
+        self._tells_starts = False  # a claim of the loop is under way that tells of starts
         # How many jobs one claim may bring. 1 after a job whose function this worker lacks: the next ones may be meant
         # for another worker, which was woken too. Each claim of nothing but own jobs doubles it.
         self._most_at_once = terms.slots
@@ -148,7 +149,7 @@ class Claims:
 
     def beside(self) -> BesideFinish | None:
         """A claim that goes along with finishes that are about to be sent. None: if one is needed, it goes alone."""
-        if self.burst or self._claiming or not (self._replies_are_known and self._messages_are_known):
+        if self.burst or self._claiming or not self._is_known:
             return None
         # They were pushed before all that a claim could bring, and this call tells of their starts.
         self._ahead.start_next(self._free())
@@ -159,6 +160,11 @@ class Claims:
         self._settled.clear()
         self._replies_are_known = False
         return BesideFinish(self, self._call_for(count)._replace(ahead=ahead, held=held))
+
+    async def until_told(self) -> None:
+        """Returns when the server knows of all starts that a claim of the loop tells of, or `take_starts` has them."""
+        while self._tells_starts:
+            await self._settled.wait()
 
     def came_beside(self, call: ClaimCall, jobs: list[Claimed], held: list[Claimed]) -> None:
         """The answer to such a claim."""
@@ -247,6 +253,10 @@ class Claims:
         return max(0, self._free())
 
     @property
+    def _is_known(self) -> bool:
+        return self._replies_are_known and self._messages_are_known
+
+    @property
     def _claiming(self) -> bool:
         return not self._settled.is_set()
 
@@ -278,8 +288,9 @@ class Claims:
         self._settled.clear()
         try:
             if count and self._ahead:
-                # They come before all others, and with their attempts counted.
-                await self._ahead.handed_back()
+                # They were pushed before all that a claim could bring, and this call tells of their starts.
+                self._ahead.start_next(self._free() if self._is_known else 0)
+                count = max(0, self._wanted())
             jobs, ahead = await session.outage.call(lambda: self._ask_for(count), "claiming")
             if session.life.stopping.is_set() and jobs:
                 self._ahead.received(ahead)  # hands them back
@@ -287,6 +298,7 @@ class Claims:
                 await session.outage.call(lambda: session.stream.release(session.id, held), "handing jobs back")
                 return
         finally:
+            self._tells_starts = False
             self._settled.set()
         self._received(count, jobs)
         if ahead:
@@ -316,10 +328,17 @@ class Claims:
         session = self._session
         await self._release_unknown()
         self._replies_are_known = False
-        call = self._call_for(count)
-        if count and (ahead := self._ahead.wanted()):
+        call, starts = self._call_for(count), self._ahead.take_starts()
+        self._tells_starts = bool(starts)
+        ahead = self._ahead.wanted() if count else 0
+        if ahead or starts:
             call = call._replace(ahead=ahead, held=self._ahead.told)
-            turn = await session.stream.finish_and_claim(session.id, (), call)
+            try:
+                turn = await session.stream.finish_and_claim(session.id, (), call, starts)
+            except BaseException:
+                self._ahead.untold(starts)
+                raise
+            self._ahead.started(starts, turn.started)
             self._replies_are_known = True
             return turn.claimed, turn.held
         claimed = await session.stream.claim(
@@ -334,7 +353,7 @@ class Claims:
 
     async def _release_unknown(self) -> None:
         """Hands back what this worker may hold without having heard of it."""
-        if self._replies_are_known and self._messages_are_known:
+        if self._is_known:
             return
         self._replies_are_known, self._messages_are_known = False, True
         self._ahead.forget()
