@@ -54,19 +54,23 @@ class Channels:
         on_job: Callable[[Claimed], None] | None = None,
         on_subscribed: Callable[[], None] | None = None,
         on_call_back: Callable[[], None] | None = None,
+        on_held: Callable[[list[Claimed]], None] | None = None,
     ) -> Subscription:
         """A worker's subscription to its own channel: there is work, or a job is to be stopped.
 
         `on_job` gets jobs that a push has claimed for the worker, which happens only while the worker is idle and its
         registration's field `takes` is `LIBRARY`. The worker holds such a job even if it missed the message, so it has
         to call `release_unknown` after each `on_subscribed` (by default `on_work`). At `on_call_back` it is to call
-        `release_ahead`, as another worker is idle.
+        `release_ahead`, as another worker is idle. `on_held` gets jobs that the same push has it hold ahead, as far as
+        its last `finish_and_claim` with one slot asked for some.
         """
 
         def on_message(payload: bytes) -> None:
             command, _, rest = payload.partition(b" ")
             if command == b"run" and on_job:
                 on_job(Claimed.from_message(rest))
+            elif command == b"hold" and on_held:
+                on_held(Claimed.from_messages(rest))
             elif command == b"cancel":
                 on_cancel(rest.decode())
             elif command == b"back" and on_call_back:

@@ -12,7 +12,7 @@ from workers.stream import ClaimCall
 from workers.worker.beside.heartbeat import BEATS_IN_A_LEASE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from workers.stream import Claimed, Registered
     from workers.worker.ahead import Ahead
@@ -78,6 +78,7 @@ class Claims:
         self._is_overdue = asyncio.Event()  # nobody has swept for long
         self._settled = asyncio.Event()  # no claim is under way
         self._settled.set()
+        self._tells_starts = False  # a claim of the loop is under way that tells of starts
         # How many jobs one claim may bring. 1 after a job whose function this worker lacks: the next ones may be meant
         # for another worker, which was woken too. Each claim of nothing but own jobs doubles it.
         self._most_at_once = terms.slots
@@ -88,7 +89,7 @@ class Claims:
         self._messages_are_known = True
         self._handed_back: set[str] = set()
         # What a push has claimed for this worker while the server is asked what this worker holds.
-        self._arrived: list[Claimed] | None = None
+        self._arrived: list[Callable[[], None]] | None = None
         self.burst = False
         self.most_jobs: int | None = None
 
@@ -111,10 +112,23 @@ class Claims:
 
     def take(self, job: Claimed) -> None:
         """Runs a job that a push has claimed for this worker, and looks for more."""
+        self._once_known(partial(self._take, job))
+
+    def hold(self, jobs: list[Claimed]) -> None:
+        """Holds jobs ahead that a push has claimed for this worker, behind one that it runs."""
+        self._once_known(partial(self._hold, jobs))
+
+    def _once_known(self, arrives: Callable[[], None]) -> None:
         if self._arrived is None:
-            self._take(job)
+            arrives()
         else:
-            self._arrived.append(job)
+            self._arrived.append(arrives)
+
+    def _hold(self, jobs: list[Claimed]) -> None:
+        self._ahead.received([job for job in jobs if job.entry not in self._handed_back])
+        self._handed_back.difference_update(job.entry for job in jobs)
+        if self._free() > 0:
+            self.wake()
 
     def _take(self, job: Claimed) -> None:
         self._may_be_woken = False
@@ -135,7 +149,7 @@ class Claims:
 
     def beside(self) -> BesideFinish | None:
         """A claim that goes along with finishes that are about to be sent. None: if one is needed, it goes alone."""
-        if self.burst or self._claiming or not (self._replies_are_known and self._messages_are_known):
+        if self.burst or self._claiming or not self._is_known:
             return None
         # They were pushed before all that a claim could bring, and this call tells of their starts.
         self._ahead.start_next(self._free())
@@ -146,6 +160,11 @@ class Claims:
         self._settled.clear()
         self._replies_are_known = False
         return BesideFinish(self, self._call_for(count)._replace(ahead=ahead, held=held))
+
+    async def until_told(self) -> None:
+        """Returns when the server knows of all starts that a claim of the loop tells of, or `take_starts` has them."""
+        while self._tells_starts:
+            await self._settled.wait()
 
     def came_beside(self, call: ClaimCall, jobs: list[Claimed], held: list[Claimed]) -> None:
         """The answer to such a claim."""
@@ -234,6 +253,10 @@ class Claims:
         return max(0, self._free())
 
     @property
+    def _is_known(self) -> bool:
+        return self._replies_are_known and self._messages_are_known
+
+    @property
     def _claiming(self) -> bool:
         return not self._settled.is_set()
 
@@ -265,8 +288,9 @@ class Claims:
         self._settled.clear()
         try:
             if count and self._ahead:
-                # They come before all others, and with their attempts counted.
-                await self._ahead.handed_back()
+                # They were pushed before all that a claim could bring, and this call tells of their starts.
+                self._ahead.start_next(self._free() if self._is_known else 0)
+                count = max(0, self._wanted())
             jobs, ahead = await session.outage.call(lambda: self._ask_for(count), "claiming")
             if session.life.stopping.is_set() and jobs:
                 self._ahead.received(ahead)  # hands them back
@@ -274,6 +298,7 @@ class Claims:
                 await session.outage.call(lambda: session.stream.release(session.id, held), "handing jobs back")
                 return
         finally:
+            self._tells_starts = False
             self._settled.set()
         self._received(count, jobs)
         if ahead:
@@ -303,10 +328,17 @@ class Claims:
         session = self._session
         await self._release_unknown()
         self._replies_are_known = False
-        call = self._call_for(count)
-        if count and (ahead := self._ahead.wanted()):
+        call, starts = self._call_for(count), self._ahead.take_starts()
+        self._tells_starts = bool(starts)
+        ahead = self._ahead.wanted() if count else 0
+        if ahead or starts:
             call = call._replace(ahead=ahead, held=self._ahead.told)
-            turn = await session.stream.finish_and_claim(session.id, (), call)
+            try:
+                turn = await session.stream.finish_and_claim(session.id, (), call, starts)
+            except BaseException:
+                self._ahead.untold(starts)
+                raise
+            self._ahead.started(starts, turn.started)
             self._replies_are_known = True
             return turn.claimed, turn.held
         claimed = await session.stream.claim(
@@ -321,18 +353,18 @@ class Claims:
 
     async def _release_unknown(self) -> None:
         """Hands back what this worker may hold without having heard of it."""
-        if self._replies_are_known and self._messages_are_known:
+        if self._is_known:
             return
         self._replies_are_known, self._messages_are_known = False, True
         self._ahead.forget()
         # A job that is handed over meanwhile may be handed back by this very call: it starts once there is an answer.
         # Without one it is unknown, and the next such call hands it back.
-        arrived: list[Claimed] = []
+        arrived: list[Callable[[], None]] = []
         self._arrived = arrived
         try:
             # Messages that were not lost may have arrived meanwhile, or are still to come.
             self._handed_back.update(await self._session.stream.release_unknown(self._session.id, self._runner.held()))
         finally:
             self._arrived = None
-        for job in arrived:
-            self._take(job)
+        for arrives in arrived:
+            arrives()

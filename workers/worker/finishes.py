@@ -28,6 +28,9 @@ class MakesClaims(Protocol):
     def beside(self) -> ClaimBeside | None:
         """What to claim with a call that is about to be sent; None: nothing."""
 
+    async def until_told(self) -> None:
+        """Returns when no call but those of finishes tells of starts: the server takes no end before its start."""
+
 
 class ClaimBeside(Protocol):
     """A claim that goes to the server in the same call as finishes. One of its two methods is called, once."""
@@ -99,6 +102,10 @@ class Finishes:
             self._all_ended.set()
 
     async def _gather(self) -> None:
+        await self._gather_ends()
+        await self._parts()[0].until_told()
+
+    async def _gather_ends(self) -> None:
         most_s = min(self._small.takes_s, _MOST_GATHER_S)
         if most_s < _SLOW_S or not 0 < self._parts()[1].left_s() <= most_s:
             return

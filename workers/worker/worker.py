@@ -274,6 +274,7 @@ class Worker(arq_worker.Worker):
             self.claims.take,
             self.claims.messages_were_missed,
             self.ahead.hand_back,
+            self.claims.hold,
         )
         for coroutine, name in (
             (probe.run(), "probe"),

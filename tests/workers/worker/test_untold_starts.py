@@ -91,3 +91,32 @@ async def test_a_burst_worker_with_short_jobs_runs_as_many_as_it_may_and_ends(
     assert (some.jobs_complete + some.jobs_retried, counts.pending - counts.released, counts.ahead) == (30, 0, 0)
     await run_burst(long_settings, shorts.functions, max_jobs=4)
     assert {view.status for view in await ended(stream, ids)} == {Status.FINISHED}
+
+
+async def test_what_is_held_runs_in_slots_that_are_free_and_nothing_goes_back(
+    stream: Stream, long_settings: WorkerSettings
+) -> None:
+    shorts, went_back = Shorts(), list[int]()
+    settings = long_settings.model_copy(update={"look_ahead_s": 30.0})
+    async with running(settings, shorts.functions, max_jobs=4) as worker:
+        ids = await push_behind(stream, worker, 6)
+        shorts.began.clear()
+        shorts.waits.update(ids)
+        release_ahead = worker.stream.release_ahead
+
+        async def released(worker_id: str, held: list[tuple[str, str]]) -> int:
+            went_back.append(len(held))
+            return await release_ahead(worker_id, held)
+
+        worker.stream.release_ahead = released  # type: ignore[method-assign,assignment]
+        worker.set_capacity(1)
+        await until(lambda: len(shorts.began) == 1 and len(worker.ahead) == 5)
+        worker.set_capacity(4)
+        await until(lambda: len(shorts.began) == 4)
+        assert shorts.began == [(job_id, 1) for job_id in ids[:4]]
+
+        shorts.go_on.set()
+        views = await ended(stream, ids)
+        await worker.runner.until_empty()
+    assert sum(went_back) == 0
+    assert {(view.status, view.attempts) for view in views} == {(Status.FINISHED, 1)}

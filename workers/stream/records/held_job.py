@@ -52,6 +52,20 @@ class Claimed(NamedTuple):
             JobOptions.from_json(texts[kwargs_end:]),
         )  # fmt: skip
 
+    @classmethod
+    def from_messages(cls, message: bytes) -> list[Claimed]:
+        """Reads the message by which a push has more jobs held ahead (`hand_over_ahead`), without its leading 'hold'.
+
+        Before each job are its bytes.
+        """
+        found, at = [], 0
+        while at < len(message):
+            begin = message.index(b" ", at) + 1
+            end = begin + int(message[at : begin - 1])
+            found.append(cls.from_message(message[begin:end]))
+            at = end
+        return found
+
 
 class ClaimCall(NamedTuple):
     """What a worker claims: at most so many jobs, while it runs `running` others. See `Stream.claim`.

@@ -64,7 +64,8 @@
 -- {q}:ended            ids of jobs that ended, with spaces between
 -- {q}:told             ids of jobs that have told something, with spaces between
 -- {q}:answer:GATEWAY   the small end of a job whose push waits at that gateway, before the id on {q}:ended (see answer)
--- {q}:wake:WORKER      "" (there is work), "cancel ID", "run JOB" (see hand_over) or "back" (see call_back)
+-- {q}:wake:WORKER      "" (there is work), "cancel ID", "run JOB" (see hand_over), "hold JOBS" (see
+--                      hand_over_ahead) or "back" (see call_back)
 -- {q}:wake:            "": a job waits and no worker was free to be woken; the scaler listens
 --
 -- Fields of a record: seq (place in the order of pushes), entry (in {q}:stream; in {q}:dead if the job failed), owner,
@@ -76,7 +77,8 @@
 -- have put it off. events: of its last run that told any: "started bytes"; progress: that run's last one. waits: the
 -- gateway at which the job's push waits for its end, and behind a space the owner in whose share it counts (limits.lua);
 -- either may be empty. lane: its band, place and name in the order (order.lua). webhook: whom it tells of what (JSON, webhooks.lua).
--- Fields of a registration that are read here: orders (1: its release knows the order), running, state, takes (the library whose pushes may hand it a job), and
+-- Fields of a registration that are read here: orders (1: its release knows the order), running, state, takes (the library whose pushes may hand it a job), ahead (how
+-- many jobs it would hold beside that, when it last became idle), and
 -- functions (their names, a JSON array), and schema (its digest; `any` if the model takes any JSON).
 
 local GROUP = 'workers'

@@ -23,31 +23,50 @@ local function call_back(k, count)
   end
 end
 
+-- hold(k, group, worker, count, held, most_bytes): has a worker hold jobs ahead; ahead.lua has it.
+local hold
+
+-- A claimed job in a message.
+local function message_of(id, entry, function_name, args, kwargs, queued, options)
+  return entry .. ' ' .. queued .. ' ' .. #id .. ' ' .. #function_name .. ' ' .. #args .. ' ' .. #kwargs .. ' '
+    .. id .. function_name .. args .. kwargs .. options
+end
+
 -- Claims an entry that was just added to an empty queue for the worker that `wake` would wake. The worker saves its
 -- claim: the message carries what a claim would reply. The caller writes the record as `start` (claim.lua) does.
 -- A worker gets a job in this way only if it runs nothing, is of this very release (its registration's `takes` names
 -- this library) and the payload with its options is at most MESSAGE_BYTES; otherwise it is just woken.
--- Returns the worker, or nil if no job was handed over; and how many workers were told: 1, or 0 if nobody listens.
--- Costs ZPOPMIN, HMGET, PUBLISH, XREADGROUP and HSET.
+-- Returns the worker, or nil if no job was handed over; how many workers were told: 1, or 0 if nobody listens; and how many
+-- jobs that worker would hold ahead. Costs ZPOPMIN, HMGET, PUBLISH, XREADGROUP and HSET.
 local function hand_over(k, id, entry, function_name, args, kwargs, queued, options)
   local is_small = #args + #kwargs + #options <= MESSAGE_BYTES
   while true do
     local worker = redis.call('ZPOPMIN', k.idle)[1]
     if not worker then return nil, 0 end
     local worker_key, message = k.worker .. worker, ''
-    local r = redis.call('HMGET', worker_key, 'takes', 'running')
+    local r = redis.call('HMGET', worker_key, 'takes', 'running', 'ahead')
     local takes = is_small and r[1] == '@LIBRARY@' and r[2] == '0'
     if takes then
-      message = 'run ' .. entry .. ' ' .. queued .. ' ' .. #id .. ' ' .. #function_name .. ' ' .. #args .. ' ' .. #kwargs
-        .. ' ' .. id .. function_name .. args .. kwargs .. options
+      message = 'run ' .. message_of(id, entry, function_name, args, kwargs, queued, options)
     end
     if redis.call('PUBLISH', k.wake .. worker, message) > 0 then
       if not takes then return nil, 1 end
       read_new(k, worker, 1)
       redis.call('HSET', worker_key, 'state', 'busy', 'job', id, 'running', 1)
-      return worker, 1
+      return worker, 1, tonumber(r[3] or 0)
     end
   end
+end
+
+-- Has a worker to which a push has handed over a job hold up to `count` of the next ones ahead. Its message carries what
+-- `finish_and_claim` would reply of them. Costs what `hold` costs, and PUBLISH if there are any.
+local function hand_over_ahead(k, group, worker, count)
+  local held, jobs = hold(k, group, worker, count, 0, MESSAGE_BYTES), {}
+  for i = 1, #held, 8 do
+    local job = message_of(held[i], held[i + 1], held[i + 2], held[i + 3], held[i + 4], held[i + 6], held[i + 7])
+    jobs[#jobs + 1] = #job .. ' ' .. job
+  end
+  if #jobs > 0 then redis.call('PUBLISH', k.wake .. worker, 'hold ' .. table.concat(jobs)) end
 end
 
 -- push(max_backlog, idempotency_ms, whether names take turns: 1 or 0, then 5 a job: id, function, args, owner, options)
@@ -57,7 +76,7 @@ end
 -- Costs a job: EXISTS, XADD and HSET; HSET with an owner, and if the push waits; GET and SET with an idempotency key, and
 -- EXISTS if it is known; EXISTS, HSET and ZADD if deferred; HSET with options, ZADD with a ttl; what `line_up` costs if the
 -- order counts. Costs a call: XINFO GROUPS, 2 XLEN, ZCARD, TIME, XADD for each owner, XPENDING if jobs run and none waits,
--- and the waking or handing over; HMGET, XRANGE, HSET and XGROUP SETID if the order counts; ZRANGE with high jobs.
+-- and the waking or handing over, that of several jobs at once, too; HMGET, XRANGE, HSET and XGROUP SETID if the order counts; ZRANGE with high jobs.
 local function push(keys, argv)
   local k = keys_of(keys[1])
   local max_backlog, idempotency_ms = tonumber(argv[1]), argv[2]
@@ -66,6 +85,7 @@ local function push(keys, argv)
   local room = max_backlog - redis.call('XLEN', k.stream) - redis.call('ZCARD', k.deferred)
   local now, replies, appended, behind = now_ms(), {}, 0, false
   local is_empty, served, accepted = is_queue_empty(k, group), 0, {}
+  local holder, ahead
   local order, takes_turns, high, last = load_order(k, group), argv[3] == '1', 0, nil
   if order then order.takes_turns = takes_turns end
   local is_settled = not order or settle(k, order)
@@ -111,12 +131,13 @@ local function push(keys, argv)
         -- The server's clock may be set back, entry ids only grow: then the id does not tell the time.
         if appended == 1 then behind = entry_ms(entry) > now + CLOCK_SLACK_MS end
         if behind then redis.call('HSET', job_key, 'queued', whole(now)) end
-        local told
+        local told, wanted
         if is_empty then
           local queued = behind and whole(now) or entry_time(entry)
           local asked = options and options.options or ''
-          worker, told = hand_over(k, id, entry, argv[i + 1], argv[i + 2], kwargs, queued, asked)
+          worker, told, wanted = hand_over(k, id, entry, argv[i + 1], argv[i + 2], kwargs, queued, asked)
           is_empty, served = worker, served + told
+          if worker then holder, ahead = worker, wanted end
         end
         last = entry
         if order then
@@ -149,6 +170,10 @@ local function push(keys, argv)
   if order then
     if is_settled then order.delivered = last or order.delivered end
     save_order(k, order)
+  end
+  -- One that is the only idle worker holds the rest already; it need not ask first.
+  if holder and served == 1 and appended > 1 and ahead > 0 and not order then
+    hand_over_ahead(k, group, holder, math.min(ahead, appended - 1))
   end
   for owner, ids in pairs(accepted) do add_to_index(k, owner, 'jobs', table.concat(ids, ' ')) end
   wake(k, appended - served)

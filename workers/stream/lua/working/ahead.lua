@@ -57,10 +57,11 @@ local function start_ahead(k, worker, argv, from, to)
   return replies
 end
 
--- Has the worker hold up to `count` more jobs ahead, beside `held` others; -1 says that it has not held any.
+-- Has the worker hold up to `count` more jobs ahead, beside `held` others; -1 says that it has not held any. With
+-- `most_bytes` their payloads and options take no more than that.
 -- Returns what `claim` replies of them.
 -- Costs a job: HMGET; TIME with options, ZSCORE with a ttl. Costs a call: ZCARD, XPENDING and XREADGROUP if some are wanted; ZADD or ZREM unless none are or were.
-local function hold(k, group, worker, count, held)
+function hold(k, group, worker, count, held, most_bytes)
   if count <= 0 and held < 0 then return {} end
   local out, drop, back, bytes, total = {}, {}, {}, 0, math.max(0, held)
   if count > 0 and not group['ordered'] and redis.call('ZCARD', k.idle) == 0
@@ -72,13 +73,14 @@ local function hold(k, group, worker, count, held)
       if r[1] ~= entry or (r[2] and r[2] ~= 'processing') then
         drop[#drop + 1] = entry
       elseif #back > 0 or bytes >= HOLD_BYTES or r[2] or tonumber(r[3] or 0) > 0
+        or (most_bytes and bytes + #args + #kwargs + #(r[5] or '') > most_bytes)
         or (r[5] and late_error(k, id, options_of(r[5]), 0, now_ms() + LEAST_LEFT_MS)) then
         back[#back + 1] = entry -- for a claim, which counts its attempt and fails what is too late
       else
         local n = #out
         out[n + 1], out[n + 2], out[n + 3], out[n + 4] = id, entry, name, args
         out[n + 5], out[n + 6], out[n + 7], out[n + 8] = kwargs, 1, r[4] or entry_time(entry), r[5] or ''
-        bytes = bytes + #args
+        bytes = bytes + #args + #kwargs + #(r[5] or '')
         total = total + 1
       end
     end

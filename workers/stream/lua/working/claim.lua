@@ -62,8 +62,9 @@ local function take_in_order(k, order, worker, wanted, take)
 end
 
 -- Claims for a worker, by arguments from `at` on: count, running, ready_ms, max_attempts, keep_ms, then pairs function and
--- max_attempts. `group` has the stream's counters, which are right. Returns what `claim` replies.
-local function claim_by(k, group, worker, argv, at)
+-- max_attempts. `group` has the stream's counters, which are right, and the worker would hold `ahead` jobs. Returns what
+-- `claim` replies.
+local function claim_by(k, group, worker, argv, at, ahead)
   local count, running, ready = tonumber(argv[at]), tonumber(argv[at + 1]), argv[at + 2]
   local limit, keep_ms, limits = tonumber(argv[at + 3]), tonumber(argv[at + 4]), {}
   for i = at + 5, #argv, 2 do limits[argv[i]] = tonumber(argv[i + 1]) end
@@ -115,7 +116,8 @@ local function claim_by(k, group, worker, argv, at)
     if first then
       redis.call('HSET', worker_key, 'state', 'busy', 'job', first, 'running', running + taken)
     else
-      redis.call('HSET', worker_key, 'state', 'idle', 'job', '', 'running', 0)
+      -- A push hands jobs over one by one to a worker that can run more than one.
+      redis.call('HSET', worker_key, 'state', 'idle', 'job', '', 'running', 0, 'ahead', count == 1 and ahead or 0)
     end
   end
   return out
@@ -130,7 +132,7 @@ end
 -- released jobs, and what `take_in_order` costs in place of these if the order counts; before 7.2.5 XINFO GROUPS and XGROUP SETID with each XREADGROUP.
 local function claim(keys, argv)
   local k = keys_of(keys[1])
-  return claim_by(k, group_of(k), argv[1], argv, 2)
+  return claim_by(k, group_of(k), argv[1], argv, 2, 0)
 end
 
 export('claim', claim, 'allow-oom')

@@ -110,8 +110,9 @@ local function finish_and_claim(keys, argv)
   local begins = start_ahead(k, worker, argv, ended + 2, begun)
   local ends, group = finish_by(k, worker, tonumber(argv[2]), argv, 4, ended)
   group = group or group_of(k)
-  local claimed = tonumber(argv[begun + 3]) >= 0 and claim_by(k, group, worker, argv, begun + 3) or {}
-  return { ends, begins, claimed, hold(k, group, worker, tonumber(argv[begun + 1]), tonumber(argv[begun + 2])) }
+  local ahead, held = tonumber(argv[begun + 1]), tonumber(argv[begun + 2])
+  local claimed = tonumber(argv[begun + 3]) >= 0 and claim_by(k, group, worker, argv, begun + 3, ahead) or {}
+  return { ends, begins, claimed, hold(k, group, worker, ahead, held) }
 end
 
 -- Takes a held job out of the stream until `due`.

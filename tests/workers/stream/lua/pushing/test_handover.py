@@ -33,17 +33,19 @@ LARGE = b'["' + b"x" * 65_536 + b'"]'
 
 
 class Idle:
-    """A worker that listens, and what it heard: wake-ups by "", jobs that it was handed."""
+    """A worker that listens, and what it heard: wake-ups by "", jobs that it was handed, those held ahead."""
 
     def __init__(self, stream: Stream, name: str, ready_ms: int = 0) -> None:
         self.stream, self.name, self.ready_ms = stream, name, ready_ms
         self.heard: list[Claimed | str] = []
+        self.held: list[Claimed] = []
         self.subscription = stream.wakeups(
             name,
             lambda: self.heard.append(""),
             lambda job_id: self.heard.append(f"cancel {job_id}"),
             self.heard.append,
             lambda: None,
+            on_held=self.held.extend,
         )
 
     async def wait(self, takes: str = LIBRARY) -> None:
