@@ -131,7 +131,7 @@ class Arrivals:
             count = Count(jobs * (n + 1) // times - jobs * n // times, passed_s / times)
             counts = (*counts, count)[-KEPT:]
             record = record.observe(*count, min(self.dispersion, DISPERSION[1]), shares, said)
-        index = dispersion.index(counts)
+        index = dispersion.index(counts, [self.last_s - began_s for began_s in self.succession.changes])
         return replace(self, counts=counts, again=recent(counts), record=record, dispersion=index, quarter=NO_TIME)
 
     @property

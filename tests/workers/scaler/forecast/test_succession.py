@@ -8,7 +8,7 @@ from workers.scaler.forecast.regimes import Hypothesis
 from workers.scaler.forecast.succession import BORN, SHORTEST_LEADS, EndedRegime, Succession
 
 LEAD_S = 31.0
-IDLE, BURST = EndedRegime(0.0, 840.0), EndedRegime(2.0, 60.0)
+IDLE, BURST = EndedRegime(0.0, 840.0, 0.0), EndedRegime(2.0, 60.0, 840.0)
 BURSTS = Succession(10_000.0, 1000, (IDLE, BURST) * 4)
 
 
@@ -67,5 +67,6 @@ def test_a_chain_of_regimes_is_remembered_with_what_followed() -> None:
     for began_s, jobs, seen_s in ((60.0, 0, 100.0), (300.0, 100, 350.0)):
         total = 120 + jobs
         after = after.observe((Hypothesis(began_s, 0.5, 8.0, jobs),), seen_s, total, LEAD_S, 1.0)
-    assert after.ended == (EndedRegime(2.0, 60.0), EndedRegime(0.0, 240.0))
+    assert after.ended == (EndedRegime(2.0, 60.0, 0.0), EndedRegime(0.0, 240.0, 60.0))
+    assert after.changes == [0.0, 60.0, 300.0]
     assert after.outlook(355.0, 230, 1.0, LEAD_S).level == pytest.approx(0.0, abs=0.01)
