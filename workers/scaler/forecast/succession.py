@@ -108,7 +108,7 @@ class Succession:
     def outlook(self, now_s: float, total: int, ahead_s: float, lead_s: float) -> Outlook:
         """Returns what regimes like the present one let expect of the next `ahead_s`. `total` jobs have come so far."""
         age_s = max(now_s - self.began_s, _LEAST_AGE_S)
-        alike = self._alike((total - self.before) / age_s, SLACK_JOBS / lead_s)
+        alike = self._alike(total - self.before, age_s, SLACK_JOBS / lead_s)
         lasting, share, after = UNKNOWN * (1 + age_s / lead_s) ** -UNKNOWN_FADES, _repeats(alike), []
         for weight, length_s, next_level in alike:
             deviation_s = share * length_s + LENGTH_LEADS * lead_s
@@ -120,15 +120,18 @@ class Succession:
         level = sum([weight * next_level for weight, _, next_level in alike]) / max(known, UNHEARD)
         return Outlook(self.began_s, lasting / total_weight, after, BORN * known / (known + 1), level)
 
-    def _alike(self, level: float, slack: float) -> list[tuple[float, float, float]]:
-        """Returns what each remembered regime counts for at the present `level`, its length, and the level after it.
+    def _alike(self, jobs: int, age_s: float, slack: float) -> list[tuple[float, float, float]]:
+        """Returns what each remembered regime counts for at present, its length, and the level after it.
 
-        The last is the first. On it the present regime followed.
+        The last is the first. On it the present regime followed, which has had so many `jobs` so far. The fewer jobs
+        there were in both, the less their levels are known: the squared standard error of a level is `level / age_s`.
         """
-        found, next_level = [], level
+        found, level = [], jobs / age_s
+        next_level, error = level, level / age_s / (level + slack) ** 2
         for back, one in enumerate(reversed(self.ended)):
-            apart = math.log((one.level + slack) / (level + slack)) / ALIKE
-            found.append((math.exp(-apart * apart / 2) * FADES ** math.sqrt(back), one.length_s, next_level))
+            apart = math.log((one.level + slack) / (level + slack))
+            squared = ALIKE**2 + error + one.level / one.length_s / (one.level + slack) ** 2
+            found.append((math.exp(-apart * apart / 2 / squared) * FADES ** math.sqrt(back), one.length_s, next_level))
             next_level = one.level
         return found
 

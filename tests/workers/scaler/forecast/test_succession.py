@@ -70,3 +70,15 @@ def test_a_chain_of_regimes_is_remembered_with_what_followed() -> None:
     assert after.ended == (EndedRegime(2.0, 60.0, 0.0), EndedRegime(0.0, 240.0, 60.0))
     assert after.changes == [0.0, 60.0, 300.0]
     assert after.outlook(355.0, 230, 1.0, LEAD_S).level == pytest.approx(0.0, abs=0.01)
+
+
+def test_a_job_that_seems_to_be_of_the_pause_does_not_make_it_another_kind() -> None:
+    """Bursts of 60 jobs in 10 s, 40 s apart. The last job of one was counted as the first of the pause behind it."""
+    before = (EndedRegime(0.0, 39.0, 0.0), EndedRegime(5.4, 11.0, 39.0))
+    known = Succession(50.0, 60, before).outlook(80.0, 60, 11.0, 11.0)
+    stray = Succession(50.0, 59, before).outlook(80.0, 60, 11.0, 11.0)
+    assert known.lasts < 0.6
+    assert stray.lasts < 0.85
+    assert max(stray.after).rate == pytest.approx(5.4)
+    busy = Succession(50.0, 30, before).outlook(80.0, 60, 11.0, 11.0)
+    assert busy.lasts > 0.95
