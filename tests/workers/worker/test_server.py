@@ -36,6 +36,11 @@ def own_settings(own: Server) -> WorkerSettings:
     return WorkerSettings(redis_url=own.url, queue_name=queue_name(), lease_s=20, redis_timeout_s=0.5, grace_s=5)
 
 
+def patient(settings: WorkerSettings) -> WorkerSettings:
+    """The same for the test itself, which does not give up soon as its worker does."""
+    return settings.model_copy(update={"redis_timeout_s": 10.0})
+
+
 async def test_a_restart_of_the_server_in_the_middle_of_a_job(own: Server, own_settings: WorkerSettings) -> None:
     """The function goes on; two workers could run the job twice, but its lease stands."""
     runs: list[int] = []
@@ -50,7 +55,7 @@ async def test_a_restart_of_the_server_in_the_middle_of_a_job(own: Server, own_s
     await asyncio.to_thread(own.start)
     functions = [func(job, name="job")]
     async with running(own_settings, functions) as first, running(own_settings, functions) as second:
-        async with opened(own_settings) as stream:
+        async with opened(patient(own_settings)) as stream:
             job_id = await push(stream, "job")
             await asyncio.wait_for(started.wait(), 10)
         own.kill()
@@ -59,7 +64,7 @@ async def test_a_restart_of_the_server_in_the_middle_of_a_job(own: Server, own_s
         go_on.set()  # the function returns while nobody can be told of it
         await asyncio.sleep(0.3)
         await asyncio.to_thread(own.start)
-        async with opened(own_settings) as stream:
+        async with opened(patient(own_settings)) as stream:
             view = await until_ended(stream, job_id)
             assert (view.status, view.result, view.attempts) == (Status.FINISHED, b'"done"', 1)
             await until(lambda: first.session.ready and second.session.ready)
@@ -83,14 +88,14 @@ async def test_a_retry_while_the_server_is_away(own: Server, own_settings: Worke
 
     await asyncio.to_thread(own.start)
     async with running(own_settings, [func(job, name="job")]) as worker:
-        async with opened(own_settings) as stream:
+        async with opened(patient(own_settings)) as stream:
             job_id = await push(stream, "job")
             await asyncio.wait_for(started.wait(), 10)
         own.kill()
         go_on.set()
         await until(lambda: not worker.outage.available)
         await asyncio.to_thread(own.start)
-        async with opened(own_settings) as stream:
+        async with opened(patient(own_settings)) as stream:
             view = await until_ended(stream, job_id)
     assert (view.status, tries) == (Status.FINISHED, [1, 2])
 
@@ -108,7 +113,7 @@ async def test_a_worker_starts_before_its_server(own: Server, own_settings: Work
         assert started == []
         await asyncio.to_thread(own.start)
         await asyncio.wait_for(worker.ready.wait(), 20)
-        async with opened(own_settings) as stream:
+        async with opened(patient(own_settings)) as stream:
             assert (await until_ended(stream, await push(stream, "noop"))).status is Status.FINISHED
     assert started == ["startup"]
 
