@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.workers.service import ended, push, run_burst, running, until, until_ended
-from tests.workers.worker.shorts import Shorts, SlowCalls, warm
+from tests.workers.worker.ahead.shorts import Shorts, SlowCalls, warm
 from workers.stream import LARGE_BYTES, Status, Stream
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.workers.service import ended, push, running, until, until_ended
 from tests.workers.stream.actions import command, key
-from tests.workers.worker.shorts import Shorts, SlowCalls, warm
+from tests.workers.worker.ahead.shorts import Shorts, SlowCalls, warm
 from workers.stream import NO_OPTIONS, JobOptions, Status, Stream
 from workers.worker import ahead as ahead_module
 from workers.worker.ahead import Ahead

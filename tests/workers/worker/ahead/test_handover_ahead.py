@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.workers.service import ended, running, until
-from tests.workers.worker.shorts import Shorts, SlowCalls, warm
+from tests.workers.worker.ahead.shorts import Shorts, SlowCalls, warm
 from tests.workers.worker.test_handover import Gate, answering_late, until_idle
 from workers.stream import NewJob, Status, Stream
 
