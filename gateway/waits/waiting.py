@@ -191,8 +191,9 @@ class Waiters:
         """
         loop = asyncio.get_running_loop()
         timer = loop.call_later(wait_s, waiter.expire)
-        disconnect = loop.create_task(request.disconnected())
-        disconnect.add_done_callback(waiter.ring)
+        request.on_leave(waiter.ring)
+        if request.has_left:
+            waiter.ring()
         try:
             with self.ended.listening(waiter, job_id):
                 while True:
@@ -203,13 +204,11 @@ class Waiters:
                         if view is None or view.status.ended or self.closing or waiter.is_late:
                             return view
                     await waiter.bell
-                    if disconnect.done():
-                        if not request.half_closed:
-                            raise ClientDisconnect
-                        waiter.is_late = True
+                    if request.gone:
+                        raise ClientDisconnect
+                    waiter.is_late |= request.half_closed
                     if is_new and waiter.answer is not None:
                         return waiter.answer
                     is_new = False
         finally:
             timer.cancel()
-            disconnect.cancel()
