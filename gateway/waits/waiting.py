@@ -14,6 +14,7 @@ from gateway.http.errors import Problem, unavailable
 from gateway.waits.ends import RecentEnds
 from gateway.waits.hearing import BatchEars
 from gateway.waits.heartbeat import SignsOfLife
+from gateway.waits.in_step import InStep
 from workers.stream import LIBRARY
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Waiters:
     """The waiting requests of this process: at most `most` at a time, `count` now.
 
     `ended` rings when a job has ended, `told` when it has told something; `batches` hears of the ends of their jobs.
-    `heartbeat` tells who has been quiet for long, and `recent` counts all ends.
+    `heartbeat` tells who has been quiet for long, `recent` counts all ends, and `in_step` gathers pushes that wait.
     `name` is what a push gives as `waits_at`.
     """
 
@@ -148,6 +149,8 @@ class Waiters:
         self.batches = BatchEars()
         self.heartbeat = SignsOfLife()
         self.recent = RecentEnds()
+        self.in_step = InStep(stream.pushes)
+        stream.gather_pushes = self.in_step.gather
         self.closing = False
         self.count = 0
 
