@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
+    from gateway.http.connection.transport import RequestTransport
+
+# A larger body is not copied to be sent together with its head.
+_MOST_JOINED_BYTES = 65_536
+
 
 class JsonResponse(Response):
     """`document` as application/json; bytes are JSON already."""
@@ -26,7 +31,10 @@ class JsonResponse(Response):
             for name, value in headers.items():
                 self.raw_headers.append((name.lower().encode(), value.encode()))
 
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        """Sends it. Starlette's method would look for websockets and background tasks first."""
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Sends it in one piece. Starlette's method would look for websockets and background tasks first."""
+        transport: RequestTransport | None = scope["state"].get("transport")
+        if transport is not None and scope["method"] != "HEAD" and len(self.body) <= _MOST_JOINED_BYTES:
+            transport.joins_next = True
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body})

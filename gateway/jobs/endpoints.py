@@ -140,7 +140,7 @@ async def _answer(
     if not wait_s:
         return _accepted(context, (await _accept(context, request, job)).id, headers)
     waiters = context.waiters
-    with waiters.place() as waiter, waiters.ended.listening(waiter, job.id):
+    with waiters.place() as waiter, waiters.ended.listening(waiter, job.id), waiters.in_step.waiting():
         pushed = await _accept(context, request, job._replace(waits_at=waiters.name))
         job_id, is_new = pushed.id, pushed.outcome == "accepted"
         try:

@@ -14,6 +14,7 @@ from gateway.http.errors import Problem, unavailable
 from gateway.waits.ends import RecentEnds
 from gateway.waits.hearing import BatchEars
 from gateway.waits.heartbeat import SignsOfLife
+from gateway.waits.in_step import InStep
 from workers.stream import LIBRARY
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Waiters:
     """The waiting requests of this process: at most `most` at a time, `count` now.
 
     `ended` rings when a job has ended, `told` when it has told something; `batches` hears of the ends of their jobs.
-    `heartbeat` tells who has been quiet for long, and `recent` counts all ends.
+    `heartbeat` tells who has been quiet for long, `recent` counts all ends, and `in_step` gathers pushes that wait.
     `name` is what a push gives as `waits_at`.
     """
 
@@ -148,6 +149,8 @@ class Waiters:
         self.batches = BatchEars()
         self.heartbeat = SignsOfLife()
         self.recent = RecentEnds()
+        self.in_step = InStep(stream.pushes)
+        stream.gather_pushes = self.in_step.gather
         self.closing = False
         self.count = 0
 
@@ -191,8 +194,9 @@ class Waiters:
         """
         loop = asyncio.get_running_loop()
         timer = loop.call_later(wait_s, waiter.expire)
-        disconnect = loop.create_task(request.disconnected())
-        disconnect.add_done_callback(waiter.ring)
+        request.on_leave(waiter.ring)
+        if request.has_left:
+            waiter.ring()
         try:
             with self.ended.listening(waiter, job_id):
                 while True:
@@ -203,13 +207,11 @@ class Waiters:
                         if view is None or view.status.ended or self.closing or waiter.is_late:
                             return view
                     await waiter.bell
-                    if disconnect.done():
-                        if not request.half_closed:
-                            raise ClientDisconnect
-                        waiter.is_late = True
+                    if request.gone:
+                        raise ClientDisconnect
+                    waiter.is_late |= request.half_closed
                     if is_new and waiter.answer is not None:
                         return waiter.answer
                     is_new = False
         finally:
             timer.cancel()
-            disconnect.cancel()

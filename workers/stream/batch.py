@@ -34,10 +34,10 @@ class Batcher(Generic[T, R]):
     With `resends_singly` the items of a batch that was refused are sent again one by one, so that one which the server
     won't take does not take the others with it. Then `send` must be safe to repeat; no other item fails with one.
 
-    `gather` is awaited before each batch: it may wait for more items. With `beside_s` items don't wait for a slow round
-    trip: if the last two took that long or longer, and the last batch left about so long ago, they leave beside it.
-    (With 0.002, items that come 0.1 and 0.8 ms after a batch leave together 2.1 ms after it, if it is not back by
-    then.) Then batches may arrive in another order.
+    `gather` is awaited before each batch: it may wait for more items, of which as many as `len` says are there. With
+    `beside_s` items don't wait for a slow round trip: if the last two took that long or longer, and the last batch left
+    about so long ago, they leave beside it, ungathered. (With 0.002, items that come 0.1 and 0.8 ms after a batch leave
+    together 2.1 ms after it, if it is not back by then.) Then batches may arrive in another order.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Batcher(Generic[T, R]):
         self._gather = gather
         self._beside_s = beside_s
         self._beside: set[asyncio.Task[None]] = set()
+        self._is_gathering = False
         self._timer: asyncio.TimerHandle | None = None
         self._sent_s = 0.0
         self._took_s = (0.0, 0.0)  # the last two round trips
@@ -69,6 +70,9 @@ class Batcher(Generic[T, R]):
     def takes_s(self) -> float:
         """How long a round trip takes: the shorter one of the last two, as any may have had to wait for once."""
         return min(self._took_s)
+
+    def __len__(self) -> int:
+        return len(self._queued)
 
     def put(self, item: T, receiver: Receiver[R]) -> None:
         """Queues an item. A callable receiver gets the result, the exception of `send`, or CancelledError (given up).
@@ -94,7 +98,7 @@ class Batcher(Generic[T, R]):
 
     def _send_beside(self) -> None:
         self._timer = None
-        if self._task is None or not self._queued or self._beside_s is None:
+        if self._task is None or self._is_gathering or not self._queued or self._beside_s is None:
             return
         loop = asyncio.get_running_loop()
         left_s = self._sent_s + self._beside_s - time.monotonic()
@@ -110,10 +114,12 @@ class Batcher(Generic[T, R]):
         try:
             while self._queued:
                 if self._gather is not None:
+                    self._is_gathering = True
                     await self._gather()
+                    self._is_gathering = False
                 await self._send_batch(self._next_batch())
         finally:
-            self._task = None
+            self._task, self._is_gathering = None, False
             # Items are left only if this task was cancelled; nobody else would answer them.
             self._fail_queued(asyncio.CancelledError())
 

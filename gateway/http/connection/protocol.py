@@ -192,7 +192,7 @@ class LimitedProtocol(HttpToolsProtocol):
     # what the parser calls
 
     def on_headers_complete(self) -> None:
-        cast("HTTPScope", self.scope)["state"]["flow"] = self.flow
+        cast("HTTPScope", self.scope)["state"].update(flow=self.flow, transport=self.transport)
         super().on_headers_complete()
         self.headers = _DROPPED
         if self._is_last and self.cycle is not None:

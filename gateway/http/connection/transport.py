@@ -61,14 +61,29 @@ def abort(transport: asyncio.Transport) -> None:
 
 
 class RequestTransport:
-    """What a request sees of its connection's transport. `close` is the protocol's: it lets the client read first."""
+    """What a request sees of its connection's transport. `close` is the protocol's: it lets the client read first.
 
-    __slots__ = ("close", "is_closing", "write")
+    What is written while `joins_next` is set waits for what is written next: uvloop would send each at once.
+    """
+
+    __slots__ = ("_held", "_write", "close", "is_closing", "joins_next")
 
     def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
-        self.write = transport.write
+        self._write = transport.write
+        self._held = b""
+        self.joins_next = False
         self.is_closing = transport.is_closing
         self.close = close
+
+    def write(self, data: bytes) -> None:
+        """Sends it, with what was held."""
+        if self.joins_next:
+            self.joins_next, self._held = False, data
+        elif self._held:
+            self._held, data = b"", self._held + data
+            self._write(data)
+        else:
+            self._write(data)
 
 
 class ReadFlow(FlowControl):

@@ -13,6 +13,8 @@ from tests.gateway.service import GatewayProcess, get, problem, push, status_of
 from workers.stream import Finish, NewJob, Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import aiohttp
 
     from gateway.http.request import HttpRequest
@@ -205,9 +207,10 @@ class CountingStream(Stream):
 class PatientRequest:
     """A request whose client stays."""
 
-    async def disconnected(self) -> None:
-        """Never."""
-        await asyncio.Event().wait()
+    has_left = gone = half_closed = False
+
+    def on_leave(self, call: Callable[[], object]) -> None:
+        """Never calls it."""
 
 
 @pytest.mark.parametrize(("output", "looks"), [(b'"small"', 0), (b'"%b"' % (b"large" * 5000), 1)])

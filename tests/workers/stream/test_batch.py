@@ -10,7 +10,7 @@ import pytest
 from workers.stream.batch import Batcher
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
 
 class Sender:
@@ -222,9 +222,9 @@ async def test_what_is_abandoned_is_answered_with_a_cancel(has_started: bool) ->
     await batcher.abandon()
 
 
-async def after_slow_ones(sender: Sender) -> Batcher[int, int]:
+async def after_slow_ones(sender: Sender, gather: Callable[[], Awaitable[None]] | None = None) -> Batcher[int, int]:
     """One whose last two round trips took more than `beside_s`."""
-    batcher = Batcher(sender.send, beside_s=0.001)
+    batcher = Batcher(sender.send, beside_s=0.001, gather=gather)
     for _ in range(2):
         future = batcher.submit(0)
         await sender.called.acquire()
@@ -316,6 +316,28 @@ async def test_a_batch_leaves_with_what_comes_while_it_is_gathered() -> None:
     await asyncio.sleep(0)
     second = batcher.submit(2)
     enough.set()
+
+    assert [await first, await second] == [2, 4]
+    assert sender.batches == [[1, 2]]
+
+
+async def test_what_is_gathered_does_not_leave_beside_a_slow_round_trip() -> None:
+    sender = Sender()
+    enough = asyncio.Event()
+    enough.set()
+
+    async def gather() -> None:
+        await enough.wait()
+
+    batcher = await after_slow_ones(sender, gather)
+    enough.clear()
+    first = batcher.submit(1)
+    await asyncio.sleep(0)
+    second = batcher.submit(2)
+    await asyncio.sleep(0.005)
+    assert (len(batcher), sender.batches) == (2, [])
+    enough.set()
+    sender.allow()
 
     assert [await first, await second] == [2, 4]
     assert sender.batches == [[1, 2]]

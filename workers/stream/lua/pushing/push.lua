@@ -16,10 +16,14 @@ local function wake(k, count)
 end
 
 -- Up to `count` workers are to hand back what they hold ahead, those first that hold most: another worker is idle, or high
--- jobs have come. One ZRANGE; PUBLISH for each that does, and ZREM if it does not listen.
-local function call_back(k, count)
-  for _, holder in ipairs(redis.call('ZRANGE', k.ahead, -count, -1)) do
-    if redis.call('PUBLISH', k.wake .. holder, 'back') == 0 then redis.call('ZREM', k.ahead, holder) end
+-- jobs have come. `idle` is the worker that is idle, which starts what it holds itself.
+-- One ZRANGE; PUBLISH for each that does, and ZREM if it does not listen.
+local function call_back(k, count, idle)
+  for _, holder in ipairs(redis.call('ZRANGE', k.ahead, 0, idle and count or count - 1, 'REV')) do
+    if holder ~= idle and count > 0 then
+      count = count - 1
+      if redis.call('PUBLISH', k.wake .. holder, 'back') == 0 then redis.call('ZREM', k.ahead, holder) end
+    end
   end
 end
 

@@ -4,8 +4,8 @@
 -- nothing of it, so everyone sees a job that is queued. The worker tells of each start in its next call, which it sends
 -- at once. Only first attempts are held, none whose ttl is nearly over, and only while no worker is idle, nothing is released
 -- and no order counts (order.lua): that comes first.
--- {q}:ahead says how many jobs each worker holds. A worker that becomes idle has one of them hand back what it holds
--- (`call_back` in claim.lua).
+-- {q}:ahead says how many jobs each worker holds. A worker that becomes idle has another one hand back what it holds
+-- (`call_back` in push.lua).
 
 local LEAST_LEFT_MS = 1000 -- of a ttl, if a job is to be held ahead; a worker hands it back before that is over
 local HOLD_BYTES = 1024 * 1024 -- payloads that are held ahead by one call; the one that exceeds this is the last

@@ -88,14 +88,14 @@ local function claim_by(k, group, worker, argv, at, ahead)
   if order then
     is_stuck = take_in_order(k, order, worker, function() return bytes < REPLY_BYTES and count - taken or 0 end, take)
   end
-  while not order and taken < count and bytes < REPLY_BYTES do
+  while not order and group['pending'] > 0 and taken < count and bytes < REPLY_BYTES do
     local pending = redis.call('XPENDING', k.stream, GROUP, '-', '+', math.min(count - taken, ROUND), RELEASED)
     if #pending == 0 then break end
     local entries = {}
     for i, row in ipairs(pending) do entries[i] = row[1] end
     take(redis.call('XCLAIM', k.stream, GROUP, worker, 0, unpack(entries)))
   end
-  while not order and taken < count and bytes < REPLY_BYTES do
+  while not order and group['lag'] > 0 and taken < count and bytes < REPLY_BYTES do
     local asked = math.min(count - taken, ROUND)
     local rows = read_new(k, worker, asked)
     take(rows)
@@ -105,7 +105,7 @@ local function claim_by(k, group, worker, argv, at, ahead)
   publish_ended(k, ended)
   if taken < count then
     redis.call('ZADD', k.idle, ready, worker)
-    call_back(k, 1)
+    call_back(k, 1, worker)
   else
     redis.call('ZREM', k.idle, worker)
   end
@@ -127,9 +127,10 @@ end
 -- Replies flat, 8 a job: id, entry, function, args, kwargs, attempt, queued_ms, options. A worker that got fewer jobs than it
 -- asked for is registered as idle in the same step, so no push can miss it. If it got fewer because the reply is
 -- full, it or another worker is woken for the rest.
--- Costs a job: HMGET and HSET; ZSCORE with a ttl. Costs a call: XINFO GROUPS, XLEN, TIME, XPENDING, XREADGROUP, ZREM (or
--- ZADD and ZRANGE), EXISTS and HSET; XREADGROUP again for each further ROUND, XPENDING and XCLAIM for each ROUND of
--- released jobs, and what `take_in_order` costs in place of these if the order counts; before 7.2.5 XINFO GROUPS and XGROUP SETID with each XREADGROUP.
+-- Costs a job: HMGET and HSET; ZSCORE with a ttl. Costs a call: XINFO GROUPS, XLEN, TIME, XPENDING if jobs run, XREADGROUP
+-- if some wait, ZREM (or ZADD and ZRANGE), EXISTS and HSET; XREADGROUP again for each further ROUND, XPENDING and XCLAIM
+-- for each ROUND of released jobs, and what `take_in_order` costs in place of these if the order counts; before 7.2.5
+-- XINFO GROUPS and XGROUP SETID with each XREADGROUP.
 local function claim(keys, argv)
   local k = keys_of(keys[1])
   return claim_by(k, group_of(k), argv[1], argv, 2, 0)

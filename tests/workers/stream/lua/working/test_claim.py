@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,7 +22,10 @@ from tests.workers.stream.actions import (
     sweep,
     until,
 )
-from workers.stream import Finish, Status, Stream
+from workers.stream import ClaimCall, Finish, Status, Stream
+
+if TYPE_CHECKING:
+    from workers.stream import Subscription
 
 
 async def test_a_claim_takes_the_oldest_jobs_and_no_more_than_asked(stream: Stream) -> None:
@@ -369,3 +373,24 @@ async def test_a_claim_of_large_payloads_ends_early_and_wakes_somebody_for_the_r
         jobs = await stream.claim("w", 5)
         assert [job.id for job in jobs] == ids[100:105]
         assert (await stream.counts()).idle_workers == 0
+
+
+async def test_a_worker_that_is_idle_calls_back_what_another_holds_and_not_its_own(stream: Stream) -> None:
+    heard: list[str] = []
+
+    def holding(worker: str) -> Subscription:
+        nothing = (lambda: None, lambda _id: None)
+        return stream.wakeups(worker, *nothing, on_call_back=lambda: heard.append(worker))
+
+    await accept(stream, 4)
+    async with listening(holding("v"), holding("w")):
+        await stream.finish_and_claim("w", [], ClaimCall(0, ahead=2))
+        await stream.finish_and_claim("v", [], ClaimCall(0, ahead=1))
+        await stream.claim("u", 1)
+
+        assert await stream.claim("w", 1) == []
+        await until(lambda: bool(heard))
+        assert await stream.claim("u", 1) == []
+        await until(lambda: len(heard) == 2)
+
+    assert heard == ["v", "w"]
