@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.scaler.forecast.arrivals import Forecast
-from workers.scaler.forecast.atoms import Atom
+from workers.scaler.forecast.atoms import Atom, Burst
 from workers.scaler.policy.cost.backlog import Backlog
 from workers.scaler.policy.cost.staffing import Staffing, hold_s, keep_ahead_s, numbers
 from workers.scaler.policy.situation import ServiceTerms
@@ -296,6 +296,17 @@ def test_less_than_what_was_ordered_is_not_kept() -> None:
     assert one.staffing.cheapest(one.forecast, LEAD_S, 5, 30.0, best + 3) == best + 3
     assert one.staffing.cheapest(one.forecast, LEAD_S, 5, 30.0, 1) == best
     assert staffing(0.0).staffing.cheapest(staffing(0.0).forecast, LEAD_S, 0, 30.0, 2) == 2
+
+
+def test_for_a_burst_there_are_as_many_as_begin_its_jobs_in_time_if_it_comes_often() -> None:
+    """30 jobs of 5 s that may wait for as long: 15 pods begin two each."""
+
+    def with_bursts(per_s: float) -> int:
+        forecast = Forecast((Atom(1.0, 30 * per_s, 0.0),), POISSON, bursts=(Burst(per_s, 30.0),))
+        return staffing(1.0).staffing.cheapest(forecast, LEAD_S, 0)
+
+    assert with_bursts(0.02) == 15
+    assert with_bursts(0.0002) < 3
 
 
 def test_what_was_needed_is_held_for_longer_if_jobs_come_by_chance() -> None:
