@@ -310,5 +310,10 @@ def test_for_a_burst_there_are_as_many_as_begin_its_jobs_in_time_if_it_comes_oft
 
 
 def test_what_was_needed_is_held_for_longer_if_jobs_come_by_chance() -> None:
-    assert hold_s(30.0, 0.005) == pytest.approx(1.44)
-    assert hold_s(30.0, 1.0) == hold_s(30.0, 50.0) == pytest.approx(12.0)
+    assert hold_s(30.0, 0.0, 0.005) == pytest.approx(1.44)
+    assert hold_s(30.0, 0.0, 1.0) == hold_s(30.0, 0.0, 50.0) == pytest.approx(12.0)
+
+
+def test_what_is_let_go_late_anyway_is_held_for_less() -> None:
+    assert hold_s(30.0, 7.5, 1.0) == pytest.approx(8.25)
+    assert hold_s(1.0, 7.5, 1.0) == 0.0
