@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from workers.scaler.forecast import dispersion, regimes, seasons, windows
-from workers.scaler.forecast.atoms import NO_JOBS, UNHEARD, Atom, mean, mixture
+from workers.scaler.forecast.atoms import NO_JOBS, UNHEARD, Atom, Burst, mean, mixture
 from workers.scaler.forecast.dispersion import NO_TIME, Count
-from workers.scaler.forecast.recent import KEPT, recent
+from workers.scaler.forecast.recent import KEPT, leads, recent
 from workers.scaler.forecast.regimes import Hypotheses  # noqa: TC001 - pydantic reads it
 from workers.scaler.forecast.seasons import SLOTS, Season
 from workers.scaler.forecast.succession import Succession
@@ -44,11 +44,15 @@ SEASON = -4.0
 
 
 class Forecast(NamedTuple):
-    """What is expected at one time: possible rates, the index of dispersion, and the probability of a known change."""
+    """What is expected at one time: possible rates, the index of dispersion, and the probability of a known change.
+
+    Some of the jobs of these rates come at once: `bursts` says how many, and how often.
+    """
 
     atoms: tuple[Atom, ...]
     dispersion: float
     change: float = 0.0
+    bursts: tuple[Burst, ...] = ()
 
     @property
     def rate(self) -> float:
@@ -78,7 +82,8 @@ class Arrivals:
     busy_s: float = 0.0  # the last of them
     weights: tuple[float, ...] = (0.0,) * len(WINDOWS_S)  # of all jobs, in each window
     counts: tuple[Count, ...] = ()  # of the last quarter-leads, oldest first
-    again: tuple[Atom, ...] = (NO_JOBS,)  # what the recent past says
+    again: tuple[Atom, ...] = (NO_JOBS,)  # what the recent past says of a quarter-lead
+    again_for_long: tuple[Atom, ...] = (NO_JOBS,)  # and of a lead
     record: TrackRecord = field(default_factory=lambda: TrackRecord((0.0,) * (EXPERTS + 2), (0.0,) * len(SLOTS)))
     seasons: tuple[Season, ...] = field(default_factory=seasons.begin)
     dispersion: float = 1.0  # the index
@@ -132,7 +137,8 @@ class Arrivals:
             counts = (*counts, count)[-KEPT:]
             record = record.observe(*count, min(self.dispersion, DISPERSION[1]), shares, said)
         index = dispersion.index(counts, [self.last_s - began_s for began_s in self.succession.changes])
-        return replace(self, counts=counts, again=recent(counts), record=record, dispersion=index, quarter=NO_TIME)
+        found = replace(self, counts=counts, record=record, dispersion=index, quarter=NO_TIME)
+        return replace(found, again=recent(counts), again_for_long=recent(leads(counts, QUARTERS)))
 
     @property
     def _bounded(self) -> float:
@@ -160,4 +166,12 @@ class Arrivals:
         if not self.total:
             return Forecast((NO_JOBS,), self.dispersion)
         shares, said, change = self.experts(ahead_s, lead_s)
-        return Forecast(mixture(shares, said, UNHEARD), self.dispersion, change)
+        bursts: tuple[Burst, ...] = ()
+        # What the recent past says is a burst, but for the share of its unevenness that is chance.
+        bursty = shares[EXPERTS + 1] * (1 - 1 / max(1.0, self.dispersion))
+        if bursty > UNHEARD:
+            quarter_s = lead_s / QUARTERS
+            bursts = tuple([Burst(bursty * one.weight / quarter_s, one.rate * quarter_s) for one in self.again])
+            shares[EXPERTS + 1] -= bursty
+            shares, said = [*shares, bursty], [*said, self.again_for_long]
+        return Forecast(mixture(shares, said, UNHEARD), self.dispersion, change, bursts)

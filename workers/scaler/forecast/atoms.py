@@ -28,6 +28,13 @@ class Atom(NamedTuple):
 NO_JOBS = Atom(1.0, 0.0, 0.0)
 
 
+class Burst(NamedTuple):
+    """So many jobs come at once, and `per_s` times a second that is expected."""
+
+    per_s: float
+    jobs: float
+
+
 def merged(atoms: Iterable[Atom]) -> tuple[Atom, ...]:
     """Returns atoms whose weights sum up to 1, slowest first; those of one class are one, of their mean and variance.
 

@@ -12,11 +12,10 @@ import math
 from typing import TYPE_CHECKING
 
 from workers.scaler.forecast.atoms import Atom, merged
+from workers.scaler.forecast.dispersion import Count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from workers.scaler.forecast.dispersion import Count
 
 # Number of quarter-leads that are kept; what they count for fades to 1/e within FADES of them. Judged by simulation:
 # the trace of code completions (docs/scaling.md).
@@ -30,3 +29,9 @@ def recent(counts: Sequence[Count]) -> tuple[Atom, ...]:
     return merged(
         [Atom(math.exp((n - last) / FADES), count.jobs / count.length_s, 0.0) for n, count in enumerate(counts)]
     )
+
+
+def leads(counts: Sequence[Count], quarters: int) -> list[Count]:
+    """Returns the counts of leads of so many quarters; one ends with each of `counts`, and the first are shorter."""
+    ones = [counts[max(0, n - quarters) : n] for n in range(1, len(counts) + 1)]
+    return [Count(sum([count.jobs for count in one]), sum([count.length_s for count in one])) for one in ones]

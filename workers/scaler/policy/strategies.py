@@ -101,7 +101,8 @@ class Predictive:
 
     def keep_alive_s(self) -> float:
         """Returns less than half a start-up; next to nothing for a clock."""
-        return hold_s(self._now.startup_s, self._ready.dispersion)
+        now = self._now
+        return hold_s(now.startup_s, now.lead_s - now.startup_s, self._ready.dispersion)
 
     def demand(self) -> str:
         """Returns the jobs, and those that are expected within the lead, in words."""

@@ -106,6 +106,14 @@ def test_a_burst_shorter_than_the_lead_is_no_rate_for_long() -> None:
     assert rate_of(batch) < 1
 
 
+def test_jobs_that_come_at_once_are_told_as_bursts_and_jobs_by_chance_are_not() -> None:
+    """30 jobs at once come each 100 s on average."""
+    at_once = observed(np.repeat(poisson(0.01, 3600, 4), 30), 3600).forecast(LEAD_S, LEAD_S).bursts
+    by_chance = observed(poisson(1.0, 1800, 4), 1800).forecast(LEAD_S, LEAD_S).bursts
+    assert 0.005 < sum(burst.per_s for burst in at_once if burst.jobs > 25) < 0.02
+    assert sum(burst.per_s * burst.jobs for burst in by_chance) < 0.01
+
+
 @pytest.mark.parametrize("lead_s", [31.0, 301.0])
 def test_a_slow_rise_is_followed(lead_s: float) -> None:
     """From 0.1 to 2 jobs/s in an hour; after half of it they are 1.05. Nobody says that it goes on rising."""

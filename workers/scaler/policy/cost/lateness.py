@@ -14,8 +14,10 @@ from workers.scaler.forecast.atoms import upper_tail
 from workers.scaler.policy.cost.queueing import Delays, exceeds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from workers.scaler.forecast.arrivals import Forecast
-    from workers.scaler.forecast.atoms import Atom
+    from workers.scaler.forecast.atoms import Atom, Burst
     from workers.scaler.policy.situation import ServiceTerms
 
 # Standard deviations below the expected rate that are not thought of. Design: it saves time, as fewer replicas than
@@ -34,10 +36,30 @@ _LEAST_VARIANCE = 1e-9
 MOST_DISPERSION = 1.5
 
 
-def lateness_by_atom(service: ServiceTerms, forecast: Forecast, ahead_s: float, outstanding: float) -> list[Lateness]:
-    """Returns the lateness at each rate that is possible; for the arguments see `Lateness`."""
+def lateness_by_atom(
+    service: ServiceTerms, forecast: Forecast, ahead_s: float, outstanding: float
+) -> list[Lateness | BurstLateness]:
+    """Returns the lateness at each rate that is possible, and that of bursts; for the arguments see `Lateness`."""
     dispersion = min(forecast.dispersion, MOST_DISPERSION)
-    return [Lateness(service, atom, dispersion, ahead_s, outstanding) for atom in forecast.atoms if atom.rate > 0]
+    rates = [Lateness(service, atom, dispersion, ahead_s, outstanding) for atom in forecast.atoms if atom.rate > 0]
+    return [*rates, BurstLateness(service, forecast.bursts)] if forecast.bursts else [*rates]
+
+
+class BurstLateness:
+    """For any number of replicas, if jobs come at once: each slot begins one, and others for as long as they may wait.
+
+    Example: jobs of 5 s that may wait for as long: if 30 come at once, 10 replicas begin 20 of them in time.
+    """
+
+    fewest = 1
+
+    def __init__(self, service: ServiceTerms, bursts: Iterable[Burst]) -> None:
+        self._bursts, self._able = bursts, service.slots * (1 + service.wait_s / service.mean_s)
+
+    def jobs(self, replicas: int) -> float:
+        """Returns the expected late jobs/s."""
+        able = replicas * self._able
+        return math.fsum([burst.per_s * (burst.jobs - able) for burst in self._bursts if burst.jobs > able])
 
 
 class Lateness:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.scaler.forecast.arrivals import Forecast
-from workers.scaler.forecast.atoms import Atom
+from workers.scaler.forecast.atoms import Atom, Burst
 from workers.scaler.policy.cost.backlog import Backlog
 from workers.scaler.policy.cost.staffing import Staffing, hold_s, keep_ahead_s, numbers
 from workers.scaler.policy.situation import ServiceTerms
@@ -298,6 +298,22 @@ def test_less_than_what_was_ordered_is_not_kept() -> None:
     assert staffing(0.0).staffing.cheapest(staffing(0.0).forecast, LEAD_S, 0, 30.0, 2) == 2
 
 
+def test_for_a_burst_there_are_as_many_as_begin_its_jobs_in_time_if_it_comes_often() -> None:
+    """30 jobs of 5 s that may wait for as long: 15 pods begin two each."""
+
+    def with_bursts(per_s: float) -> int:
+        forecast = Forecast((Atom(1.0, 30 * per_s, 0.0),), POISSON, bursts=(Burst(per_s, 30.0),))
+        return staffing(1.0).staffing.cheapest(forecast, LEAD_S, 0)
+
+    assert with_bursts(0.02) == 15
+    assert with_bursts(0.0002) < 3
+
+
 def test_what_was_needed_is_held_for_longer_if_jobs_come_by_chance() -> None:
-    assert hold_s(30.0, 0.005) == pytest.approx(1.44)
-    assert hold_s(30.0, 1.0) == hold_s(30.0, 50.0) == pytest.approx(12.0)
+    assert hold_s(30.0, 0.0, 0.005) == pytest.approx(1.44)
+    assert hold_s(30.0, 0.0, 1.0) == hold_s(30.0, 0.0, 50.0) == pytest.approx(12.0)
+
+
+def test_what_is_let_go_late_anyway_is_held_for_less() -> None:
+    assert hold_s(30.0, 7.5, 1.0) == pytest.approx(8.25)
+    assert hold_s(1.0, 7.5, 1.0) == 0.0
