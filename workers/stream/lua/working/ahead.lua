@@ -59,7 +59,7 @@ end
 
 -- Has the worker hold up to `count` more jobs ahead, beside `held` others; -1 says that it has not held any. With
 -- `most_bytes` their payloads and options take no more than that.
--- Returns what `claim` replies of them.
+-- Returns what `claim` replies of jobs that are not plain.
 -- Costs a job: HMGET; TIME with options, ZSCORE with a ttl. Costs a call: ZCARD, XPENDING and XREADGROUP if some are wanted; ZADD or ZREM unless none are or were.
 function hold(k, group, worker, count, held, most_bytes)
   if count <= 0 and held < 0 then return {} end
@@ -78,8 +78,8 @@ function hold(k, group, worker, count, held, most_bytes)
         back[#back + 1] = entry -- for a claim, which counts its attempt and fails what is too late
       else
         local n = #out
-        out[n + 1], out[n + 2], out[n + 3], out[n + 4] = id, entry, name, args
-        out[n + 5], out[n + 6], out[n + 7], out[n + 8] = kwargs, 1, r[4] or entry_time(entry), r[5] or ''
+        out[n + 1], out[n + 2], out[n + 3], out[n + 4], out[n + 5] = '', id, entry, name, args
+        out[n + 6], out[n + 7], out[n + 8], out[n + 9] = kwargs, 1, r[4] or entry_time(entry), r[5] or ''
         bytes = bytes + #args + #kwargs + #(r[5] or '')
         total = total + 1
       end
