@@ -74,6 +74,7 @@ async def test_commands_of_each_job(stream: Stream) -> None:
         {"hgetall": 1, "hset": 1},
         {"hmget": 1, "hset": 1, "pexpire": 1},
     ]
+    assert (costs[0]["exists"], costs[2]["xtrim"], costs[2].get("xdel")) == (1, 1, None)
 
 
 async def test_commands_of_a_call_with_one_job(stream: Stream) -> None:
