@@ -65,9 +65,16 @@ end
 -- Has a worker to which a push has handed over a job hold up to `count` of the next ones ahead. Its message carries what
 -- `finish_and_claim` would reply of them. Costs what `hold` costs, and PUBLISH if there are any.
 local function hand_over_ahead(k, group, worker, count)
-  local held, jobs = hold(k, group, worker, count, 0, MESSAGE_BYTES), {}
-  for i = 1, #held, 9 do
-    local job = message_of(held[i + 1], held[i + 2], held[i + 3], held[i + 4], held[i + 5], held[i + 7], held[i + 8])
+  local held, jobs, i = hold(k, group, worker, count, 0, MESSAGE_BYTES), {}, 1
+  while i <= #held do
+    local job
+    if held[i] ~= '' then -- a plain one
+      job = message_of(held[i], held[i + 1], held[i + 2], held[i + 3], '', entry_time(held[i + 1]), '')
+      i = i + 4
+    else
+      job = message_of(held[i + 1], held[i + 2], held[i + 3], held[i + 4], held[i + 5], held[i + 7], held[i + 8])
+      i = i + 9
+    end
     jobs[#jobs + 1] = #job .. ' ' .. job
   end
   if #jobs > 0 then redis.call('PUBLISH', k.wake .. worker, 'hold ' .. table.concat(jobs)) end
@@ -92,7 +99,7 @@ end
 --   options, stored (bytes), priority}; `options` is kept in the record, and says the priority again.
 -- Replies flat, for each job that is not accepted its place (from 0) and 'full' | 'conflict' | 'existing ID' |
 -- 'limited WHICH MS'. Pushing an id again changes nothing.
--- Costs a job: XADD and HSET; HSET with an owner, and if the push waits; GET and SET with an idempotency key, and
+-- Costs a job: XADD and HSET; HSET if the push waits, and with an owner if it is not only queued; GET and SET with an idempotency key, and
 -- EXISTS if it is known; EXISTS, HSET and ZADD if deferred; HSET with options, ZADD with a ttl; what `line_up` costs if the
 -- order counts. Costs a call: EXISTS, and again for each job if one is there; XINFO GROUPS, 2 XLEN, ZCARD, TIME, XADD for each owner, XPENDING if jobs run and none waits,
 -- and the waking or handing over, that of several jobs at once, too; HMGET, XRANGE, HSET and XGROUP SETID if the order counts; ZRANGE with high jobs.
@@ -183,11 +190,13 @@ local function push(keys, argv)
         elseif worker then
           redis.call('HSET', job_key, 'seq', whole(seq), 'entry', entry, 'status', 'processing', 'worker', worker,
             'attempts', 1, 'started', whole(now))
+        elseif owner ~= '' then
+          redis.call('HSET', job_key, 'seq', whole(seq), 'entry', entry, 'owner', owner)
         else
           redis.call('HSET', job_key, 'seq', whole(seq), 'entry', entry)
         end
       end
-      if owner ~= '' then redis.call('HSET', job_key, 'owner', owner) end
+      if owner ~= '' and (due or order or worker) then redis.call('HSET', job_key, 'owner', owner) end
       if options then keep_options(k, id, options.options, due or now) end
       local counted = options and options.limits and options.limits.share and ' ' .. owner or ''
       if options and options.waits or counted ~= '' then

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.workers.stream.actions import EMPTY, accept, age, command, finish, key, new, see, sweep
-from workers.stream import Finish, JobOptions
+from workers.stream import AheadStart, ClaimCall, Finish, JobOptions
 
 if TYPE_CHECKING:
     from workers.stream import Claimed, Stream
@@ -68,6 +68,20 @@ async def test_plain_jobs_end_beside_others(stream: Stream) -> None:
     left_ms = [await command(stream, "PTTL", key(stream, f"job:{job.id}")) for job in jobs]
     assert [ms > 30_000 for ms in left_ms[2:]] == [False, True, True, True]
     assert await stream.counts() == EMPTY._replace(workers=0)
+
+
+async def test_a_plain_job_that_is_held_ahead_is_plain(stream: Stream) -> None:
+    await accept(stream)
+    [plain] = await accept(stream, 1, owner="me")
+    [other] = await accept(stream, 1, options=JobOptions(tag="a"))
+    turn = await stream.finish_and_claim("w", [], ClaimCall(1, ahead=2))
+    assert [(job.id, job.is_plain) for job in turn.held] == [(plain, True), (other, False)]
+
+    starts = [AheadStart(job.id, job.entry, 1, 0.0) for job in turn.held]
+    turn = await stream.finish_and_claim("w", [end(job) for job in turn.held], starts=starts)
+
+    assert (turn.done, turn.started) == ([True, True], [True, True])
+    assert (await see(stream, plain)).result == b'"%b"' % plain.encode()
 
 
 @pytest.mark.parametrize("taken", [[4, 5, 6, 7], [0, 1, 2, 3], [3, 2, 1, 0], [0, 1, 2, 3, 4, 6], range(10)])
