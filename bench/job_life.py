@@ -31,7 +31,10 @@ async def live(url: str, jobs: int, pushed: int, chunk: int) -> None:
     _say("claim")
     for start in range(0, jobs, chunk):
         some = claimed[start : start + chunk]
-        await stream.finish("w", [Finish(job.id, job.attempt, "finished", b"null", 600_000) for job in some])
+        ends = [Finish(job.id, job.attempt, "finished", b"null", 600_000) for job in some]
+        if "is_plain" in Finish._fields:  # an older checkout has none
+            ends = [end._replace(is_plain=job.is_plain) for end, job in zip(ends, some, strict=True)]
+        await stream.finish("w", ends)
     _say("finish")
     await stream.close()
 

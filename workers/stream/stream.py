@@ -135,12 +135,19 @@ class Stream(Channels):
 
     async def _push(self, jobs: Sequence[EncodedJob]) -> list[Pushed]:
         settings = self.settings
-        args: list[str | bytes | int] = [settings.max_backlog, _ms(settings.idempotency_s), int(settings.fair_turns)]
+        function, owner = jobs[0].function, jobs[0].owner
+        args: list[str | bytes | int] = [
+            settings.max_backlog, _ms(settings.idempotency_s), int(settings.fair_turns), function, owner,
+        ]  # fmt: skip
         for job in jobs:
-            args += job
+            if job.options or job.function != function or job.owner != owner:
+                args += (b"", *job)
+            else:
+                args += (job.id, job.args)
         large = sum(map(size_bytes, jobs)) > LARGE_BYTES
         replies = await self._call_push("push", *args, lane=Lane.UPLOADS if large else Lane.CALLS)
-        return [Pushed.from_reply(job[0], reply) for job, reply in zip(jobs, replies, strict=True)]
+        refusals = dict(zip(replies[::2], replies[1::2], strict=True))
+        return [Pushed.from_reply(job.id, refusals.get(place, b"accepted")) for place, job in enumerate(jobs)]
 
     async def _call_push(self, function: str, *args: str | bytes | float, lane: Lane = Lane.UPLOADS) -> Any:
         await self.memory.check()
@@ -193,7 +200,7 @@ class Stream(Channels):
         args = (worker, self.settings.results_memory_bytes, *_finish_args(finishes))
         large = sum(finish.size_bytes for finish in finishes) > LARGE_BYTES
         lane = Lane.UPLOADS if large else Lane.CALLS
-        return [reply == b"done" for reply in await self._call("finish", *args, lane=lane)]
+        return _done_of(finishes, await self._call("finish", *args, lane=lane))
 
     async def finish_and_claim(
         self, worker: str, finishes: Sequence[Finish], claim: ClaimCall = _NO_CLAIM, starts: Sequence[AheadStart] = ()
@@ -206,12 +213,15 @@ class Stream(Channels):
         """
         now_s = time.monotonic()
         begins = [(start.id, start.entry, round(1000 * max(0.0, now_s - start.began_s))) for start in starts]
-        ends = (worker, self.settings.results_memory_bytes, len(finishes), *_finish_args(finishes))
+        keep_ms, *ends = _finish_args(finishes)
         ahead = (len(starts), *(item for begin in begins for item in begin), claim.ahead, claim.held)
-        reply = await self._call("finish_and_claim", *ends, *ahead, *self._claim_args(claim), lane=Lane.CLAIMS)
-        done, started, claimed, held = reply
+        reply = await self._call(
+            "finish_and_claim", worker, self.settings.results_memory_bytes, keep_ms, len(ends), *ends, *ahead,
+            *self._claim_args(claim), lane=Lane.CLAIMS,
+        )  # fmt: skip
+        lost, started, claimed, held = reply
         return Turn(
-            [one == b"done" for one in done],
+            _done_of(finishes, lost),
             [bool(one) for one in started],
             Claimed.from_reply(claimed),
             Claimed.from_reply(held),
@@ -460,7 +470,16 @@ def _flat(pairs: Iterable[tuple[str, int]]) -> list[str | int]:
 
 
 def _finish_args(finishes: Sequence[Finish]) -> list[str | bytes | int]:
-    args: list[str | bytes | int] = []
+    keep_ms = next((finish.keep_ms for finish in finishes if finish.is_short), 0)
+    args: list[str | bytes | int] = [keep_ms]
     for finish in finishes:
-        args += (finish.id, finish.attempt, finish.status, finish.keep_ms, finish.body, finish.notes)
+        if finish.is_short and finish.keep_ms == keep_ms:
+            args += (finish.id, finish.body)
+        else:
+            args += ("", finish.id, finish.attempt, finish.status, finish.keep_ms, finish.body, finish.notes)
     return args
+
+
+def _done_of(finishes: Sequence[Finish], lost: Sequence[int]) -> list[bool]:
+    places = set(lost)
+    return [place not in places for place in range(len(finishes))]

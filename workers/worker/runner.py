@@ -193,7 +193,8 @@ class Runner:
 
         So does the start of the next job, if one was held ahead: that gets to the model before the finish is made.
         """
-        finish = self._finish_of(attempt, outcome)
+        # It has told no events, so its record still has nothing more than the claim has seen.
+        finish = self._finish_of(attempt, outcome)._replace(is_plain=attempt.job.is_plain)
         self._session.life.running -= 1
         is_next_started = self._on_end(attempt.job, took_s if self._finishes.is_small(finish) else None)
 

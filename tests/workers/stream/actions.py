@@ -58,7 +58,7 @@ async def see(stream: Stream, job_id: str) -> JobView:
 async def finish(stream: Stream, worker: str, jobs: Sequence[Claimed], status: str = "finished") -> None:
     """Ends claimed jobs, all of which the worker still holds."""
     body = b'"done"' if status == "finished" else b'{"type":"ValueError","message":"no"}'
-    ends = [Finish(job.id, job.attempt, status, body, 60_000) for job in jobs]  # type: ignore[arg-type]
+    ends = [Finish(job.id, job.attempt, status, body, 60_000, b"", job.is_plain) for job in jobs]  # type: ignore[arg-type]
     assert all(await stream.finish(worker, ends))
 
 

@@ -21,6 +21,8 @@ class Claimed(NamedTuple):
     attempt: int
     queued_ms: int
     options: JobOptions = NO_OPTIONS
+    is_plain: bool = False
+    """Its first attempt, and its record has nothing but what each has, and perhaps an owner."""
 
     @property
     def traceparent(self) -> str:
@@ -29,14 +31,24 @@ class Claimed(NamedTuple):
 
     @classmethod
     def from_reply(cls, flat: Sequence[bytes]) -> list[Claimed]:
-        """Reads the reply of `claim`: eight items a job."""
-        return [
-            cls(
-                flat[i].decode(), flat[i + 1].decode(), flat[i + 2].decode(), flat[i + 3], flat[i + 4],
-                int(flat[i + 5]), int(flat[i + 6]), JobOptions.from_json(flat[i + 7]),
-            )
-            for i in range(0, len(flat), 8)
-        ]  # fmt: skip
+        """Reads the reply of `claim`: four items a plain job, nine another."""
+        found, at = [], 0
+        while at < len(flat):
+            is_plain = flat[at] != b""
+            if is_plain:
+                job_id, entry, function, args = flat[at : at + 4]
+                kwargs, attempt, queued, options = b"", b"1", entry.partition(b"-")[0], b""
+                at += 4
+            else:
+                job_id, entry, function, args, kwargs, attempt, queued, options = flat[at + 1 : at + 9]
+                at += 9
+            found.append(
+                cls(
+                    job_id.decode(), entry.decode(), function.decode(), args, kwargs, int(attempt), int(queued),
+                    JobOptions.from_json(options), is_plain,
+                )
+            )  # fmt: skip
+        return found
 
     @classmethod
     def from_message(cls, message: bytes) -> Claimed:
@@ -105,6 +117,8 @@ class Finish(NamedTuple):
     """An attempt's outcome: `body` is the result or the error as JSON; `keep_ms` 0 keeps nothing, -1 for ever.
 
     `notes` is kept beside a result: a JSON object with the pushed `input` and with `warnings`, or empty.
+    `is_plain` says that the claim called the job plain and that its attempt has told no events: that saves the server
+    looking for what belongs to others.
     """
 
     id: str
@@ -113,6 +127,12 @@ class Finish(NamedTuple):
     body: bytes
     keep_ms: int
     notes: bytes = b""
+    is_plain: bool = False
+
+    @property
+    def is_short(self) -> bool:
+        """Whether id and result are enough for the server, beside `keep_ms`."""
+        return self.is_plain and self.status == "finished" and not self.notes
 
     @property
     def size_bytes(self) -> int:

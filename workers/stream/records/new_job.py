@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
 from workers.stream.records.options import NO_OPTIONS, JobOptions
-
-EncodedJob: TypeAlias = tuple[bytes, bytes, bytes, bytes, bytes]
 
 DEFAULT_FUNCTION = "predict"
 # What a webhook can be told of.
@@ -44,6 +42,16 @@ class PushLimits(NamedTuple):
 NO_LIMITS = PushLimits()
 
 
+class EncodedJob(NamedTuple):
+    """A job as `push` in push.lua takes it; `options` is JSON, or empty without any."""
+
+    id: bytes
+    function: bytes
+    args: bytes
+    owner: bytes
+    options: bytes
+
+
 class NewJob(NamedTuple):
     """A job to push. `args` is a JSON array, `kwargs` a JSON object or empty; neither is parsed here.
 
@@ -73,11 +81,8 @@ class NewJob(NamedTuple):
     stored_bytes: int = 0
 
     def encoded(self) -> EncodedJob:
-        """What `push` in push.lua takes for a job: id, function, args, owner, options.
-
-        Raises UnicodeEncodeError or UnicodeDecodeError for text that is not valid UTF-8.
-        """
-        return self.id.encode(), self.function.encode(), self.args, self.owner.encode(), self._options()
+        """What `push` in push.lua takes. Raises UnicodeEncodeError or UnicodeDecodeError for what is no valid UTF-8."""
+        return EncodedJob(self.id.encode(), self.function.encode(), self.args, self.owner.encode(), self._options())
 
     def _options(self) -> bytes:
         # The rarely used fields, as JSON; empty if none is used.
@@ -104,7 +109,7 @@ class NewJob(NamedTuple):
 
 def size_bytes(job: EncodedJob) -> int:
     """The size of a job's payload and options."""
-    return len(job[2]) + len(job[4])
+    return len(job.args) + len(job.options)
 
 
 class Pushed(NamedTuple):
@@ -120,7 +125,7 @@ class Pushed(NamedTuple):
 
     @classmethod
     def from_reply(cls, job_id: bytes, reply: bytes) -> Pushed:
-        """Reads the reply of `push` for one job."""
+        """Reads what `push_batch` replies, or `push` of one job, where only `accepted` is left out."""
         if reply == b"accepted":
             return cls("accepted", job_id.decode())
         match reply:

@@ -103,6 +103,7 @@ class StreamMachine(RuleBasedStateMachine):
         self.model = QueueModel(MAX_BACKLOG, LISTENING)
         self.numbers = itertools.count()
         self.ids: list[str] = []
+        self.plain: set[tuple[str, str]] = set()  # worker and id of jobs that were plain and have told nothing
         self.letters: list[ModelLetter] = []  # all there ever were
         self.finished_ms: dict[ModelJob, int | None] = {}
         self.ended = ended
@@ -157,6 +158,7 @@ class StreamMachine(RuleBasedStateMachine):
         assert self.run(self.stream.push_many(jobs)) == outcomes
         for job in handed:
             claimed = Claimed.from_message(self.heard(b"run "))
+            self.plain.discard((LISTENING, claimed.id))
             assert (claimed.id, claimed.attempt) == (job.new.id, 1)
             self.model.check(claimed)
         self.ids += [o.id for o in outcomes if o.outcome == "accepted" and o.id not in self.ids]
@@ -183,8 +185,13 @@ class StreamMachine(RuleBasedStateMachine):
     def claim(self, worker: str, count: int) -> None:
         jobs = self.run(self.stream.claim(worker, count, 0, 0, MAX_ATTEMPTS, {"fragile": 1}))
         assert [(job.id, job.attempt) for job in jobs] == self.model.claim(worker, count, ATTEMPTS)
+        self.check_claimed(worker, jobs)
+
+    def check_claimed(self, worker: str, jobs: list[Claimed]) -> None:
+        """Claimed jobs are what was pushed."""
         for job in jobs:
             self.model.check(job)
+            (self.plain.add if job.is_plain else self.plain.discard)((worker, job.id))
 
     @rule(batch=st.lists(pushes, min_size=1, max_size=3))
     def push_to_one_that_waits(self, batch: list[PushPlan]) -> None:
@@ -210,8 +217,7 @@ class StreamMachine(RuleBasedStateMachine):
         self.answers_agree()
         assert (turn.done, turn.held) == (expected, [])
         assert [(job.id, job.attempt) for job in jobs] == self.model.claim(worker, count, ATTEMPTS)
-        for job in jobs:
-            self.model.check(job)
+        self.check_claimed(worker, jobs)
 
     @rule(worker=workers, count=st.integers(0, 4), known=st.booleans())
     def hold(self, worker: str, count: int, known: bool) -> None:
@@ -264,7 +270,8 @@ class StreamMachine(RuleBasedStateMachine):
             job = self.model.records.get(job_id)
             attempt = (job.attempts if job else 1) + added
             body = b"%d" % next(self.numbers) if status == "finished" else ERROR
-            ends.append(Finish(job_id, attempt, status, body, LATER_MS if keep else 0))
+            is_plain = attempt == 1 and (worker, job_id) in self.plain
+            ends.append(Finish(job_id, attempt, status, body, LATER_MS if keep else 0, b"", is_plain))
             expected.append(self.model.finish(worker, job_id, attempt, status, body, keep))
         return ends, expected
 
@@ -295,6 +302,7 @@ class StreamMachine(RuleBasedStateMachine):
     def tell(self, chosen: list[int], by: str | None, added: int) -> None:
         for job in self.pick_running(chosen):
             worker, attempt, value = by or job.worker, job.attempts + added, b"%d" % next(self.numbers)
+            self.plain.discard((worker, job.new.id))
             first = len(job.told) if job.told_in == job.run else 1
             telling = Telling(job.new.id, attempt, first, [("log", value)])
             assert self.run(self.stream.tell(worker, [telling])) == [

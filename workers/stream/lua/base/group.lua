@@ -3,6 +3,7 @@
 -- Before Redis 7.2.5 and Valkey 8 XREADGROUP tells neither the append-only file nor the replicas how many entries the
 -- group has read (redis/redis#12898). After a restart the lag would count all jobs there ever were. Valkey calls itself
 -- Redis 7.2.4, whatever its own version is; Redis raises an error if it is asked for Valkey's.
+local LEAST_TRIMMED = 4 -- entries
 local forgets
 local function forgets_entries_read()
   if forgets == nil then
@@ -92,14 +93,33 @@ local function payload_of(stream, entry)
   return map_of(rows[1][2])
 end
 
+-- Deletes entries that were acknowledged, if they are the oldest of the stream: XDEL looks for each from the beginning of
+-- its node, where up to 100 entries are. Returns the group's counters, which stay right, or nil if XDEL is still needed.
+-- What XTRIM deletes is neither pending nor waits: the last of the entries was delivered, and nothing up to it is pending.
+-- Costs XPENDING; XINFO GROUPS, XLEN and XTRIM if none of the older ones is pending.
+local function trim_entries(k, entries)
+  local last = entries[#entries]
+  if #redis.call('XPENDING', k.stream, GROUP, '-', last, 1) > 0 then return nil end
+  local group = find_group(k)
+  if not group or group['ordered'] then return nil end
+  if group['lag'] ~= redis.call('XLEN', k.stream) - group['pending'] - #entries then return nil end
+  local ms, number = string.match(last, '^(%d+)-(%d+)$')
+  local trimmed = redis.call('XTRIM', k.stream, 'MINID', ms .. '-' .. whole(number + 1))
+  return trimmed == #entries and group or nil
+end
+
 -- Acknowledges and deletes entries, and sets lag and pending right. Returns the group's counters if there were any entries.
--- XACK, XDEL and group_of, for any number of entries up to CHUNK.
+-- XACK, and XDEL and group_of or, with some entries, `trim_entries`, for any number of entries up to CHUNK.
 local function remove_entries(k, entries)
   local unread = 0
   for i = 1, #entries, CHUNK do
     local last = math.min(i + CHUNK - 1, #entries)
     unread = unread - redis.call('XACK', k.stream, GROUP, unpack(entries, i, last))
-    unread = unread + redis.call('XDEL', k.stream, unpack(entries, i, last))
+  end
+  local trimmed = unread == -#entries and #entries >= LEAST_TRIMMED and trim_entries(k, entries)
+  if trimmed then return trimmed end
+  for i = 1, #entries, CHUNK do
+    unread = unread + redis.call('XDEL', k.stream, unpack(entries, i, math.min(i + CHUNK - 1, #entries)))
   end
   if #entries > 0 then return group_of(k, entries, unread) end
 end

@@ -65,21 +65,43 @@ end
 -- Has a worker to which a push has handed over a job hold up to `count` of the next ones ahead. Its message carries what
 -- `finish_and_claim` would reply of them. Costs what `hold` costs, and PUBLISH if there are any.
 local function hand_over_ahead(k, group, worker, count)
-  local held, jobs = hold(k, group, worker, count, 0, MESSAGE_BYTES), {}
-  for i = 1, #held, 8 do
-    local job = message_of(held[i], held[i + 1], held[i + 2], held[i + 3], held[i + 4], held[i + 6], held[i + 7])
+  local held, jobs, i = hold(k, group, worker, count, 0, MESSAGE_BYTES), {}, 1
+  while i <= #held do
+    local job
+    if held[i] ~= '' then -- a plain one
+      job = message_of(held[i], held[i + 1], held[i + 2], held[i + 3], '', entry_time(held[i + 1]), '')
+      i = i + 4
+    else
+      job = message_of(held[i + 1], held[i + 2], held[i + 3], held[i + 4], held[i + 5], held[i + 7], held[i + 8])
+      i = i + 9
+    end
     jobs[#jobs + 1] = #job .. ' ' .. job
   end
   if #jobs > 0 then redis.call('PUBLISH', k.wake .. worker, 'hold ' .. table.concat(jobs)) end
 end
 
--- push(max_backlog, idempotency_ms, whether names take turns: 1 or 0, then 5 a job: id, function, args, owner, options)
+-- The keys of these jobs' records, by id, if none of them is there yet; otherwise none of the keys.
+-- EXISTS for each CHUNK of jobs.
+local function keys_of_new(k, ids)
+  local found = {}
+  for first = 1, #ids, CHUNK do
+    local keys = {}
+    for i = first, math.min(first + CHUNK - 1, #ids) do keys[i - first + 1] = k.job .. ids[i] end
+    if redis.call('EXISTS', unpack(keys)) > 0 then return {} end
+    for i = 1, #keys do found[ids[first + i - 1]] = keys[i] end
+  end
+  return found
+end
+
+-- push(max_backlog, idempotency_ms, whether names take turns: 1 or 0, function, owner, then the jobs: id, args of one with
+--   this function and owner and no options, and '', id, function, args, owner, options of any)
 -- options: '' or JSON {kwargs, idempotency_key, fingerprint, outlives_job, defer_ms, due_ms, waits, webhook, limits,
 --   options, stored (bytes), priority}; `options` is kept in the record, and says the priority again.
--- Replies per job: 'accepted' | 'full' | 'conflict' | 'existing ID' | 'limited WHICH MS'. Pushing an id again changes nothing.
--- Costs a job: EXISTS, XADD and HSET; HSET with an owner, and if the push waits; GET and SET with an idempotency key, and
+-- Replies flat, for each job that is not accepted its place (from 0) and 'full' | 'conflict' | 'existing ID' |
+-- 'limited WHICH MS'. Pushing an id again changes nothing.
+-- Costs a job: XADD and HSET; HSET if the push waits, and with an owner if it is not only queued; GET and SET with an idempotency key, and
 -- EXISTS if it is known; EXISTS, HSET and ZADD if deferred; HSET with options, ZADD with a ttl; what `line_up` costs if the
--- order counts. Costs a call: XINFO GROUPS, 2 XLEN, ZCARD, TIME, XADD for each owner, XPENDING if jobs run and none waits,
+-- order counts. Costs a call: EXISTS, and again for each job if one is there; XINFO GROUPS, 2 XLEN, ZCARD, TIME, XADD for each owner, XPENDING if jobs run and none waits,
 -- and the waking or handing over, that of several jobs at once, too; HMGET, XRANGE, HSET and XGROUP SETID if the order counts; ZRANGE with high jobs.
 local function push(keys, argv)
   local k = keys_of(keys[1])
@@ -93,10 +115,23 @@ local function push(keys, argv)
   local order, takes_turns, high, last = load_order(k, group), argv[3] == '1', 0, nil
   if order then order.takes_turns = takes_turns end
   local is_settled = not order or settle(k, order)
-  for i = 4, #argv, 5 do
-    local id, options = argv[i], nil
-    if argv[i + 4] ~= '' then options = cjson.decode(argv[i + 4]) end
-    local job_key, idempotency_key, reply, worker = k.job .. id, nil, nil, nil
+  local i, ids = 6, {}
+  while i <= #argv do
+    local is_short = argv[i] ~= ''
+    ids[#ids + 1] = is_short and argv[i] or argv[i + 1]
+    i = i + (is_short and 2 or 6)
+  end
+  local key_of_new = keys_of_new(k, ids)
+  i = 6
+  for place, id in ipairs(ids) do
+    local function_name, args, owner, options, idempotency_key, reply, worker = argv[4], argv[i + 1], argv[5]
+    if argv[i] ~= '' then
+      i = i + 2
+    else
+      function_name, args, owner = argv[i + 2], argv[i + 3], argv[i + 4]
+      if argv[i + 5] ~= '' then options = cjson.decode(argv[i + 5]) end
+      i = i + 6
+    end
     if options and options.idempotency_key then
       idempotency_key = k.idempotency .. options.idempotency_key
       local first = redis.call('GET', idempotency_key)
@@ -106,20 +141,24 @@ local function push(keys, argv)
         reply = fingerprint == options.fingerprint and 'existing ' .. first_id or 'conflict'
       end
     end
-    if not reply and redis.call('EXISTS', job_key) == 1 then reply = 'existing ' .. id end
+    local job_key = key_of_new[id]
+    key_of_new[id] = nil -- a second one with this id is not new
+    if not job_key then
+      job_key = k.job .. id
+      if not reply and redis.call('EXISTS', job_key) == 1 then reply = 'existing ' .. id end
+    end
     if not reply and room <= 0 then reply = 'full' end
     if not reply and options and options.limits then
-      reply = limited(k, now, argv[i + 3], { id }, options.limits,
-        #argv[i + 2] + #(options.kwargs or '') + (options.stored or 0), max_backlog)
+      reply = limited(k, now, owner, { id }, options.limits,
+        #args + #(options.kwargs or '') + (options.stored or 0), max_backlog)
     end
     if not reply then
-      reply = 'accepted'
       room = room - 1
-      local ids = accepted[argv[i + 3]] or {}
-      accepted[argv[i + 3]], ids[#ids + 1] = ids, id
+      local theirs = accepted[owner] or {}
+      accepted[owner], theirs[#theirs + 1] = theirs, id
       local due = options and due_of(options, now)
       if due then
-        redis.call('HSET', job_key, 'function', argv[i + 1], 'args', argv[i + 2],
+        redis.call('HSET', job_key, 'function', function_name, 'args', args,
           'kwargs', options.kwargs or '', 'queued', whole(now), 'scheduled', 1)
         redis.call('ZADD', k.deferred, whole(due), id)
       else
@@ -129,7 +168,7 @@ local function push(keys, argv)
           order, is_empty = begin_order(k), false
           order.takes_turns = takes_turns
         end
-        local entry = append(k, id, argv[i + 1], argv[i + 2], kwargs)
+        local entry = append(k, id, function_name, args, kwargs)
         seq = seq + 1
         appended = appended + 1
         -- The server's clock may be set back, entry ids only grow: then the id does not tell the time.
@@ -139,7 +178,7 @@ local function push(keys, argv)
         if is_empty then
           local queued = behind and whole(now) or entry_time(entry)
           local asked = options and options.options or ''
-          worker, told, wanted = hand_over(k, id, entry, argv[i + 1], argv[i + 2], kwargs, queued, asked)
+          worker, told, wanted = hand_over(k, id, entry, function_name, args, kwargs, queued, asked)
           is_empty, served = worker, served + told
           if worker then holder, ahead = worker, wanted end
         end
@@ -147,17 +186,19 @@ local function push(keys, argv)
         if order then
           if band == HIGH then high = high + 1 end
           redis.call('HSET', job_key, 'seq', whole(seq), 'entry', entry, 'lane',
-            line_up(k, order, id, band, argv[i + 3]))
+            line_up(k, order, id, band, owner))
         elseif worker then
           redis.call('HSET', job_key, 'seq', whole(seq), 'entry', entry, 'status', 'processing', 'worker', worker,
             'attempts', 1, 'started', whole(now))
+        elseif owner ~= '' then
+          redis.call('HSET', job_key, 'seq', whole(seq), 'entry', entry, 'owner', owner)
         else
           redis.call('HSET', job_key, 'seq', whole(seq), 'entry', entry)
         end
       end
-      if argv[i + 3] ~= '' then redis.call('HSET', job_key, 'owner', argv[i + 3]) end
+      if owner ~= '' and (due or order or worker) then redis.call('HSET', job_key, 'owner', owner) end
       if options then keep_options(k, id, options.options, due or now) end
-      local counted = options and options.limits and options.limits.share and ' ' .. argv[i + 3] or ''
+      local counted = options and options.limits and options.limits.share and ' ' .. owner or ''
       if options and options.waits or counted ~= '' then
         redis.call('HSET', job_key, 'waits', (options.waits or '') .. counted)
       end
@@ -169,7 +210,7 @@ local function push(keys, argv)
         redis.call('SET', idempotency_key, options.fingerprint .. ' ' .. id, 'PX', idempotency_ms)
       end
     end
-    replies[#replies + 1] = reply
+    if reply then replies[#replies + 1], replies[#replies + 2] = place - 1, reply end
   end
   if order then
     if is_settled then order.delivered = last or order.delivered end
@@ -179,7 +220,7 @@ local function push(keys, argv)
   if holder and served == 1 and appended > 1 and ahead > 0 and not order then
     hand_over_ahead(k, group, holder, math.min(ahead, appended - 1))
   end
-  for owner, ids in pairs(accepted) do add_to_index(k, owner, 'jobs', table.concat(ids, ' ')) end
+  for owner, theirs in pairs(accepted) do add_to_index(k, owner, 'jobs', table.concat(theirs, ' ')) end
   wake(k, appended - served)
   if high > 0 then call_back(k, high) end
   return replies

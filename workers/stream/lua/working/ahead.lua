@@ -60,7 +60,7 @@ end
 -- Has the worker hold up to `count` more jobs ahead, beside `held` others; -1 says that it has not held any. With
 -- `most_bytes` their payloads and options take no more than that.
 -- Returns what `claim` replies of them.
--- Costs a job: HMGET; TIME with options, ZSCORE with a ttl. Costs a call: ZCARD, XPENDING and XREADGROUP if some are wanted; ZADD or ZREM unless none are or were.
+-- Costs a job: HGETALL; TIME with options, ZSCORE with a ttl. Costs a call: ZCARD, XPENDING and XREADGROUP if some are wanted; ZADD or ZREM unless none are or were.
 function hold(k, group, worker, count, held, most_bytes)
   if count <= 0 and held < 0 then return {} end
   local out, drop, back, bytes, total = {}, {}, {}, 0, math.max(0, held)
@@ -69,18 +69,26 @@ function hold(k, group, worker, count, held, most_bytes)
     for _, row in ipairs(read_new(k, worker, math.min(count, ROUND))) do
       local entry = row[1]
       local id, name, args, kwargs = fields_of(row[2])
-      local r = redis.call('HMGET', k.job .. id, 'entry', 'status', 'attempts', 'queued', 'options')
-      if r[1] ~= entry or (r[2] and r[2] ~= 'processing') then
+      local flat = redis.call('HGETALL', k.job .. id)
+      local plain = kwargs == '' and is_plain(flat, entry)
+      local r = not plain and map_of(flat) or { entry = entry }
+      local status, options = r['status'], r['options'] or ''
+      local size = #args + #kwargs + #options
+      if r['entry'] ~= entry or (status and status ~= 'processing') then
         drop[#drop + 1] = entry
-      elseif #back > 0 or bytes >= HOLD_BYTES or r[2] or tonumber(r[3] or 0) > 0
-        or (most_bytes and bytes + #args + #kwargs + #(r[5] or '') > most_bytes)
-        or (r[5] and late_error(k, id, options_of(r[5]), 0, now_ms() + LEAST_LEFT_MS)) then
+      elseif #back > 0 or bytes >= HOLD_BYTES or status or tonumber(r['attempts'] or 0) > 0
+        or (most_bytes and bytes + size > most_bytes)
+        or (options ~= '' and late_error(k, id, options_of(options), 0, now_ms() + LEAST_LEFT_MS)) then
         back[#back + 1] = entry -- for a claim, which counts its attempt and fails what is too late
       else
         local n = #out
-        out[n + 1], out[n + 2], out[n + 3], out[n + 4] = id, entry, name, args
-        out[n + 5], out[n + 6], out[n + 7], out[n + 8] = kwargs, 1, r[4] or entry_time(entry), r[5] or ''
-        bytes = bytes + #args + #kwargs + #(r[5] or '')
+        if plain then
+          out[n + 1], out[n + 2], out[n + 3], out[n + 4] = id, entry, name, args
+        else
+          out[n + 1], out[n + 2], out[n + 3], out[n + 4], out[n + 5] = '', id, entry, name, args
+          out[n + 6], out[n + 7], out[n + 8], out[n + 9] = kwargs, 1, r['queued'] or entry_time(entry), options
+        end
+        bytes = bytes + size
         total = total + 1
       end
     end

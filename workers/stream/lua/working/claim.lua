@@ -9,20 +9,32 @@ local function begin(k, worker, job_key, id, attempt, last, webhook, at)
   if webhook then notify(k, id, webhook, 'started', started, number) end
 end
 
+-- Whether a job is plain, by its record as HGETALL replies it: it has what every push writes, perhaps an owner, and no more.
+-- The fields of a large record come in any order: such a job may count as another, which costs it only time.
+local function is_plain(r, entry)
+  return r[4] == entry and r[3] == 'entry' and r[1] == 'seq' and (#r == 4 or (#r == 6 and r[5] == 'owner'))
+end
+
 -- Starts one claimed entry: counts the attempt before anything runs. Returns nothing for an entry that must not run,
 -- and adds it to `drop`: it belongs to no job, its job is gone or has ended, or the attempts are used up or its ttl is
--- over (then the job fails, and its id is added to `ended`).
-local function start(k, worker, entry, fields, limits, limit, now, keep_ms, drop, ended)
+-- over (then the job fails, and its id is added to `ended`). Of a plain job it returns id, function and args. What is the
+-- same for all jobs of a call is made once: `now_text` is the time, as text.
+local function start(k, worker, entry, fields, limits, limit, now_text, keep_ms, drop, ended)
   local id, name, args, kwargs = fields_of(fields)
   local job_key = k.job .. id
-  local r = redis.call('HMGET', job_key, 'entry', 'status', 'attempts', 'queued', 'started', 'webhook', 'options')
-  if r[1] ~= entry or (r[2] and r[2] ~= 'processing') then
+  local r = redis.call('HGETALL', job_key)
+  if kwargs == '' and is_plain(r, entry) and (limits[name] or limit) > 0 then
+    redis.call('HSET', job_key, 'status', 'processing', 'worker', worker, 'attempts', '1', 'started', now_text)
+    return id, name, args
+  end
+  r = map_of(r)
+  if r['entry'] ~= entry or (r['status'] and r['status'] ~= 'processing') then
     drop[#drop + 1] = entry
     return nil
   end
-  local attempts = tonumber(r[3] or 0)
-  local queued = r[4] or entry_time(entry)
-  local options = options_of(r[7])
+  local now, attempts = tonumber(now_text), tonumber(r['attempts'] or 0)
+  local queued = r['queued'] or entry_time(entry)
+  local options = options_of(r['options'])
   local allowed, why = options.max_attempts or limits[name] or limit, nil
   if attempts >= allowed then
     why = { type = 'AttemptsExhausted',
@@ -31,14 +43,13 @@ local function start(k, worker, entry, fields, limits, limit, now, keep_ms, drop
   why = why or late_error(k, id, options, attempts, now)
   if why then
     keep_queued(job_key, entry)
-    local owner = redis.call('HGET', job_key, 'owner')
-    bury(k, job_key, id, map_of(fields), attempts, owner, cjson.encode(why), end_ms(now, queued), keep_ms, worker)
+    bury(k, job_key, id, map_of(fields), attempts, r['owner'], cjson.encode(why), end_ms(now, queued), keep_ms, worker)
     drop[#drop + 1] = entry
     ended[#ended + 1] = id
     return nil
   end
-  begin(k, worker, job_key, id, attempts + 1, r[5], r[6], now)
-  return id, name, args, kwargs, attempts + 1, queued, r[7] or ''
+  begin(k, worker, job_key, id, attempts + 1, r['started'], r['webhook'], now)
+  return id, name, args, kwargs, attempts + 1, queued, r['options'] or ''
 end
 
 -- Takes up to `count` jobs in the order that counts, by calls of `take` with rows of entries, while `goes_on` returns how
@@ -68,19 +79,23 @@ local function claim_by(k, group, worker, argv, at, ahead)
   local count, running, ready = tonumber(argv[at]), tonumber(argv[at + 1]), argv[at + 2]
   local limit, keep_ms, limits = tonumber(argv[at + 3]), tonumber(argv[at + 4]), {}
   for i = at + 5, #argv, 2 do limits[argv[i]] = tonumber(argv[i + 1]) end
-  local now = now_ms()
+  local now_text = whole(now_ms())
   local out, drop, ended, taken, bytes, first = {}, {}, {}, 0, 0, nil
   local function take(rows)
     for _, row in ipairs(rows) do
+      local entry, n = row[1], #out
       local id, name, args, kwargs, attempt, queued, options =
-        start(k, worker, row[1], row[2], limits, limit, now, keep_ms, drop, ended)
+        start(k, worker, entry, row[2], limits, limit, now_text, keep_ms, drop, ended)
+      if attempt then
+        out[n + 1], out[n + 2], out[n + 3], out[n + 4], out[n + 5] = '', id, entry, name, args
+        out[n + 6], out[n + 7], out[n + 8], out[n + 9] = kwargs, attempt, queued, options
+      elseif id then
+        out[n + 1], out[n + 2], out[n + 3], out[n + 4] = id, entry, name, args
+      end
       if id then
         first = first or id
         taken = taken + 1
         bytes = bytes + #args
-        local n = #out
-        out[n + 1], out[n + 2], out[n + 3], out[n + 4] = id, row[1], name, args
-        out[n + 5], out[n + 6], out[n + 7], out[n + 8] = kwargs, attempt, queued, options
       end
     end
   end
@@ -124,10 +139,11 @@ local function claim_by(k, group, worker, argv, at, ahead)
 end
 
 -- claim(worker, count, running, ready_ms, max_attempts, keep_ms, then pairs function, max_attempts)
--- Replies flat, 8 a job: id, entry, function, args, kwargs, attempt, queued_ms, options. A worker that got fewer jobs than it
--- asked for is registered as idle in the same step, so no push can miss it. If it got fewer because the reply is
--- full, it or another worker is woken for the rest.
--- Costs a job: HMGET and HSET; ZSCORE with a ttl. Costs a call: XINFO GROUPS, XLEN, TIME, XPENDING if jobs run, XREADGROUP
+-- Replies flat, four items for a plain job (its attempt is the first, and its entry tells when it was queued): id, entry,
+-- function, args; and nine for another: '', id, entry, function, args, kwargs, attempt, queued_ms, options.
+-- A worker that got fewer jobs than it asked for is registered as idle in the same step, so no push can miss it. If it got
+-- fewer because the reply is full, it or another worker is woken for the rest.
+-- Costs a job: HGETALL and HSET; ZSCORE with a ttl. Costs a call: XINFO GROUPS, XLEN, TIME, XPENDING if jobs run, XREADGROUP
 -- if some wait, ZREM (or ZADD and ZRANGE), EXISTS and HSET; XREADGROUP again for each further ROUND, XPENDING and XCLAIM
 -- for each ROUND of released jobs, and what `take_in_order` costs in place of these if the order counts; before 7.2.5
 -- XINFO GROUPS and XGROUP SETID with each XREADGROUP.

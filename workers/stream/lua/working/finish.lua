@@ -25,33 +25,34 @@ local function count_result(k, now, id, size, keep_ms, most)
   if kept > most then give_up_results(k, kept, most) end
 end
 
--- Ends jobs by arguments `from` up to `to`, 6 a job. Returns what `finish` replies. If entries were removed, then
--- the stream's counters have been set right, and are returned.
-local function finish_by(k, worker, most, argv, from, to)
+-- Ends jobs by arguments `from` up to `to`. Returns what `finish` replies. If entries were removed, then the stream's
+-- counters have been set right, and are returned.
+local function finish_by(k, worker, most, plain_keep_ms, argv, from, to)
   local now = now_ms()
   local now_text = whole(now)
-  local replies, remove, ended = {}, {}, {}
-  for i = from, to, 6 do
-    local id, attempt, outcome, keep_ms, body = argv[i], argv[i + 1], argv[i + 2], argv[i + 3], argv[i + 4]
-    local notes = argv[i + 5]
-    local job_key = k.job .. id
-    -- As `owns` does, with nothing that is rarely needed.
-    local r = redis.call('HMGET', job_key, 'status', 'worker', 'attempts', 'entry', 'queued', 'events', 'waits', 'webhook')
+  local lost, remove, ended, i, place = {}, {}, {}, from, 0
+  while i <= to do
+    local id, attempt, outcome, keep_ms, body, notes = argv[i], '1', 'finished', plain_keep_ms, argv[i + 1], ''
+    local job_key, r
+    if id ~= '' then
+      job_key, i = k.job .. id, i + 2
+      r = redis.call('HMGET', job_key, 'status', 'worker', 'attempts', 'entry')
+    else
+      id, attempt, outcome, keep_ms, body, notes = unpack(argv, i + 1, i + 6)
+      job_key, i = k.job .. id, i + 7
+      -- As `owns` does, with nothing that is rarely needed.
+      r = redis.call('HMGET', job_key, 'status', 'worker', 'attempts', 'entry', 'queued', 'events', 'waits', 'webhook')
+    end
     if r[1] == 'processing' and r[2] == worker and r[3] == attempt then
-      local entry = r[4]
-      local queued = r[5] or entry_time(entry)
-      local finished = tonumber(queued) > now and queued or now_text -- see end_ms
+      local entry, finished = r[4], now_text
+      -- As `end_ms` does; texts of times have as many digits, so they compare as numbers do.
+      if (r[5] or entry) >= now_text then finished = end_ms(now, r[5] or entry_time(entry)) end
       if outcome == 'finished' then
-        if r[6] or r[7] then
-          redis.call('HDEL', job_key, 'entry', 'seq', 'progress', 'waits')
-        else -- to look for what is not there takes long
-          redis.call('HDEL', job_key, 'entry', 'seq')
-        end
+        if r[6] or r[7] then redis.call('HDEL', job_key, 'progress', 'waits') end
         if notes == '' then
-          redis.call('HSET', job_key, 'status', 'finished', 'queued', queued, 'finished', finished, 'result', body)
+          redis.call('HSET', job_key, 'status', 'finished', 'finished', finished, 'result', body)
         else
-          redis.call('HSET', job_key, 'status', 'finished', 'queued', queued, 'finished', finished, 'result', body,
-            'notes', notes)
+          redis.call('HSET', job_key, 'status', 'finished', 'finished', finished, 'result', body, 'notes', notes)
         end
         if r[8] then notify(k, id, r[8], 'finished', finished, '') end
         local started = r[6] and redis.call('HGET', job_key, 'started')
@@ -73,30 +74,30 @@ local function finish_by(k, worker, most, argv, from, to)
       end
       remove[#remove + 1] = entry
       ended[#ended + 1] = id
-      replies[#replies + 1] = 'done'
-    else
-      local again = r[1] == outcome and r[2] == worker and r[3] == attempt
-      replies[#replies + 1] = again and 'done' or 'lost'
+    elseif not (r[1] == outcome and r[2] == worker and r[3] == attempt) then
+      lost[#lost + 1] = place
     end
+    place = place + 1
   end
   local group = remove_entries(k, remove)
   publish_ended(k, ended)
-  return replies, group
+  return lost, group
 end
 
--- finish(worker, results_memory_bytes, then 6 a job: id, attempt, 'finished'|'failed', keep_ms, result or error JSON,
---   notes JSON or '')
+-- finish(worker, results_memory_bytes, keep_ms of plain jobs, then the jobs: id, result JSON of a plain one without notes,
+--   and '', id, attempt, 'finished'|'failed', keep_ms, result or error JSON, notes JSON or '' of any)
+-- A job is plain if `claim` said so, and if its attempt has told no events: then nothing else is looked for in its record.
 -- Acknowledges, deletes and publishes each job that the worker still holds and that has not ended. Results may take so
 -- many bytes; 0 is any number.
--- Replies per job: 'done' (also when this very finish was done before) | 'lost'.
--- Costs a job: HMGET, HSET, HDEL and PEXPIRE (DEL if nothing is kept), and what `answer` costs if its push waits. Costs a
--- call: TIME, XACK, XDEL, XINFO GROUPS, XLEN and PUBLISH; XINFO STREAM and XSETID if the last delivered entry is among
--- the deleted.
+-- Replies the places (from 0) of those that were not done; one that this very finish did before counts as done.
+-- Costs a job: HMGET, HSET and PEXPIRE (DEL if nothing is kept), HDEL with events or if its push waits, and then also what
+-- `answer` costs. Costs a call: TIME, XACK, XDEL, XINFO GROUPS, XLEN and PUBLISH; XINFO STREAM and XSETID if the last
+-- delivered entry is among the deleted; of some jobs XPENDING, and XTRIM in place of XDEL if they are the oldest.
 local function finish(keys, argv)
-  return (finish_by(keys_of(keys[1]), argv[1], tonumber(argv[2]), argv, 3, #argv))
+  return (finish_by(keys_of(keys[1]), argv[1], tonumber(argv[2]), argv[3], argv, 4, #argv))
 end
 
--- finish_and_claim(worker, results_memory_bytes, how many jobs end, 6 for each of them as in `finish`,
+-- finish_and_claim(worker, results_memory_bytes, keep_ms of plain jobs, how many arguments tell of ends, these as in `finish`,
 --   how many jobs have been started that were held ahead, 3 for each of them as in `start_ahead`,
 --   how many more to hold ahead, how many are held or -1 (see `hold`), then what `claim` takes behind the worker)
 -- All in one step, as what is free by the ends is claimed for: it costs the server one call in place of two, and a worker
@@ -105,10 +106,10 @@ end
 -- these cost, without the XINFO GROUPS and XLEN of `claim` if a job has ended.
 local function finish_and_claim(keys, argv)
   local k, worker = keys_of(keys[1]), argv[1]
-  local ended = 3 + 6 * tonumber(argv[3])
+  local ended = 4 + tonumber(argv[4])
   local begun = ended + 1 + 3 * tonumber(argv[ended + 1])
   local begins = start_ahead(k, worker, argv, ended + 2, begun)
-  local ends, group = finish_by(k, worker, tonumber(argv[2]), argv, 4, ended)
+  local ends, group = finish_by(k, worker, tonumber(argv[2]), argv[3], argv, 5, ended)
   group = group or group_of(k)
   local ahead, held = tonumber(argv[begun + 1]), tonumber(argv[begun + 2])
   local claimed = tonumber(argv[begun + 3]) >= 0 and claim_by(k, group, worker, argv, begun + 3, ahead) or {}

@@ -123,7 +123,7 @@ async def test_the_end_is_told_and_the_events_expire_with_the_record(stream: Str
         if status == "cancelled":
             await stream.cancel(job.id)
         else:
-            await finish(stream, "w", [job], status)
+            await finish(stream, "w", [job._replace(is_plain=False)], status)
     for status, job in ended.items():
         assert shown(await stream.events(job.id))[-1] == (4, "end", b'"%s"' % status.encode())
         record, events = [await command(stream, "PTTL", key(stream, f"{name}:{job.id}")) for name in ("job", "events")]
