@@ -150,7 +150,7 @@ class Waiters:
         self.heartbeat = SignsOfLife()
         self.recent = RecentEnds()
         self.in_step = InStep(stream.pushes)
-        stream.gather_pushes = self.in_step.gather
+        stream.pushes.gather = self.in_step.gather
         self.closing = False
         self.count = 0
 

@@ -55,7 +55,7 @@ class Batcher(Generic[T, R]):
         self._size_of = size_of
         self._max_bytes = max_bytes
         self._resends_singly = resends_singly
-        self._gather = gather
+        self.gather = gather
         self._beside_s = beside_s
         self._beside: set[asyncio.Task[None]] = set()
         self._is_gathering = False
@@ -113,9 +113,9 @@ class Batcher(Generic[T, R]):
     async def _drain(self) -> None:
         try:
             while self._queued:
-                if self._gather is not None:
+                if self.gather is not None:
                     self._is_gathering = True
-                    await self._gather()
+                    await self.gather()
                     self._is_gathering = False
                 await self._send_batch(self._next_batch())
         finally:

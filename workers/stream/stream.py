@@ -31,7 +31,7 @@ from workers.stream.sweeping import is_overdue, pause_s, sweep_interval_s
 from workers.stream.uploads import UploadLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from workers.settings import StreamSettings
     from workers.stream.events import Telling
@@ -67,7 +67,7 @@ def _ms(seconds: float) -> int:
 class Stream(Channels):
     """One queue's stream on one server, and its channels. Every method that is awaited is one round trip, and atomic.
 
-    `pushes` collects pushes for a call; before it `gather_pushes` is awaited, if it is set, which may wait for more.
+    `pushes` collects those of the moment for a call; its `gather` may be set to wait for more.
 
     Raises the redis client's errors; `is_unavailable` and `is_out_of_memory` tell which kind. After an error every
     method but `claim` and `finish_and_claim` may be repeated: what was done before is recognized by the job's record
@@ -89,10 +89,7 @@ class Stream(Channels):
         self.batches = PushedBatches(settings, self._call, self._call_push)
         # WAIT blocks its connection: what is sent beside it would only wait for it there.
         beside_s = None if settings.push_replicas else _BESIDE_S
-        self.pushes: Batcher[EncodedJob, Pushed] = Batcher(
-            self._push, size_of=size_bytes, beside_s=beside_s, gather=self._gather
-        )
-        self.gather_pushes: Callable[[], Awaitable[None]] | None = None
+        self.pushes: Batcher[EncodedJob, Pushed] = Batcher(self._push, size_of=size_bytes, beside_s=beside_s)
         self._large_pushes: Batcher[EncodedJob, Pushed] = Batcher(self._push, size_of=size_bytes)
         self._views: Batcher[tuple[str, bool], JobView | None] = Batcher(self.view_many)
         self._results: Batcher[tuple[str, bool], JobView | None] = Batcher(self.view_many)
@@ -116,10 +113,6 @@ class Stream(Channels):
         await self.redis.aclose(close_connection_pool=True)
 
     # pushing
-
-    async def _gather(self) -> None:
-        if self.gather_pushes is not None:
-            await self.gather_pushes()
 
     def push(self, job: NewJob) -> asyncio.Future[Pushed]:
         """Pushes a job (XADD), sharing the round trip with others; done once the server has accepted it.
