@@ -208,8 +208,8 @@ class QueueModel:
             taken.append((job.new.id, job.attempts))
         if len(taken) < count:
             self.idle.add(worker)
-            if self.aheads:
-                holder = max(self.aheads, key=lambda name: (self.aheads[name], name))
+            if others := self.aheads.keys() - {worker}:
+                holder = max(others, key=lambda name: (self.aheads[name], name))
                 if holder != self.listening:
                     del self.aheads[holder]
         else:

@@ -113,7 +113,7 @@ local function finish_and_claim(keys, argv)
   group = group or group_of(k)
   local ahead, held = tonumber(argv[begun + 1]), tonumber(argv[begun + 2])
   local claimed = tonumber(argv[begun + 3]) >= 0 and claim_by(k, group, worker, argv, begun + 3, ahead) or {}
-  return { ends, begins, claimed, hold(k, group, worker, group['lag'] > 0 and ahead or 0, held) }
+  return { ends, begins, claimed, hold(k, group, worker, ahead, held) }
 end
 
 -- Takes a held job out of the stream until `due`.
