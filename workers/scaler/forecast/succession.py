@@ -53,10 +53,10 @@ LENGTH_PRIOR, COMPARED = 0.5, 0.1
 # simulation, as before.
 # Example: the last one counts 1, the tenth before it 0.9^sqrt(10) = 0.72.
 FADES = 0.9
-# What all that was never seen counts for, against a remembered regime that is quite alike: UNKNOWN at first, and less
-# the longer the present regime has lasted. Judged by simulation, as before.
-# Example: after 9 leads it is 0.7 * 10^-0.3 = 0.35.
-UNKNOWN, UNKNOWN_FADES = 0.7, 0.3
+# What all that was never seen counts for, against a remembered regime that is quite alike. Judged by simulation, as
+# before.
+# Example: one regime was quite alike, and ended at about this age: so does this one, with 1 / (1 + 0.65) = 0.61.
+UNKNOWN = 0.65
 # How probable it is at most that the next regime is one that is remembered. Judged by simulation, as before.
 # Example: 5 regimes like the present one are remembered: 0.5 * 5 / (5 + 1) = 0.42.
 BORN = 0.5
@@ -109,7 +109,7 @@ class Succession:
         """Returns what regimes like the present one let expect of the next `ahead_s`. `total` jobs have come so far."""
         age_s = max(now_s - self.began_s, _LEAST_AGE_S)
         alike = self._alike(total - self.before, age_s, SLACK_JOBS / lead_s)
-        lasting, share, after = UNKNOWN * (1 + age_s / lead_s) ** -UNKNOWN_FADES, _repeats(alike), []
+        lasting, share, after = UNKNOWN, _repeats(alike), []
         for weight, length_s, next_level in alike:
             deviation_s = share * length_s + LENGTH_LEADS * lead_s
             now, then = (upper_tail((until_s - length_s) / deviation_s) for until_s in (age_s, age_s + ahead_s))
