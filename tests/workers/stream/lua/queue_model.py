@@ -224,6 +224,7 @@ class QueueModel:
         The first one with an earlier attempt or without time left, and those behind it, are released.
         """
         taken: list[str] = []
+        count = count if self.in_state("waiting") else 0
         may = count > 0 and not self.idle and not self.in_state("released")
         is_over = False
         for job in self.in_state("waiting")[:count] if may else ():
