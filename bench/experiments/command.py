@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 LOADS = ("ramping", "spike", "ramp-steady")
 _BAD = ("lost", "duplicated", "failed")
 _EPILOG = """A cell is LOAD/CONFIGURATION. Before each the workers are scaled to 0, and their scaler is made anew, with
-nothing learnt. The last configuration stays on the cluster, until `just deploy` brings another.
+nothing learnt. The last configuration stays on the cluster. Helm does not know its scaler: before `just deploy` brings
+another, `kubectl delete deployment leadtime-scaler` removes it.
 
 Exit code: 0; 1 if a cell failed, or had jobs lost, duplicated or failed; 2 if nothing could be run.
 """

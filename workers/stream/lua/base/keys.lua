@@ -77,9 +77,10 @@
 -- (options.lua). unserved: since when (behind the number of attempts) workers without its function
 -- have put it off. events: of its last run that told any: "started bytes"; progress: that run's last one. waits: the
 -- gateway at which the job's push waits for its end, and behind a space the owner in whose share it counts (limits.lua);
--- either may be empty. lane: its band, place and name in the order (order.lua). webhook: whom it tells of what (JSON, webhooks.lua).
--- Fields of a registration that are read here: orders (1: its release knows the order), running, state, takes (the library whose pushes may hand it a job), ahead (how
--- many jobs it would hold beside that, when it last became idle), and
+-- either may be empty. lane: its band, place and name in the order (order.lua). webhook: whom it tells of what (JSON,
+-- webhooks.lua).
+-- Fields of a registration that are read here: orders (1: its release knows the order), running, state, takes (the
+-- library whose pushes may hand it a job), ahead (how many jobs it would hold beside that, when it last became idle), and
 -- functions (their names, a JSON array), and schema (its digest; `any` if the model takes any JSON).
 
 local GROUP = 'workers'

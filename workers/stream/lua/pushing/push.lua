@@ -99,10 +99,11 @@ end
 --   options, stored (bytes), priority}; `options` is kept in the record, and says the priority again.
 -- Replies flat, for each job that is not accepted its place (from 0) and 'full' | 'conflict' | 'existing ID' |
 -- 'limited WHICH MS'. Pushing an id again changes nothing.
--- Costs a job: XADD and HSET; HSET if the push waits, and with an owner if it is not only queued; GET and SET with an idempotency key, and
--- EXISTS if it is known; EXISTS, HSET and ZADD if deferred; HSET with options, ZADD with a ttl; what `line_up` costs if the
--- order counts. Costs a call: EXISTS, and again for each job if one is there; XINFO GROUPS, 2 XLEN, ZCARD, TIME, XADD for each owner, XPENDING if jobs run and none waits,
--- and the waking or handing over, that of several jobs at once, too; HMGET, XRANGE, HSET and XGROUP SETID if the order counts; ZRANGE with high jobs.
+-- Costs a job: XADD and HSET; HSET if the push waits, and with an owner if it is not only queued; GET and SET with an
+-- idempotency key, and EXISTS if it is known; EXISTS, HSET and ZADD if deferred; HSET with options, ZADD with a ttl; what
+-- `line_up` costs if the order counts. Costs a call: EXISTS, and again for each job if one is there; XINFO GROUPS, 2 XLEN,
+-- ZCARD, TIME, XADD for each owner, XPENDING if jobs run and none waits, and the waking or handing over, that of several
+-- jobs at once, too; HMGET, XRANGE, HSET and XGROUP SETID if the order counts; ZRANGE with high jobs.
 local function push(keys, argv)
   local k = keys_of(keys[1])
   local max_backlog, idempotency_ms = tonumber(argv[1]), argv[2]

@@ -60,7 +60,8 @@ end
 -- Has the worker hold up to `count` more jobs ahead, beside `held` others; -1 says that it has not held any. With
 -- `most_bytes` their payloads and options take no more than that.
 -- Returns what `claim` replies of them.
--- Costs a job: HGETALL; TIME with options, ZSCORE with a ttl. Costs a call: ZCARD, XPENDING and XREADGROUP if some are wanted; ZADD or ZREM unless none are or were.
+-- Costs a job: HGETALL; TIME with options, ZSCORE with a ttl. Costs a call: ZCARD, XPENDING and XREADGROUP if some are
+-- wanted; ZADD or ZREM unless none are or were.
 function hold(k, group, worker, count, held, most_bytes)
   if count <= 0 and held < 0 then return {} end
   local out, drop, back, bytes, total = {}, {}, {}, 0, math.max(0, held)
