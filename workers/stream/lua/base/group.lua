@@ -3,7 +3,6 @@
 -- Before Redis 7.2.5 and Valkey 8 XREADGROUP tells neither the append-only file nor the replicas how many entries the
 -- group has read (redis/redis#12898). After a restart the lag would count all jobs there ever were. Valkey calls itself
 -- Redis 7.2.4, whatever its own version is; Redis raises an error if it is asked for Valkey's.
-local LEAST_TRIMMED = 4 -- entries
 local forgets
 local function forgets_entries_read()
   if forgets == nil then
@@ -97,6 +96,7 @@ end
 -- its node, where up to 100 entries are. Returns the group's counters, which stay right, or nil if XDEL is still needed.
 -- What XTRIM deletes is neither pending nor waits: the last of the entries was delivered, and nothing up to it is pending.
 -- Costs XPENDING; XINFO GROUPS, XLEN and XTRIM if none of the older ones is pending.
+local LEAST_TRIMMED = 4 -- entries
 local function trim_entries(k, entries)
   local last = entries[#entries]
   if #redis.call('XPENDING', k.stream, GROUP, '-', last, 1) > 0 then return nil end

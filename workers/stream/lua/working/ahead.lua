@@ -82,12 +82,10 @@ function hold(k, group, worker, count, held, most_bytes)
         or (options ~= '' and late_error(k, id, options_of(options), 0, now_ms() + LEAST_LEFT_MS)) then
         back[#back + 1] = entry -- for a claim, which counts its attempt and fails what is too late
       else
-        local n = #out
         if plain then
-          out[n + 1], out[n + 2], out[n + 3], out[n + 4] = id, entry, name, args
+          add_job(out, id, entry, name, args)
         else
-          out[n + 1], out[n + 2], out[n + 3], out[n + 4], out[n + 5] = '', id, entry, name, args
-          out[n + 6], out[n + 7], out[n + 8], out[n + 9] = kwargs, 1, r['queued'] or entry_time(entry), options
+          add_job(out, id, entry, name, args, kwargs, 1, r['queued'] or entry_time(entry), options)
         end
         bytes = bytes + size
         total = total + 1

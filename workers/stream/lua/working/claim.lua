@@ -15,6 +15,17 @@ local function is_plain(r, entry)
   return r[4] == entry and r[3] == 'entry' and r[1] == 'seq' and (#r == 4 or (#r == 6 and r[5] == 'owner'))
 end
 
+-- Adds to `out` what `claim` replies of a job; without an attempt it is plain.
+local function add_job(out, id, entry, name, args, kwargs, attempt, queued, options)
+  local n = #out
+  if attempt then
+    out[n + 1], out[n + 2], out[n + 3], out[n + 4], out[n + 5] = '', id, entry, name, args
+    out[n + 6], out[n + 7], out[n + 8], out[n + 9] = kwargs, attempt, queued, options
+  else
+    out[n + 1], out[n + 2], out[n + 3], out[n + 4] = id, entry, name, args
+  end
+end
+
 -- Starts one claimed entry: counts the attempt before anything runs. Returns nothing for an entry that must not run,
 -- and adds it to `drop`: it belongs to no job, its job is gone or has ended, or the attempts are used up or its ttl is
 -- over (then the job fails, and its id is added to `ended`). Of a plain job it returns id, function and args. What is the
@@ -83,16 +94,11 @@ local function claim_by(k, group, worker, argv, at, ahead)
   local out, drop, ended, taken, bytes, first = {}, {}, {}, 0, 0, nil
   local function take(rows)
     for _, row in ipairs(rows) do
-      local entry, n = row[1], #out
+      local entry = row[1]
       local id, name, args, kwargs, attempt, queued, options =
         start(k, worker, entry, row[2], limits, limit, now_text, keep_ms, drop, ended)
-      if attempt then
-        out[n + 1], out[n + 2], out[n + 3], out[n + 4], out[n + 5] = '', id, entry, name, args
-        out[n + 6], out[n + 7], out[n + 8], out[n + 9] = kwargs, attempt, queued, options
-      elseif id then
-        out[n + 1], out[n + 2], out[n + 3], out[n + 4] = id, entry, name, args
-      end
       if id then
+        add_job(out, id, entry, name, args, kwargs, attempt, queued, options)
         first = first or id
         taken = taken + 1
         bytes = bytes + #args
