@@ -7,11 +7,11 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from workers.stream import SLOW_S
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A call of pushes that takes longer waits for a slow disk.
-_SLOW_S = 0.002
 # A push waits for others up to two calls: the one that tells how their jobs ended, and the one under way before it.
 # Example: on a disk that takes 4 ms some 9 ms.
 _MOST_CALLS = 2
@@ -77,7 +77,7 @@ class InStep:
     @property
     def _is_worth_it(self) -> bool:
         call_s, mean_s = self._pushes.takes_s, self._mean_s
-        is_slow = call_s >= _SLOW_S and mean_s is not None and mean_s <= _MOST_CALLS_OF_JOBS * call_s
+        is_slow = call_s >= SLOW_S and mean_s is not None and mean_s <= _MOST_CALLS_OF_JOBS * call_s
         return is_slow and len(self._pushes) < self._most
 
     async def _wait(self, most_s: float) -> None:

@@ -1,7 +1,7 @@
 """The job stream: the one place that names Redis keys and commands. Other rooms import this package's names only."""
 
 from workers.settings import StreamSettings
-from workers.stream.batch import Batcher
+from workers.stream.batch import SLOW_S, Batcher
 from workers.stream.events import JobEvent, Telling, is_entry
 from workers.stream.letters import DeadLetter, LetterPage, LetterView
 from workers.stream.library import LIBRARY
@@ -46,6 +46,7 @@ __all__ = [
     "NO_OPTIONS",
     "PLACES_AT_ONCE",
     "PRIORITIES",
+    "SLOW_S",
     "WEBHOOKS_PART",
     "WEBHOOK_EVENTS",
     "AheadStart",

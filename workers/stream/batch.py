@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 
+# A round trip that takes longer waits for a slow disk: then it is worth waiting for what can share it.
+SLOW_S = 0.002
+
 Receiver: TypeAlias = "asyncio.Future[R] | Callable[[R | BaseException], None]"
 
 

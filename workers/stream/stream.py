@@ -10,7 +10,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from workers.stream.batch import Batcher
+from workers.stream.batch import SLOW_S, Batcher
 from workers.stream.channels import Channels
 from workers.stream.events import JobEvent
 from workers.stream.job_index import JobIndex
@@ -47,10 +47,6 @@ LARGE_BYTES = 256 * 1024
 # Results up to this size share round trips without a look at their size. A full batch of them has 8 MB.
 SMALL_RESULT_BYTES = 64 * 1024
 _SMALL_RESULTS = 128
-# A call of pushes that takes longer waits for a slow disk. Those that come meanwhile are sent while it does, and share
-# the next wait with it, or with what workers tell. Example: on a disk that takes 4 ms, 8 pushes that come within 3 ms
-# leave in three calls, and wait for the disk twice at most.
-_BESIDE_S = 0.002
 _MOST_NEXT = 100  # events that end a wait
 # Of the values of one page of events, unless a single one is larger.
 EVENTS_BYTES = 1024 * 1024
@@ -87,8 +83,10 @@ class Stream(Channels):
         self.overviews = Overviews(self._call)
         self.uploads = UploadLimits(self._call)
         self.batches = PushedBatches(settings, self._call, self._call_push)
-        # WAIT blocks its connection: what is sent beside it would only wait for it there.
-        beside_s = None if settings.push_replicas else _BESIDE_S
+        # Pushes that come during a slow call are sent beside it, and share the next wait for the disk with it, or with
+        # what workers tell. Example: on a disk that takes 4 ms, 8 pushes that come within 3 ms leave in three calls,
+        # and wait for the disk twice at most. WAIT blocks its connection: what is sent beside it would only wait there.
+        beside_s = None if settings.push_replicas else SLOW_S
         self.pushes: Batcher[EncodedJob, Pushed] = Batcher(self._push, size_of=size_bytes, beside_s=beside_s)
         self._large_pushes: Batcher[EncodedJob, Pushed] = Batcher(self._push, size_of=size_bytes)
         self._views: Batcher[tuple[str, bool], JobView | None] = Batcher(self.view_many)

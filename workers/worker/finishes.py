@@ -7,7 +7,7 @@ import sys
 from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 
-from workers.stream import LARGE_BYTES, Batcher, ClaimCall, Finish
+from workers.stream import LARGE_BYTES, SLOW_S, Batcher, ClaimCall, Finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from workers.stream import AheadStart, Claimed
     from workers.worker.session import Session
 
-# Calls that take longer wait for a slow disk. Then an end waits for those of the jobs that run or are held ahead, if
+# While calls take SLOW_S or longer, an end waits for those of the jobs that run or are held ahead, if
 # these take no longer than a call did, and at most so long: all of them share a wait for the disk. Example: on a disk
 # that takes 4 ms the ends of 13 jobs of 0.3 ms are told in one call.
-_SLOW_S = 0.002
 _MOST_GATHER_S = 0.01
 # Quicker calls cost the worker and the server as much as some jobs. Ends of jobs that take up to 1 ms share a call with
 # the next five, or with those of 2 ms, if so many are held ahead.
@@ -131,9 +130,9 @@ class Finishes:
         """How many ends to wait for, and for how many seconds at most."""
         ahead, call_s = self._parts()[1], min(self._small.takes_s, _MOST_GATHER_S)
         held, left_s = len(ahead), ahead.left_s()
-        if call_s >= _SLOW_S:
+        if call_s >= SLOW_S:
             return (sys.maxsize, call_s) if 0 < left_s <= call_s else (0, 0.0)
-        return (_TOGETHER, _SLOW_S) if held >= _TOGETHER and left_s <= held * _QUICK_JOB_S else (0, 0.0)
+        return (_TOGETHER, SLOW_S) if held >= _TOGETHER and left_s <= held * _QUICK_JOB_S else (0, 0.0)
 
     async def abandon(self) -> None:
         """Gives up what could not be told to the server."""
