@@ -32,6 +32,7 @@ QUIET = b": nothing new\n\n"
 SLOW_SHARE = 0.5
 """Of WRITE_TIMEOUT_S: a client that takes longer to read what it was sent is told so, while that can reach it."""
 _CUT = b"event: cut\ndata: %b\n\n"
+_LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
 EVENT_HEADERS = {"content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no"}
 
 
@@ -193,11 +194,14 @@ class EventStream(EventResponse):
         return b"event: end\ndata: %b\n\n" % await self._end(), "end"
 
     async def _end(self) -> bytes:
-        """The job once it has ended, as JSON; empty if it is not there any more."""
+        """The job once it has ended, as JSON in one line; empty if it is not there any more."""
         context = self._context
         view: JobView | None = await context.stream.view_small(self._job_id)
         view = view and await context.results.completed(self._request, view)
         if view is None:
             return b""
         document = await made(pushed_document, view)
-        return document if isinstance(document, bytes) else orjson.dumps(document)
+        if not isinstance(document, bytes):
+            return orjson.dumps(document)
+        # The input in it is as it was pushed, perhaps in several lines. JSON's texts have no such ends in them.
+        return document.translate(_LINE_ENDS) if b"\n" in document or b"\r" in document else document
