@@ -23,12 +23,12 @@ _OPTIONS = frozenset(OPTIONS)
 LEAST_TIMEOUT_S = 0.001
 LEAST_KEEP_S = 1
 LEAST_TTL_S = 0.001
-_NUMBER = re.compile(r"\d+(\.\d+)?([eE][+-]?\d+)?")  # JSON's, without a sign
-_COUNT = re.compile(r"\d{1,9}")
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")  # JSON's, without a sign
+_COUNT = re.compile(r"[0-9]{1,9}")
 # Without control characters, and without what stands for bytes that are no UTF-8.
 TAG_PATTERN = r"[^\u0000-\u001f\u007f-\u009f\ufffd]+"
 _TAG = re.compile(TAG_PATTERN)
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 class PushOptions(NamedTuple):

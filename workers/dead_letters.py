@@ -31,7 +31,7 @@ NOT_THERE = 1
 SERVER_FAILED = 3
 _PAGE = 20  # letters per round trip: each may hold a large payload
 _WIDTH_CHARS = 60
-_ENTRY = re.compile(r"\d{1,19}-\d{1,19}")
+_ENTRY = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 
 async def letters(stream: Stream, count: int | None = None) -> AsyncIterator[DeadLetter]:

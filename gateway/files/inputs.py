@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from workers.objects.store import ObjectStore
 
 MOST_FILES = 100
-_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+")
+_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+", re.ASCII)
 _FORM = "multipart/form-data"
 
 

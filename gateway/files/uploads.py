@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.files.pace import paced, place
+from gateway.http.bodies.content import check_codings
 from gateway.http.errors import Problem
 from gateway.http.responses import JsonResponse
 from gateway.keys.limits import too_many_uploads
@@ -51,11 +52,14 @@ async def uploads(context: Context, request: HttpRequest) -> Response:
 
 
 async def upload(context: Context, request: HttpRequest) -> Response:
-    """PUT /uploads/{id}: takes the file. Raises Problem (400, 401, 404, 408, 413, 429, 503)."""
+    """PUT /uploads/{id}: takes the file. Raises Problem (400, 401, 404, 408, 413, 415, 429, 503)."""
     owner, store = context.api_keys.owner(request), _store_of(context)
     upload_id, settings = request.path_parameter("id"), context.settings
     if not UPLOAD_ID.fullmatch(upload_id):
         raise Problem(404, "there is no such upload")
+    check_codings(request)
+    if request.header(b"content-range") is not None:  # RFC 9110, section 14.5
+        raise Problem(400, "a part of a file is not taken: send it whole, without Content-Range")
     async with place(context.uploads):
         held_bytes, size_bytes = _most_bytes_of(request, settings.max_object_bytes), 0
         await _count(context, owner, 1, held_bytes)

@@ -10,7 +10,7 @@ from gateway.http.errors import Problem
 if TYPE_CHECKING:
     from gateway.http.request import HttpRequest
 
-_RANGE = re.compile(r"bytes=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*", re.IGNORECASE)
+_RANGE = re.compile(r"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*", re.IGNORECASE)
 
 
 class Part(NamedTuple):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.http.request import HttpRequest
     from workers.stream import JobView
 
-_COUNT = re.compile(r"\d{1,4}")
+_COUNT = re.compile(r"[0-9]{1,4}")
 # Calls of the server for one page; each looks at 1,000 jobs.
 _MOST_CALLS = 20
 

@@ -27,7 +27,7 @@ MOST_HISTORY_S = HISTORY_STEPS * HISTORY_STEP_S
 HISTORY_S = 3600
 # More points than a chart has pixels for are joined.
 _MOST_POINTS = 720
-_SECONDS = re.compile(r"\d{1,5}")
+_SECONDS = re.compile(r"[0-9]{1,5}")
 _ROUND_S = 1.0
 _QUIET_ROUNDS = 15
 _QUIET = b": nothing new\n\n"

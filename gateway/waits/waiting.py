@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from gateway.http.request import HttpRequest
     from workers.stream import JobView, Stream, Subscription
 
-_NUMBER = re.compile(r"\d+(\.\d+)?([eE][+-]?\d+)?")  # JSON's, without a sign
-_PREFERENCE = re.compile(r'\s*wait\s*=\s*("?)(\d{1,9})\1\s*(;.*)?', re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")  # JSON's, without a sign
+_PREFERENCE = re.compile(r'\s*wait\s*=\s*("?)([0-9]{1,9})\1\s*(;.*)?', re.IGNORECASE)
 
 
 def read_wait(request: HttpRequest, most_s: float) -> tuple[float, dict[str, str]]:

@@ -85,8 +85,10 @@ async def test_the_same_idempotency_key_with_other_options_is_refused(http: aioh
         ({"timeout": "0"}, ["timeout"]),
         ({"timeout": "301"}, ["timeout"]),
         ({"timeout": "1e3"}, ["timeout"]),
+        ({"timeout": "\u0663"}, ["timeout"]),  # a digit, but of Arabic
         ({"max_attempts": "1.5"}, ["max_attempts"]),
         ({"max_attempts": "101"}, ["max_attempts"]),
+        ({"max_attempts": "\uff11"}, ["max_attempts"]),
         ({"keep": "0"}, ["keep"]),
         ({"ttl": "nan"}, ["ttl"]),
         ({"delay": "-1"}, ["delay"]),
@@ -94,6 +96,8 @@ async def test_the_same_idempotency_key_with_other_options_is_refused(http: aioh
         ({"at": "2030-01-01"}, ["at"]),
         ({"at": "9999-01-01T00:00:00Z"}, ["at"]),
         ({"at": "2026-13-01T00:00:00Z"}, ["at"]),
+        ({"at": "2026-01-01T00:00:0\u0661Z"}, ["at"]),
+        ({"wait": "\u0661"}, ["wait"]),
         ({"tag": ""}, ["tag"]),
         ({"tag": "x" * 101}, ["tag"]),
         ({"tag": "a\nb"}, ["tag"]),
@@ -118,6 +122,8 @@ async def test_what_is_no_option_is_named(
         ("POST", "/push?input=%FF", {}, "input"),
         ("POST", "/push?input=x&wait=1", {"headers": {"Accept": "text/event-stream"}}, "wait"),
         ("GET", "/events/{id}?after=x", {}, "after"),
+        ("GET", "/jobs?limit=%D9%A1", {}, "limit"),
+        ("GET", "/history?seconds=%D9%A1%D9%A1", {}, "seconds"),
     ],
 )
 async def test_other_refused_parameters_are_named_too(

@@ -17,7 +17,7 @@ _LOOKS = 1000
 _OWNERS_AT_ONCE = 250
 # Each costs the server some ten commands.
 _DELETED_AT_ONCE = 250
-_PLACE = re.compile(r"(\d{1,19}-\d{1,19})\.(\d{1,9})\.([0-9A-Za-z_-]{0,64})")
+_PLACE = re.compile(r"([0-9]{1,19}-[0-9]{1,19})\.([0-9]{1,9})\.([0-9A-Za-z_-]{0,64})")
 
 
 class JobPage(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import aiohttp
@@ -157,8 +158,8 @@ class Delivery:
             name = type(error).__name__
             raise Undelivered(f"{name}: {error}" if str(error) else "no answer in time", error_type=name) from None
         if not 200 <= status < 300:
-            retry_after_s = float(retry_after) if retry_after.isdigit() and len(retry_after) < 10 else 0.0
-            raise Undelivered(f"the receiver answered {status}", status == _GONE, retry_after_s, str(status), status)
+            wait_s = retry_after_s(retry_after, time.time())
+            raise Undelivered(f"the receiver answered {status}", status == _GONE, wait_s, str(status), status)
         return status
 
 
@@ -173,6 +174,19 @@ class Undelivered(Exception):  # noqa: N818
         self.status = status
         self.is_final = is_final
         self.retry_after_s = retry_after_s
+
+
+def retry_after_s(header: str, now_s: float) -> float:
+    """Seconds from `now_s` (since the epoch) that a Retry-After asks for (RFC 9110): their number, or a date.
+
+    0 for one that can't be read.
+    """
+    if header.isascii() and header.isdigit():
+        return float(header)
+    try:
+        return max(0.0, parsedate_to_datetime(header).timestamp() - now_s)
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def next_try_s(age_s: float) -> float:

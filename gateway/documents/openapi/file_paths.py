@@ -98,6 +98,7 @@ def file_paths() -> Document:
                     "404": problem("there is no such upload, or no object store"),
                     "408": problem("the body took too long"),
                     "413": problem("the file is too large"),
+                    "415": problem("the body is compressed (Content-Encoding)"),
                     "429": _TOO_MANY_UPLOADS,
                     **UNAVAILABLE,
                 },

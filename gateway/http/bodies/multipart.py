@@ -89,7 +89,11 @@ class Multipart:
             raise Problem(400, "a part of the form has no name (Content-Disposition: form-data; name=...)")
         filename = options.get(b"filename")
         content_type = self._headers.get("content-type", "")
-        return PartHead(_text(options[b"name"]), None if filename is None else _text(filename), content_type)
+        try:
+            name = options[b"name"].decode()
+        except UnicodeDecodeError:
+            raise Problem(400, "the name of a part of the form is no UTF-8") from None
+        return PartHead(name, None if filename is None else filename.decode(errors="replace"), content_type)
 
     async def _next(self) -> tuple[str, bytes] | None:
         """The next event; None after the last. Raises Problem 400 if the body is no form, or breaks off."""
@@ -113,7 +117,3 @@ class Multipart:
                 pass
             return None
         return event
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", errors="replace")

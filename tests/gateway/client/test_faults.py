@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
 import orjson
 import pytest
+from aiohttp import web
 
 from gateway.client import AsyncClient, GatewayUnavailable, LimitReached, ServerFault
 from tests.gateway.client.answering import CuttingProxy, answering, claimed, finish
 from tests.gateway.service import GatewayProcess, serving
 from tests.servers import free_port
+from tests.serving import serving as serving_routes
 from workers.stream.events import Telling
 
 if TYPE_CHECKING:
@@ -135,6 +139,20 @@ async def test_a_gateway_that_is_away_is_told_at_once_and_raised_when_the_patien
     assert str(away.value) == f"{url} can't be reached: Connection refused"
     assert not away.value.was_answered
     assert caplog.messages == [f"{away.value}; trying again for 0.3 s"]
+
+
+async def test_a_proxy_may_say_when_to_come_back_as_a_date() -> None:
+    later, answers = datetime.now(UTC) + timedelta(seconds=2), [503, 200]
+
+    async def answer(_request: web.Request) -> web.Response:
+        headers = {"Retry-After": format_datetime(later, usegmt=True)}
+        return web.json_response({"status": "queued"}, status=answers.pop(0), headers=headers)
+
+    async with serving_routes(web.get("/status/0", answer)) as base, AsyncClient(base) as client:
+        assert (await client.job("0").status())["status"] == "queued"
+
+    # The date has whole seconds.
+    assert datetime.now(UTC) >= later - timedelta(seconds=1)
 
 
 async def test_another_server_than_a_gateway_is_told() -> None:

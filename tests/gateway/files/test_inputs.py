@@ -126,6 +126,12 @@ async def test_a_form_has_fields_and_files(http: aiohttp.ClientSession, store: O
             "a part of the form has no name",
         ),
         (
+            b'--b\r\nContent-Disposition: form-data; name="gr\xf6\xdfe"\r\n\r\nx\r\n--b--\r\n',
+            {"Content-Type": "multipart/form-data; boundary=b"},
+            400,
+            "the name of a part of the form is no UTF-8",
+        ),
+        (
             b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + b"x" * 1001 + b"\r\n--b--\r\n",
             {"Content-Type": "multipart/form-data; boundary=b"},
             413,
@@ -139,6 +145,7 @@ async def test_a_form_has_fields_and_files(http: aiohttp.ClientSession, store: O
             "the field 'a' is no JSON",
         ),
         (b"x", {"Content-Type": "image"}, 415, "a body must be application/json"),
+        (b"x", {"Content-Type": "imag\u00e9/png"}, 415, "a body must be application/json"),
         (b"{}", {"Content-Type": "application/x-www-form-urlencoded; a=b"}, 415, "curl sends that with --json"),
         (b"x", {**PNG, "Content-Encoding": "gzip"}, 415, "Content-Encoding"),
         (b"x", {**PNG, "Idempotency-Key": "\t"}, 400, "Idempotency-Key must"),

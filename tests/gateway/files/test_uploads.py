@@ -100,6 +100,10 @@ async def test_what_is_refused(http: aiohttp.ClientSession, tmp_path: Path) -> N
 
     async with http.put(file["url"], data=bytes(1001), headers=MINE) as response:
         assert await problem(response) == (413, "the file can't be taken: it is larger than 1000 bytes")
+    async with http.put(file["url"], data=b"x", headers={**MINE, "Content-Encoding": "gzip"}) as response:
+        assert (await problem(response))[0] == 415
+    async with http.put(file["url"], data=b"x", headers={**MINE, "Content-Range": "bytes 0-0/2"}) as response:
+        assert await problem(response) == (400, "a part of a file is not taken: send it whole, without Content-Range")
     async with http.put("/uploads/cat.png", data=b"x", headers=MINE) as response:
         assert await problem(response) == (404, "there is no such upload")
     async with http.post("/push", json=[file, file], headers=MINE) as response:

@@ -142,7 +142,8 @@ async def test_a_delivery_that_is_not_taken_is_repeated_under_its_id(
 
 
 async def test_a_delivery_that_was_given_up_is_kept_and_can_be_sent_again(stream: Stream, failed: Stream) -> None:
-    receiver = Receiver(lambda count: web.Response(status=410 if count == 1 else 200))
+    unread = {"Retry-After": "\N{SUPERSCRIPT TWO}"}  # that can't be read; it changes nothing
+    receiver = Receiver(lambda count: web.Response(status=410 if count == 1 else 200, headers=unread))
     async with receiver.serving() as base, Delivering(stream) as delivering:
         await push(stream, f"{base}/hook", events=["finished"])
         await finish(stream, "w", [await claim(stream)])
@@ -270,6 +271,23 @@ async def test_a_result_that_is_too_large_is_left_out_with_a_warning(stream: Str
         [got] = await receiver.until(1)
     assert got.message["data"]["output"] is None
     assert "300002 bytes" in got.message["data"]["warnings"][0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("header", "wait_s"),
+    [
+        ("120", 120),
+        ("Thu, 01 Jan 2026 00:02:00 GMT", 120),
+        ("Thu, 01 Jan 2026 00:00:00 GMT", 0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+        ("Thu, 01 Jan 99999999999 00:00:00 GMT", 0),
+        ("\N{SUPERSCRIPT TWO}", 0),
+        ("soon", 0),
+        ("", 0),
+    ],
+)
+def test_a_retry_after_is_a_number_or_a_date(header: str, wait_s: float) -> None:
+    assert delivery.retry_after_s(header, 1_767_225_600) == wait_s
 
 
 def test_tries_come_ever_more_slowly() -> None:
