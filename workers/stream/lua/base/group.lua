@@ -56,9 +56,14 @@ local function group_of(k, removed, unread)
   return group
 end
 
--- Adds a job's entry; returns its id. One XADD.
-local function append(k, id, function_name, args, kwargs)
-  if kwargs and kwargs ~= '' then
+-- Adds a job's entry; returns its id. One XADD. `plain_owner` is the owner, or '', of a job that asked for nothing: then the
+-- order of the entry's fields tells a claim how many its record has, and the record need not be read.
+local function append(k, id, function_name, args, kwargs, plain_owner)
+  if plain_owner == '' then
+    return redis.call('XADD', k.stream, '*', 'id', id, 'args', args, 'function', function_name)
+  elseif plain_owner then
+    return redis.call('XADD', k.stream, '*', 'function', function_name, 'id', id, 'args', args)
+  elseif kwargs and kwargs ~= '' then
     return redis.call('XADD', k.stream, '*', 'id', id, 'function', function_name, 'args', args, 'kwargs', kwargs)
   end
   return redis.call('XADD', k.stream, '*', 'id', id, 'function', function_name, 'args', args)
@@ -76,9 +81,14 @@ local function read_new(k, worker, count)
   return read[1][2]
 end
 
--- What an entry holds: id, function, args, kwargs ('' if there are none). `append` writes them in this order.
+-- What an entry holds: id, function, args, kwargs ('' if there are none); and if `append` was told that the job is plain, how
+-- many fields its record has until its first claim: seq and entry, and perhaps owner.
 local function fields_of(flat)
-  if flat[1] == 'id' and flat[3] == 'function' and flat[5] == 'args' then
+  if flat[1] == 'id' and flat[3] == 'args' and flat[5] == 'function' and not flat[7] then
+    return flat[2], flat[6], flat[4], '', 2
+  elseif flat[1] == 'function' and flat[3] == 'id' and flat[5] == 'args' and not flat[7] then
+    return flat[4], flat[2], flat[6], '', 3
+  elseif flat[1] == 'id' and flat[3] == 'function' and flat[5] == 'args' then
     return flat[2], flat[4], flat[6], flat[7] == 'kwargs' and flat[8] or ''
   end
   local map = map_of(flat)

@@ -29,15 +29,16 @@ local function known_batch(k, id, more)
   return redis.call('EXISTS', k.batch .. id) == 1 and 'existing ' .. id or nil
 end
 
--- Puts a job of a batch into the stream, or aside until it is `due`. `record` has fields that all jobs of the batch have.
--- `lane_of_next` lines it up and returns its lane, if the order counts. Costs XADD and HSET, or HSET and ZADD.
-local function add_to_batch(k, id, function_name, args, seq, now, due, record, lane_of_next)
+-- Puts a job of a batch into the stream, or aside until it is `due`. `record` has fields that all jobs of the batch have,
+-- `plain_owner` is as for `append`. `lane_of_next` lines it up and returns its lane, if the order counts. Costs XADD and
+-- HSET, or HSET and ZADD.
+local function add_to_batch(k, id, function_name, args, seq, now, due, record, plain_owner, lane_of_next)
   if due then
     redis.call('HSET', k.job .. id, 'function', function_name, 'args', args, 'kwargs', '', 'queued', whole(now),
       'scheduled', 1, unpack(record))
     redis.call('ZADD', k.deferred, whole(due), id)
   else
-    local entry = append(k, id, function_name, args)
+    local entry = append(k, id, function_name, args, '', plain_owner)
     if entry_ms(entry) > now + CLOCK_SLACK_MS then
       redis.call('HSET', k.job .. id, 'seq', whole(seq), 'entry', entry, 'queued', whole(now), unpack(record))
     else
@@ -83,6 +84,7 @@ local function push_batch(keys, argv)
     record[#record + 1] = 'waits'
     record[#record + 1] = ' ' .. owner
   end
+  local plain_owner = #record == (owner ~= '' and 2 or 0) and owner or nil
   local order, band, last = load_order(k, group), BANDS[more.priority or 'normal'], nil
   local is_settled = not order or settle(k, order)
   if not (order or due) and (band ~= NORMAL or argv[4] == '1') then order = begin_order(k) end
@@ -90,7 +92,7 @@ local function push_batch(keys, argv)
   local lane_of_next = order and function(job_id) return line_up(k, order, job_id, band, owner) end
   local function add(place, args)
     local job_id = batch_job_id(id, place)
-    last = add_to_batch(k, job_id, function_name, args, seq + place + 1, now, due, record, lane_of_next)
+    last = add_to_batch(k, job_id, function_name, args, seq + place + 1, now, due, record, plain_owner, lane_of_next)
     if ttl then redis.call('ZADD', k.expiring, whole((due or now) + ttl), job_id) end
   end
   if #argv > 8 then

@@ -169,7 +169,7 @@ local function push(keys, argv)
           order, is_empty = begin_order(k), false
           order.takes_turns = takes_turns
         end
-        local entry = append(k, id, function_name, args, kwargs)
+        local entry = append(k, id, function_name, args, kwargs, not options and owner or nil)
         seq = seq + 1
         appended = appended + 1
         -- The server's clock may be set back, entry ids only grow: then the id does not tell the time.

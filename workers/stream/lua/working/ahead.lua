@@ -60,7 +60,7 @@ end
 -- Has the worker hold up to `count` more jobs ahead, beside `held` others; -1 says that it has not held any. With
 -- `most_bytes` their payloads and options take no more than that.
 -- Returns what `claim` replies of them.
--- Costs a job: HGETALL; TIME with options, ZSCORE with a ttl. Costs a call: ZCARD, XPENDING and XREADGROUP if some are
+-- Costs a job: HLEN if it is plain, or else HGETALL; TIME with options, ZSCORE with a ttl. Costs a call: ZCARD, XPENDING and XREADGROUP if some are
 -- wanted; ZADD or ZREM unless none are or were.
 function hold(k, group, worker, count, held, most_bytes)
   if count <= 0 and held < 0 then return {} end
@@ -69,10 +69,10 @@ function hold(k, group, worker, count, held, most_bytes)
     and #redis.call('XPENDING', k.stream, GROUP, '-', '+', 1, RELEASED) == 0 then
     for _, row in ipairs(read_new(k, worker, math.min(count, ROUND))) do
       local entry = row[1]
-      local id, name, args, kwargs = fields_of(row[2])
-      local flat = redis.call('HGETALL', k.job .. id)
-      local plain = kwargs == '' and is_plain(flat, entry)
-      local r = not plain and map_of(flat) or { entry = entry }
+      local id, name, args, kwargs, fields_of_new = fields_of(row[2])
+      local job_key = k.job .. id
+      local plain = is_plain(job_key, fields_of_new)
+      local r = plain and { entry = entry } or map_of(redis.call('HGETALL', job_key))
       local status, options = r['status'], r['options'] or ''
       local size = #args + #kwargs + #options
       if r['entry'] ~= entry or (status and status ~= 'processing') then

@@ -9,10 +9,10 @@ local function begin(k, worker, job_key, id, attempt, last, webhook, at)
   if webhook then notify(k, id, webhook, 'started', started, number) end
 end
 
--- Whether a job is plain, by its record as HGETALL replies it: it has what every push writes, perhaps an owner, and no more.
--- The fields of a large record come in any order: such a job may count as another, which costs it only time.
-local function is_plain(r, entry)
-  return r[4] == entry and r[3] == 'entry' and r[1] == 'seq' and (#r == 4 or (#r == 6 and r[5] == 'owner'))
+-- Whether a job is plain and was never claimed: its entry says how many fields its record has then, and each change of a
+-- record, from its first claim or its cancel on, adds others. One HLEN if its entry says so.
+local function is_plain(job_key, fields_of_new)
+  return fields_of_new ~= nil and redis.call('HLEN', job_key) == fields_of_new
 end
 
 -- Adds to `out` what `claim` replies of a job; without an attempt it is plain.
@@ -31,14 +31,13 @@ end
 -- over (then the job fails, and its id is added to `ended`). Of a plain job it returns id, function and args. What is the
 -- same for all jobs of a call is made once: `now_text` is the time, as text.
 local function start(k, worker, entry, fields, limits, limit, now_text, keep_ms, drop, ended)
-  local id, name, args, kwargs = fields_of(fields)
+  local id, name, args, kwargs, fields_of_new = fields_of(fields)
   local job_key = k.job .. id
-  local r = redis.call('HGETALL', job_key)
-  if kwargs == '' and is_plain(r, entry) and (limits[name] or limit) > 0 then
+  if is_plain(job_key, fields_of_new) and (limits[name] or limit) > 0 then
     redis.call('HSET', job_key, 'status', 'processing', 'worker', worker, 'attempts', '1', 'started', now_text)
     return id, name, args
   end
-  r = map_of(r)
+  local r = map_of(redis.call('HGETALL', job_key))
   if r['entry'] ~= entry or (r['status'] and r['status'] ~= 'processing') then
     drop[#drop + 1] = entry
     return nil
@@ -149,7 +148,7 @@ end
 -- function, args; and nine for another: '', id, entry, function, args, kwargs, attempt, queued_ms, options.
 -- A worker that got fewer jobs than it asked for is registered as idle in the same step, so no push can miss it. If it got
 -- fewer because the reply is full, it or another worker is woken for the rest.
--- Costs a job: HGETALL and HSET; ZSCORE with a ttl. Costs a call: XINFO GROUPS, XLEN, TIME, XPENDING if jobs run, XREADGROUP
+-- Costs a job: HSET, and HLEN if it is plain, or else HGETALL; ZSCORE with a ttl. Costs a call: XINFO GROUPS, XLEN, TIME, XPENDING if jobs run, XREADGROUP
 -- if some wait, ZREM (or ZADD and ZRANGE), EXISTS and HSET; XREADGROUP again for each further ROUND, XPENDING and XCLAIM
 -- for each ROUND of released jobs, and what `take_in_order` costs in place of these if the order counts; before 7.2.5
 -- XINFO GROUPS and XGROUP SETID with each XREADGROUP.

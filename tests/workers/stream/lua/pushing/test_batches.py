@@ -71,6 +71,16 @@ async def test_a_batch_is_pushed_in_its_order_behind_what_waits(stream: Stream, 
     assert (batch_view.owner, batch_view.size) == ("me", 5)
 
 
+@pytest.mark.parametrize("owner", ["", "me"])
+@pytest.mark.parametrize("tag", [None, "a"])
+async def test_jobs_of_a_batch_that_asks_for_nothing_are_plain(stream: Stream, owner: str, tag: str | None) -> None:
+    await stream.batches.push(new(owner=owner, options=JobOptions(tag=tag)), INPUTS)
+
+    assert [(job.id, job.args, job.is_plain) for job in await stream.claim("w", 10)] == [
+        (job_id, args, tag is None) for job_id, args in zip(ids(), INPUTS, strict=True)
+    ]
+
+
 async def test_inputs_whose_gateway_died_are_no_jobs_and_do_not_become_others(stream: Stream) -> None:
     await stream.batches.stage(ID, INPUTS[:3])
     await sweep(stream)

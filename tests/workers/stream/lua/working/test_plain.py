@@ -35,8 +35,26 @@ async def test_a_claim_tells_plain_jobs_from_others(stream: Stream) -> None:
     assert [(job.id, job.args, job.kwargs, job.options) for job in claimed] == [
         (job.id, job.args, job.kwargs, job.options) for job in jobs
     ]
-    assert {job.id for job in claimed if job.is_plain} - {"owned-at-length"} == {"plain", "owned"}
+    assert {job.id for job in claimed if job.is_plain} == {"plain", "owned", "owned-at-length"}
     assert [job.queued_ms for job in claimed] == [(await see(stream, job.id)).queued_ms for job in claimed]
+
+
+async def test_an_entry_that_only_looks_plain_starts_nothing(stream: Stream) -> None:
+    ended, cancelled, waiting = await accept(stream, 3)
+    await finish(stream, "w", await stream.claim("w", 1))
+    await stream.cancel(cancelled)
+    before = [await see(stream, job_id) for job_id in (ended, cancelled)]
+    for job_id in (ended, cancelled, waiting, "unknown"):
+        entry = ("id", job_id, "args", '["x"]', "function", "predict")
+        await command(stream, "XADD", key(stream, "stream"), "*", *entry)
+
+    claimed = await stream.claim("w", 10)
+
+    assert [job.id for job in claimed] == [waiting]
+    assert [await see(stream, job_id) for job_id in (ended, cancelled)] == before
+    assert await stream.view("unknown") is None
+    await finish(stream, "w", claimed)
+    assert (await stream.counts()).length == 0
 
 
 async def test_a_job_is_not_plain_at_its_second_attempt(stream: Stream) -> None:
