@@ -60,10 +60,11 @@ _LIMITS: list[tuple[str, tuple[type, ...], Callable[[Any, Any], bool], str]] = [
 
 
 class InputFault(NamedTuple):
-    """A sentence on what is wrong at a place in the input."""
+    """A sentence on what is wrong at a place in the input. `is_limit`: the value there is of a type that is wanted."""
 
     path: Path
     sentence: str
+    is_limit: bool = False
 
     def document(self) -> dict[str, str]:
         """As clients get it."""
@@ -112,9 +113,9 @@ class _Search:
         if not all(found):
             return
         # If the value is of the right type for one choice alone, its faults tell more.
-        inside = [faults for faults in found if all(fault.path != path for fault in faults)]
-        if len(inside) == 1:
-            yield from inside[0]
+        of_type = [faults for faults in found if all(fault.is_limit or fault.path != path for fault in faults)]
+        if len(of_type) == 1:
+            yield from of_type[0]
         else:
             yield InputFault(path, f"{' or '.join(dict.fromkeys(map(_wanted, choices)))} is wanted")
 
@@ -122,11 +123,14 @@ class _Search:
         is_text = schema.get("type") == "string"
         for keyword, types, is_broken, sentence in _LIMITS:
             if keyword in schema and type(value) in types and is_broken(value, schema[keyword]):
-                shown = sentence.format(_shown(schema[keyword]))
-                yield InputFault(path, shown if schema.get("title") != "true or false" else "true or false is wanted")
+                if schema.get("title") == "true or false":
+                    yield InputFault(path, "true or false is wanted")
+                else:
+                    yield InputFault(path, sentence.format(_shown(schema[keyword])), is_limit=True)
         if "pattern" in schema and isinstance(value, str) and not self._matches(schema["pattern"], value):
             match = f"it must match {schema['pattern']}"
-            yield InputFault(path, match if is_text else f"{_wanted(schema)} is wanted, and this text is none")
+            wanted = match if is_text else f"{_wanted(schema)} is wanted, and this text is none"
+            yield InputFault(path, wanted, is_limit=is_text)
 
     def _of_elements(self, schema: dict[str, Any], value: list[Any], path: Path) -> Iterator[InputFault]:
         first = schema.get("prefixItems", [])
