@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import PydanticSerializationError
 
 from workers.model_host.calls.outputs.returned import FILE
+from workers.wire.encode import encode_exactly
+from workers.wire.limits import NotJson
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -35,6 +38,15 @@ class _AsWritten(GenerateJsonSchema):
         if self.mode == "serialization":
             return {"type": ["number", "string"], "description": "seconds, or a duration of ISO 8601"}
         return super().timedelta_schema(schema)
+
+    def encode_default(self, dft: Any) -> Any:
+        """A field's default. One that JSON has not, such as infinity, is left out."""
+        default = super().encode_default(dft)
+        try:
+            encode_exactly(default)
+        except NotJson as error:
+            raise PydanticSerializationError(str(error)) from None
+        return default
 
 
 def schemas_of(
@@ -72,7 +84,7 @@ def _with_files(schema: Any) -> Any:
 def _is_able(asked: Asked, warnings: list[str]) -> bool:
     called, mode, adapter = asked
     try:
-        adapter.json_schema(mode=mode, schema_generator=_AsWritten)
+        encode_exactly(adapter.json_schema(mode=mode, schema_generator=_AsWritten))
     except Exception as error:  # noqa: BLE001
         warnings.append(_sentence(called, error))
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime  # noqa: TC003 - annotations are evaluated
 import decimal  # noqa: TC003
+import math
 from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 class Verdict(BaseModel):
     label: str
     took: datetime.timedelta
+
+
+class Limits(BaseModel):
+    least: float = 0.5
+    most: float = math.inf
 
 
 @dataclass
@@ -127,6 +133,27 @@ def test_what_pydantic_can_not_describe_is_anything_and_the_rest_is_described() 
     assert schema["accepts"]["properties"]["image"] == {}
     [warning] = description.warnings
     assert warning.startswith("the parameter image of predict is not described in /openapi.json, as pydantic can't (")
+
+
+def test_a_default_that_json_has_not_is_left_out_and_pushes_are_checked_all_the_same() -> None:
+    predict = taking(limits=Limits, size=int)
+    predict.__annotations__["return"] = Limits
+    schema = schema_of(predict)
+
+    for definition in schema["definitions"].values():
+        properties = definition["properties"]
+        assert {name: field.get("default") for name, field in properties.items()} == {"least": 0.5, "most": None}
+    assert schema["accepts"]["properties"].keys() == {"limits", "size"}
+
+
+def test_an_annotation_whose_schema_is_no_json_is_anything_and_the_rest_is_described() -> None:
+    predict = taking(most=Annotated[float, Field(examples=[math.nan])], size=int)
+    description = described(predict, binder_of(predict))
+
+    schema = orjson.loads(description.schema)
+    assert schema["input"]["properties"] == {"most": {}, "size": {"type": "integer"}}
+    [warning] = description.warnings
+    assert "NaN would become null, at /examples/0" in warning
 
 
 def test_a_type_that_contains_itself_has_a_schema_without_references() -> None:
