@@ -22,6 +22,7 @@ Network: TypeAlias = "IPv4Network | IPv6Network"
 
 MOST_URL_CHARS = 2_000
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
+_NUMBERS = re.compile(r"[0-9.]+")  # no name; `127.1` and the like are addresses to some libraries only
 # An address of IPv4 inside one of IPv6 (RFC 6052). The others are known to `ipaddress`.
 _NAT64 = IPv6Network("64:ff9b::/96")
 
@@ -66,6 +67,8 @@ class AddressRules:
         if url.user is not None or url.password is not None:
             raise AddressRefused("a URL to be called names no user and no password")
         address = address_of(host)
+        if address is None and _NUMBERS.fullmatch(host):
+            raise AddressRefused(f"{host} is no address: one of IPv4 has four numbers, such as 192.0.2.1")
         if url.scheme == "http" and host not in self.hosts and not (address and self._names(address)):
             raise AddressRefused(f"a URL to be called is https, unless the service allows http to its host: {host}")
         if address:

@@ -66,7 +66,7 @@ async def test_public_addresses_are_resolved() -> None:
         "https://user@example.com/", "https://user:password@example.com/", "https://example.com:0/",
         "https://example.com:99999/", "https://exa mple.com/", "https://example.com\\@127.0.0.1/", "https://ex\nample.com/",
         "https://[::1", "https://[fe80::1%25eth0]/", "http://example.com/", "https://ex\u00e4mple.com/",
-        "https://example.com/" + "x" * 2_000,
+        "https://example.com/" + "x" * 2_000, "https://2130706433/", "https://127.1/", "https://0177.0.0.1/",
     ],
 )  # fmt: skip
 def test_what_is_no_https_url_is_refused_with_a_sentence(url: str) -> None:
