@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .connection.sse import followed, lines_of
+from .connection.transport import path_to
 from .errors import GatewayUnavailable, LeadtimeError, job_error
 from .jobs import until
 
@@ -64,7 +65,7 @@ class AsyncBatch:
         while seen < count:
             failure: LeadtimeError = GatewayUnavailable("the results were cut before their end")
             try:
-                async with self._transport.open("GET", f"/batches/{self.id}/results") as response:
+                async with self._transport.open("GET", path_to("batches", self.id, "results")) as response:
                     place = 0
                     async for line in lines_of(response.content.iter_any()):
                         if place == seen:
@@ -80,7 +81,7 @@ class AsyncBatch:
     async def as_completed(self) -> AsyncIterator[BatchOutcome]:
         """Each job once it has ended, those first that end first. Raises LeadtimeError."""
         seen: set[int] = set()
-        async with aclosing(followed(self._transport, f"/batches/{self.id}/results")) as events:
+        async with aclosing(followed(self._transport, path_to("batches", self.id, "results"))) as events:
             async for event in events:
                 # Those that ended in the millisecond of a cut come again.
                 if event.kind == "job" and (outcome := outcome_of(event.data)).place not in seen:
@@ -89,11 +90,11 @@ class AsyncBatch:
 
     async def cancel(self) -> int:
         """Cancels the jobs that have not ended; how many these were."""
-        answer = await self._transport.call("POST", f"/batches/{self.id}/cancel")
+        answer = await self._transport.call("POST", path_to("batches", self.id, "cancel"))
         return int(answer.json()["cancelled"])
 
     async def _status(self, wait_s: int) -> dict[str, Any]:
-        return dict((await self._transport.call("GET", f"/batches/{self.id}", wait_s=wait_s)).json())
+        return dict((await self._transport.call("GET", path_to("batches", self.id), wait_s=wait_s)).json())
 
 
 def outcome_of(line: bytes) -> BatchOutcome:

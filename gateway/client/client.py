@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from .batches import AsyncBatch
-from .connection.transport import Transport
+from .connection.transport import Transport, path_to
 from .errors import LeadtimeError
 from .files import read_file, save_file, without_uploads
 from .jobs import AsyncJob
@@ -86,7 +86,8 @@ class AsyncClient:
         **options: Unpack[SubmitOptions],
     ) -> AsyncJob:
         """Pushes a job of a function that `PUSH_FUNCTIONS` names. Raises LeadtimeError."""
-        return await self._push(f"/push/{function}", {"args": list(args), "kwargs": dict(kwargs or {})}, options)
+        value = {"args": list(args), "kwargs": dict(kwargs or {})}
+        return await self._push(path_to("push", function), value, options)
 
     async def submit_batch(self, inputs: Iterable[Any], **options: Unpack[SubmitOptions]) -> AsyncBatch:
         """Pushes many inputs at once, with an Upload for each file in them: all become jobs, or none does.

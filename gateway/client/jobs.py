@@ -9,6 +9,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from .connection.sse import followed
+from .connection.transport import path_to
 from .errors import ConflictingState, NotFound, WaitOver, job_error
 from .options import ENDS, JobStatus
 
@@ -69,7 +70,7 @@ class AsyncJob:
 
         A connection that is cut is made again: no event is left out, and none comes twice. Raises LeadtimeError.
         """
-        async with aclosing(followed(self._transport, f"/events/{self.id}", after)) as events:
+        async with aclosing(followed(self._transport, path_to("events", self.id), after)) as events:
             async for event in events:
                 yield ToldEvent(event.id, event.kind, json.loads(event.data))
 
@@ -77,7 +78,7 @@ class AsyncJob:
         """The log lines that the job has told until now, as events of the kind `log`. Raises LeadtimeError."""
         query: dict[str, str] = {}
         while True:
-            page = (await self._transport.call("GET", f"/jobs/{self.id}/logs", query=query)).json()
+            page = (await self._transport.call("GET", path_to("jobs", self.id, "logs"), query=query)).json()
             if page["next"] in (None, query.get("after")):
                 return
             for line in page["lines"]:
@@ -87,7 +88,7 @@ class AsyncJob:
     async def cancel(self) -> bool:
         """Ends the job if it has not ended. False if it had ended before."""
         try:
-            await self._transport.call("POST", f"/cancel/{self.id}")
+            await self._transport.call("POST", path_to("cancel", self.id))
         except ConflictingState as conflict:
             # Perhaps by the try before this one, whose answer was lost.
             return conflict.job_status == "cancelled"
@@ -95,22 +96,22 @@ class AsyncJob:
 
     async def retry(self) -> None:
         """Runs a failed job again. Raises ConflictingState if it has not failed, or its input is gone."""
-        await self._transport.call("POST", f"/retry/{self.id}", is_repeatable=False)
+        await self._transport.call("POST", path_to("retry", self.id), is_repeatable=False)
 
     async def delete(self) -> None:
         """Ends the job if it has not ended, and has the service forget it. No error if there is none."""
         try:
-            await self._transport.call("DELETE", f"/jobs/{self.id}")
+            await self._transport.call("DELETE", path_to("jobs", self.id))
         except NotFound:
             return
 
     async def _status(self, wait_s: int) -> JobStatus:
-        answer = await self._transport.call("GET", f"/status/{self.id}", wait_s=wait_s)
+        answer = await self._transport.call("GET", path_to("status", self.id), wait_s=wait_s)
         return cast("JobStatus", answer.json())
 
     async def _data(self, wait_s: int) -> dict[str, Any] | None:
         try:
-            answer = await self._transport.call("GET", f"/data/{self.id}", wait_s=wait_s)
+            answer = await self._transport.call("GET", path_to("data", self.id), wait_s=wait_s)
         except NotFound as missing:
             status = missing.members.get("job_status")
             if status is None:

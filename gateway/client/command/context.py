@@ -15,8 +15,9 @@ from ..errors import JobNotFinished, LeadtimeError, WaitOver
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Exit codes; 2 is click's, for wrong arguments.
+# Exit codes
 NOT_FINISHED = 1  # the job has failed or was cancelled, or some job of a batch
+WRONG = 2  # wrong arguments, as click has it
 REFUSED = 3  # the gateway refuses the request, or is away
 INTERRUPTED = 130
 
@@ -42,7 +43,9 @@ class CommandContext(NamedTuple):
             fail(str(error), NOT_FINISHED)
         except WaitOver as error:
             fail(f"{error}; it goes on", NOT_FINISHED)
-        except (LeadtimeError, ValueError, OSError) as error:
+        except ValueError as error:  # a URL or an input that is none
+            fail(str(error), WRONG)
+        except (LeadtimeError, OSError) as error:
             fail(str(error), REFUSED)
 
     def show(self, document: Any, text: str) -> None:

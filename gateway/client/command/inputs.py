@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -102,8 +102,12 @@ def _json(data: str) -> Any:
     return _parsed(data, "--data")
 
 
+def _refused(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is none of its values")
+
+
 def _parsed(text: str, where: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError as error:
+        return json.loads(text, parse_constant=_refused)
+    except (ValueError, RecursionError) as error:
         raise click.UsageError(f"{where} is no JSON: {error}") from None

@@ -6,9 +6,10 @@ import contextlib
 import json
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiohttp
+from yarl import URL
 
 from ..errors import GatewayUnavailable, LeadtimeError, ServerFault, error_of
 from .patience import RetryPatience
@@ -49,6 +50,11 @@ class HttpAnswer(NamedTuple):
             raise ServerFault(self.status, "the answer is no JSON: is this a gateway's URL?") from None
 
 
+def path_to(*names: str) -> str:
+    """A path of the gateway. A name that comes from a stranger stays one: `../jobs` is no other path."""
+    return "".join(f"/{quote(name, safe='', errors='surrogateescape')}" for name in names)
+
+
 class Transport:
     """Requests to the gateway at `url`, whose path is `ROOT_PATH`'s if the gateway has one.
 
@@ -56,10 +62,13 @@ class Transport:
     """
 
     def __init__(self, url: str, api_key: str, patience_s: float, connections: int) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_base(url):
             raise ValueError(f"{url!r} is no URL of a gateway, such as http://127.0.0.1:8002")
+        if not patience_s >= 0:  # NaN is none, either
+            raise ValueError(f"patience_s is {patience_s:g}: it must be 0 or more")
+        parts = urlsplit(url)
         self.base = url.rstrip("/")
+        self._encoded_base = str(URL(self.base)).rstrip("/")
         self._origin = f"{parts.scheme}://{parts.netloc}"
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._patience_s = patience_s
@@ -105,9 +114,12 @@ class Transport:
         self, method: str, path: str, **parts: Unpack[RequestParts]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One try: the answer, whose body is to be read. Raises LeadtimeError, also where the body is cut."""
-        url = path if path.startswith("http") else self.base + path
+        is_url = not path.startswith("/")
+        # As it is: yarl would take `..` for the path above.
+        url = URL(path) if is_url else URL(self._encoded_base + path, encoded=True)
         wait_s, body = parts.get("wait_s", 0), parts.get("body")
-        own = {**(self._headers if url.startswith(f"{self._origin}/") else {}), **parts.get("headers", {})}
+        is_own = not is_url or path.startswith(f"{self._origin}/")
+        own = {**(self._headers if is_own else {}), **parts.get("headers", {})}
         if wait_s:
             own["Prefer"] = f"wait={wait_s}"
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=wait_s + _SILENT_S)
@@ -125,6 +137,15 @@ class Transport:
         if self._session is None:
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=self._connections))
         return self._session
+
+
+def _is_base(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises ValueError for what is none
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
 
 
 def _reason(error: Exception) -> str:

@@ -107,6 +107,22 @@ async def test_jobs_are_listed_and_deleted(client: AsyncClient) -> None:
         await client.job(pushed[0]).status()
 
 
+@pytest.mark.parametrize("job_id", ["../jobs/purge?status=failed", "..", ".", "a/b", "%2e%2e", "a b#c", "gr\xf6\xdfe"])
+async def test_an_id_is_never_another_path(client: AsyncClient, stream: Stream, job_id: str) -> None:
+    job = await client.submit("hello")
+    async with answering(stream, lambda _: ValueError("no")):
+        await job.wait()
+
+    other = client.job(job_id)
+    for call in (other.status, other.cancel, other.retry, other.result):
+        with pytest.raises(NotFound, match="not found|nothing at this path"):
+            await call()
+    with pytest.raises(NotFound, match="not found|nothing at this path"):
+        await client.batch(job_id).status()
+
+    assert (await job.status())["status"] == "failed"
+
+
 async def test_map_keeps_the_order_and_has_few_jobs_at_a_time(client: AsyncClient, stream: Stream) -> None:
     waiting: list[int] = []
     results: list[Any] = []
@@ -194,7 +210,10 @@ async def test_figures_of_the_queue_are_those_of_the_metrics(client: AsyncClient
     assert queue.pushed >= 3
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8002", "redis://127.0.0.1", "http://"])
+@pytest.mark.parametrize(
+    "url",
+    ["127.0.0.1:8002", "redis://127.0.0.1", "http://", "http://x/?a=b", "http://x/#a", "http://[::1", "http://x:65536"],
+)
 def test_what_is_no_url_is_refused_at_once(url: str) -> None:
     with pytest.raises(ValueError, match="is no URL"):
         AsyncClient(url)

@@ -53,12 +53,15 @@ async def test_run_prints_the_result(command: Command, stream: Stream) -> None:
         data = await command("run", "--data", "-", "--json", text='{"n": 1}')
         missing = await command("run")
         broken = await command("run", "--data", "{")
+        others = [await command("run", "--data", written) for written in ("NaN", "1e400", '"\\ud800"', "[" * 100_000)]
+        others += [await command(*option, "run", "hello") for option in (("--url", "x"), ("--patience", "nan"))]
 
     assert text == (0, "HELLO")
     assert data[0] == 0
     assert (values(data[1])[0]["output"], values(data[1])[0]["input"]) == ("{'N': 1}", {"n": 1})
     assert missing[0] == broken[0] == 2
     assert "no JSON" in broken[1]
+    assert [code for code, _ in others] == [2] * len(others)
 
 
 async def test_what_fails_has_an_exit_code_and_one_sentence(command: Command, stream: Stream) -> None:
