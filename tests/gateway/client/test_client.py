@@ -115,9 +115,9 @@ async def test_an_id_is_never_another_path(client: AsyncClient, stream: Stream, 
 
     other = client.job(job_id)
     for call in (other.status, other.cancel, other.retry, other.result):
-        with pytest.raises(NotFound, match="not found|nothing at this path"):
+        with pytest.raises(NotFound, match=r"not found|nothing at this path"):
             await call()
-    with pytest.raises(NotFound, match="not found|nothing at this path"):
+    with pytest.raises(NotFound, match=r"not found|nothing at this path"):
         await client.batch(job_id).status()
 
     assert (await job.status())["status"] == "failed"
