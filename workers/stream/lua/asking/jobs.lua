@@ -28,6 +28,7 @@ local function view_of(k, id, most, queue)
   local r = redis.call('HMGET', job_key, 'status', 'owner', 'attempts', 'queued', 'started', 'finished',
     'error', 'seq', 'entry', 'events', 'progress', 'options', 'scheduled', 'lane')
   local status, queued, seq, entry = r[1], r[4], r[8], r[9]
+  seq = seq or (entry and string.match(entry, '%d+$'))
   if not (status or queued or entry) then return false, 0 end
   local ahead, due = '', ''
   if not status and not entry and r[13] then
@@ -140,7 +141,7 @@ local function revive(k, entry, payload)
   local band, order = band_of(payload['options']), load_order(k, group)
   if not order and band ~= NORMAL then order = begin_order(k) end
   local is_settled = not order or settle(k, order)
-  local new = append(k, id, payload['function'], payload['args'], payload['kwargs'])
+  local new = append(k, nil, id, payload['function'], payload['args'], payload['kwargs'])
   local webhook = redis.call('HGET', job_key, 'webhook')
   if redis.call('DEL', job_key, k.events .. id) == 0 then add_to_index(k, payload['owner'] or '', 'jobs', id) end
   if webhook then redis.call('HSET', job_key, 'webhook', webhook) end

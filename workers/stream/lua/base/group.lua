@@ -56,17 +56,35 @@ local function group_of(k, removed, unread)
   return group
 end
 
--- Adds a job's entry; returns its id. One XADD. `plain_owner` is the owner, or '', of a job that asked for nothing: then the
--- order of the entry's fields tells a claim how many its record has, and the record need not be read.
-local function append(k, id, function_name, args, kwargs, plain_owner)
+-- The ids of the entries that one call appends, `now`, behind the first `seq` jobs in the order of pushes: the time and the
+-- job's place in that order. The server counts on from the first one.
+local function ids_from(seq, now)
+  local ms = whole(now)
+  return { next = ms .. '-' .. whole(seq + 1), others = ms .. '-*', seq = seq, now = now }
+end
+
+-- Adds a job's entry; returns its id. One XADD. If the stream has had a later id than the first of `ids`, as when the clock
+-- was set back, the server chooses all of them, and `ids.next` is '*': then they do not tell the place (`keep_place`).
+-- `plain_owner` is the owner, or '', of a job that asked for nothing: the order of its entry's fields then tells a claim how
+-- many its record has, so that it need not be read.
+local function append(k, ids, id, function_name, args, kwargs, plain_owner)
+  local at, entry = ids and ids.next or '*', nil
   if plain_owner == '' then
-    return redis.call('XADD', k.stream, '*', 'id', id, 'args', args, 'function', function_name)
+    entry = redis.pcall('XADD', k.stream, at, 'id', id, 'args', args, 'function', function_name)
   elseif plain_owner then
-    return redis.call('XADD', k.stream, '*', 'function', function_name, 'id', id, 'args', args)
+    entry = redis.pcall('XADD', k.stream, at, 'function', function_name, 'id', id, 'args', args)
   elseif kwargs and kwargs ~= '' then
-    return redis.call('XADD', k.stream, '*', 'id', id, 'function', function_name, 'args', args, 'kwargs', kwargs)
+    entry = redis.pcall('XADD', k.stream, at, 'id', id, 'function', function_name, 'args', args, 'kwargs', kwargs)
+  else
+    entry = redis.pcall('XADD', k.stream, at, 'id', id, 'function', function_name, 'args', args)
   end
-  return redis.call('XADD', k.stream, '*', 'id', id, 'function', function_name, 'args', args)
+  local is_added = type(entry) == 'string'
+  if not is_added and at == '*' then error(entry) end
+  if ids then
+    ids.next = is_added and at ~= '*' and ids.others or '*'
+    if is_added then ids.seq = ids.seq + 1 end
+  end
+  return is_added and entry or append(k, ids, id, function_name, args, kwargs, plain_owner)
 end
 
 -- Delivers up to `count` entries that no worker was given yet to this worker. One XREADGROUP.
@@ -82,12 +100,12 @@ local function read_new(k, worker, count)
 end
 
 -- What an entry holds: id, function, args, kwargs ('' if there are none); and if `append` was told that the job is plain, how
--- many fields its record has until its first claim: seq and entry, and perhaps owner.
+-- many fields its record has until its first claim: entry, and perhaps owner.
 local function fields_of(flat)
   if flat[1] == 'id' and flat[3] == 'args' and flat[5] == 'function' and not flat[7] then
-    return flat[2], flat[6], flat[4], '', 2
+    return flat[2], flat[6], flat[4], '', 1
   elseif flat[1] == 'function' and flat[3] == 'id' and flat[5] == 'args' and not flat[7] then
-    return flat[4], flat[2], flat[6], '', 3
+    return flat[4], flat[2], flat[6], '', 2
   elseif flat[1] == 'id' and flat[3] == 'function' and flat[5] == 'args' then
     return flat[2], flat[4], flat[6], flat[7] == 'kwargs' and flat[8] or ''
   end

@@ -68,8 +68,9 @@
 --                      hand_over_ahead) or "back" (see call_back)
 -- {q}:wake:            "": a job waits and no worker was free to be woken; the scaler listens
 --
--- Fields of a record: seq (place in the order of pushes), entry (in {q}:stream; in {q}:dead if the job failed; one that has
--- finished keeps what it had, as to delete a field costs more than its memory), owner,
+-- Fields of a record: entry (in {q}:stream; in {q}:dead if the job failed; one that has finished keeps what it had, as to
+-- delete a field costs more than its memory), seq (place in the order of pushes, if the entry's id does not end with it),
+-- owner,
 -- queued (only if the entry's id does not tell the time of the push), attempts. From the first claim on: status (absent
 -- means queued), worker, started, and at the end finished, and result or error (JSON). Beside a result there may be
 -- notes: a JSON object with the pushed input, if the result has none, and with warnings. A deferred job keeps its

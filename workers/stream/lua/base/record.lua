@@ -16,6 +16,16 @@ local function keep_queued(job_key, entry)
   redis.call('HSETNX', job_key, 'queued', entry_time(entry))
 end
 
+-- Keeps what the id of an entry that was just added does not tell: the job's place in the order of pushes and, as ids only
+-- grow, the time of the push if the clock was set back. Returns whether it was. HSET, twice then; nothing if it tells all.
+local function keep_place(job_key, entry, ids)
+  if ids.next ~= '*' then return false end
+  redis.call('HSET', job_key, 'seq', whole(ids.seq))
+  local is_ahead = entry_ms(entry) > ids.now + CLOCK_SLACK_MS
+  if is_ahead then redis.call('HSET', job_key, 'queued', whole(ids.now)) end
+  return is_ahead
+end
+
 -- The time of an end, as text. A job does not end before it was queued, even if the server's clock was set back.
 local function end_ms(now, queued) return whole(math.max(now, tonumber(queued))) end
 

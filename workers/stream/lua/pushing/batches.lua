@@ -32,18 +32,15 @@ end
 -- Puts a job of a batch into the stream, or aside until it is `due`. `record` has fields that all jobs of the batch have,
 -- `plain_owner` is as for `append`. `lane_of_next` lines it up and returns its lane, if the order counts. Costs XADD and
 -- HSET, or HSET and ZADD.
-local function add_to_batch(k, id, function_name, args, seq, now, due, record, plain_owner, lane_of_next)
+local function add_to_batch(k, id, function_name, args, ids, due, record, plain_owner, lane_of_next)
   if due then
-    redis.call('HSET', k.job .. id, 'function', function_name, 'args', args, 'kwargs', '', 'queued', whole(now),
-      'scheduled', 1, unpack(record))
+    redis.call('HSET', k.job .. id, 'function', function_name, 'args', args, 'kwargs', '', 'queued',
+      whole(ids.now), 'scheduled', 1, unpack(record))
     redis.call('ZADD', k.deferred, whole(due), id)
   else
-    local entry = append(k, id, function_name, args, '', plain_owner)
-    if entry_ms(entry) > now + CLOCK_SLACK_MS then
-      redis.call('HSET', k.job .. id, 'seq', whole(seq), 'entry', entry, 'queued', whole(now), unpack(record))
-    else
-      redis.call('HSET', k.job .. id, 'seq', whole(seq), 'entry', entry, unpack(record))
-    end
+    local entry = append(k, ids, id, function_name, args, '', plain_owner)
+    redis.call('HSET', k.job .. id, 'entry', entry, unpack(record))
+    keep_place(k.job .. id, entry, ids)
     if lane_of_next then redis.call('HSET', k.job .. id, 'lane', lane_of_next(id)) end
     return entry
   end
@@ -65,7 +62,8 @@ local function push_batch(keys, argv)
   local staged = k.staged .. id
   if #argv == 8 and redis.call('LLEN', staged) ~= count then return 'lost' end
 
-  local now, seq, record = now_ms(), group['entries-read'] + group['lag'], {}
+  local now, record = now_ms(), {}
+  local entry_ids = ids_from(group['entries-read'] + group['lag'], now)
   if more.limits then
     local ids = {}
     for place = 0, count - 1 do ids[place + 1] = batch_job_id(id, place) end
@@ -92,7 +90,7 @@ local function push_batch(keys, argv)
   local lane_of_next = order and function(job_id) return line_up(k, order, job_id, band, owner) end
   local function add(place, args)
     local job_id = batch_job_id(id, place)
-    last = add_to_batch(k, job_id, function_name, args, seq + place + 1, now, due, record, plain_owner, lane_of_next)
+    last = add_to_batch(k, job_id, function_name, args, entry_ids, due, record, plain_owner, lane_of_next)
     if ttl then redis.call('ZADD', k.expiring, whole((due or now) + ttl), job_id) end
   end
   if #argv > 8 then

@@ -108,9 +108,9 @@ local function push(keys, argv)
   local k = keys_of(keys[1])
   local max_backlog, idempotency_ms = tonumber(argv[1]), argv[2]
   local group = group_of(k)
-  local seq = group['entries-read'] + group['lag']
   local room = max_backlog - redis.call('XLEN', k.stream) - redis.call('ZCARD', k.deferred)
-  local now, replies, appended, behind = now_ms(), {}, 0, false
+  local now, replies, appended = now_ms(), {}, 0
+  local now_text, entry_ids = whole(now), ids_from(group['entries-read'] + group['lag'], now)
   local is_empty, served, accepted = is_queue_empty(k, group), 0, {}
   local holder, ahead
   local order, takes_turns, high, last = load_order(k, group), argv[3] == '1', 0, nil
@@ -160,7 +160,7 @@ local function push(keys, argv)
       local due = options and due_of(options, now)
       if due then
         redis.call('HSET', job_key, 'function', function_name, 'args', args,
-          'kwargs', options.kwargs or '', 'queued', whole(now), 'scheduled', 1)
+          'kwargs', options.kwargs or '', 'queued', now_text, 'scheduled', 1)
         redis.call('ZADD', k.deferred, whole(due), id)
       else
         local kwargs, band = options and options.kwargs or '', NORMAL
@@ -169,15 +169,12 @@ local function push(keys, argv)
           order, is_empty = begin_order(k), false
           order.takes_turns = takes_turns
         end
-        local entry = append(k, id, function_name, args, kwargs, not options and owner or nil)
-        seq = seq + 1
+        local entry = append(k, entry_ids, id, function_name, args, kwargs, not options and owner or nil)
+        local behind = keep_place(job_key, entry, entry_ids)
         appended = appended + 1
-        -- The server's clock may be set back, entry ids only grow: then the id does not tell the time.
-        if appended == 1 then behind = entry_ms(entry) > now + CLOCK_SLACK_MS end
-        if behind then redis.call('HSET', job_key, 'queued', whole(now)) end
         local told, wanted
         if is_empty then
-          local queued = behind and whole(now) or entry_time(entry)
+          local queued = behind and now_text or entry_time(entry)
           local asked = options and options.options or ''
           worker, told, wanted = hand_over(k, id, entry, function_name, args, kwargs, queued, asked)
           is_empty, served = worker, served + told
@@ -186,15 +183,14 @@ local function push(keys, argv)
         last = entry
         if order then
           if band == HIGH then high = high + 1 end
-          redis.call('HSET', job_key, 'seq', whole(seq), 'entry', entry, 'lane',
-            line_up(k, order, id, band, owner))
+          redis.call('HSET', job_key, 'entry', entry, 'lane', line_up(k, order, id, band, owner))
         elseif worker then
-          redis.call('HSET', job_key, 'seq', whole(seq), 'entry', entry, 'status', 'processing', 'worker', worker,
-            'attempts', 1, 'started', whole(now))
+          redis.call('HSET', job_key, 'entry', entry, 'status', 'processing', 'worker', worker,
+            'attempts', 1, 'started', now_text)
         elseif owner ~= '' then
-          redis.call('HSET', job_key, 'seq', whole(seq), 'entry', entry, 'owner', owner)
+          redis.call('HSET', job_key, 'entry', entry, 'owner', owner)
         else
-          redis.call('HSET', job_key, 'seq', whole(seq), 'entry', entry)
+          redis.call('HSET', job_key, 'entry', entry)
         end
       end
       if owner ~= '' and (due or order or worker) then redis.call('HSET', job_key, 'owner', owner) end
@@ -205,7 +201,7 @@ local function push(keys, argv)
       end
       if options and options.webhook then
         redis.call('HSET', job_key, 'webhook', options.webhook)
-        if worker then notify(k, id, options.webhook, 'started', whole(now), '1') end
+        if worker then notify(k, id, options.webhook, 'started', now_text, '1') end
       end
       if idempotency_key then
         redis.call('SET', idempotency_key, options.fingerprint .. ' ' .. id, 'PX', idempotency_ms)

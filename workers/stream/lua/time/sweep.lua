@@ -15,7 +15,7 @@ local function promote_due(k, now)
       seq = seq + 1
       local band = band_of(r[4])
       if not order and (takes_turns or band ~= NORMAL) then order = begin_order(k) end
-      local entry = append(k, id, r[1], r[2], r[3])
+      local entry = append(k, nil, id, r[1], r[2], r[3])
       last = entry
       redis.call('HSET', job_key, 'entry', entry, 'seq', whole(seq))
       if order then redis.call('HSET', job_key, 'lane', line_up(k, order, id, band, r[5] or '')) end

@@ -24,7 +24,7 @@ notify = function(k, id, webhook, event, at, value, place)
   local message = id .. '.' .. event .. '.' .. (place or at)
   if redis.call('EXISTS', w.job .. message) == 1 then return end
   local owner = redis.call('HGET', k.job .. id, 'owner') or ''
-  local entry = append(w, message, 'deliver', cjson.encode({ id, event, at, asked.url, owner, value }))
+  local entry = append(w, nil, message, 'deliver', cjson.encode({ id, event, at, asked.url, owner, value }))
   redis.call('HSET', w.job .. message, 'seq', whole(group['entries-read'] + group['lag'] + 1), 'entry', entry,
     'owner', owner)
   wake(w, 1)

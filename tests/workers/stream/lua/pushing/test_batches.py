@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,6 +80,16 @@ async def test_jobs_of_a_batch_that_asks_for_nothing_are_plain(stream: Stream, o
     assert [(job.id, job.args, job.is_plain) for job in await stream.claim("w", 10)] == [
         (job_id, args, tag is None) for job_id, args in zip(ids(), INPUTS, strict=True)
     ]
+
+
+async def test_jobs_of_a_batch_know_time_and_place_though_the_clock_was_set_back(stream: Stream) -> None:
+    now_ms = round(time.time() * 1000)
+    await command(stream, "XSETID", key(stream, "stream"), f"{now_ms + 86_400_000}-0")
+    await stream.batches.push(new(), INPUTS)
+
+    views = [await see(stream, job_id) for job_id in ids()]
+    assert all(abs(view.queued_ms - now_ms) < 60_000 for view in views)
+    assert [view.ahead for view in views] == list(range(5))
 
 
 async def test_inputs_whose_gateway_died_are_no_jobs_and_do_not_become_others(stream: Stream) -> None:

@@ -265,9 +265,9 @@ async def test_a_clock_that_was_set_back_makes_no_negative_latency(stream: Strea
     # The server takes ids from the stream's last one while its clock is behind it.
     now_ms = time.time() * 1000
     await command(stream, "XSETID", key(stream, "stream"), f"{round(now_ms) + 86_400_000}-0")
-    for job_id in await accept(stream, 2):
-        view = await see(stream, job_id)
-        assert abs(view.queued_ms - now_ms) < 60_000
+    views = [await see(stream, job_id) for job_id in [*await accept(stream, 2), *await accept(stream)]]
+    assert all(abs(view.queued_ms - now_ms) < 60_000 for view in views)
+    assert [view.ahead for view in views] == [0, 1, 2]
     await stream.redis.set(key(stream, "swept"), round(now_ms) + 86_400_000)
     await finish_all(stream)
     failed = await fail_one(stream)
