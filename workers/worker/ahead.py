@@ -101,7 +101,13 @@ class Ahead:
     def left_s(self) -> float:
         """How many seconds what runs here and what is held ahead should take; 0 if there is nothing."""
         life = self._session.life
-        return (life.running + len(self)) * self._means_s.get(self._last, _LONGEST_S) / max(1, life.capacity)
+        jobs = life.running + len(self)
+        return max(min(1, jobs), jobs / max(1, life.capacity)) * self._means_s.get(self._last, _LONGEST_S)
+
+    @property
+    def has_starts(self) -> bool:
+        """Whether there are starts to tell."""
+        return bool(self._starts)
 
     def wanted(self) -> int:
         """How many more should be held."""

@@ -68,11 +68,15 @@ class Claims:
     With `burst` it stops when no job is left, or when it has claimed `most_jobs` (arq's `max_burst_jobs`; None: any).
     """
 
-    def __init__(self, session: Session, runner: Runner, ahead: Ahead, terms: ClaimTerms) -> None:
+    def __init__(
+        self, session: Session, runner: Runner, ahead: Ahead, terms: ClaimTerms, waits_s: Callable[[], float]
+    ) -> None:
         self._session = session
         self._runner = runner
         self._ahead = ahead
         self._terms = terms
+        self._waits_s = waits_s
+        self._finish_leaves = asyncio.Event()
         self._work = asyncio.Event()
         self._count = 0
         self._is_overdue = asyncio.Event()  # nobody has swept for long
@@ -83,6 +87,7 @@ class Claims:
         # for another worker, which was woken too. Each claim of nothing but own jobs doubles it.
         self._most_at_once = terms.slots
         self._may_be_woken = False
+        self._is_more = False  # the last claim has brought all that it asked for
         self._woken_beside = False  # while a claim beside finishes is under way
         # What was claimed for this worker may be unknown to it: a claim's reply or a message was lost.
         self._replies_are_known = True
@@ -149,6 +154,7 @@ class Claims:
 
     def beside(self) -> BesideFinish | None:
         """A claim that goes along with finishes that are about to be sent. None: if one is needed, it goes alone."""
+        self._finish_leaves.set()
         if self.burst or self._claiming or not self._is_known:
             return None
         # They were pushed before all that a claim could bring, and this call tells of their starts.
@@ -279,9 +285,21 @@ class Claims:
     async def _claim_alone(self, is_woken: bool) -> None:
         if is_woken:  # if a finish is about to leave, it takes the claim along
             await asyncio.sleep(0)
+        if not self._claiming and self._is_known and not self.burst:
+            self._ahead.start_next(self._free())
+            await self._until_finish_leaves()
         count = self._wanted()
-        if count > 0 and not self._claiming:
+        if not self._claiming and (count > 0 or self._ahead.has_starts):
             await self._claim(count)
+
+    async def _until_finish_leaves(self) -> None:
+        """If what runs should end soon, the claim goes along with it. Not if there is more to claim already."""
+        most_s = 0.0 if self._is_more else self._waits_s()
+        if most_s > 0:
+            self._finish_leaves.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(most_s):
+                    await self._finish_leaves.wait()
 
     async def _claim(self, count: int) -> None:
         session = self._session
@@ -316,8 +334,10 @@ class Claims:
             self._runner.refuse(job)
         self._count += len(jobs)
         self._may_be_woken = len(jobs) < count
-        if count and not self._may_be_woken:
-            self._work.set()
+        if count:
+            self._is_more = not self._may_be_woken
+            if self._is_more:
+                self._work.set()
 
     def _start(self, job: Claimed) -> None:
         if not self._runner.start(job):

@@ -115,7 +115,7 @@ class Finishes:
 
     async def _gather_ends(self) -> None:
         self._most, most_s = self._to_gather()
-        if len(self._small) >= self._most:
+        if len(self._small) >= self._most or not most_s:
             return
         self._enough = asyncio.Event()
         try:
@@ -126,12 +126,21 @@ class Finishes:
         finally:
             self._enough = None
 
+    def claim_waits_s(self) -> float:
+        """For how many seconds at most a claim waits for the next ends, to go along with them; 0: none come soon."""
+        return self._gather_s() or (SLOW_S if 0 < self._parts()[1].left_s() <= _QUICK_JOB_S else 0.0)
+
+    def _gather_s(self) -> float:
+        """The same for an end on a slow disk, which waits for all that runs and is held."""
+        call_s = min(self._small.takes_s, _MOST_GATHER_S)
+        return call_s if call_s >= SLOW_S and 0 < self._parts()[1].left_s() <= call_s else 0.0
+
     def _to_gather(self) -> tuple[int, float]:
         """How many ends to wait for, and for how many seconds at most."""
-        ahead, call_s = self._parts()[1], min(self._small.takes_s, _MOST_GATHER_S)
+        if self._small.takes_s >= SLOW_S:
+            return sys.maxsize, self._gather_s()
+        ahead = self._parts()[1]
         held, left_s = len(ahead), ahead.left_s()
-        if call_s >= SLOW_S:
-            return (sys.maxsize, call_s) if 0 < left_s <= call_s else (0, 0.0)
         return (_TOGETHER, SLOW_S) if held >= _TOGETHER and left_s <= held * _QUICK_JOB_S else (0, 0.0)
 
     async def abandon(self) -> None:

@@ -118,10 +118,11 @@ class Worker(arq_worker.Worker):
         self._functions = Functions.of(self)
         foreign = ForeignJobs(self.session)
         self.events = Events(self.session)
+        finishes = Finishes(self.session, lambda: (self.claims, self.ahead))
         self.runner = Runner(
             self.session,
             self._functions,
-            Finishes(self.session, lambda: (self.claims, self.ahead)),
+            finishes,
             foreign,
             self.events,
             self.tasks,
@@ -133,7 +134,7 @@ class Worker(arq_worker.Worker):
         )
         self.ahead = Ahead(self.session, self.runner, self.events, self._on_lost)
         terms = ClaimTerms(self.max_jobs, self._functions.attempts_of)
-        self.claims = Claims(self.session, self.runner, self.ahead, terms)
+        self.claims = Claims(self.session, self.runner, self.ahead, terms, finishes.claim_waits_s)
         self.claims.burst = foreign.burst = self.burst
         self.heartbeat = Heartbeat(
             self.session,

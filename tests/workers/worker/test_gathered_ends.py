@@ -69,6 +69,10 @@ class Ends:
         self._finishes = Finishes(cast("Session", session), lambda: (held, held))
         self._done = asyncio.Queue[bool | BaseException]()
 
+    def claim_waits_s(self) -> float:
+        """How long a claim waits for them."""
+        return self._finishes.claim_waits_s()
+
     async def tell(self, count: int) -> None:
         """So many jobs end at once. What follows without a timer has happened then."""
         for number in range(count):
@@ -109,3 +113,8 @@ async def test_an_end_waits_neither_for_few_jobs_nor_for_long_ones(count: int, l
     await ends.tell(1)
 
     assert ends.calls == [1]
+
+
+@pytest.mark.parametrize(("left_s", "waits_s"), [(0.0005, 0.002), (0.003, 0.0), (0.0, 0.0)])
+async def test_a_claim_waits_for_the_end_of_a_short_job_and_of_no_other(left_s: float, waits_s: float) -> None:
+    assert Ends(Held(0, left_s)).claim_waits_s() == waits_s

@@ -41,11 +41,12 @@ async def are_all_done(stream: Stream, ids: list[str]) -> bool:
     return {(view.status, view.attempts) for view in views} == {(Status.FINISHED, 1)}
 
 
+@pytest.mark.parametrize("slots", [1, 4])
 async def test_all_jobs_of_a_push_run_in_their_order_before_any_call(
-    stream: Stream, long_settings: WorkerSettings
+    stream: Stream, long_settings: WorkerSettings, slots: int
 ) -> None:
     shorts = Shorts()
-    async with running(long_settings, shorts.functions, max_jobs=1) as worker:
+    async with running(long_settings, shorts.functions, max_jobs=slots) as worker:
         await until_it_would_hold_some(stream, worker)
         shorts.began.clear()
         gate = Gate(worker.stream, "claim", "finish_and_claim", "finish")
@@ -62,11 +63,12 @@ async def test_all_jobs_of_a_push_run_in_their_order_before_any_call(
     assert (counts.length, counts.pending, counts.ahead) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("slots", [1, 4])
 async def test_where_calls_are_slow_one_call_tells_all_ends_of_a_push(
-    stream: Stream, long_settings: WorkerSettings
+    stream: Stream, long_settings: WorkerSettings, slots: int
 ) -> None:
     shorts = Shorts()
-    async with running(long_settings, shorts.functions, max_jobs=1) as worker:
+    async with running(long_settings, shorts.functions, max_jobs=slots) as worker:
         slow = SlowCalls(worker.stream)
         await until_it_would_hold_some(stream, worker)
         for _ in range(20):  # on a busy machine they may take longer than an end waits
@@ -74,7 +76,7 @@ async def test_where_calls_are_slow_one_call_tells_all_ends_of_a_push(
             assert await are_all_done(stream, await push_some(stream, 10))
             await until_idle(stream, worker)
             await stream.redis.delete(*(f"{stream.prefix}:job:job-{number}" for number in range(10)))
-            if [ends for ends in slow.ends if ends] == [10]:
+            if slow.ends == [10]:
                 return
     raise AssertionError("the first end has never waited for the others")
 

@@ -136,8 +136,7 @@ local function claim_by(k, group, worker, argv, at, ahead)
     if first then
       redis.call('HSET', worker_key, 'state', 'busy', 'job', first, 'running', running + taken)
     else
-      -- A push hands jobs over one by one to a worker that can run more than one.
-      redis.call('HSET', worker_key, 'state', 'idle', 'job', '', 'running', 0, 'ahead', count == 1 and ahead or 0)
+      redis.call('HSET', worker_key, 'state', 'idle', 'job', '', 'running', 0, 'ahead', ahead)
     end
   end
   return out

@@ -76,9 +76,16 @@ async def test_another_idle_worker_gets_a_job_and_nobody_holds_one(stream: Strea
     assert await stream.counts() == EMPTY._replace(length=3, waiting=1, pending=2, workers=2)
 
 
-@pytest.mark.parametrize(("ahead", "slots"), [(0, 1), (2, 2)], ids=["wants none", "has another slot"])
-async def test_it_holds_nothing_that_it_did_not_ask_for(stream: Stream, idle: Idle, ahead: int, slots: int) -> None:
-    await ask(stream, idle, ahead, slots)
+async def test_so_does_one_with_more_slots(stream: Stream, idle: Idle) -> None:
+    await ask(stream, idle, ahead=2, slots=8)
+    ids = await pushed(stream, *(new() for _ in range(4)))
+    await until(lambda: len(idle.held) == 2)
+    assert [job.id for job in (*idle.jobs, *idle.held)] == ids[:3]
+    assert await stream.counts() == EMPTY._replace(length=4, waiting=1, pending=3, ahead=2, workers=1)
+
+
+async def test_it_holds_nothing_that_it_did_not_ask_for(stream: Stream, idle: Idle) -> None:
+    await ask(stream, idle, ahead=0)
     await pushed(stream, new(), new())
     await until(lambda: bool(idle.jobs))
     assert await stream.counts() == EMPTY._replace(length=2, waiting=1, pending=1, workers=1)

@@ -1,0 +1,54 @@
+"""With free slots left, a worker of short jobs claims as one of them ends, and soon after if none does."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from arq.worker import func
+
+from tests.workers.service import push, running, until, until_ended
+from tests.workers.worker.ahead.shorts import Shorts, warm
+from tests.workers.worker.test_handover import Gate, until_idle
+from workers.stream import NewJob, Stream
+
+if TYPE_CHECKING:
+    from workers.settings import WorkerSettings
+
+
+async def some_turns(ctx: dict[str, Any]) -> None:
+    """Takes the event loop some turns, as a model's answer does."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_one_call_tells_the_end_and_claims_for_all_slots(stream: Stream, worker_settings: WorkerSettings) -> None:
+    settings = worker_settings.model_copy(update={"lease_s": 600.0})
+    async with running(settings, [func(some_turns, name="job")], max_jobs=4) as worker:
+        await warm(stream, worker)
+        gate = Gate(worker.stream, "claim", "finish_and_claim", "finish")
+        gate.open.set()
+        for _ in range(20):  # on a busy machine the job may take too long
+            await until_idle(stream, worker)
+            gate.calls = 0
+            await until_ended(stream, await push(stream, "job"))
+            await until_idle(stream, worker)
+            if gate.calls == 1:
+                return
+    raise AssertionError("a claim has always gone alone")
+
+
+async def test_a_claim_waits_for_a_while_at_most(stream: Stream, worker_settings: WorkerSettings) -> None:
+    shorts = Shorts()
+    async with running(worker_settings, shorts.functions, max_jobs=4) as worker:
+        await warm(stream, worker)
+        await until_idle(stream, worker)
+        ids = [f"job-{number}" for number in range(3)]
+        shorts.waits.update(ids)
+        for count, job_id in enumerate(ids, len(shorts.began) + 1):
+            await stream.push(NewJob(job_id, b"[]", function="job"))
+            await until(lambda count=count: len(shorts.began) == count)
+
+        shorts.go_on.set()
+        for job_id in ids:
+            await until_ended(stream, job_id)
