@@ -26,7 +26,7 @@ class RequestRefused(LeadtimeError):  # noqa: N818
     """
 
     def __init__(self, status: int, detail: str, members: Mapping[str, Any] | None = None) -> None:
-        super().__init__(f"{detail} ({status})")
+        super().__init__(f"{_with_faults(detail, members or {})} ({status})")
         self.status = status
         self.detail = detail
         self.members = dict(members or {})
@@ -151,6 +151,16 @@ def job_error(job_id: str, status: str, error: Mapping[str, Any] | None) -> JobN
     if status == "cancelled":
         return CancelledJob(job_id)
     return JobNotFinished(job_id, f"has no result: it is {status}")
+
+
+def _with_faults(detail: str, members: Mapping[str, Any]) -> str:
+    """What is wrong, with the place of the input in its batch and all faults of the input."""
+    index, faults = members.get("index"), members.get("errors")
+    where = f"input {index}: " if isinstance(index, int) else ""
+    told = [
+        f"{one.get('pointer') or 'the input'}: {one.get('detail')}" for one in faults or () if isinstance(one, dict)
+    ]
+    return f"{where}{detail}{': ' if told else ''}{'; '.join(told)}"
 
 
 def _document(body: bytes) -> dict[str, Any]:

@@ -64,7 +64,13 @@ def fail(sentence: str, code: int) -> NoReturn:
 
 
 def plain(text: Any, most_chars: int = _MOST_CHARS) -> str:
-    """One line that is safe for a terminal: strangers chose what is in it."""
+    """The beginning of `whole`."""
     shown = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
-    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown[: most_chars + 1])
+    line = whole(shown[: most_chars + 1])
     return line if len(shown) <= most_chars else line[: most_chars - 3] + "..."
+
+
+def whole(text: Any) -> str:
+    """One line that is safe for a terminal: strangers chose what is in it. What is no text is JSON, and stays it."""
+    shown, escaped = (text, ascii) if isinstance(text, str) else (json.dumps(text, ensure_ascii=False), json.dumps)
+    return shown if shown.isprintable() else "".join(c if c.isprintable() else escaped(c)[1:-1] for c in shown)

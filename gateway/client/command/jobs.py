@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import job_error
-from .context import CommandContext, plain
+from .context import CommandContext, plain, whole
 from .inputs import input_parameters, option_parameters, read_input
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def run(
     with context.client() as client:
         document = client.run(value, wait_timeout_s=wait_s, **given(context, more))
     output = document.get("output")
-    context.show(document, output if isinstance(output, str) else plain(document, 100_000))
+    context.show(document, output if isinstance(output, str) else whole(document))
 
 
 @click.command()
@@ -83,7 +83,7 @@ def logs(context: CommandContext, job_id: str, follow: bool) -> None:
         job = client.job(job_id)
         for event in job.events() if follow else job.logs():
             if event.kind == "log":
-                context.show(event._asdict(), plain(event.value))
+                context.show(event._asdict(), whole(event.value))
 
 
 @click.command()

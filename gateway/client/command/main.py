@@ -8,7 +8,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from ..client import DEFAULT_URL
-from .context import CommandContext
+from .context import REFUSED, CommandContext, fail
 from .jobs import cancel, logs, run, status, submit, watch
 from .queues import batch, dead_letters, queues
 from .top import top
@@ -60,4 +60,7 @@ for _command in (run, submit, status, watch, logs, cancel, batch, queues, top, d
 
 def main() -> None:
     """Ends the process: 0, 1 (a job has not finished), 2 (wrong arguments), 3 (refused, or the gateway is away)."""
-    leadtime(prog_name="leadtime", complete_var=_VARIABLE)
+    try:
+        leadtime(prog_name="leadtime", complete_var=_VARIABLE)
+    except OSError as error:  # what it prints goes to a disk that is full
+        fail(str(error), REFUSED)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import ConflictingState, NotFound
-from .context import NOT_FINISHED, CommandContext, plain
+from .context import NOT_FINISHED, REFUSED, CommandContext, plain, whole
 from .inputs import option_parameters, read_lines
 from .jobs import given
 
@@ -38,7 +38,7 @@ def batch(context: CommandContext, /, path: str, no_wait: bool, **more: Any) -> 
         for outcome in pushed.results():
             is_whole = is_whole and outcome.status == "finished"
             text = outcome.result if outcome.error is None else outcome.error
-            context.show(outcome._asdict(), f"{outcome.place:<8} {outcome.status:9} {plain(text)}")
+            context.show(outcome._asdict(), f"{outcome.place:<8} {outcome.status:9} {whole(text)}")
     if not is_whole:
         sys.exit(NOT_FINISHED)
 
@@ -65,8 +65,9 @@ def dead_letters(context: CommandContext, requeued: Sequence[str], limit: int) -
     with context.client() as client:
         if requeued:
             ids = [one["id"] for one in client.jobs(status="failed", queue=context.queue)]
-            for job_id in ids if "all" in requeued else requeued:
-                _requeue(context, client, job_id)
+            outcomes = [_requeue(context, client, job_id) for job_id in (ids if "all" in requeued else requeued)]
+            if "all" not in requeued and not all(outcomes):
+                sys.exit(REFUSED)
             return
         for job in itertools.islice(client.jobs(status="failed", queue=context.queue), limit):
             error = job["error"] or {}
@@ -74,13 +75,14 @@ def dead_letters(context: CommandContext, requeued: Sequence[str], limit: int) -
             context.show(job, plain(f"{text}{error.get('message')}"))
 
 
-def _requeue(context: CommandContext, client: Client, job_id: str) -> None:
+def _requeue(context: CommandContext, client: Client, job_id: str) -> bool:
+    text, is_queued = "queued", True
     try:
         client.job(job_id).retry()
-        text = "queued"
     except (ConflictingState, NotFound) as refused:
-        text = refused.detail
+        text, is_queued = refused.detail, False
     context.show({"id": job_id, "outcome": text}, f"{plain(job_id)}  {plain(text)}")
+    return is_queued
 
 
 def chosen(context: CommandContext, client: Client) -> list[QueueFigures]:

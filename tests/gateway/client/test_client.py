@@ -79,6 +79,18 @@ async def test_what_the_gateway_refuses_has_a_class_of_its_own(client: AsyncClie
     assert too_large.value.status == 413
 
 
+def test_the_message_of_a_refused_input_says_which_and_why() -> None:
+    faults = [{"pointer": "/text", "detail": "this member is missing"}, {"pointer": "", "detail": "it is too long"}]
+
+    refused = UnprocessableInput(422, "the input does not fit", {"index": 3, "errors": faults})
+
+    assert (
+        str(refused)
+        == "input 3: the input does not fit: /text: this member is missing; the input: it is too long (422)"
+    )
+    assert refused.detail == "the input does not fit"
+
+
 async def test_options_go_with_the_push(client: AsyncClient, stream: Stream) -> None:
     at = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
     job = await client.submit("x", at=at, tag="nightly", timeout_s=1.5, max_attempts=2, ttl_s=60, priority="low")

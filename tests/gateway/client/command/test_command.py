@@ -112,6 +112,20 @@ async def test_a_jobs_way(command: Command, stream: Stream) -> None:
     assert watched.splitlines()[4:] == ["end       cancelled", f"leadtime: job {job_id} was cancelled"]
 
 
+async def test_what_is_long_is_printed_whole_and_json_stays_json(command: Command, stream: Stream) -> None:
+    texts = ["x" * 200_000, "\x9b"]
+    async with answering(stream, lambda _: {"texts": texts}):
+        _, result = await command("run", "hello")
+        _, line = await command("batch", "-", text='"hello"')
+    _, job_id = await command("submit", "hello")
+    [job] = await claimed(stream)
+    await stream.tell("w", [Telling(job.id, job.attempt, 1, [("log", json.dumps("x" * 2000).encode())])])
+
+    assert json.loads(result)["texts"] == json.loads(line.split(maxsplit=2)[2])["texts"] == texts
+    assert "\x9b" not in result + line
+    assert await command("logs", job_id) == (0, "x" * 2000)
+
+
 async def test_a_file_of_inputs_is_a_batch(command: Command, stream: Stream, tmp_path: Path) -> None:
     path = tmp_path / "inputs.jsonl"
     path.write_text('"a"\n\n"b"\n')
@@ -119,6 +133,7 @@ async def test_a_file_of_inputs_is_a_batch(command: Command, stream: Stream, tmp
         code, printed = await command("batch", str(path), "--json")
         shown = await command("batch", "-", text='"a"')
     bad = await command("batch", "-", text='"a"\nb')
+    empty = await command("batch", "-", text='"a"\n""')
     missing = await command("batch", str(tmp_path / "missing.jsonl"))
     path.write_bytes(b'"\xff"\n')
     latin = await command("batch", str(path))
@@ -130,6 +145,7 @@ async def test_a_file_of_inputs_is_a_batch(command: Command, stream: Stream, tmp
     assert shown == (0, "0        finished  a")
     assert bad[0] == 2
     assert "line 2" in bad[1]
+    assert empty == (3, "leadtime: input 1: the input is empty (400)")
     assert missing[0] == latin[0] == 2
     assert "does not exist" in missing[1]
     assert "is not UTF-8" in latin[1]
@@ -162,10 +178,12 @@ async def test_dead_letters_are_listed_and_run_again(command: Command, stream: S
             await command("run", f"input {n}")
     _, listed = await command("dead-letters", "--json")
     _, shown = await command("dead-letters")
+    gone = await command("dead-letters", "--requeue", "gone")
     await command("dead-letters", "--requeue", "all")
 
     assert [one["error"]["message"] for one in values(listed)] == ["input 1", "input 0"]
     assert "ValueError: input 1" in shown.splitlines()[0]
+    assert gone == (3, "gone  job not found")
     assert len(await stream.claim("w", 9)) == 2
     assert (await command("dead-letters"))[1] == ""
 
