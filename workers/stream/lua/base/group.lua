@@ -120,23 +120,28 @@ local function payload_of(stream, entry)
   return map_of(rows[1][2])
 end
 
+-- What a claim has to know of the group, if nobody has read its counters: whether entries are pending and wait is then seen
+-- when it reads them. Costs EXISTS and XPENDING; what `group_of` costs if the order has ever counted.
+local function group_unread(k)
+  if redis.call('EXISTS', k.order) == 1 then return group_of(k) end
+  local released = redis.pcall('XPENDING', k.stream, GROUP, '-', '+', 1, RELEASED)
+  if released.err then return group_of(k) end -- there is no group
+  return { pending = #released, lag = 1 }
+end
+
 -- Deletes entries that were acknowledged, if they are the oldest of the stream: XDEL looks for each from the beginning of
--- its node, where up to 100 entries are. Returns the group's counters, which stay right, or nil if XDEL is still needed.
--- What XTRIM deletes is neither pending nor waits: the last of the entries was delivered, and nothing up to it is pending.
--- Costs XPENDING; XINFO GROUPS, XLEN and XTRIM if none of the older ones is pending.
+-- its node, where up to 100 entries are. The group's counters stay right. Returns whether it did; else XDEL is needed.
+-- What XTRIM deletes is neither pending nor waits: the last of the entries was delivered, which is said of all before it while
+-- the order does not count, and nothing up to it is pending. Costs XPENDING; EXISTS and XTRIM if none of the older ones is.
 local LEAST_TRIMMED = 4 -- entries
 local function trim_entries(k, entries)
   local last = entries[#entries]
-  if #redis.call('XPENDING', k.stream, GROUP, '-', last, 1) > 0 then return nil end
-  local group = find_group(k)
-  if not group or group['ordered'] then return nil end
-  if group['lag'] ~= redis.call('XLEN', k.stream) - group['pending'] - #entries then return nil end
+  if #redis.call('XPENDING', k.stream, GROUP, '-', last, 1) > 0 or redis.call('EXISTS', k.order) == 1 then return false end
   local ms, number = string.match(last, '^(%d+)-(%d+)$')
-  local trimmed = redis.call('XTRIM', k.stream, 'MINID', ms .. '-' .. whole(number + 1))
-  return trimmed == #entries and group or nil
+  return redis.call('XTRIM', k.stream, 'MINID', ms .. '-' .. whole(number + 1)) == #entries
 end
 
--- Acknowledges and deletes entries, and sets lag and pending right. Returns the group's counters if there were any entries.
+-- Acknowledges and deletes entries, and sets lag and pending right. Returns the group's counters if it has read them.
 -- XACK, and XDEL and group_of or, with some entries, `trim_entries`, for any number of entries up to CHUNK.
 local function remove_entries(k, entries)
   local unread = 0
@@ -144,8 +149,7 @@ local function remove_entries(k, entries)
     local last = math.min(i + CHUNK - 1, #entries)
     unread = unread - redis.call('XACK', k.stream, GROUP, unpack(entries, i, last))
   end
-  local trimmed = unread == -#entries and #entries >= LEAST_TRIMMED and trim_entries(k, entries)
-  if trimmed then return trimmed end
+  if unread == -#entries and #entries >= LEAST_TRIMMED and trim_entries(k, entries) then return nil end
   for i = 1, #entries, CHUNK do
     unread = unread + redis.call('XDEL', k.stream, unpack(entries, i, math.min(i + CHUNK - 1, #entries)))
   end

@@ -83,8 +83,8 @@ local function take_in_order(k, order, worker, wanted, take)
 end
 
 -- Claims for a worker, by arguments from `at` on: count, running, ready_ms, max_attempts, keep_ms, then pairs function and
--- max_attempts. `group` has the stream's counters, which are right, and the worker would hold `ahead` jobs. Returns what
--- `claim` replies.
+-- max_attempts. `group` has the stream's counters, or what `group_unread` returns, and the worker would hold `ahead` jobs.
+-- Returns what `claim` replies.
 local function claim_by(k, group, worker, argv, at, ahead)
   local count, running, ready = tonumber(argv[at]), tonumber(argv[at + 1]), argv[at + 2]
   local limit, keep_ms, limits = tonumber(argv[at + 3]), tonumber(argv[at + 4]), {}
@@ -147,13 +147,14 @@ end
 -- function, args; and nine for another: '', id, entry, function, args, kwargs, attempt, queued_ms, options.
 -- A worker that got fewer jobs than it asked for is registered as idle in the same step, so no push can miss it. If it got
 -- fewer because the reply is full, it or another worker is woken for the rest.
--- Costs a job: HSET, and HLEN if it is plain, or else HGETALL; ZSCORE with a ttl. Costs a call: XINFO GROUPS, XLEN, TIME, XPENDING if jobs run, XREADGROUP
--- if some wait, ZREM (or ZADD and ZRANGE), EXISTS and HSET; XREADGROUP again for each further ROUND, XPENDING and XCLAIM
--- for each ROUND of released jobs, and what `take_in_order` costs in place of these if the order counts; before 7.2.5
--- XINFO GROUPS and XGROUP SETID with each XREADGROUP.
+-- Costs a job: HSET, and HLEN if it is plain, or else HGETALL; ZSCORE with a ttl. Costs a call: EXISTS, XPENDING, TIME,
+-- XREADGROUP, ZREM (or ZADD and ZRANGE), EXISTS and HSET; XREADGROUP again for each further ROUND, XPENDING and XCLAIM
+-- for each ROUND of released jobs; XINFO GROUPS and XLEN in place of XPENDING if the order has ever counted, and what
+-- `take_in_order` costs in place of all these if it counts now; before 7.2.5 XINFO GROUPS and XGROUP SETID with each
+-- XREADGROUP.
 local function claim(keys, argv)
   local k = keys_of(keys[1])
-  return claim_by(k, group_of(k), argv[1], argv, 2, 0)
+  return claim_by(k, group_unread(k), argv[1], argv, 2, 0)
 end
 
 export('claim', claim, 'allow-oom')

@@ -25,8 +25,7 @@ local function count_result(k, now, id, size, keep_ms, most)
   if kept > most then give_up_results(k, kept, most) end
 end
 
--- Ends jobs by arguments `from` up to `to`. Returns what `finish` replies. If entries were removed, then the stream's
--- counters have been set right, and are returned.
+-- Ends jobs by arguments `from` up to `to`. Returns what `finish` replies, and what `remove_entries` returns.
 local function finish_by(k, worker, most, plain_keep_ms, argv, from, to)
   local now = now_ms()
   local now_text = whole(now)
@@ -92,7 +91,8 @@ end
 -- Replies the places (from 0) of those that were not done; one that this very finish did before counts as done.
 -- Costs a job: HMGET, HSET and PEXPIRE (DEL if nothing is kept), HDEL with events or if its push waits, and then also what
 -- `answer` costs. Costs a call: TIME, XACK, XDEL, XINFO GROUPS, XLEN and PUBLISH; XINFO STREAM and XSETID if the last
--- delivered entry is among the deleted; of some jobs XPENDING, and XTRIM in place of XDEL if they are the oldest.
+-- delivered entry is among the deleted; of some jobs XPENDING, and EXISTS and XTRIM in place of XDEL, XINFO GROUPS and XLEN if
+-- they are the oldest.
 local function finish(keys, argv)
   return (finish_by(keys_of(keys[1]), argv[1], tonumber(argv[2]), argv[3], argv, 4, #argv))
 end
@@ -103,14 +103,14 @@ end
 -- All in one step, as what is free by the ends is claimed for: it costs the server one call in place of two, and a worker
 -- that runs one job at a time waits for one. A count of -1 claims nothing and leaves the worker as it is.
 -- Replies {what `finish` replies, what `start_ahead` returns, what `claim` replies, the same of what is held}. Costs what
--- these cost, without the XINFO GROUPS and XLEN of `claim` if a job has ended.
+-- these cost, without the EXISTS and XPENDING of `claim` if entries were deleted by XDEL.
 local function finish_and_claim(keys, argv)
   local k, worker = keys_of(keys[1]), argv[1]
   local ended = 4 + tonumber(argv[4])
   local begun = ended + 1 + 3 * tonumber(argv[ended + 1])
   local begins = start_ahead(k, worker, argv, ended + 2, begun)
   local ends, group = finish_by(k, worker, tonumber(argv[2]), argv[3], argv, 5, ended)
-  group = group or group_of(k)
+  group = group or group_unread(k)
   local ahead, held = tonumber(argv[begun + 1]), tonumber(argv[begun + 2])
   local claimed = tonumber(argv[begun + 3]) >= 0 and claim_by(k, group, worker, argv, begun + 3, ahead) or {}
   return { ends, begins, claimed, hold(k, group, worker, ahead, held) }
