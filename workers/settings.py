@@ -33,6 +33,7 @@ LogFormat = Annotated[
 
 BAD_SETTING = 2  # exit code of a process that will not start, however often
 LOAD_FAILED = 3  # exit code of a worker whose model does not load: another start may help, but not at once
+_MOST = 2**53 - 1  # the server's functions count in doubles, and its commands and the kernel in 64 bits
 _MOST_SHOWN_CHARS = 100
 _CREDENTIALS = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?.*@", re.DOTALL)
 _SECRET_OPTIONS = re.compile(r"((?:user|pass)\w*=)[^&#]*", re.IGNORECASE)
@@ -88,10 +89,17 @@ class StreamSettings(BaseSettings):
     fair_turns: bool = Field(
         False, description="whether jobs of different names (API keys) are taken in turns where jobs wait"
     )
-    dead_letter_age_s: Annotated[float, Field(ge=60)] = Field(
+    dead_letter_age_s: Annotated[float, Field(ge=60, le=3_153_600_000)] = Field(
         604_800.0, description="how long a failed job's payload is kept"
     )
     max_dead_letters: Annotated[int, Field(ge=1)] = Field(10_000, description="how many failed jobs' payloads are kept")
+
+    @field_validator("*")
+    @classmethod
+    def _check_whole_number(cls, value: object) -> object:
+        if type(value) is int and value > _MOST:
+            raise ValueError(f"input should be less than or equal to {_MOST}")
+        return value
 
     @field_validator("redis_url")
     @classmethod
