@@ -27,7 +27,8 @@ class Upload:
         if isinstance(source, bytes) and not name:
             raise ValueError("bytes need a name, such as cat.png, which tells their type")
         self.source = source if isinstance(source, bytes) else Path(source)
-        self.name = name or Path(str(source)).name
+        # What is no Unicode in a path (its bytes may be any) is no JSON either.
+        self.name = (name or Path(str(source)).name).encode(errors="replace").decode()
 
     def opened(self) -> Any:
         """The bytes, or the file, open."""
@@ -76,7 +77,7 @@ async def _sent(transport: Transport, upload: Upload) -> dict[str, Any]:
     place = (await transport.call("POST", "/uploads", query={"name": upload.name})).json()
     headers = {"Content-Type": "application/octet-stream"}
     await transport.call("PUT", transport.at_origin(place["put"]), headers=headers, body=upload.opened)
-    return dict(place["file"])
+    return {**place["file"], "name": upload.name}
 
 
 async def read_file(transport: Transport, file: Mapping[str, Any] | str) -> bytes:

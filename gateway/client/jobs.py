@@ -124,12 +124,14 @@ class AsyncJob:
 
 async def until(what_id: str, look: Callable[[int], Awaitable[T | None]], timeout_s: float | None) -> T:
     """What `look` finds, which is told how many seconds it may wait. Raises WaitOver."""
+    if timeout_s is not None and math.isnan(timeout_s):
+        raise ValueError("NaN is no time to wait")
     loop = asyncio.get_running_loop()
     deadline = None if timeout_s is None else loop.time() + timeout_s
     try:
         async with asyncio.timeout_at(deadline):
             while True:
-                left_s = _WAIT_S if deadline is None else min(_WAIT_S, math.ceil(deadline - loop.time()))
+                left_s = _WAIT_S if deadline is None else math.ceil(min(_WAIT_S, deadline - loop.time()))
                 if (found := await look(max(left_s, 1))) is not None:
                     return found
     except TimeoutError:

@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from gateway.files.pace import paced, place
-from gateway.files.uploads import names_uploads, taken
+from gateway.files.uploads import MOST_NAME_CHARS, names_uploads, taken
 from gateway.http.bodies.body import PushedInput, read_args
 from gateway.http.bodies.content import URL_ENCODED, check_codings, is_plain_json
 from gateway.http.bodies.multipart import Multipart
@@ -172,7 +172,7 @@ class _Upload:
         self._left_bytes -= size_bytes
         about = {"content_type": content_type or "application/octet-stream", "size_bytes": size_bytes}
         if own_name:
-            about["name"] = own_name[:200]
+            about["name"] = own_name[:MOST_NAME_CHARS]
         return {"url": f"/files/{self._job_id}/{name}", **about}, {"sha256": digest.hexdigest(), **about}
 
 

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 PATH = "/uploads/"
 UPLOADS = f'"{PATH}'.encode()
 """What is in an input that names an upload."""
+MOST_NAME_CHARS = 200
+"""How long the name of a file in an input is."""
 _MOST_FOUND = 100
 
 
@@ -140,7 +142,11 @@ class _Taking:
             return value
         url = value.get("url")
         if isinstance(url, str) and url.startswith(PATH) and UPLOAD_ID.fullmatch(url.removeprefix(PATH)):
-            return {**value, **await self._copy(url.removeprefix(PATH))}
+            copy = await self._copy(url.removeprefix(PATH))
+            if isinstance(name := value.get("name"), str) and name:
+                # The client's own, as of a file in a form: an upload's id has no other letters than ASCII's.
+                copy["name"] = name[:MOST_NAME_CHARS]
+            return {**value, **copy}
         return {name: await self.taken(member) for name, member in value.items()}
 
     async def _copy(self, upload_id: str) -> dict[str, Any]:

@@ -53,8 +53,10 @@ def job_of(queue: str, key: str) -> str:
 
 def new_name(of: str) -> str:
     """A name that no other object has, and nobody can guess, from a file's own (`of`)."""
-    stem, ending = os.path.splitext(_ODD.sub("-", os.path.basename(of)).strip(".-") or "file")
-    return f"{os.urandom(4).hex()}-{stem[: _MOST_NAME_CHARS - len(ending[:20])]}{ending[:20]}"
+    stem, ending = os.path.splitext(os.path.basename(of))
+    # The ending says the type, also where nothing of a name in another script is left before it.
+    stem, ending = _ODD.sub("-", stem).strip(".-") or "file", _ODD.sub("-", ending).rstrip(".-")[:20]
+    return f"{os.urandom(4).hex()}-{stem[: _MOST_NAME_CHARS - len(ending)]}{ending}"
 
 
 def shown_name(name: str) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _CLOSE_S = 8.0
+_CLOSED = "the client is closed"
 
 
 class LoopThread:
@@ -24,23 +25,22 @@ class LoopThread:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._iterated: set[AsyncIterator[Any]] = set()
+        self._is_closed = False
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """What the coroutine returns. Raises LeadtimeError if the loop is closed meanwhile.
+        """What the coroutine returns. Raises LeadtimeError if the client is closed.
 
-        If the caller is interrupted (Ctrl-C), the coroutine is cancelled.
+        If the caller is interrupted (Ctrl-C), the coroutine is cancelled, and has some seconds to end.
         """
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._running())
-        try:
-            return future.result()
-        except concurrent.futures.CancelledError:
-            raise LeadtimeError("the client was closed meanwhile") from None
-        except BaseException:
-            future.cancel()
-            raise
+        if self._is_closed:
+            coroutine.close()
+            raise LeadtimeError(_CLOSED)
+        return self._call(coroutine)
 
     def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
         """The items, one after the other. Whoever stops early closes them."""
+        self._iterated.add(items)
         try:
             while True:
                 try:
@@ -48,12 +48,18 @@ class LoopThread:
                 except StopAsyncIteration:
                     return
         finally:
-            self.call(_closed(items))
+            self._iterated.discard(items)
+            if not self._is_closed:  # which has closed them
+                self.call(_closed(items))
 
     def close(self, last: Coroutine[Any, Any, None]) -> None:
         """Cancels what still runs, waits some seconds for its end, runs `last`, and ends the thread."""
-        self.call(_end_all())
-        self.call(last)
+        if self._is_closed:
+            last.close()
+            return
+        self._is_closed = True
+        self._call(_end_all(list(self._iterated)))
+        self._call(last)
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
         if loop is None or thread is None:
@@ -61,6 +67,19 @@ class LoopThread:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+    def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        ended = threading.Event()
+        future = asyncio.run_coroutine_threadsafe(_told(coroutine, ended), self._running())
+        try:
+            return future.result()
+        except concurrent.futures.CancelledError:
+            raise LeadtimeError(_CLOSED) from None
+        except BaseException:
+            if future.cancel():
+                # It may be cancelling its jobs, which the end of the program would cut.
+                ended.wait(_CLOSE_S)
+            raise
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -72,6 +91,13 @@ class LoopThread:
             return self._loop
 
 
+async def _told(coroutine: Coroutine[Any, Any, T], ended: threading.Event) -> T:
+    try:
+        return await coroutine
+    finally:
+        ended.set()
+
+
 async def _next(items: AsyncIterator[T]) -> T:
     return await anext(items)
 
@@ -81,7 +107,7 @@ async def _closed(items: AsyncIterator[Any]) -> None:
         await close()
 
 
-async def _end_all() -> None:
+async def _end_all(iterated: list[AsyncIterator[Any]]) -> None:
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         # One that was cancelled before may be cancelling its job: another cancellation would stop that.
@@ -89,4 +115,6 @@ async def _end_all() -> None:
             task.cancel()
     if tasks:
         await asyncio.wait(tasks, timeout=_CLOSE_S)
+    for items in iterated:
+        await _closed(items)
     await asyncio.get_running_loop().shutdown_asyncgens()

@@ -45,12 +45,14 @@ class CommandContext(NamedTuple):
             fail(f"{error}; it goes on", NOT_FINISHED)
         except ValueError as error:  # a URL or an input that is none
             fail(str(error), WRONG)
+        except BrokenPipeError:  # whoever read the output has enough: click ends the process
+            raise
         except (LeadtimeError, OSError) as error:
             fail(str(error), REFUSED)
 
     def show(self, document: Any, text: str) -> None:
         """Prints a document as one line of JSON if a script reads it, and the text otherwise."""
-        click.echo(json.dumps(document, ensure_ascii=False) if self.as_json else text)
+        click.echo(_json_line(document) if self.as_json else text)
 
     def options(self) -> dict[str, Any]:
         """What each push has of it."""
@@ -74,3 +76,13 @@ def whole(text: Any) -> str:
     """One line that is safe for a terminal: strangers chose what is in it. What is no text is JSON, and stays it."""
     shown, escaped = (text, ascii) if isinstance(text, str) else (json.dumps(text, ensure_ascii=False), json.dumps)
     return shown if shown.isprintable() else "".join(c if c.isprintable() else escaped(c)[1:-1] for c in shown)
+
+
+def _json_line(document: Any) -> str:
+    """The document in the output's encoding, with escapes where that lacks a character."""
+    line = json.dumps(document, ensure_ascii=False)
+    try:
+        line.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(document)
+    return line

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ..files import Upload
+from ..options import encoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 F = TypeVar("F", bound="Callable[..., Any]")
+
+
+class _Seconds(click.FloatRange):
+    """0 or more seconds; NaN is neither."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
+        """Raises click.BadParameter."""
+        seconds = float(super().convert(value, parameter, context))
+        return self.fail(f"{value} is no time", parameter, context) if math.isnan(seconds) else seconds
+
+
+SECONDS = _Seconds(0)
 
 
 def input_parameters(command: F) -> F:
@@ -50,7 +64,7 @@ def read_input(text: str | None, data: str | None, files: Sequence[str]) -> Any:
     if text is not None and (data is not None or files):
         raise click.UsageError("give a TEXT, or --data and --file")
     if text is not None:
-        return text
+        return _sendable(text, "TEXT")
     if data is None and not files:
         raise click.UsageError("there is no input: give a TEXT, --data or --file")
     if data is None and len(files) == 1 and "=" not in files[0]:
@@ -70,13 +84,9 @@ def read_input(text: str | None, data: str | None, files: Sequence[str]) -> Any:
 def read_lines(path: str) -> list[Any]:
     """The value of each line of a file, or of stdin for `-`. Raises click.UsageError for a line that is no JSON."""
     found = []
-    try:
-        with click.open_file(path, encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    found.append(_parsed(line, f"line {number} of {path}"))
-    except UnicodeDecodeError as error:
-        raise click.UsageError(f"{path} is not UTF-8: {error.reason}") from None
+    for number, line in enumerate(_read(path).split("\n"), 1):
+        if line.strip():
+            found.append(_parsed(line, f"line {number} of {path}"))
     if not found:
         raise click.UsageError(f"{path} has no line")
     return found
@@ -90,24 +100,39 @@ def _upload(path: str) -> Upload:
 
 def _json(data: str) -> Any:
     if data == "-":
-        return _parsed(sys.stdin.read(), "stdin")
+        return _parsed(_read("-"), "stdin")
     if data.startswith("@"):
         path = Path(data[1:])
         if not path.is_file():
             raise click.UsageError(f"there is no file {path}")
-        try:
-            return _parsed(path.read_text(encoding="utf-8"), str(path))
-        except UnicodeDecodeError as error:
-            raise click.UsageError(f"{path} is not UTF-8: {error.reason}") from None
+        return _parsed(_read(str(path)), str(path))
     return _parsed(data, "--data")
 
 
-def _refused(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is none of its values")
+def _read(path: str) -> str:
+    """A file, or stdin for `-`: UTF-8, whatever the terminal's encoding. Raises click.UsageError."""
+    if path == "-" and sys.stdin is None:
+        raise click.UsageError("stdin is closed")
+    try:
+        with click.open_file(path, encoding="utf-8") as opened:
+            return str(opened.read())
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{path} is not UTF-8: {error.reason}") from None
+    except OSError as error:
+        raise click.UsageError(f"{path} can't be read: {error.strerror}") from None
 
 
 def _parsed(text: str, where: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_refused)
+        return _sendable(json.loads(text), where)
     except (ValueError, RecursionError) as error:
         raise click.UsageError(f"{where} is no JSON: {error}") from None
+
+
+def _sendable(value: Any, where: str) -> Any:
+    """The value, unless the API would not take it: NaN, or half of a character. Raises click.UsageError."""
+    try:
+        encoded(value)
+    except ValueError as error:
+        raise click.UsageError(f"{where} can't be sent as JSON: {error}") from None
+    return value

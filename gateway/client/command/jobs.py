@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import job_error
 from .context import CommandContext, plain, whole
-from .inputs import input_parameters, option_parameters, read_input
+from .inputs import SECONDS, input_parameters, option_parameters, read_input
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @click.command()
 @input_parameters
 @option_parameters
-@click.option("--wait", "wait_s", type=float, metavar="SECONDS", help="Give up waiting after this time.")
+@click.option("--wait", "wait_s", type=SECONDS, metavar="SECONDS", help="Give up waiting after this time.")
 @click.pass_obj
 def run(
     context: CommandContext,
@@ -35,8 +36,7 @@ def run(
     value = read_input(text, data, files)
     with context.client() as client:
         document = client.run(value, wait_timeout_s=wait_s, **given(context, more))
-    output = document.get("output")
-    context.show(document, output if isinstance(output, str) else whole(document))
+    context.show(document, _result_text(document))
 
 
 @click.command()
@@ -108,13 +108,23 @@ def status_lines(status: JobStatus) -> str:
     return "\n".join(f"{name:9} {plain(value)}" for name, value in status.items() if value is not None)
 
 
+def _result_text(document: dict[str, Any]) -> str:
+    """The text that the model returned, if it has returned nothing else; otherwise the whole document."""
+    output = document.get("output")
+    if not isinstance(output, str) or document.keys() - {"output", "input", "id", "latency"}:
+        return whole(document)
+    if sys.stdout is None or not sys.stdout.isatty():
+        return output
+    return "\n".join(whole(line.expandtabs()) for line in output.splitlines())
+
+
 def _event_line(event: ToldEvent) -> str:
     value = event.value
     if event.kind == "progress":
         return f"progress  {value['fraction']:.0%} {plain(value['text'])}".rstrip()
     if event.kind == "end":
         return f"end       {_status_in(value)['status']}"
-    return f"{event.kind:9} {plain(value)}"
+    return f"{event.kind:9} {whole(value)}"
 
 
 def _status_in(end: dict[str, Any]) -> Any:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 
 import click
 from click.shell_completion import get_completion_class
 
 from ..client import DEFAULT_URL
 from .context import REFUSED, CommandContext, fail
+from .inputs import SECONDS
 from .jobs import cancel, logs, run, status, submit, watch
 from .queues import batch, dead_letters, queues
 from .top import top
@@ -22,7 +25,7 @@ _VARIABLE = "_LEADTIME_COMPLETE"
 @click.option(
     "--patience",
     "patience_s",
-    type=click.FloatRange(0),
+    type=SECONDS,
     default=60.0,
     show_default=True,
     metavar="SECONDS",
@@ -60,6 +63,9 @@ for _command in (run, submit, status, watch, logs, cancel, batch, queues, top, d
 
 def main() -> None:
     """Ends the process: 0, 1 (a job has not finished), 2 (wrong arguments), 3 (refused, or the gateway is away)."""
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, io.TextIOWrapper):
+            output.reconfigure(errors="backslashreplace")
     try:
         leadtime(prog_name="leadtime", complete_var=_VARIABLE)
     except OSError as error:  # what it prints goes to a disk that is full

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import ConflictingState, NotFound
-from .context import NOT_FINISHED, REFUSED, CommandContext, plain, whole
+from .context import NOT_FINISHED, REFUSED, CommandContext, fail, plain, whole
 from .inputs import option_parameters, read_lines
 from .jobs import given
 
@@ -64,8 +64,9 @@ def dead_letters(context: CommandContext, requeued: Sequence[str], limit: int) -
     """List jobs that failed, newest first, or run them again."""
     with context.client() as client:
         if requeued:
-            ids = [one["id"] for one in client.jobs(status="failed", queue=context.queue)]
-            outcomes = [_requeue(context, client, job_id) for job_id in (ids if "all" in requeued else requeued)]
+            failed = client.jobs(status="failed", queue=context.queue)
+            ids = [one["id"] for one in failed] if "all" in requeued else requeued
+            outcomes = [_requeue(context, client, job_id) for job_id in ids]
             if "all" not in requeued and not all(outcomes):
                 sys.exit(REFUSED)
             return
@@ -87,7 +88,10 @@ def _requeue(context: CommandContext, client: Client, job_id: str) -> bool:
 
 def chosen(context: CommandContext, client: Client) -> list[QueueFigures]:
     """The figures of the queue that the command line names, or of all."""
-    return [one for one in client.queues() if context.queue in ("", one.queue) or not one.queue]
+    found = [one for one in client.queues() if context.queue in ("", one.queue)]
+    if context.queue and not found:
+        fail(f"the gateway names no queue {context.queue!r}", REFUSED)
+    return found
 
 
 def table(figures: Sequence[QueueFigures]) -> str:

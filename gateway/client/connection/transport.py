@@ -130,6 +130,8 @@ class Transport:
                 if response.status >= 400:
                     raise error_of(response.status, response.headers, await response.read())
                 yield response
+        except aiohttp.InvalidURL:
+            raise ValueError(f"{path!r} is no URL") from None
         except (aiohttp.ClientError, TimeoutError) as error:
             raise GatewayUnavailable(f"{self.base} can't be reached: {_reason(error)}") from error
 

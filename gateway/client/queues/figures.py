@@ -55,7 +55,7 @@ def _figures(queue: str, found: dict[str, int]) -> QueueFigures:
 def samples_of(metrics: str) -> list[tuple[str, dict[str, str], float]]:
     """Each sample of the text: its name, labels and value."""
     found = []
-    for line in metrics.splitlines():
+    for line in metrics.split("\n"):
         if match := _SAMPLE.fullmatch(line):
             found.append((match[1], dict(_LABEL.findall(match[2] or "")), float(match[3])))
     return found

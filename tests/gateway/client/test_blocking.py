@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -10,8 +13,11 @@ import pytest
 
 from gateway.client import CancelledJob, Client, LeadtimeError, NotFound
 from tests.gateway.client.answering import answering, claimed
+from tests.processes import LoggedProcess
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.gateway.service import GatewayProcess
     from workers.stream import Stream
 
@@ -62,6 +68,41 @@ async def test_a_client_that_is_closed_cancels_what_it_runs(gateway: GatewayProc
     view = await stream.view(job.id)
     assert view is not None
     assert view.status == "cancelled"
+
+
+async def test_an_interrupt_of_a_map_cancels_its_jobs_though_nobody_closes_the_client(
+    gateway: GatewayProcess, stream: Stream, tmp_path: Path
+) -> None:
+    program = f"from gateway.client import Client\nfor _ in Client({gateway.base!r}).map('abc'): pass"
+    with LoggedProcess([sys.executable, "-c", program], dict(os.environ), tmp_path / "map.log") as process:
+        jobs = await claimed(stream, 3)
+        while len(jobs) < 3:
+            jobs += await claimed(stream, 3)
+        process.send(signal.SIGINT)
+        assert await process.code() == -signal.SIGINT
+
+    views = [await stream.view(job.id) for job in jobs]
+    assert [view and view.status for view in views] == ["cancelled"] * 3
+
+
+async def test_a_closed_client_says_so_and_starts_nothing(
+    gateway: GatewayProcess, stream: Stream, caplog: pytest.LogCaptureFixture
+) -> None:
+    def program() -> None:
+        client = Client(gateway.base)
+        results = client.map("abc", 1)
+        assert next(results)["output"] == "A"
+        client.close()
+        client.close()
+        with pytest.raises(LeadtimeError, match="closed"):  # not the end of the results
+            next(results)
+        with pytest.raises(LeadtimeError, match="closed"):
+            client.run("hello")
+
+    async with answering(stream):
+        await asyncio.to_thread(program)
+    assert not [thread for thread in threading.enumerate() if thread.name == "leadtime"]
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 async def test_a_map_that_is_left_early_cancels_its_jobs(gateway: GatewayProcess, stream: Stream) -> None:

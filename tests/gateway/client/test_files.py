@@ -59,6 +59,19 @@ async def test_files_of_a_batch_are_sent_once(stream: Stream, settings: StreamSe
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 5, "two that were sent, and three of jobs"
 
 
+async def test_a_file_keeps_its_name_and_type_in_any_script(
+    stream: Stream, settings: StreamSettings, tmp_path: Path
+) -> None:
+    async with (
+        serving(settings, object_store=f"file:{tmp_path}") as base,
+        AsyncClient(base) as client,
+        answering(stream, lambda _: {}),
+    ):
+        named = [(await client.run(Upload(b"x", name)))["input"] for name in ("猫.png", 'die "größe"\n.png', "a/b.png")]
+    assert [one["name"] for one in named] == ["猫.png", 'die "größe"\n.png', "a/b.png"]
+    assert {one["content_type"] for one in named} == {"image/png"}
+
+
 def test_bytes_without_a_name_are_refused() -> None:
     with pytest.raises(ValueError, match="need a name"):
         Upload(b"hello")

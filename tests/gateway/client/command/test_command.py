@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -18,28 +17,12 @@ from tests.servers import free_port
 from workers.stream.events import Telling
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from gateway.client import AsyncClient
+    from tests.gateway.client.command.conftest import Command
     from tests.gateway.service import GatewayProcess
     from workers.stream import Stream
-
-    Command = Callable[..., Awaitable["tuple[int, str]"]]
-
-
-@pytest.fixture
-def command(gateway: GatewayProcess) -> Command:
-    """Runs the command in a thread: its exit code, and what it has printed, on stderr too."""
-
-    async def run(*arguments: str, text: str = "") -> tuple[int, str]:
-        runner = CliRunner(env={"LEADTIME_URL": gateway.base})
-        done = await asyncio.to_thread(runner.invoke, leadtime, arguments, input=text)
-        if done.exception and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        return done.exit_code, done.output.strip()
-
-    return run
 
 
 def values(printed: str) -> list[Any]:
@@ -159,12 +142,14 @@ async def test_figures_in_a_terminal_are_those_of_the_gateway(
     [job] = await claimed(stream)
     _, table = await command("queues")
     _, figures = await command("queues", "--json")
+    unnamed = await command("--queue", "another", "queues")
     _, top = await command("top", "--count", "2", "--interval", "0.1")
     _, of_top = await command("top", "--count", "1", "--json")
     [queue] = await client.queues()
 
     assert table.splitlines()[1].split()[:5] == ["-", "2", "1", "0", "0"]
     assert values(figures) == [queue._asdict()]
+    assert unnamed == (3, "leadtime: the gateway names no queue 'another'")
     [shown] = values(of_top)[0]["queues"]
     assert (shown["queue"], shown["waiting"], shown["running"]) == (stream.settings.queue_name, 2, 1)
     assert (shown["oldest_wait_s"] >= 0, shown["workers"], shown["scaler"]) == (True, {}, None)
