@@ -32,11 +32,14 @@ def verified_webhook(body: bytes, headers: Mapping[str, str], secrets: str | Seq
     lowered = {name.lower(): value for name, value in headers.items()}
     refused = "there is no secret"
     for secret in [secrets] if isinstance(secrets, str) else secrets:
+        webhook = Webhook(secret)
         try:
-            Webhook(secret).verify(body, lowered)
+            webhook.verify(body, lowered)
         except WebhookVerificationError as error:
             refused = str(error)
-            continue
-        document = json.loads(body)
-        return WebhookEvent(lowered["webhook-id"], document["type"], document["timestamp"], document["data"])
+        except ValueError:  # headers and bodies of strangers may be anything
+            refused = "it is malformed"
+        else:
+            document = json.loads(body)
+            return WebhookEvent(lowered["webhook-id"], document["type"], document["timestamp"], document["data"])
     raise WebhookRefused(f"the webhook is not genuine: {refused}")

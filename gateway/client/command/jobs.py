@@ -68,8 +68,8 @@ def watch(context: CommandContext, job_id: str) -> None:
     """Print what a job tells, as it comes, up to its end."""
     with context.client() as client:
         for event in client.job(job_id).events():
-            context.show(event._asdict(), _event_line(event))
-            if event.kind == "end" and (end := _status_in(event.value))["status"] != "finished":
+            context.show(event._asdict(), _event_line(event, job_id))
+            if event.kind == "end" and (end := _status_in(event.value, job_id))["status"] != "finished":
                 raise job_error(job_id, end["status"], end.get("error"))
 
 
@@ -118,15 +118,24 @@ def _result_text(document: dict[str, Any]) -> str:
     return "\n".join(whole(line.expandtabs()) for line in output.splitlines())
 
 
-def _event_line(event: ToldEvent) -> str:
+def _event_line(event: ToldEvent, job_id: str) -> str:
     value = event.value
     if event.kind == "progress":
         return f"progress  {value['fraction']:.0%} {plain(value['text'])}".rstrip()
     if event.kind == "end":
-        return f"end       {_status_in(value)['status']}"
+        return f"end       {_status_in(value, job_id)['status']}"
     return f"{event.kind:9} {whole(value)}"
 
 
-def _status_in(end: dict[str, Any]) -> Any:
-    """The status document in the value of an `end`: apart, if the model returned a member of such a name."""
-    return end["_job"] if "status" in end.get("_job", ()) else end
+def _status_in(end: dict[str, Any], job_id: str) -> Any:
+    """The status document in the value of an `end`: apart, if the model returned a member of such a name.
+
+    It is `_job` then, or `__job` and so on if the model returned that, too.
+    """
+    apart = {
+        name: value
+        for name, value in end.items()
+        if name.startswith("_") and name.lstrip("_") == "job" and isinstance(value, dict)
+    }
+    ours = [name for name, value in apart.items() if value.get("id") == job_id and "status" in value]
+    return apart[max(ours, key=len)] if ours else end

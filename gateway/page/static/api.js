@@ -30,7 +30,7 @@ let asking = null;
 
 function askForKey(detail, isWrong) {
   asking ||= new Promise((resolve) => {
-    const input = h('input', { type: 'password', id: 'api-key', autocomplete: 'off', required: true, spellcheck: 'false' });
+    const input = h('input', { type: 'password', id: 'api-key', autocomplete: 'off', required: true, spellcheck: 'false', pattern: '[ -~]+', title: 'Letters, digits and signs of ASCII' });
     const form = h('form', { method: 'dialog' },
       h('h2', {}, 'API key'),
       h('p', isWrong ? { class: 'error', role: 'alert' } : { class: 'muted' }, detail),
@@ -88,6 +88,16 @@ export async function request(path, options = {}) {
 
 export async function json(path, options) {
   return (await request(path, options)).json();
+}
+
+// JSON whose numbers keep their digits, of which JavaScript's have 16; older browsers can't.
+export function exact(text) {
+  if (!JSON.rawJSON) return JSON.parse(text);
+  return JSON.parse(text, (_, value, { source }) => (typeof value === 'number' && String(value) !== source ? JSON.rawJSON(source) : value));
+}
+
+export async function exactJson(path, options) {
+  return exact(await (await request(path, options)).text());
 }
 
 // Server-sent events of a response: fetch sends headers, which EventSource can't.

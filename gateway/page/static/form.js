@@ -1,5 +1,6 @@
 // A form made of a JSON schema, and the input that it stands for.
 
+import { exact } from './api.js';
 import { h } from './dom.js';
 
 const MOST_DEPTH = 4;
@@ -39,6 +40,8 @@ function labelled(name, schema, control, isRequired) {
 // {element, read}: read() returns a value, undefined for what is left out, or throws an Error that says what is wrong.
 export function fieldOf(name, given, document, isRequired, depth = 0) {
   const schema = resolved(given, document);
+  // A box has two states: what may be left out has three.
+  if (schema.type === 'boolean' && !isRequired && typeof schema.default !== 'boolean') schema.enum = [true, false];
   const say = (text) => { throw new Error(`${name}: ${text}`); };
   if (isFile(schema)) {
     const control = h('input', { type: 'file', required: isRequired });
@@ -64,8 +67,8 @@ export function fieldOf(name, given, document, isRequired, depth = 0) {
     const step = schema.type === 'integer' ? 1 : 'any';
     const control = h('input', { type: 'number', step, min: schema.minimum, max: schema.maximum, required: isRequired, value: schema.default ?? '' });
     return { element: labelled(name, schema, control, isRequired), read: () => {
-      if (control.value === '') return isRequired ? say('give a number') : undefined;
-      return Number(control.value);
+      if (control.value === '') return isRequired || control.validity.badInput ? say('give a number') : undefined;
+      return /^-?[1-9]\d{15,}$/.test(control.value) ? exact(control.value) : Number(control.value);
     } };
   }
   if (schema.type === 'string') {
@@ -88,7 +91,7 @@ export function fieldOf(name, given, document, isRequired, depth = 0) {
   if (schema.default !== undefined) control.value = JSON.stringify(schema.default);
   return { element: labelled(`${name} (JSON)`, schema, control, isRequired), read: () => {
     if (control.value.trim() === '') return isRequired ? say('give a JSON value') : undefined;
-    try { return JSON.parse(control.value); } catch (error) { return say(`this is no JSON: ${error.message}`); }
+    try { return exact(control.value); } catch (error) { return say(`this is no JSON: ${error.message}`); }
   } };
 }
 

@@ -1,13 +1,14 @@
 // One job: its timeline, input and output, its events as they come, and what can be done to it.
 
-import { eventsOf, isAway, json, request } from './api.js';
+import { ApiError, eventsOf, exact, exactJson, isAway, json, request } from './api.js';
 import { clock, confirmed, duration, h, setText, toast } from './dom.js';
 import { badge, took } from './jobs.js';
 import { jobLog } from './log.js';
-import { textOf, showValue } from './value.js';
+import { partsOf, showValue, textOf } from './value.js';
 
 const ENDS = ['finished', 'failed', 'cancelled'];
 const MOST_EVENTS = 500;
+const AGAIN_MS = 1000;
 const HINTS = {
   AttemptsExhausted: 'The worker died during each attempt: out of memory, a crash of the process, or a node that went away.',
   Expired: 'No worker was free within the job\'s ttl. A retry gives it a new one.',
@@ -28,7 +29,7 @@ export function streamed(place, output, journal) {
   let isText = true;
   return (event) => {
     let value;
-    try { value = JSON.parse(event.data); } catch { value = event.data; }
+    try { value = (event.kind === 'progress' ? JSON.parse : exact)(event.data); } catch { value = event.data; }
     if (event.kind === 'progress' && value) {
       bar.hidden = typeof value.fraction !== 'number';
       if (!bar.hidden) bar.value = value.fraction;
@@ -43,6 +44,10 @@ export function streamed(place, output, journal) {
       bar.hidden = true;
       said.hidden = true;
       return value;
+    }
+    if (event.kind === 'begin') { // what an attempt before has told is dropped
+      partial.replaceChildren();
+      partial.hidden = isText = true;
     }
     if (journal) journal.take(event, value);
     if (event.kind !== 'partial' && event.kind !== 'progress' && !(journal && event.kind === 'log')) {
@@ -98,6 +103,8 @@ export function showJob(view, id, signal) {
   let hasInput = false;
   let hasOutput = false;
   let last = '';
+  let isWaiting = false;
+  let listening = null;
   const drawHead = (job) => {
     const act = (label, kind, method, where, done, question) => h('button', { type: 'button', class: kind, onclick: async () => {
       if (question && !(await confirmed(question, label))) return;
@@ -124,7 +131,8 @@ export function showJob(view, id, signal) {
     } catch (problem) {
       if (signal.aborted) return null;
       if (isAway(problem)) {
-        document.addEventListener('back', () => look().then((one) => { if (one) listen(); }), { once: true, signal });
+        if (!isWaiting) document.addEventListener('back', start, { once: true, signal });
+        isWaiting = true;
         if (last) return null;
       }
       missing.hidden = false;
@@ -143,10 +151,9 @@ export function showJob(view, id, signal) {
     if (job.status === 'finished' && !hasOutput) {
       hasOutput = hasInput = true;
       try {
-        const data = await json(`data/${path}`, { signal });
-        const { id: _, latency, input: given, warnings, ...members } = data;
-        const names = Object.keys(members);
-        output.replaceChildren(showValue(names.length === 1 && names[0] === 'output' ? members.output : members, 'Output'),
+        const found = partsOf(await exactJson(`data/${path}`, { signal }), id, ['id', 'latency', 'warnings']);
+        const { input: given, job: { warnings } } = found;
+        output.replaceChildren(showValue(found.output, 'Output'),
           warnings ? h('p', { class: 'muted' }, `Written with ${warnings.length} warnings: ${warnings.map((one) => `${one.pointer} ${one.detail}`).join('; ')}`) : '');
         input.replaceChildren(given === undefined || given === null ? h('p', { class: 'muted' }, 'not kept') : showValue(given, 'Input'));
       } catch (problem) {
@@ -158,7 +165,7 @@ export function showJob(view, id, signal) {
       output.replaceChildren(h('p', { class: 'muted' }, ENDS.includes(job.status) ? 'There is none.' : 'Not yet.'));
       if (!hasInput) {
         hasInput = true;
-        json(`inputs/${path}`, { signal }).then(({ args }) => input.replaceChildren(showValue(args.length === 1 ? args[0] : args, 'Input')))
+        exactJson(`inputs/${path}`, { signal }).then(({ args }) => input.replaceChildren(showValue(args.length === 1 ? args[0] : args, 'Input')))
           .catch((problem) => {
             const text = problem.status === 404 && job.status === 'cancelled' ? 'The input of a cancelled job is not kept.' : problem.message;
             if (signal.aborted) return;
@@ -170,21 +177,41 @@ export function showJob(view, id, signal) {
     return job;
   };
   const listen = async () => {
+    if (listening) listening.abort();
+    listening = new AbortController();
+    const ending = listening.signal;
     events.replaceChildren();
     journal.clear();
     const take = streamed(events, null, journal);
-    try {
-      const response = await request(`events/${path}`, { headers: { Accept: 'text/event-stream' }, signal });
-      for await (const event of eventsOf(response)) {
-        take(event);
-        if (event.kind === 'begin') look();
+    let after = '';
+    for (let isOver = false; !isOver;) {
+      try {
+        const headers = { Accept: 'text/event-stream', ...(after ? { 'Last-Event-ID': after } : {}) };
+        for await (const event of eventsOf(await request(`events/${path}`, { headers, signal: ending }))) {
+          if (event.kind === 'cut') break;
+          after = event.id || after;
+          take(event);
+          if (event.kind === 'begin') look();
+          isOver ||= event.kind === 'end';
+        }
+      } catch (problem) {
+        if (problem instanceof ApiError && !isAway(problem)) return;
       }
-      journal.end();
-      await look();
-      if (!events.querySelector('li') && events.querySelector('.partial[hidden]')) events.replaceChildren(h('p', { class: 'muted' }, 'The job told nothing: no progress, and no partial results.'));
-    } catch { /* the view was left, or the timer looks again */ }
+      if (!isOver) await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      if (ending.aborted) return;
+    }
+    journal.end();
+    await look();
+    if (!events.querySelector('li') && events.querySelector('.partial[hidden]')) events.replaceChildren(h('p', { class: 'muted' }, 'The job told nothing: no progress, and no partial results.'));
   };
-  look().then((job) => { if (job) listen(); });
+  const start = async () => {
+    isWaiting = false;
+    if (await look() && !listening) listen();
+  };
+  start();
   const timer = setInterval(() => { if (!document.hidden && !/"(finished|failed|cancelled)"/.test(last.slice(0, 200))) look(); }, 2000);
-  signal.addEventListener('abort', () => clearInterval(timer));
+  signal.addEventListener('abort', () => {
+    clearInterval(timer);
+    if (listening) listening.abort();
+  });
 }

@@ -20,6 +20,10 @@ document.getElementById('tabs').append(...tabs.values());
 let leaving = new AbortController();
 let first = true;
 
+function decoded(text) {
+  try { return decodeURIComponent(text); } catch { return text; }
+}
+
 function show() {
   const [path, query = ''] = location.hash.replace(/^#\/?/, '').split('?');
   const [name, argument] = path.split('/');
@@ -34,7 +38,7 @@ function show() {
   view.replaceChildren();
   view.className = `view-${known[0]}`;
   const parameters = new URLSearchParams(query);
-  if (known[0] === 'jobs' && argument) showJob(view, decodeURIComponent(argument), leaving.signal);
+  if (known[0] === 'jobs' && argument) showJob(view, decoded(argument), leaving.signal);
   else known[2](view, parameters, leaving.signal);
   if (!first) view.focus({ preventScroll: true });
   first = false;

@@ -6,12 +6,18 @@ function quoted(text) {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
+// curl ends what is not in quotes at a semicolon.
+function inForm(text) {
+  return `"${text.replace(/[\\"]/g, '\\$&')}"`;
+}
+
 function python(value, indent = '') {
   if (value === null || value === undefined) return 'None';
   if (value === true) return 'True';
   if (value === false) return 'False';
   if (typeof value === 'string') return JSON.stringify(value);
   if (typeof value === 'number') return String(value);
+  if (JSON.isRawJSON && JSON.isRawJSON(value)) return value.rawJSON;
   const inner = `${indent}    `;
   if (Array.isArray(value)) return value.length ? `[${value.map((one) => python(one, inner)).join(', ')}]` : '[]';
   const members = Object.entries(value).map(([name, one]) => `${JSON.stringify(name)}: ${python(one, inner)}`);
@@ -27,9 +33,9 @@ export function curl(address, value, hasKey) {
   else {
     for (const [name, member] of Object.entries(value)) {
       for (const one of Array.isArray(member) && hasFiles(member) ? member : [member]) {
-        if (one instanceof File) parts.push(`-F ${quoted(`${name}=@${one.name}`)}`);
+        if (one instanceof File) parts.push(`-F ${quoted(`${name}=@${inForm(one.name)}`)}`);
         else if (typeof one === 'string') parts.push(`--form-string ${quoted(`${name}=${one}`)}`);
-        else parts.push(`-F ${quoted(`${name}=${JSON.stringify(one)};type=application/json`)}`);
+        else parts.push(`-F ${quoted(`${name}=${inForm(JSON.stringify(one))};type=application/json`)}`);
       }
     }
   }

@@ -1,6 +1,6 @@
 // Try: a form of the model's schema, the result as it streams, and the same call to copy.
 
-import { eventsOf, json, key, request, url, withQueue } from './api.js';
+import { eventsOf, exact, json, key, request, url, withQueue } from './api.js';
 import { copyable, duration, h, setText, toast } from './dom.js';
 import { bodyOf, fieldOf, isFile, resolved } from './form.js';
 import { errorView, streamed } from './job.js';
@@ -8,8 +8,9 @@ import { live, serverNow } from './live.js';
 import { badge } from './jobs.js';
 import { chosenQueue } from './main.js';
 import { curl, inPython } from './snippets.js';
-import { showValue } from './value.js';
+import { partsOf, showValue, textOf } from './value.js';
 
+const STATUS_MEMBERS = ['id', 'status', 'attempts', 'queued', 'started', 'finished', 'error', 'ahead', 'progress', 'due', 'tag', 'priority', 'latency', 'warnings'];
 const DRAFT = 'leadtime-draft';
 
 function anyField(takesFiles) {
@@ -35,7 +36,7 @@ function anyField(takesFiles) {
         if (!text.value) throw new Error('the input is empty');
         return text.value;
       }
-      try { return JSON.parse(text.value); } catch (error) { throw new Error(`this is no JSON: ${error.message}`); }
+      try { return exact(text.value); } catch (error) { throw new Error(`this is no JSON: ${error.message}`); }
     },
   };
 }
@@ -143,7 +144,7 @@ export async function showTry(view, _parameters, signal) {
       }
       clearInterval(timer);
       timer = 0;
-      if (end) drawEnd(end, state, place, began);
+      if (end) drawEnd(end, id, state, place, began);
       else draw('The connection ended before the job: its own page goes on.');
     } catch (problem) {
       if (ending.aborted) return;
@@ -157,15 +158,14 @@ export async function showTry(view, _parameters, signal) {
     }
   }
 
-  function drawEnd(end, state, place, began) {
-    const job = end._job || end;
-    const { id, status, attempts, queued, started, finished, error, ahead, progress, latency, input, warnings, tag, _job, ...members } = end;
-    state.replaceChildren(badge(job.status), h('span', { class: 'muted' }, `after ${duration(job.latency ?? (performance.now() - began) / 1000)}`));
+  function drawEnd(end, id, state, place, began) {
+    const { job, output } = partsOf(end, id, STATUS_MEMBERS);
+    const seconds = job.latency === undefined ? (performance.now() - began) / 1000 : Number(textOf(job.latency));
+    state.replaceChildren(badge(job.status), h('span', { class: 'muted' }, `after ${duration(seconds)}`));
     if (job.error) place.append(errorView(job.error));
-    const names = Object.keys(members);
     if (job.status === 'finished') {
       for (const old of place.querySelectorAll('.partial')) old.remove();
-      place.prepend(showValue(names.length === 1 && names[0] === 'output' ? members.output : members, 'Output'));
+      place.prepend(showValue(output, 'Output'));
     }
   }
 }

@@ -4,6 +4,7 @@ import { key, request, url } from './api.js';
 import { bytes, h, toast } from './dom.js';
 
 const MOST_CHARS = 20000;
+const MOST_SHOWN_CHARS = 2e6;
 const MOST_IMAGE_BYTES = 20e6;
 const OWN_FILE = /^(\/[A-Za-z0-9._~-]+)*\/(files|uploads)\//;
 const IMAGE = /^image\/(png|jpeg|gif|webp|avif|bmp)$/;
@@ -66,6 +67,17 @@ function fileView(file) {
     h('figcaption', { class: 'muted small' }, name, ` ${file.content_type}${size}`));
 }
 
+// What the model returned, and the service's members (`names`), which are apart in `_job` where the model's have their names.
+export function partsOf(document, id, names) {
+  const apart = Object.keys(document).filter((name) => /^_+job$/.test(name) && document[name] && document[name].id === id)
+    .sort((one, other) => other.length - one.length)[0];
+  const job = apart ? document[apart] : document;
+  const { input, ...members } = document;
+  if (apart) delete members[apart];
+  for (const name of names) if (JSON.stringify(members[name]) === JSON.stringify(job[name])) delete members[name];
+  return { job, input, output: Object.keys(members).join() === 'output' ? members.output : members };
+}
+
 export function textOf(value) {
   return typeof value === 'string' ? value : JSON.stringify(value, (_, one) =>
     (typeof one === 'string' && one.length > 2000 && one.startsWith('data:') ? `${one.slice(0, 60)}… (${bytes(one.length)})` : one), 2);
@@ -77,9 +89,9 @@ export function showValue(value, label) {
   const parts = [pre];
   if (text.length > MOST_CHARS) {
     const more = h('button', { type: 'button', class: 'link', onclick: () => {
-      pre.textContent = text.slice(0, 2e6);
+      pre.textContent = text.slice(0, MOST_SHOWN_CHARS);
       more.remove();
-    } }, `Show all (${bytes(text.length)})`);
+    } }, text.length > MOST_SHOWN_CHARS ? `Show the first ${bytes(MOST_SHOWN_CHARS)} of ${bytes(text.length)}` : `Show all (${bytes(text.length)})`);
     parts.push(more);
   }
   return h('div', { class: 'value' }, filesIn(value).map(fileView), parts);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,3 +33,11 @@ async def test_a_delivery_is_genuine_or_refused(stream: Stream, settings: Stream
     assert event.id == got.id
     with pytest.raises(WebhookRefused):
         verified_webhook(got.body + b" ", got.headers, secrets)
+
+
+@pytest.mark.parametrize("signature", ["v1", "v1,@@@", "v1,ü", "v1,AAA", "", "no comma v1,AAAA"])
+def test_what_a_stranger_sends_is_refused_whatever_it_is(signature: str) -> None:
+    headers = {"webhook-id": "x", "webhook-timestamp": str(int(time.time())), "webhook-signature": signature}
+    for body in (b"{}", b"", b"\xff"):
+        with pytest.raises(WebhookRefused, match="not genuine"):
+            verified_webhook(body, headers, "whsec_" + "A" * 32)

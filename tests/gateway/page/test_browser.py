@@ -31,6 +31,7 @@ SCHEMA = orjson.dumps(
                 "text": {"type": "string", "description": MARKUP},
                 "top_k": {"type": "integer", "minimum": 1, "maximum": 10, "default": 3},
                 "is_loud": {"type": "boolean", "default": True},
+                "is_quick": {"anyOf": [{"type": "boolean"}, {"type": "null"}], "default": None},
                 "language": {"enum": ["de", "en"], "default": "en"},
             },
         },

@@ -109,6 +109,19 @@ async def test_what_is_long_is_printed_whole_and_json_stays_json(command: Comman
     assert await command("logs", job_id) == (0, "x" * 2000)
 
 
+@pytest.mark.parametrize(
+    "returned", [{"status": "mine", "_job": 5}, {"_job": {"status": "mine"}}, {"__job": {"id": 1}}]
+)
+async def test_the_end_of_a_job_is_told_whatever_the_model_has_returned(
+    command: Command, stream: Stream, returned: Any
+) -> None:
+    async with answering(stream, lambda _: returned):
+        _, job_id = await command("submit", "hello")
+        code, watched = await command("watch", job_id)
+
+    assert (code, watched) == (0, "end       finished")
+
+
 async def test_a_file_of_inputs_is_a_batch(command: Command, stream: Stream, tmp_path: Path) -> None:
     path = tmp_path / "inputs.jsonl"
     path.write_text('"a"\n\n"b"\n')
