@@ -25,7 +25,7 @@ local function find_group(k)
   return found
 end
 
--- The group's counters, exact. Creates stream and group if they are missing.
+-- The group's counters, exact, and the stream's length. Creates stream and group if they are missing.
 -- Costs XINFO GROUPS and XLEN; XINFO STREAM, XSETID and at times XGROUP SETID if the counters have to be set right.
 --
 -- XDEL leaves a mark in the stream (max-deleted-entry-id). Unless that mark is older than the group's last delivered
@@ -40,7 +40,8 @@ local function group_of(k, removed, unread)
     redis.call('XGROUP', 'CREATE', k.stream, GROUP, '0', 'MKSTREAM', 'ENTRIESREAD', '0')
     return group_of(k)
   end
-  local read, waiting = group['entries-read'], math.max(0, redis.call('XLEN', k.stream) - group['pending'])
+  group['length'] = redis.call('XLEN', k.stream)
+  local read, waiting = group['entries-read'], math.max(0, group['length'] - group['pending'])
   local is_marked = removed and (unread > 0 or contains(removed, group['last-delivered-id']))
   if read and group['lag'] == waiting and not is_marked then return group end
   local info = map_of(redis.call('XINFO', 'STREAM', k.stream))
@@ -60,7 +61,7 @@ end
 -- job's place in that order. The server counts on from the first one.
 local function ids_from(seq, now)
   local ms = whole(now)
-  return { next = ms .. '-' .. whole(seq + 1), others = ms .. '-*', seq = seq, now = now }
+  return { next = ms .. '-' .. whole(seq + 1), others = ms .. '-*', seq = seq, ms = ms }
 end
 
 -- Adds a job's entry; returns its id. One XADD. If the stream has had a later id than the first of `ids`, as when the clock

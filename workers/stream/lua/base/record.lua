@@ -21,8 +21,8 @@ end
 local function keep_place(job_key, entry, ids)
   if ids.next ~= '*' then return false end
   redis.call('HSET', job_key, 'seq', whole(ids.seq))
-  local is_ahead = entry_ms(entry) > ids.now + CLOCK_SLACK_MS
-  if is_ahead then redis.call('HSET', job_key, 'queued', whole(ids.now)) end
+  local is_ahead = entry_ms(entry) > ids.ms + CLOCK_SLACK_MS
+  if is_ahead then redis.call('HSET', job_key, 'queued', ids.ms) end
   return is_ahead
 end
 

@@ -34,8 +34,8 @@ end
 -- HSET, or HSET and ZADD.
 local function add_to_batch(k, id, function_name, args, ids, due, record, plain_owner, lane_of_next)
   if due then
-    redis.call('HSET', k.job .. id, 'function', function_name, 'args', args, 'kwargs', '', 'queued',
-      whole(ids.now), 'scheduled', 1, unpack(record))
+    redis.call('HSET', k.job .. id, 'function', function_name, 'args', args, 'kwargs', '', 'queued', ids.ms,
+      'scheduled', 1, unpack(record))
     redis.call('ZADD', k.deferred, whole(due), id)
   else
     local entry = append(k, ids, id, function_name, args, '', plain_owner)
@@ -58,7 +58,7 @@ local function push_batch(keys, argv)
   local known = known_batch(k, id, more)
   if known then return known end
   local group = group_of(k)
-  if tonumber(argv[2]) - redis.call('XLEN', k.stream) - redis.call('ZCARD', k.deferred) < count then return 'full' end
+  if tonumber(argv[2]) - group['length'] - redis.call('ZCARD', k.deferred) < count then return 'full' end
   local staged = k.staged .. id
   if #argv == 8 and redis.call('LLEN', staged) ~= count then return 'lost' end
 

@@ -101,16 +101,17 @@ end
 -- 'limited WHICH MS'. Pushing an id again changes nothing.
 -- Costs a job: XADD and HSET; HSET if the push waits, and with an owner if it is not only queued; GET and SET with an
 -- idempotency key, and EXISTS if it is known; EXISTS, HSET and ZADD if deferred; HSET with options, ZADD with a ttl; what
--- `line_up` costs if the order counts. Costs a call: EXISTS, and again for each job if one is there; XINFO GROUPS, 2 XLEN,
+-- `line_up` costs if the order counts. Costs a call: EXISTS, and again for each job if one is there; XINFO GROUPS, XLEN,
 -- ZCARD, TIME, XADD for each owner, XPENDING if jobs run and none waits, and the waking or handing over, that of several
 -- jobs at once, too; HMGET, XRANGE, HSET and XGROUP SETID if the order counts; ZRANGE with high jobs.
 local function push(keys, argv)
   local k = keys_of(keys[1])
   local max_backlog, idempotency_ms = tonumber(argv[1]), argv[2]
   local group = group_of(k)
-  local room = max_backlog - redis.call('XLEN', k.stream) - redis.call('ZCARD', k.deferred)
+  local room = max_backlog - group['length'] - redis.call('ZCARD', k.deferred)
   local now, replies, appended = now_ms(), {}, 0
-  local now_text, entry_ids = whole(now), ids_from(group['entries-read'] + group['lag'], now)
+  local entry_ids = ids_from(group['entries-read'] + group['lag'], now)
+  local now_text = entry_ids.ms
   local is_empty, served, accepted = is_queue_empty(k, group), 0, {}
   local holder, ahead
   local order, takes_turns, high, last = load_order(k, group), argv[3] == '1', 0, nil

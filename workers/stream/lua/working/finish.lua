@@ -91,8 +91,8 @@ end
 -- Replies the places (from 0) of those that were not done; one that this very finish did before counts as done.
 -- Costs a job: HMGET, HSET and PEXPIRE (DEL if nothing is kept), HDEL with events or if its push waits, and then also what
 -- `answer` costs. Costs a call: TIME, XACK, XDEL, XINFO GROUPS, XLEN and PUBLISH; XINFO STREAM and XSETID if the last
--- delivered entry is among the deleted; of some jobs XPENDING, and EXISTS and XTRIM in place of XDEL, XINFO GROUPS and XLEN if
--- they are the oldest.
+-- delivered entry is among the deleted; of some jobs XPENDING, and EXISTS and XTRIM in place of XDEL, XINFO GROUPS and XLEN
+-- if they are the oldest.
 local function finish(keys, argv)
   return (finish_by(keys_of(keys[1]), argv[1], tonumber(argv[2]), argv[3], argv, 4, #argv))
 end
