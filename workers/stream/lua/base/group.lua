@@ -57,17 +57,17 @@ local function group_of(k, removed, unread)
   return group
 end
 
--- The ids of the entries that one call appends, `now`, behind the first `seq` jobs in the order of pushes: the time and the
--- job's place in that order. The server counts on from the first one.
+-- The ids of the entries that one call appends, `now`, behind the first `seq` jobs in the order of pushes: the time and
+-- the job's place in that order. The server counts on from the first one.
 local function ids_from(seq, now)
   local ms = whole(now)
   return { next = ms .. '-' .. whole(seq + 1), others = ms .. '-*', seq = seq, ms = ms }
 end
 
--- Adds a job's entry; returns its id. One XADD. If the stream has had a later id than the first of `ids`, as when the clock
--- was set back, the server chooses all of them, and `ids.next` is '*': then they do not tell the place (`keep_place`).
--- `plain_owner` is the owner, or '', of a job that asked for nothing: the order of its entry's fields then tells a claim how
--- many its record has, so that it need not be read.
+-- Adds a job's entry; returns its id. One XADD. If the stream has had a later id than the first of `ids`, as when the
+-- clock was set back, the server chooses all of them, and `ids.next` is '*': then they do not tell the place
+-- (`keep_place`). `plain_owner` is the owner, or '', of a job that asked for nothing: the order of its entry's fields
+-- then tells a claim how many its record has, so that it need not be read.
 local function append(k, ids, id, function_name, args, kwargs, plain_owner)
   local at, entry = ids and ids.next or '*', nil
   if plain_owner == '' then
@@ -100,8 +100,8 @@ local function read_new(k, worker, count)
   return read[1][2]
 end
 
--- What an entry holds: id, function, args, kwargs ('' if there are none); and if `append` was told that the job is plain, how
--- many fields its record has until its first claim: entry, and perhaps owner.
+-- What an entry holds: id, function, args, kwargs ('' if there are none); and if `append` was told that the job is
+-- plain, how many fields its record has until its first claim: entry, and perhaps owner.
 local function fields_of(flat)
   if flat[1] == 'id' and flat[3] == 'args' and flat[5] == 'function' and not flat[7] then
     return flat[2], flat[6], flat[4], '', 1
@@ -121,8 +121,8 @@ local function payload_of(stream, entry)
   return map_of(rows[1][2])
 end
 
--- What a claim has to know of the group, if nobody has read its counters: whether entries are pending and wait is then seen
--- when it reads them. Costs EXISTS and XPENDING; what `group_of` costs if the order has ever counted.
+-- What a claim has to know of the group, if nobody has read its counters: whether entries are pending and wait is then
+-- seen when it reads them. Costs EXISTS and XPENDING; what `group_of` costs if the order has ever counted.
 local function group_unread(k)
   if redis.call('EXISTS', k.order) == 1 then return group_of(k) end
   local released = redis.pcall('XPENDING', k.stream, GROUP, '-', '+', 1, RELEASED)
@@ -130,14 +130,16 @@ local function group_unread(k)
   return { pending = #released, lag = 1 }
 end
 
--- Deletes entries that were acknowledged, if they are the oldest of the stream: XDEL looks for each from the beginning of
--- its node, where up to 100 entries are. The group's counters stay right. Returns whether it did; else XDEL is needed.
--- What XTRIM deletes is neither pending nor waits: the last of the entries was delivered, which is said of all before it while
--- the order does not count, and nothing up to it is pending. Costs XPENDING; EXISTS and XTRIM if none of the older ones is.
+-- Deletes entries that were acknowledged, if they are the oldest of the stream: XDEL looks for each from the beginning
+-- of its node, where up to 100 entries are. The group's counters stay right. Returns whether it did; else XDEL is
+-- needed. What XTRIM deletes is neither pending nor waits: the last of the entries was delivered, and so were all before
+-- it, unless the order counts; and nothing up to it is pending. Costs XPENDING; EXISTS and XTRIM if none of the older
+-- ones is.
 local LEAST_TRIMMED = 4 -- entries
 local function trim_entries(k, entries)
   local last = entries[#entries]
-  if #redis.call('XPENDING', k.stream, GROUP, '-', last, 1) > 0 or redis.call('EXISTS', k.order) == 1 then return false end
+  if #redis.call('XPENDING', k.stream, GROUP, '-', last, 1) > 0 then return false end
+  if redis.call('EXISTS', k.order) == 1 then return false end
   local ms, number = string.match(last, '^(%d+)-(%d+)$')
   return redis.call('XTRIM', k.stream, 'MINID', ms .. '-' .. whole(number + 1)) == #entries
 end

@@ -16,8 +16,9 @@ local function keep_queued(job_key, entry)
   redis.call('HSETNX', job_key, 'queued', entry_time(entry))
 end
 
--- Keeps what the id of an entry that was just added does not tell: the job's place in the order of pushes and, as ids only
--- grow, the time of the push if the clock was set back. Returns whether it was. HSET, twice then; nothing if it tells all.
+-- Keeps what the id of an entry that was just added does not tell: the job's place in the order of pushes and, as ids
+-- only grow, the time of the push if the clock was set back. Returns whether it was. HSET, twice then; nothing if it
+-- tells all.
 local function keep_place(job_key, entry, ids)
   if ids.next ~= '*' then return false end
   redis.call('HSET', job_key, 'seq', whole(ids.seq))
@@ -51,8 +52,8 @@ local function hand_back(k, id, entry, lane)
   redis.call('HDEL', job_key, 'status', 'worker')
 end
 
--- Takes a job that has ended out of its owner's share of the backlog, by its record's `waits`. Returns the gateway at which
--- its push waits, or ''. One SREM if it counts there.
+-- Takes a job that has ended out of its owner's share of the backlog, by its record's `waits`. Returns the gateway at
+-- which its push waits, or ''. One SREM if it counts there.
 local function leave_share(k, id, waits)
   local gateway, owner = string.match(waits or '', '^(%S*) ?(.*)$')
   if owner ~= '' then redis.call('SREM', k.share .. owner, id) end

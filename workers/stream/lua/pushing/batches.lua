@@ -1,4 +1,5 @@
--- Jobs that are pushed together: all of them or none. A job's id is its batch's and its place in eight hexadecimal digits.
+-- Jobs that are pushed together: all of them or none. A job's id is its batch's and its place in eight hexadecimal
+-- digits.
 
 local STAGED_MS = 30 * 1000 -- of inputs whose gateway has died
 
@@ -29,9 +30,9 @@ local function known_batch(k, id, more)
   return redis.call('EXISTS', k.batch .. id) == 1 and 'existing ' .. id or nil
 end
 
--- Puts a job of a batch into the stream, or aside until it is `due`. `record` has fields that all jobs of the batch have,
--- `plain_owner` is as for `append`. `lane_of_next` lines it up and returns its lane, if the order counts. Costs XADD and
--- HSET, or HSET and ZADD.
+-- Puts a job of a batch into the stream, or aside until it is `due`. `record` has fields that all jobs of the batch
+-- have, `plain_owner` is as for `append`. `lane_of_next` lines it up and returns its lane, if the order counts. Costs
+-- XADD and HSET, or HSET and ZADD.
 local function add_to_batch(k, id, function_name, args, ids, due, record, plain_owner, lane_of_next)
   if due then
     redis.call('HSET', k.job .. id, 'function', function_name, 'args', args, 'kwargs', '', 'queued', ids.ms,
@@ -46,11 +47,14 @@ local function add_to_batch(k, id, function_name, args, ids, due, record, plain_
   end
 end
 
--- push_batch(id, max_backlog, idempotency_ms, whether names take turns: 1 or 0, function, owner, options, count, then the inputs unless they were staged)
--- options: '' or JSON {idempotency_key, fingerprint, defer_ms, due_ms, options, webhook, limits, bytes, priority}, for each job as in
---   `push`; `bytes` is the size of all inputs.
--- Replies 'accepted' | 'full' | 'conflict' | 'existing ID' | 'limited WHICH MS' | 'lost' (the staged inputs are not there any more).
--- Costs a job: XADD and HSET, or HSET and ZADD if deferred; ZADD with a ttl; HSET and ZADD if the order counts; LPOP for each ROUND of staged ones.
+-- push_batch(id, max_backlog, idempotency_ms, whether names take turns: 1 or 0, function, owner, options, count, then
+--   the inputs unless they were staged)
+-- options: '' or JSON {idempotency_key, fingerprint, defer_ms, due_ms, options, webhook, limits, bytes, priority}, for
+--   each job as in `push`; `bytes` is the size of all inputs.
+-- Replies 'accepted' | 'full' | 'conflict' | 'existing ID' | 'limited WHICH MS' | 'lost' (the staged inputs are not
+-- there any more).
+-- Costs a job: XADD and HSET, or HSET and ZADD if deferred; ZADD with a ttl; HSET and ZADD if the order counts; LPOP
+-- for each ROUND of staged ones.
 local function push_batch(keys, argv)
   local k = keys_of(keys[1])
   local id, function_name, owner, count = argv[1], argv[5], argv[6], tonumber(argv[8])

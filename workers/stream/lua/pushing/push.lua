@@ -15,8 +15,8 @@ local function wake(k, count)
   end
 end
 
--- Up to `count` workers are to hand back what they hold ahead, those first that hold most: another worker is idle, or high
--- jobs have come. `idle` is the worker that is idle, which starts what it holds itself.
+-- Up to `count` workers are to hand back what they hold ahead, those first that hold most: another worker is idle, or
+-- high jobs have come. `idle` is the worker that is idle, which starts what it holds itself.
 -- One ZRANGE; PUBLISH for each that does, and ZREM if it does not listen.
 local function call_back(k, count, idle)
   for _, holder in ipairs(redis.call('ZRANGE', k.ahead, 0, idle and count or count - 1, 'REV')) do
@@ -40,8 +40,8 @@ end
 -- claim: the message carries what a claim would reply. The caller writes the record as `start` (claim.lua) does.
 -- A worker gets a job in this way only if it runs nothing, is of this very release (its registration's `takes` names
 -- this library) and the payload with its options is at most MESSAGE_BYTES; otherwise it is just woken.
--- Returns the worker, or nil if no job was handed over; how many workers were told: 1, or 0 if nobody listens; and how many
--- jobs that worker would hold ahead. Costs ZPOPMIN, HMGET, PUBLISH, XREADGROUP and HSET.
+-- Returns the worker, or nil if no job was handed over; how many workers were told: 1, or 0 if nobody listens; and how
+-- many jobs that worker would hold ahead. Costs ZPOPMIN, HMGET, PUBLISH, XREADGROUP and HSET.
 local function hand_over(k, id, entry, function_name, args, kwargs, queued, options)
   local is_small = #args + #kwargs + #options <= MESSAGE_BYTES
   while true do
@@ -62,8 +62,8 @@ local function hand_over(k, id, entry, function_name, args, kwargs, queued, opti
   end
 end
 
--- Has a worker to which a push has handed over a job hold up to `count` of the next ones ahead. Its message carries what
--- `finish_and_claim` would reply of them. Costs what `hold` costs, and PUBLISH if there are any.
+-- Has a worker to which a push has handed over a job hold up to `count` of the next ones ahead. Its message carries
+-- what `finish_and_claim` would reply of them. Costs what `hold` costs, and PUBLISH if there are any.
 local function hand_over_ahead(k, group, worker, count)
   local held, jobs, i = hold(k, group, worker, count, 0, MESSAGE_BYTES), {}, 1
   while i <= #held do
@@ -86,24 +86,26 @@ local function keys_of_new(k, ids)
   local found = {}
   for first = 1, #ids, CHUNK do
     local keys = {}
-    for i = first, math.min(first + CHUNK - 1, #ids) do keys[i - first + 1] = k.job .. ids[i] end
+    for i = first, math.min(first + CHUNK - 1, #ids) do
+      local key = k.job .. ids[i]
+      keys[i - first + 1], found[ids[i]] = key, key
+    end
     if redis.call('EXISTS', unpack(keys)) > 0 then return {} end
-    for i = 1, #keys do found[ids[first + i - 1]] = keys[i] end
   end
   return found
 end
 
--- push(max_backlog, idempotency_ms, whether names take turns: 1 or 0, function, owner, then the jobs: id, args of one with
---   this function and owner and no options, and '', id, function, args, owner, options of any)
+-- push(max_backlog, idempotency_ms, whether names take turns: 1 or 0, function, owner, then the jobs: id, args of one
+--   with this function and owner and no options, and '', id, function, args, owner, options of any)
 -- options: '' or JSON {kwargs, idempotency_key, fingerprint, outlives_job, defer_ms, due_ms, waits, webhook, limits,
 --   options, stored (bytes), priority}; `options` is kept in the record, and says the priority again.
 -- Replies flat, for each job that is not accepted its place (from 0) and 'full' | 'conflict' | 'existing ID' |
 -- 'limited WHICH MS'. Pushing an id again changes nothing.
 -- Costs a job: XADD and HSET; HSET if the push waits, and with an owner if it is not only queued; GET and SET with an
--- idempotency key, and EXISTS if it is known; EXISTS, HSET and ZADD if deferred; HSET with options, ZADD with a ttl; what
--- `line_up` costs if the order counts. Costs a call: EXISTS, and again for each job if one is there; XINFO GROUPS, XLEN,
--- ZCARD, TIME, XADD for each owner, XPENDING if jobs run and none waits, and the waking or handing over, that of several
--- jobs at once, too; HMGET, XRANGE, HSET and XGROUP SETID if the order counts; ZRANGE with high jobs.
+-- idempotency key, and EXISTS if it is known; EXISTS, HSET and ZADD if deferred; HSET with options, ZADD with a ttl;
+-- what `line_up` costs if the order counts. Costs a call: EXISTS, and again for each job if one is there; XINFO GROUPS,
+-- XLEN, ZCARD, TIME, XADD for each owner, XPENDING if jobs run and none waits, and the waking or handing over, that of
+-- several jobs at once, too; HMGET, XRANGE, HSET and XGROUP SETID if the order counts; ZRANGE with high jobs.
 local function push(keys, argv)
   local k = keys_of(keys[1])
   local max_backlog, idempotency_ms = tonumber(argv[1]), argv[2]
@@ -117,10 +119,11 @@ local function push(keys, argv)
   local order, takes_turns, high, last = load_order(k, group), argv[3] == '1', 0, nil
   if order then order.takes_turns = takes_turns end
   local is_settled = not order or settle(k, order)
-  local i, ids = 6, {}
+  local i, ids, count = 6, {}, 0
   while i <= #argv do
     local is_short = argv[i] ~= ''
-    ids[#ids + 1] = is_short and argv[i] or argv[i + 1]
+    count = count + 1
+    ids[count] = is_short and argv[i] or argv[i + 1]
     i = i + (is_short and 2 or 6)
   end
   local key_of_new = keys_of_new(k, ids)

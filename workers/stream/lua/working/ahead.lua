@@ -1,9 +1,10 @@
--- Looking ahead: a worker whose jobs are short holds the next ones already, and starts one the moment the last has ended.
+-- Looking ahead: a worker whose jobs are short holds the next ones already, and starts one the moment the last has
+-- ended.
 --
 -- The entry of a job that is held ahead is pending with that worker, as that of a job that runs; but its record says
 -- nothing of it, so everyone sees a job that is queued. The worker tells of each start in its next call, which it sends
--- at once. Only first attempts are held, none whose ttl is nearly over, and only while no worker is idle, nothing is released
--- and no order counts (order.lua): that comes first.
+-- at once. Only first attempts are held, none whose ttl is nearly over, and only while no worker is idle, nothing is
+-- released and no order counts (order.lua): that comes first.
 -- {q}:ahead says how many jobs each worker holds. A worker that becomes idle has another one hand back what it holds
 -- (`call_back` in push.lua).
 
@@ -33,9 +34,10 @@ local function pending_of(k, worker)
   return pending
 end
 
--- Registers what the worker has started of the jobs that it held ahead, by arguments `from` up to `to`, 3 a job: id, entry,
--- ms since its start. Returns per job 1, also when it was registered before, or 0: it was cancelled, is another's, or its ttl
--- was over. Costs a job: HMGET and HSET; ZSCORE with a ttl. Costs a call: TIME and XPENDING if there are any.
+-- Registers what the worker has started of the jobs that it held ahead, by arguments `from` up to `to`, 3 a job: id,
+-- entry, ms since its start. Returns per job 1, also when it was registered before, or 0: it was cancelled, is
+-- another's, or its ttl was over. Costs a job: HMGET and HSET; ZSCORE with a ttl. Costs a call: TIME and XPENDING if
+-- there are any.
 local function start_ahead(k, worker, argv, from, to)
   local replies = {}
   if to < from then return replies end
@@ -60,8 +62,8 @@ end
 -- Has the worker hold up to `count` more jobs ahead, beside `held` others; -1 says that it has not held any. With
 -- `most_bytes` their payloads and options take no more than that.
 -- Returns what `claim` replies of them.
--- Costs a job: HLEN if it is plain, or else HGETALL; TIME with options, ZSCORE with a ttl. Costs a call: ZCARD, XPENDING and XREADGROUP if some are
--- wanted; ZADD or ZREM unless none are or were.
+-- Costs a job: HLEN if it is plain, or else HGETALL; TIME with options, ZSCORE with a ttl. Costs a call: ZCARD,
+-- XPENDING and XREADGROUP if some are wanted; ZADD or ZREM unless none are or were.
 function hold(k, group, worker, count, held, most_bytes)
   if count <= 0 and held < 0 then return {} end
   local out, drop, back, bytes, total = {}, {}, {}, 0, math.max(0, held)
@@ -98,8 +100,8 @@ function hold(k, group, worker, count, held, most_bytes)
   return out
 end
 
--- release_ahead(worker, then pairs id, entry): hands back what it holds ahead, all of it. Replies how many of these jobs
--- it still held. Costs a job: HMGET. Costs a call: XPENDING, ZREM, XCLAIM and the waking.
+-- release_ahead(worker, then pairs id, entry): hands back what it holds ahead, all of it. Replies how many of these
+-- jobs it still held. Costs a job: HMGET. Costs a call: XPENDING, ZREM, XCLAIM and the waking.
 local function release_ahead(keys, argv)
   local k, entries = keys_of(keys[1]), {}
   local pending = #argv > 1 and pending_of(k, argv[1])

@@ -1,7 +1,7 @@
 -- Claiming jobs: a lease on each, its attempt counted.
 
--- Writes that a worker has begun an attempt. `last` is when the one before began: no two runs of a job start at the same
--- time, even if the clock was set back, as it tells their events apart. One HSET.
+-- Writes that a worker has begun an attempt. `last` is when the one before began: no two runs of a job start at the
+-- same time, even if the clock was set back, as it tells their events apart. One HSET.
 local function begin(k, worker, job_key, id, attempt, last, webhook, at)
   if last then at = math.max(at, (tonumber(last) or 0) + 1) end
   local number, started = whole(attempt), whole(at)
@@ -9,8 +9,8 @@ local function begin(k, worker, job_key, id, attempt, last, webhook, at)
   if webhook then notify(k, id, webhook, 'started', started, number) end
 end
 
--- Whether a job is plain and was never claimed: its entry says how many fields its record has then, and each change of a
--- record, from its first claim or its cancel on, adds others. One HLEN if its entry says so.
+-- Whether a job is plain and was never claimed: its entry says how many fields its record has then, and each change of
+-- a record, from its first claim or its cancel on, adds others. One HLEN if its entry says so.
 local function is_plain(job_key, fields_of_new)
   return fields_of_new ~= nil and redis.call('HLEN', job_key) == fields_of_new
 end
@@ -28,8 +28,8 @@ end
 
 -- Starts one claimed entry: counts the attempt before anything runs. Returns nothing for an entry that must not run,
 -- and adds it to `drop`: it belongs to no job, its job is gone or has ended, or the attempts are used up or its ttl is
--- over (then the job fails, and its id is added to `ended`). Of a plain job it returns id, function and args. What is the
--- same for all jobs of a call is made once: `now_text` is the time, as text.
+-- over (then the job fails, and its id is added to `ended`). Of a plain job it returns id, function and args. What is
+-- the same for all jobs of a call is made once: `now_text` is the time, as text.
 local function start(k, worker, entry, fields, limits, limit, now_text, keep_ms, drop, ended)
   local id, name, args, kwargs, fields_of_new = fields_of(fields)
   local job_key = k.job .. id
@@ -62,8 +62,8 @@ local function start(k, worker, entry, fields, limits, limit, now_text, keep_ms,
   return id, name, args, kwargs, attempts + 1, queued, r['options'] or ''
 end
 
--- Takes up to `count` jobs in the order that counts, by calls of `take` with rows of entries, while `goes_on` returns how
--- many more are wanted. Ends the order if no more wait. Returns whether stale ids were in the way of some.
+-- Takes up to `count` jobs in the order that counts, by calls of `take` with rows of entries, while `goes_on` returns
+-- how many more are wanted. Ends the order if no more wait. Returns whether stale ids were in the way of some.
 -- Costs HMGET, XRANGE, HSET and XGROUP SETID, and for each ROUND what `pick` costs and XCLAIM.
 local function take_in_order(k, order, worker, wanted, take)
   local is_settled, is_over, picked = settle(k, order), false, nil
@@ -82,9 +82,9 @@ local function take_in_order(k, order, worker, wanted, take)
   return is_stuck or is_over and not is_settled
 end
 
--- Claims for a worker, by arguments from `at` on: count, running, ready_ms, max_attempts, keep_ms, then pairs function and
--- max_attempts. `group` has the stream's counters, or what `group_unread` returns, and the worker would hold `ahead` jobs.
--- Returns what `claim` replies.
+-- Claims for a worker, by arguments from `at` on: count, running, ready_ms, max_attempts, keep_ms, then pairs function
+-- and max_attempts. `group` has the stream's counters, or what `group_unread` returns, and the worker would hold
+-- `ahead` jobs. Returns what `claim` replies.
 local function claim_by(k, group, worker, argv, at, ahead)
   local count, running, ready = tonumber(argv[at]), tonumber(argv[at + 1]), argv[at + 2]
   local limit, keep_ms, limits = tonumber(argv[at + 3]), tonumber(argv[at + 4]), {}
@@ -143,10 +143,10 @@ local function claim_by(k, group, worker, argv, at, ahead)
 end
 
 -- claim(worker, count, running, ready_ms, max_attempts, keep_ms, then pairs function, max_attempts)
--- Replies flat, four items for a plain job (its attempt is the first, and its entry tells when it was queued): id, entry,
--- function, args; and nine for another: '', id, entry, function, args, kwargs, attempt, queued_ms, options.
--- A worker that got fewer jobs than it asked for is registered as idle in the same step, so no push can miss it. If it got
--- fewer because the reply is full, it or another worker is woken for the rest.
+-- Replies flat, four items for a plain job (its attempt is the first, and its entry tells when it was queued): id,
+-- entry, function, args; and nine for another: '', id, entry, function, args, kwargs, attempt, queued_ms, options.
+-- A worker that got fewer jobs than it asked for is registered as idle in the same step, so no push can miss it. If it
+-- got fewer because the reply is full, it or another worker is woken for the rest.
 -- Costs a job: HSET, and HLEN if it is plain, or else HGETALL; ZSCORE with a ttl. Costs a call: EXISTS, XPENDING, TIME,
 -- XREADGROUP, ZREM (or ZADD and ZRANGE), EXISTS and HSET; XREADGROUP again for each further ROUND, XPENDING and XCLAIM
 -- for each ROUND of released jobs; XINFO GROUPS and XLEN in place of XPENDING if the order has ever counted, and what

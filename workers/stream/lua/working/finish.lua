@@ -1,7 +1,7 @@
 -- How an attempt ends: finish, defer (a retry), put off (the worker lacks the function), release.
 
--- Gives up results and events, those first that expire first, until no more than `most` bytes are kept; among them those that
--- have expired meanwhile, whose records are gone. `kept` is how many bytes are kept now.
+-- Gives up results and events, those first that expire first, until no more than `most` bytes are kept; among them
+-- those that have expired meanwhile, whose records are gone. `kept` is how many bytes are kept now.
 local function give_up_results(k, kept, most)
   local error_json = cjson.encode({ type = 'ResultGivenUp',
     message = 'the result was given up before its time: results may take ' .. whole(most) .. ' bytes of memory' })
@@ -83,27 +83,27 @@ local function finish_by(k, worker, most, plain_keep_ms, argv, from, to)
   return lost, group
 end
 
--- finish(worker, results_memory_bytes, keep_ms of plain jobs, then the jobs: id, result JSON of a plain one without notes,
---   and '', id, attempt, 'finished'|'failed', keep_ms, result or error JSON, notes JSON or '' of any)
--- A job is plain if `claim` said so, and if its attempt has told no events: then nothing else is looked for in its record.
--- Acknowledges, deletes and publishes each job that the worker still holds and that has not ended. Results may take so
--- many bytes; 0 is any number.
+-- finish(worker, results_memory_bytes, keep_ms of plain jobs, then the jobs: id, result JSON of a plain one without
+--   notes, and '', id, attempt, 'finished'|'failed', keep_ms, result or error JSON, notes JSON or '' of any)
+-- A job is plain if `claim` said so, and if its attempt has told no events: then nothing else is looked for in its
+-- record. Acknowledges, deletes and publishes each job that the worker still holds and that has not ended. Results may
+-- take so many bytes; 0 is any number.
 -- Replies the places (from 0) of those that were not done; one that this very finish did before counts as done.
--- Costs a job: HMGET, HSET and PEXPIRE (DEL if nothing is kept), HDEL with events or if its push waits, and then also what
--- `answer` costs. Costs a call: TIME, XACK, XDEL, XINFO GROUPS, XLEN and PUBLISH; XINFO STREAM and XSETID if the last
--- delivered entry is among the deleted; of some jobs XPENDING, and EXISTS and XTRIM in place of XDEL, XINFO GROUPS and XLEN
--- if they are the oldest.
+-- Costs a job: HMGET, HSET and PEXPIRE (DEL if nothing is kept), HDEL with events or if its push waits, and then also
+-- what `answer` costs. Costs a call: TIME, XACK, XDEL, XINFO GROUPS, XLEN and PUBLISH; XINFO STREAM and XSETID if the
+-- last delivered entry is among the deleted; of some jobs XPENDING, and EXISTS and XTRIM in place of XDEL, XINFO GROUPS
+-- and XLEN if they are the oldest.
 local function finish(keys, argv)
   return (finish_by(keys_of(keys[1]), argv[1], tonumber(argv[2]), argv[3], argv, 4, #argv))
 end
 
--- finish_and_claim(worker, results_memory_bytes, keep_ms of plain jobs, how many arguments tell of ends, these as in `finish`,
---   how many jobs have been started that were held ahead, 3 for each of them as in `start_ahead`,
+-- finish_and_claim(worker, results_memory_bytes, keep_ms of plain jobs, how many arguments tell of ends, these as in
+--   `finish`, how many jobs have been started that were held ahead, 3 for each of them as in `start_ahead`,
 --   how many more to hold ahead, how many are held or -1 (see `hold`), then what `claim` takes behind the worker)
--- All in one step, as what is free by the ends is claimed for: it costs the server one call in place of two, and a worker
--- that runs one job at a time waits for one. A count of -1 claims nothing and leaves the worker as it is.
--- Replies {what `finish` replies, what `start_ahead` returns, what `claim` replies, the same of what is held}. Costs what
--- these cost, without the EXISTS and XPENDING of `claim` if entries were deleted by XDEL.
+-- All in one step, as what is free by the ends is claimed for: it costs the server one call in place of two, and a
+-- worker that runs one job at a time waits for one. A count of -1 claims nothing and leaves the worker as it is.
+-- Replies {what `finish` replies, what `start_ahead` returns, what `claim` replies, the same of what is held}. Costs
+-- what these cost, without the EXISTS and XPENDING of `claim` if entries were deleted by XDEL.
 local function finish_and_claim(keys, argv)
   local k, worker = keys_of(keys[1]), argv[1]
   local ended = 4 + tonumber(argv[4])
@@ -173,8 +173,8 @@ end
 -- put_off(worker, id, attempt, least_ms, most_ms, stretch, patience_ms, keep_ms): the worker lacks the job's function.
 -- The attempt is uncounted, and the job waits outside the stream for `stretch` times as long as it has been put off
 -- before, that within the bounds: 1, 1, 2, 4 ... s. The caller draws `stretch` at random: two workers that get each
--- other's jobs would otherwise do so again and again. If a job has been put off for patience_ms and no live worker has its
--- function, it fails.
+-- other's jobs would otherwise do so again and again. If a job has been put off for patience_ms and no live worker has
+-- its function, it fails.
 -- Replies ms until it is due, 0 if it failed, or -1 if the lease is lost.
 local function put_off(keys, argv)
   local k = keys_of(keys[1])
