@@ -92,8 +92,10 @@ class SubPath:
         self._prefix = f"{root_path}/"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(self._prefix):
-            scope = {**scope, "path": scope["path"][len(self._prefix) - 1 :]}
+        if scope["type"] == "http":
+            path = scope["path"] if "//" not in scope["path"] else _SLASHES.sub("/", scope["path"])
+            if path.startswith(self._prefix):
+                scope = {**scope, "path": path[len(self._prefix) - 1 :]}
         await self._app(scope, receive, send)
 
 
