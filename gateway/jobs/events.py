@@ -84,10 +84,13 @@ class EventResponse(Response, ABC):
         self._request = request
         self._place = context.waiters.place()
 
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        """Sends it."""
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Sends it; of an answer to HEAD the head, at once."""
         with self._place:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            if scope["method"] == "HEAD":
+                await send({"type": "http.response.body", "body": b""})
+                return
             async with contextlib.aclosing(self._chunks()) as chunks:
                 async for chunk in chunks:
                     message = {"type": "http.response.body", "body": chunk, "more_body": True}

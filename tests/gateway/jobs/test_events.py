@@ -18,7 +18,6 @@ from tests.workers.service import WorkerProcess, until
 from workers.settings import WorkerSettings
 from workers.stream import Finish, Stream
 from workers.stream.events import Telling
-from workers.wire.result import notes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,23 +65,6 @@ async def test_a_client_gets_each_event_as_it_comes_and_the_result_at_the_end(
     assert [event[1:] for event in (first, second, third)] == [("partial", "a\nb"), ("partial", 2), ("partial", 3)]
     assert end.kind == "end"
     assert (end.value["id"], end.value["status"], end.value["output"]) == (job_id, "finished", ["a", "b"])
-
-
-async def test_the_end_is_one_line_also_if_the_input_was_pushed_in_several(
-    http: aiohttp.ClientSession, stream: Stream
-) -> None:
-    body = b'{\r\n  "text":\r"a\\nb"\n\n}\n'
-    async with http.post("/push", data=body, headers={"Content-Type": "application/json"}) as response:
-        job_id = (await response.json())["id"]
-    [job] = await stream.claim("w", 1)
-    end = Finish(job.id, job.attempt, "finished", RESULT, 60_000, notes(b"", body))
-    assert await stream.finish("w", [end]) == [True]
-
-    async with asyncio.timeout(PATIENCE_S), http.get(f"/events/{job_id}", headers=EVENTS) as response:
-        event, data, last = (await response.read()).splitlines()
-
-    assert (event, last) == (b"event: end", b"")
-    assert orjson.loads(data.removeprefix(b"data: "))["input"] == {"text": "a\nb"}
 
 
 @pytest.mark.parametrize("how", ["Last-Event-ID", "after"])
