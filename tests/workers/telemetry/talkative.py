@@ -24,6 +24,7 @@ class Talkative:
         sys.stderr.write("10 %\r20 %\r")
         sys.stderr.flush()
         sys.stderr.write("done\r\n")
+        sys.stdout.write(f"half of {text}")
         if text == "bad":
             raise ValueError("raised")
         return text

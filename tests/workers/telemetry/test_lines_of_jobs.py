@@ -38,6 +38,8 @@ async def test_each_line_of_a_worker_and_its_model_names_the_job(
 
     if form == "text":
         assert f"\n[{settings.queue_name}/{good} attempt 1] printed good\n" in worker.text
+        for job_id, name in ((good, "good"), (bad, "bad")):
+            assert f"\n[{settings.queue_name}/{job_id} attempt 1] half of {name}\n" in worker.text
         assert f"ERROR workers.worker.attempt: [{settings.queue_name}/{bad} attempt 1] job failed" in worker.text
         return
     lines: list[dict[str, Any]] = [orjson.loads(line) for line in worker.text.splitlines()]
@@ -48,7 +50,9 @@ async def test_each_line_of_a_worker_and_its_model_names_the_job(
         ("model.stderr", "INFO logged good"),
         ("model.stdout", "of a thread good"),
         ("model.stderr", "done"),
+        ("model.stdout", "half of good"),
     ]
+    assert [line["message"] for line in of_bad if line["message"].startswith("half")] == ["half of bad"]
     assert {(line["queue"], line["attempt"]) for line in of_good + of_bad} == {(settings.queue_name, 1)}
     assert {line.get("trace") for line in of_good} == {TRACE}
     assert {line.get("trace") for line in of_bad} == {None}

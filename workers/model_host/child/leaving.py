@@ -7,6 +7,7 @@ import os
 import sys
 from typing import NoReturn
 
+from workers.model_host.child.printed import PrintedLines
 from workers.telemetry.tracebacks import message_of
 
 
@@ -21,5 +22,7 @@ def leave_at_once(code: int) -> NoReturn:
     """Ends this process; sys.exit would wait for the model's threads and exit handlers."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
+            if isinstance(stream, PrintedLines):
+                stream.end_line()
             stream.flush()
     os._exit(code & 0xFF)
