@@ -154,7 +154,7 @@ class GatewaySettings(ObjectSettings, StreamSettings):
     @field_validator("api_keys")
     @classmethod
     def _check_keys(cls, value: SecretStr) -> SecretStr:
-        for number, key in enumerate(_split(value.get_secret_value()), start=1):
+        for number, key in enumerate(_members(value), start=1):
             if len(key) < MIN_API_KEY_CHARS or not (key.isascii() and key.isprintable()) or " " in key:
                 raise ValueError(
                     f"key {number} is not {MIN_API_KEY_CHARS} or more printable ASCII characters without spaces"
@@ -171,7 +171,7 @@ class GatewaySettings(ObjectSettings, StreamSettings):
     @field_validator("webhook_secrets")
     @classmethod
     def _check_webhook_secrets(cls, value: SecretStr) -> SecretStr:
-        for number, secret in enumerate(_split(value.get_secret_value()), start=1):
+        for number, secret in enumerate(_members(value), start=1):
             if len(secret) < MIN_SECRET_CHARS:
                 raise ValueError(f"secret {number} has fewer than {MIN_SECRET_CHARS} characters")
         return value
@@ -284,6 +284,14 @@ class GatewaySettings(ObjectSettings, StreamSettings):
 
 def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _members(value: SecretStr) -> list[str]:
+    """What a list names. Raises ValueError for a list of nothing, such as `,`, which must not open the API."""
+    given = value.get_secret_value()
+    if given and not _split(given):
+        raise ValueError("it names nothing: leave it empty, or name one")
+    return _split(given)
 
 
 def _without_default_port(origin: str) -> str:

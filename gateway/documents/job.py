@@ -25,7 +25,7 @@ JOB_MEMBER = "_job"
 # Larger results are not read: this release and the ones before have written nothing but JSON of that size.
 LARGE_RESULT_BYTES = 1_048_576
 _EMPTY = re.compile(rb"\{[ \t\r\n]*\}")
-_OWN_MEMBERS = "id|status|attempts|queued|started|finished|error|ahead|latency|input|warnings|_+job"
+_OWN_MEMBERS = "id|status|attempts|queued|started|finished|error|ahead|tag|priority|latency|input|warnings|_+job"
 _UNREADABLE = b'{"warnings":[{"pointer":"/output","detail":"the stored result is no JSON, and is shown as a text"}]}'
 
 
@@ -35,14 +35,13 @@ def status_document(view: JobView) -> dict[str, Any]:
     Of a job that runs also its last progress, of a scheduled one when it is due, and the tag and the
     priority if it was pushed with them.
     """
-    document = {**_status(view), "progress": view.progress}
-    if view.due_ms is not None:
-        document["due"] = _time(view.due_ms)
-    if view.options.tag is not None:
-        document["tag"] = view.options.tag
-    if view.options.priority is not None:
-        document["priority"] = view.options.priority
-    return document
+    due = {} if view.due_ms is None else {"due": _time(view.due_ms)}
+    return {**_status(view), "progress": view.progress, **due, **_pushed_with(view)}
+
+
+def _pushed_with(view: JobView) -> dict[str, Any]:
+    given = {"tag": view.options.tag, "priority": view.options.priority}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _status(view: JobView) -> dict[str, Any]:
@@ -68,7 +67,11 @@ def data_document(view: JobView) -> bytes | None:
 
 def pushed_document(view: JobView) -> dict[str, Any] | bytes:
     """The answer to a push that waited: the status document, with the data document's members if there is a result."""
-    return status_document(view) if view.result is None else _beside_result(view, view.result, _status(view))
+    return (
+        status_document(view)
+        if view.result is None
+        else _beside_result(view, view.result, _status(view) | _pushed_with(view))
+    )
 
 
 def events_document(job_id: str, after: str, events: Sequence[JobEvent]) -> dict[str, Any]:

@@ -70,6 +70,12 @@ def test_bad_api_keys_are_not_shown(start: Start, keys: str) -> None:
     assert not any(key in said for key in keys.split(","))
 
 
+@pytest.mark.parametrize("name", ["API_KEYS", "WEBHOOK_SECRETS"])
+@pytest.mark.parametrize("value", [",", " ", " , "])
+def test_a_list_of_nothing_is_refused(start: Start, name: str, value: str) -> None:
+    assert start(**{name: value}) == f"bad setting {name}: it names nothing: leave it empty, or name one\n"
+
+
 def test_bad_tls_files(start: Start, tmp_path: Path) -> None:
     authority = trustme.CA()
     one, other = authority.issue_cert("127.0.0.1"), authority.issue_cert("127.0.0.1")

@@ -67,6 +67,25 @@ async def test_push_answers_with_the_result(http: aiohttp.ClientSession, stream:
     assert (document["output"], document["input"]) == ("HELLO", "hello")
 
 
+@pytest.mark.parametrize("is_large", [False, True])
+async def test_a_push_that_waits_answers_with_what_it_was_pushed_with(
+    http: aiohttp.ClientSession, stream: Stream, is_large: bool
+) -> None:
+    path = f"/push?input=hello&tag=red&priority=high&wait={LONG_S}"
+    pushing = asyncio.create_task(http.post(path))
+    await waiting(http, 1)
+    result = b'{"tag":"mine"%b}' % (b',"text":"%b"' % (b"x" * 2_000_000) if is_large else b"")
+    async with asyncio.timeout(20):
+        while not (claimed := await stream.claim("w", 1)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    [job] = claimed
+    await stream.finish("w", [Finish(job.id, 1, "finished", result, 60_000)])
+    document = await (await pushing).json()
+
+    assert (document["tag"], document["priority"]) == ("mine", "high")
+    assert (document["_job"]["tag"], document["_job"]["priority"], document["_job"]["id"]) == ("red", "high", job.id)
+
+
 async def test_after_the_wait_the_answer_is_what_there_is(http: aiohttp.ClientSession) -> None:
     async with http.post("/push?input=hello&wait=0.1") as response:
         document = await response.json()
