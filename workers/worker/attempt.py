@@ -137,8 +137,7 @@ class Attempt:
     ) -> Outcome:
         """Runs `before` and the function to an outcome.
 
-        Raises only what is no `Exception`, such as SystemExit. Once the function has returned, no cancel
-        changes the outcome.
+        Raises KeyboardInterrupt only. Once the function has returned, no cancel changes the outcome.
         """
         if self.stop_reason is not None and self.stop_reason != "timeout":
             return Stopped(self.stop_reason)
@@ -153,7 +152,9 @@ class Attempt:
             args = loads(job.args)
             kwargs = loads(job.kwargs) if job.kwargs else {}
             result = await function.coroutine(ctx, *args, **kwargs)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - `sys.exit` would end the worker, and the job that of the next
             return self._outcome_of(error, ready, timeout_s, retry_jobs)
         finally:
             self._running = False

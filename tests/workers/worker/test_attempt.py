@@ -61,6 +61,8 @@ def raising(error: BaseException) -> Coroutine:
         (ValueError("x"), Failed("ValueError", "x")),
         (ModelRaised("Odd", "x"), Failed("Odd", "x")),
         (TimeoutError("own"), Failed("TimeoutError", "own")),
+        (SystemExit(3), Failed("SystemExit", "3")),
+        (BaseException("x"), Failed("BaseException", "x")),
         (Retry(defer=2), Again(2000, Failed("Retry", "the function asked for another attempt"))),
         (Retry(defer=0), Again(0, Failed("Retry", "the function asked for another attempt"))),
         (Retry(defer=-5), Again(0, Failed("Retry", "the function asked for another attempt"))),
