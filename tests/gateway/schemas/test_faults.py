@@ -11,7 +11,7 @@ from gateway.schemas.input_schema import InputSchema
 from workers.model_host.calls.schemas.accepted import accepted
 
 
-class Frame(BaseModel):
+class PictureFrame(BaseModel):
     size: Annotated[int, Field(ge=1)]
 
 
@@ -28,8 +28,8 @@ PAIR = tuple[int, str]
         (COUNT | None, [], [("", "an integer or null is wanted")]),
         (WORD | None, "b", [("", "it must have at least 2 characters"), ("", "it must match ^a")]),
         (PAIR | None, [1], [("", "it must have at least 2 elements")]),
-        (COUNT | Frame, 0, [("", "it must be at least 1")]),
-        (COUNT | Frame, {"size": 0}, [("/size", "it must be at least 1")]),
+        (COUNT | PictureFrame, 0, [("", "it must be at least 1")]),
+        (COUNT | PictureFrame, {"size": 0}, [("/size", "it must be at least 1")]),
         (COUNT | Annotated[float, Field(ge=5)], 0, [("", "an integer or a number is wanted")]),
         (bool | None, 2, [("", "true or false or null is wanted")]),
     ],

@@ -22,12 +22,6 @@ if TYPE_CHECKING:
     from workers.worker import Worker
 
 
-@pytest.fixture
-def long_settings(worker_settings: WorkerSettings) -> WorkerSettings:
-    """With a lease that no test waits for, and more patience with jobs than a slow machine needs."""
-    return worker_settings.model_copy(update={"lease_s": 600.0, "grace_s": 60.0, "look_ahead_s": 1.0})
-
-
 class Brings:
     """Stands in for what brings the files of held jobs: which were begun, and which given up."""
 
@@ -92,7 +86,7 @@ async def test_jobs_run_while_a_call_is_under_way_and_in_the_order_of_their_push
 
 
 async def test_ends_of_short_jobs_are_gathered_where_calls_are_slow(
-    stream: Stream, long_settings: WorkerSettings
+    stream: Stream, long_settings: WorkerSettings, patient_ends: None
 ) -> None:
     shorts = Shorts()
     async with running(long_settings, shorts.functions, max_jobs=1) as worker:

@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     from workers.worker import Worker
 
 
-@pytest.fixture
-def long_settings(worker_settings: WorkerSettings) -> WorkerSettings:
-    """With a lease that no test waits for, and more patience with jobs than a slow machine needs."""
-    return worker_settings.model_copy(update={"lease_s": 600.0, "look_ahead_s": 1.0})
-
-
 async def push_some(stream: Stream, count: int) -> list[str]:
     """Pushes so many jobs in one call; their ids."""
     jobs = [NewJob(f"job-{number}", b"[]", function="job") for number in range(count)]
@@ -65,7 +59,7 @@ async def test_all_jobs_of_a_push_run_in_their_order_before_any_call(
 
 @pytest.mark.parametrize("slots", [1, 4])
 async def test_where_calls_are_slow_one_call_tells_all_ends_of_a_push(
-    stream: Stream, long_settings: WorkerSettings, slots: int
+    stream: Stream, long_settings: WorkerSettings, patient_ends: None, slots: int
 ) -> None:
     shorts = Shorts()
     async with running(long_settings, shorts.functions, max_jobs=slots) as worker:

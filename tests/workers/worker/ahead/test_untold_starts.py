@@ -5,8 +5,6 @@ from __future__ import annotations
 from signal import Signals
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.workers.service import ended, push, run_burst, running, until, until_ended
 from tests.workers.worker.ahead.shorts import Shorts, SlowCalls, warm
 from workers.stream import LARGE_BYTES, Status, Stream
@@ -14,12 +12,6 @@ from workers.stream import LARGE_BYTES, Status, Stream
 if TYPE_CHECKING:
     from workers.settings import WorkerSettings
     from workers.worker import Worker
-
-
-@pytest.fixture
-def long_settings(worker_settings: WorkerSettings) -> WorkerSettings:
-    """With a lease that no test waits for."""
-    return worker_settings.model_copy(update={"lease_s": 600.0, "grace_s": 60.0, "look_ahead_s": 1.0})
 
 
 async def push_behind(stream: Stream, worker: Worker, count: int) -> list[str]:
