@@ -243,15 +243,18 @@ class Claims:
                     await self._settled.wait()
 
     async def withdraw(self) -> None:
-        """Hands back what a claim may have brought that nobody heard of, and asks not to be woken."""
+        """Hands back what a claim may have brought that nobody heard of, and asks not to be woken.
+
+        A job that was begun while a claim waited is told now: nothing else may tell of it before it ends.
+        """
         session, running = self._session, self._session.life.running
         with contextlib.suppress(Exception):
             async with asyncio.timeout(2 * session.settings.redis_timeout_s):
                 await self._release_unknown()
                 if self._ahead:
                     await self._ahead.handed_back()
-                if self._may_be_woken and running:
-                    await session.stream.claim(session.id, 0, session.life.running)
+                if not self._claiming and (self._ahead.has_starts or (self._may_be_woken and running)):
+                    await self._claim(0)
 
     @property
     def room(self) -> int:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from arq.worker import func
 
-from tests.workers.service import push, running, until, until_ended
+from tests.workers.service import ended, push, running, until, until_ended
+from tests.workers.stream.actions import see
 from tests.workers.worker.ahead.shorts import Shorts, warm
+from tests.workers.worker.ahead.test_handover_ahead import push_some
 from tests.workers.worker.test_handover import Gate, until_idle
-from workers.stream import NewJob, Stream
+from workers.stream import NewJob, Status, Stream
 
 if TYPE_CHECKING:
     from workers.settings import WorkerSettings
@@ -52,3 +54,28 @@ async def test_a_claim_waits_for_a_while_at_most(stream: Stream, worker_settings
         shorts.go_on.set()
         for job_id in ids:
             await until_ended(stream, job_id)
+
+
+async def test_a_worker_that_stops_tells_what_it_has_begun_meanwhile(
+    stream: Stream, worker_settings: WorkerSettings
+) -> None:
+    shorts = Shorts()
+    async with running(worker_settings, shorts.functions, max_jobs=4) as worker:
+        await warm(stream, worker)
+        await until_idle(stream, worker)
+        worker.claims._waits_s = lambda: 600.0
+        shorts.waits.update(("job-0", "job-1"))
+        shorts.began.clear()
+        await push_some(stream, 2)
+        await until(lambda: len(shorts.began) == 2)
+        assert (await see(stream, "job-1")).status is Status.QUEUED
+
+        worker.life.stop()
+
+        async def is_told() -> bool:
+            return (await see(stream, "job-1")).status is Status.PROCESSING
+
+        await until(is_told)
+        shorts.go_on.set()
+    views = await ended(stream, ["job-0", "job-1"])
+    assert [(view.status, view.attempts) for view in views] == [(Status.FINISHED, 1)] * 2
