@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from workers.telemetry.log_job import job_of
-from workers.telemetry.tracebacks import cut, traceback_of
+from workers.telemetry.tracebacks import cut, one_line, traceback_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ _MAX_LINE_CHARS = 4000
 
 
 class LineFormatter(logging.Formatter):
-    """`2025-01-31T12:00:00.123Z INFO workers.worker: text`, and the traceback below it if there is one.
+    """`2025-01-31T12:00:00.123Z INFO workers.worker: text` in one line, and the traceback below it if there is one.
 
     The text of a line about a job begins with `[QUEUE/ID attempt N]`, and names the job nowhere else.
     """
@@ -35,7 +35,7 @@ class LineFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """The line, its message cut to 4,000 characters."""
         job, text = job_of(record, self._queue), cut(record.message, _MAX_LINE_CHARS)
-        record.message = text if job is None else shown_job(job) + _without_id(text, job.id)
+        record.message = one_line(text if job is None else shown_job(job) + _without_id(text, job.id))
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802

@@ -66,6 +66,8 @@ class Transport:
             raise ValueError(f"{url!r} is no URL of a gateway, such as http://127.0.0.1:8002")
         if not patience_s >= 0:  # NaN is none, either
             raise ValueError(f"patience_s is {patience_s:g}: it must be 0 or more")
+        if not api_key.isprintable():
+            raise ValueError("the API key has a line end or another character that no key has")
         parts = urlsplit(url)
         self.base = url.rstrip("/")
         self._encoded_base = str(URL(self.base)).rstrip("/")

@@ -222,6 +222,11 @@ async def test_figures_of_the_queue_are_those_of_the_metrics(client: AsyncClient
     assert queue.pushed >= 3
 
 
+def test_a_key_with_a_line_end_is_told() -> None:
+    with pytest.raises(ValueError, match="the API key has a line end"):
+        AsyncClient("http://127.0.0.1:8002", "key-0123456789abcdef\n")
+
+
 @pytest.mark.parametrize(
     "url",
     ["127.0.0.1:8002", "redis://127.0.0.1", "http://", "http://x/?a=b", "http://x/#a", "http://[::1", "http://x:65536"],

@@ -64,6 +64,22 @@ def test_all_of_a_long_chain_is_cut_but_the_last_exception_stays() -> None:
     assert "ValueError: number 100 " in text
 
 
+def test_a_message_of_several_lines_can_not_pass_for_lines_of_the_log() -> None:
+    forged = "no\n2026-01-01T00:00:00.000Z INFO workers: stopped\r\x1b[31m\u2028red"
+    try:
+        try:
+            raise ValueError(forged)
+        except ValueError as error:
+            raise RuntimeError(forged) from error
+    except RuntimeError as error:
+        record = logging.LogRecord("a", logging.ERROR, "", 1, "job failed: %s", (forged,), (type(error), error, None))
+        first, *below = LineFormatter().format(record).split("\n")
+
+    assert first.endswith(r"ERROR a: job failed: no\n2026-01-01T00:00:00.000Z INFO workers: stopped\r\x1b[31m\u2028red")
+    assert below.count(r"    2026-01-01T00:00:00.000Z INFO workers: stopped\r\x1b[31m\u2028red") == 2
+    assert not [line for line in below if line.startswith("2026") or not line.isprintable()]
+
+
 def test_a_group_of_many_exceptions_is_cut() -> None:
     text = logged(ExceptionGroup("many", [ValueError("x" * MEGABYTE) for _ in range(1000)]))
     assert len(text) < 60_000
