@@ -63,9 +63,12 @@ async def requeue_letters(context: Context, request: HttpRequest) -> Response:
 
 
 async def job_input(context: Context, request: HttpRequest) -> Response:
-    """GET /inputs/{id}: what was pushed, of a job that has not finished. Raises Problem 404."""
+    """GET /inputs/{id}: what was pushed, of a job that has not finished. Raises Problem (404, 503)."""
     view = await own_job(context, request, context.api_keys.owner(request))
-    args = await context.stream.letters.input_of(view.id, context.settings.max_input_bytes + 2)
+    most_bytes = context.settings.max_input_bytes
+    args = await context.stream.letters.input_of(view.id, most_bytes + 2)
+    if args and context.stored is not None:
+        args = await context.stored.pushed_args(view.id, args, most_bytes)
     if not args:
         raise Problem(404, "the input of this job is not kept here: of a finished job, its data document has it")
     return JsonResponse(b'{"args":%b}' % args)

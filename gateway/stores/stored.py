@@ -44,6 +44,19 @@ class StoredJsons:
             raise unavailable(str(error)) from None
         return b"[%b]" % StoredJson.of(job_id, name, len(args) - 2).reference
 
+    async def pushed_args(self, job_id: str, args: bytes, most_bytes: int) -> bytes:
+        """A job's arguments as they were pushed; empty if they are gone, or larger than that. Raises Problem 503."""
+        stored = StoredJson.read(args[1:-1], job_id)
+        if stored is None:
+            return args
+        if stored.size_bytes > most_bytes:
+            return b""
+        try:
+            value = await self._read(job_id, stored)
+        except StoreUnavailable as error:
+            raise unavailable(str(error)) from None
+        return b"[%b]" % value if value else b""
+
     def size_bytes(self, view: JobView) -> int:
         """What the job's result and its notes have in the store."""
         return sum(one.size_bytes for one in _of(view) if one)

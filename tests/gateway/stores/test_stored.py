@@ -89,6 +89,19 @@ async def test_no_byte_of_an_input_is_written_anew(
     assert await store.read(page[0].key, len(body)) == body
 
 
+async def test_a_job_that_has_not_finished_shows_what_was_pushed(
+    http: aiohttp.ClientSession, stream: Stream, store: ObjectStore
+) -> None:
+    async with http.post("/push", json=LARGE) as response:
+        job_id = (await response.json())["id"]
+    small = await push(http, "small")
+
+    assert await get(http, f"/inputs/{job_id}") == {"args": [LARGE]}
+    assert await get(http, f"/inputs/{small}") == {"args": ["small"]}
+    await store.delete_all("")
+    assert (await problem(await http.get(f"/inputs/{job_id}")))[0] == 404
+
+
 @pytest.mark.parametrize("call", [{"args": [LARGE]}, {"kwargs": {"input": LARGE}}])
 async def test_a_call_of_the_models_function_is_as_a_push(
     http: aiohttp.ClientSession, stream: Stream, store: ObjectStore, call: dict[str, Any]
