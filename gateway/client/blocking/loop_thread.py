@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +17,8 @@ T = TypeVar("T")
 
 _CLOSE_S = 8.0
 _CLOSED = "the client is closed"
+_WITHIN = "the inputs of `map` can't call the client that takes them: make a list of them before, or use another client"
+_FORKED = "the client was used before this process was forked from its own: make another one here"
 
 
 class LoopThread:
@@ -27,15 +30,16 @@ class LoopThread:
         self._thread: threading.Thread | None = None
         self._iterated: set[AsyncIterator[Any]] = set()
         self._is_closed = False
+        self._process = 0
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """What the coroutine returns. Raises LeadtimeError if the client is closed.
 
         If the caller is interrupted (Ctrl-C), the coroutine is cancelled, and has some seconds to end.
         """
-        if self._is_closed:
+        if refusal := self._refusal():
             coroutine.close()
-            raise LeadtimeError(_CLOSED)
+            raise LeadtimeError(refusal)
         return self._call(coroutine)
 
     def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
@@ -49,12 +53,12 @@ class LoopThread:
                     return
         finally:
             self._iterated.discard(items)
-            if not self._is_closed:  # which has closed them
+            if not self._refusal():
                 self.call(_closed(items))
 
     def close(self, last: Coroutine[Any, Any, None]) -> None:
         """Cancels what still runs, waits some seconds for its end, runs `last`, and ends the thread."""
-        if self._is_closed:
+        if self._is_closed or self._is_forked():
             last.close()
             return
         self._is_closed = True
@@ -67,6 +71,18 @@ class LoopThread:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+    def _refusal(self) -> str:
+        """Why nobody would answer a call; empty if somebody does."""
+        if self._is_closed:
+            return _CLOSED
+        if self._is_forked():
+            return _FORKED
+        return _WITHIN if threading.current_thread() is self._thread else ""
+
+    def _is_forked(self) -> bool:
+        """Whether the thread is another process' one, as after `multiprocessing` has forked."""
+        return self._process not in (0, os.getpid())
 
     def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         ended = threading.Event()
@@ -84,7 +100,7 @@ class LoopThread:
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
+                self._loop, self._process = asyncio.new_event_loop(), os.getpid()
                 # As a daemon: a program that forgets to close its client ends all the same.
                 self._thread = threading.Thread(target=self._loop.run_forever, name="leadtime", daemon=True)
                 self._thread.start()

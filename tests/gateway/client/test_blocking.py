@@ -105,6 +105,38 @@ async def test_a_closed_client_says_so_and_starts_nothing(
     assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
+async def test_a_fork_of_a_program_that_has_used_its_client_is_told(
+    gateway: GatewayProcess, stream: Stream, tmp_path: Path
+) -> None:
+    program = (
+        "import multiprocessing\nfrom gateway.client import Client\n"
+        f"client = Client({gateway.base!r})\nclient.run('hello')\n"
+        "context = multiprocessing.get_context('fork')\n"
+        "child = context.Process(target=client.run, args=('hello',))\nchild.start()\nchild.join()\n"
+        "client.run('again')\nclient.close()\n"
+    )
+    async with answering(stream):
+        with LoggedProcess([sys.executable, "-c", program], dict(os.environ), tmp_path / "fork.log") as process:
+            assert await process.code() == 0
+
+    assert "LeadtimeError: the client was used before this process was forked" in process.text
+
+
+async def test_inputs_that_call_their_own_client_are_told(gateway: GatewayProcess, stream: Stream) -> None:
+    def program() -> None:
+        with Client(gateway.base) as client:
+            with pytest.raises(LeadtimeError, match="can't call the client that takes them"):
+                list(client.map(document["output"] for document in client.map("abc")))
+            assert [one["output"] for one in client.map([one["output"] for one in client.map("abc")])] == [
+                "A",
+                "B",
+                "C",
+            ]
+
+    async with answering(stream):
+        await asyncio.to_thread(program)
+
+
 async def test_a_map_that_is_left_early_cancels_its_jobs(gateway: GatewayProcess, stream: Stream) -> None:
     def program() -> None:
         with Client(gateway.base) as client:
