@@ -70,7 +70,7 @@ class NamedKeys(BaseModel):
     name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
     sha256: Annotated[list[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]], Field(min_length=1, max_length=8)]
     limits: KeyLimits = KeyLimits()
-    webhook: str = ""
+    webhook: Annotated[str, Field(pattern=r"^(https?://[!-~]+)?$")] = ""
     webhook_secrets: Annotated[list[WebhookSecret], Field(max_length=2)] = []
     admin: bool = False
 
@@ -110,6 +110,8 @@ def read_keys(path: Path) -> dict[bytes, Caller]:
         raise KeyFileError(f"{path} can't be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise KeyFileError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise KeyFileError(f"{path} is nested too deep") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -295,6 +295,8 @@ async def test_the_file_is_read_again_when_it_changes_and_a_bad_one_changes_noth
         ("keys: [{name: a, sha256: [A], limits: {burst: 3}}]", "burst goes with pushes_per_s"),
         ("keys: [{name: a, sha256: [A], limits: {pushes_per_s: .inf}}]", "keys.0.limits.pushes_per_s"),
         ("keys: [{name: a, sha256: [A], webhook_secrets: [whsec_x]}]", "a secret is whsec_ and 24 to 64 bytes"),
+        ("keys: [{name: a, sha256: [A], webhook: example.com/hook}]", "keys.0.webhook: String should match"),
+        ("[" * 10_000, "is nested too deep"),
         ("keys: [{name: a, sha256: [A]}, {name: b, sha256: [A]}]", "a key is there twice"),
         ("keys: [{name: a, sha256: [A]}, {name: a, sha256: [B]}]", "a name is there twice"),
     ],
