@@ -54,7 +54,8 @@ class ObjectStore:
         with self._told():
             if url.startswith(_FILE):
                 self._folder = folder_of(url)
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                with contextlib.suppress(FileNotFoundError):  # where nothing can be made: the next line tells
+                    self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._store: Any = LocalStore(self._folder, automatic_cleanup=True)
             else:
                 timeout = timedelta(seconds=self._timeout_s)

@@ -140,6 +140,8 @@ async def test_a_folder_that_cannot_be_written_is_told_in_a_sentence(tmp_path: P
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StoreUnavailable, match=r"^the object store can't be reached$"):
         ObjectStore(ObjectSettings(object_store=f"file:{tmp_path / 'file'}"))
+    with pytest.raises(StoreUnavailable, match=r"^the object store "):
+        ObjectStore(ObjectSettings(object_store="file:/proc/leadtime"))  # on Linux, where no folder can be made
 
 
 async def test_without_a_setting_there_is_no_store_and_a_folder_signs_no_urls(tmp_path: Path) -> None:
