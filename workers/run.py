@@ -12,6 +12,7 @@ if __name__ == "__main__":
 
 import asyncio
 import logging
+import sys
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from arq import cli
@@ -85,6 +86,12 @@ def main() -> None:
         cli.cli(prog_name="python -m workers.run")
     except BadArgument as error:
         end_with_bad_setting(str(error))
+    except ImportError as error:
+        named = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
+        # What the named module itself fails to import has a traceback.
+        if error.name is None or f"{named}.".startswith(f"{error.name}."):
+            end_with_bad_setting(f"{named} can't be imported: {error}")
+        raise
     except Exception as error:
         if sentence := bad_server(error):
             end_with_bad_setting(f"bad setting REDIS_URL: {sentence}")

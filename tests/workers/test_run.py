@@ -66,9 +66,11 @@ async def test_a_bad_setting_argument_or_server_is_one_sentence(valkey: Server, 
             {"REDIS_URL": valkey.url.replace("//", "//a:b@")},
         ),
         ("Refused", "job_serializer is not supported: arguments and results are JSON", {}),
+        ("Missing", "tests.workers.arq.tasks.Missing can't be imported: ", {}),
+        ("missing.Settings", "tests.workers.arq.tasks.missing.Settings can't be imported: ", {}),
     ):
         command = [*module("workers.run"), f"tests.workers.arq.tasks.{what}"]
-        run = LoggedProcess(command, {**os.environ, "REDIS_URL": valkey.url, **environment}, tmp_path / says.split()[0])
+        run = LoggedProcess(command, {**os.environ, "REDIS_URL": valkey.url, **environment}, tmp_path / what)
         assert await run.code() == 2
         assert says in run.text.splitlines()[-1]
 
