@@ -28,7 +28,9 @@ class Webhooks:
         self.queue = deliveries(settings)
         self._service_secrets = settings.webhook_secret_list()
         self._api_keys = api_keys
-        self._terms = DeliveryTerms(self.secrets_of, self.rules, settings.webhook_timeout_s, settings.webhook_give_up_s)
+        self._terms = DeliveryTerms(
+            self.secrets_of, self.rules, settings.webhook_timeout_s, settings.webhook_give_up_s, settings.root_path
+        )
 
     def secrets_of(self, owner: str) -> Sequence[str]:
         """What signs an owner's webhooks, the one to use first: its own secrets, or those made from the service's."""

@@ -9,6 +9,7 @@ from gateway.documents.job import time_text
 from gateway.documents.openapi.page_paths import MOST_KIND_CHARS, MOST_LETTERS
 from gateway.http.errors import Problem
 from gateway.http.responses import JsonResponse
+from workers.objects.names import rooted
 from workers.stream import is_entry
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ async def job_input(context: Context, request: HttpRequest) -> Response:
         args = await context.stored.pushed_args(view.id, args, most_bytes)
     if not args:
         raise Problem(404, "the input of this job is not kept here: of a finished job, its data document has it")
-    return JsonResponse(b'{"args":%b}' % args)
+    return JsonResponse(b'{"args":%b}' % rooted(args, view.id, context.settings.root_path))
 
 
 def _owner(context: Context, request: HttpRequest) -> str | None:

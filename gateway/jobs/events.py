@@ -15,7 +15,7 @@ from gateway.access import made, own_job
 from gateway.documents.job import events_document, pushed_document
 from gateway.http.errors import Problem
 from gateway.http.responses import JsonResponse
-from gateway.stores.results import rooted
+from workers.objects.names import rooted
 from workers.stream import EVENTS_BYTES, is_entry, is_unavailable
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import ClientDisconnect
 
 from gateway.http.errors import unavailable
+from workers.objects.names import rooted
 
 if TYPE_CHECKING:
     from gateway.http.connection.budget import ByteBudget
@@ -35,12 +36,6 @@ class _Reservation:
     def give_way(self) -> bool:
         """See `Holder`."""
         return False
-
-
-def rooted(value: bytes, job_id: str, root_path: str) -> bytes:
-    """JSON that a worker has written, with the URLs of the job's files below the root path."""
-    path = f"/files/{job_id}/"
-    return value.replace(f'"{path}'.encode(), f'"{root_path}{path}'.encode()) if root_path else value
 
 
 class LargeResults:
@@ -88,7 +83,8 @@ class LargeResults:
         """The job with the URLs of its files below ROOT_PATH: workers don't know that path."""
         if not self._root_path or view.result is None:
             return view
-        return replace(view, result=rooted(view.result, view.id, self._root_path))
+        result, notes = (rooted(part, view.id, self._root_path) for part in (view.result, view.notes))
+        return replace(view, result=result, notes=notes)
 
     async def _wait_for_room(self, request: HttpRequest, size_bytes: int) -> None:
         for look in itertools.count():

@@ -51,6 +51,12 @@ def job_of(queue: str, key: str) -> str:
     return key[len(queue_prefix(queue)) :].partition("/")[0].replace(",", ".")
 
 
+def rooted(value: bytes, job_id: str, root_path: str) -> bytes:
+    """JSON that the service has written, with the URLs of the job's files below the root path."""
+    path = f"/files/{job_id}/"
+    return value.replace(f'"{path}'.encode(), f'"{root_path}{path}'.encode()) if root_path else value
+
+
 def new_name(of: str) -> str:
     """A name that no other object has, and nobody can guess, from a file's own (`of`)."""
     stem, ending = os.path.splitext(os.path.basename(of))

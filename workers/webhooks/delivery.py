@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import aiohttp
 from arq.worker import Retry
 
+from workers.objects.names import rooted
 from workers.outbound.addresses import AddressRefused
 from workers.outbound.resolver import GuardedResolver
 from workers.stream import is_unavailable
@@ -113,7 +114,7 @@ class Delivery:
             target = terms.rules.checked(url)
         except AddressRefused as error:
             raise Undelivered(str(error), is_final=True) from None
-        body = await event.message(self._stream, self._document_of)
+        body = rooted(await event.message(self._stream, self._document_of), event.job_id, terms.root_path)
         async with self._places.place(f"{target.host}:{target.port}"):
             headers = headers_of(message_id, int(time.time()), body, terms.secrets_of(owner))
             headers = {"Content-Type": "application/json", "User-Agent": "leadtime"} | headers

@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryTerms:
-    """What holds for all deliveries of a service. `secrets_of` an owner are what signs, the one to use first."""
+    """What holds for all deliveries of a service. `secrets_of` an owner are what signs, the one to use first.
+
+    `root_path` is what the URLs of files begin with.
+    """
 
     secrets_of: Callable[[str], Sequence[str]]
     rules: AddressRules
     timeout_s: float = 15.0
     give_up_s: float = 86_400.0
+    root_path: str = ""
 
 
 class DeliverySettings(WorkerSettings):

@@ -54,7 +54,8 @@ async def test_a_model_gets_the_file_that_a_client_pushes(
     temporary.mkdir()
     options = {"MODEL": "tests.workers.files.models:Reads", "OBJECT_STORE": store, "TMPDIR": str(temporary)}
     with WorkerProcess(tmp_path, own, **options) as worker:
-        async with serving(settings, object_store=store) as base, aiohttp.ClientSession(base) as http:
+        serving_below = serving(settings, object_store=store, root_path="/api")
+        async with serving_below as base, aiohttp.ClientSession(base) as http:
             form = aiohttp.FormData({"note": "a note"})
             form.add_field("file", io.BytesIO(b"x" * 6_000_000), filename="cat.png", content_type="image/png")
             async with http.post("/push?wait=30", data=form) as response:
@@ -62,13 +63,15 @@ async def test_a_model_gets_the_file_that_a_client_pushes(
                 document = await response.json()
             async with http.post("/push?wait=30", json={"file": {"url": "http://127.0.0.1/x"}}) as response:
                 refused = await response.json()
-            async with http.get(document["input"]["file"]["url"], headers={"Range": "bytes=0-1"}) as response:
+            url = document["input"]["file"]["url"]
+            async with http.get(url, headers={"Range": "bytes=0-1"}) as response:
                 assert await response.read() == b"xx"
         assert await worker.stopped() == 0
 
     assert document["about"] == ["cat.png", "image/png", 6_000_000]
     assert (document["head"], document["note"], document["is_beside_others"]) == ("x" * 10, "a note", True)
     assert document["input"]["note"] == "a note"
+    assert url.startswith(f"/api/files/{document['id']}/")
     assert refused["error"]["type"] == "InvalidInput"
     assert refused["error"]["message"].startswith("/file/url: a URL to be called is https")
     assert list(temporary.rglob("*cat*")) == []

@@ -111,6 +111,18 @@ async def test_each_event_that_was_asked_for_is_told_in_a_signed_message(stream:
     assert len({got.id for got in receiver.got}) == 4
 
 
+async def test_urls_of_the_jobs_files_begin_with_the_root_path(stream: Stream) -> None:
+    receiver = Receiver()
+    async with receiver.serving() as base, Delivering(stream, root_path="/api"):
+        await push(stream, f"{base}/hook", events=["output"])
+        job = await claim(stream)
+        told = [("partial", b'[{"url":"/files/job/1-a.png"},{"url":"/files/another/1-a.png"}]')]
+        await stream.tell("w", [Telling(job.id, job.attempt, 1, told)])
+        [got] = await receiver.until(1)
+
+    assert [one["url"] for one in got.message["data"]["output"]] == ["/api/files/job/1-a.png", "/files/another/1-a.png"]
+
+
 async def test_nothing_is_told_that_was_not_asked_for(stream: Stream) -> None:
     receiver = Receiver()
     async with receiver.serving() as base, Delivering(stream):
