@@ -22,6 +22,7 @@ from workers.model_host.protocol.job_at_hand import JobAtHand
 from workers.objects.errors import StoreUnavailable
 from workers.wire.encode import encode_exactly
 from workers.wire.result import EncodedResult
+from workers.worker.attempt import NotAtHand
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -43,7 +44,8 @@ async def predict(ctx: dict[Any, Any], input: Any) -> EncodedResult:  # noqa: A0
     """Runs the model on one JSON value; the result is what `Model.predict` returned, as JSON.
 
     Raises ModelTimedOut after JOB_TIMEOUT_S, or the job's own timeout if that is shorter, when the process has been
-    stopped: as after a crash, the job is tried again if it has attempts left. Raises arq's Retry if the model did.
+    stopped: as after a crash, the job is tried again if it has attempts left. Raises arq's Retry if the model did, and
+    NotAtHand if a file, the input or the store is away.
     """
     host: ModelHost = ctx["model"]
     worker: Worker = ctx["worker"]
@@ -70,7 +72,7 @@ async def predict(ctx: dict[Any, Any], input: Any) -> EncodedResult:  # noqa: A0
     except ModelAskedAgain as error:
         raise Retry(None if error.defer_ms is None else error.defer_ms / 1000) from error
     except (StoreUnavailable, FetchFailed) as error:
-        raise Retry from error
+        raise NotAtHand from error
     logger.info("job %s answered in %.3g s", job_id, time.monotonic() - started_s)
     return result
 

@@ -36,6 +36,10 @@ RETRY_MOST_S = 60.0
 _MAX_MESSAGE_CHARS = 2000
 
 
+class NotAtHand(Retry):
+    """What the job needs is away for now. At its last attempt the job fails with the name and message of the cause."""
+
+
 class Done(NamedTuple):
     """The function returned; `body` is its result as JSON, `notes` what is kept beside it (`workers.wire.result`)."""
 
@@ -232,6 +236,8 @@ def _reason(error: BaseException) -> Failed:
     if isinstance(error, ModelCrashed):
         return Failed(type(error).__name__, str(error))
     cause = error.__cause__ or error.__context__
+    if isinstance(error, NotAtHand) and cause is not None:
+        return Failed(name_of(cause), message_of(cause))
     if isinstance(cause, ModelAskedAgain):
         why = f": {cause}" if str(cause) else ""
     else:

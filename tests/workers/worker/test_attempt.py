@@ -15,7 +15,7 @@ from arq.worker import RetryJob, func
 from workers.model_host.errors import ModelCrashed, ModelRaised
 from workers.stream import Claimed
 from workers.wire.result import EncodedResult
-from workers.worker.attempt import Again, Attempt, Done, Failed, Stopped, retry_defer_ms
+from workers.worker.attempt import Again, Attempt, Done, Failed, NotAtHand, Stopped, retry_defer_ms
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -79,6 +79,16 @@ async def test_default_backoff(error: Exception) -> None:
     assert isinstance(outcome, Again)
     assert 1 <= outcome.defer_ms <= 1000
     assert isinstance(await run(raising(error), retry_jobs=False), Failed)
+
+
+async def test_a_job_whose_file_is_away_fails_in_the_end_for_that_reason() -> None:
+    async def job(ctx: dict[str, Any]) -> None:
+        raise NotAtHand from ConnectionError("no answer")
+
+    outcome = await run(job)
+
+    assert isinstance(outcome, Again)
+    assert outcome.error == Failed("ConnectionError", "no answer")
 
 
 def test_backoff_doubles_up_to_a_minute_and_is_jittered() -> None:
