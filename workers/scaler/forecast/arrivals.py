@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from workers.scaler.forecast import dispersion, regimes, seasons, windows
 from workers.scaler.forecast.atoms import NO_JOBS, UNHEARD, Atom, Burst, mean, mixture
-from workers.scaler.forecast.dispersion import LEAST_DISPERSION, MOST_DISPERSION, NO_TIME, Count
+from workers.scaler.forecast.dispersion import NO_TIME, Count
 from workers.scaler.forecast.recent import KEPT, leads, recent
 from workers.scaler.forecast.regimes import Hypotheses  # noqa: TC001 - pydantic reads it
 from workers.scaler.forecast.seasons import SLOTS, Season
@@ -27,13 +27,20 @@ if TYPE_CHECKING:
 # Length of a bin, as a share of the lead, but at least LEAST_BIN_S. Design: half of it is how late a change is seen.
 # Example: lead 31 s, one observation a second: each of them is a bin.
 BINS, LEAST_BIN_S = 40.0, 0.5
-# Logarithm of the weight at first of an expert that has to show first that it is right: the recent past, or a season.
-# The regimes weigh as much as the best window, which is 1. The recent past counts only as far as jobs come more
-# unevenly than by chance. Judged by simulation: `--load days:2,3600`, and the trace of code completions.
-# Example: exp(-3) = 0.05. On the second day a profile says 5 jobs/s where nothing came yet, and is right three times:
-# it may then weigh exp(3 * 0.25 * 6 - 3) = 4 times as much as the best of all others. With a dispersion of 2 the recent
-# past weighs (1 - 1 / 2) * 0.05 = 0.02.
-UNPROVEN = -3.0
+# Least and greatest dispersion that the regimes reckon with. A clock's would make them sure of a change after one job,
+# and that of large batches would hide it for long.
+# Judged by simulation: `--load ramping` and `--load burst:0.1,2,300,60`.
+# Example: a job of a clock counts for 1 / 0.3 = 3 of a Poisson process.
+DISPERSION = (0.3, 3.0)
+# Logarithm of the weight of the recent past at first, where the regimes weigh as much as the best window, which is 1.
+# Judged by simulation: `--load burst:0,2,300,60` and the trace of code completions.
+# Example: the recent past weighs exp(-3) = 0.05 of the regimes.
+RECENT = -3.0
+# Logarithm of the weight of a season at first, where all of these together count as 1. Judged by simulation:
+# `--load days:2,3600` and `--load burst:0,2,300,60`.
+# Example: exp(-4) = 0.02. On the second day a profile says 5 jobs/s where nothing came yet, and is right four times: it
+# may then weigh exp(4 * 0.25 * 6 - 4) = 7 times as much as all others.
+SEASON = -4.0
 
 
 class Forecast(NamedTuple):
@@ -77,7 +84,7 @@ class Arrivals:
     counts: tuple[Count, ...] = ()  # of the last quarter-leads, oldest first
     again: tuple[Atom, ...] = (NO_JOBS,)  # what the recent past says of a quarter-lead
     again_for_long: tuple[Atom, ...] = (NO_JOBS,)  # and of a lead
-    record: TrackRecord = field(default_factory=lambda: TrackRecord((0.0,) * (EXPERTS + 2 + len(SLOTS))))
+    record: TrackRecord = field(default_factory=lambda: TrackRecord((0.0,) * (EXPERTS + 2), (0.0,) * len(SLOTS)))
     seasons: tuple[Season, ...] = field(default_factory=seasons.begin)
     dispersion: float = 1.0  # the index
 
@@ -128,14 +135,14 @@ class Arrivals:
         for n in range(times):
             count = Count(jobs * (n + 1) // times - jobs * n // times, passed_s / times)
             counts = (*counts, count)[-KEPT:]
-            record = record.observe(*count, min(self.dispersion, MOST_DISPERSION), shares, said)
+            record = record.observe(*count, min(self.dispersion, DISPERSION[1]), shares, said)
         index = dispersion.index(counts, [self.last_s - began_s for began_s in self.succession.changes])
         found = replace(self, counts=counts, record=record, dispersion=index, quarter=NO_TIME)
         return replace(found, again=recent(counts), again_for_long=recent(leads(counts, QUARTERS)))
 
     @property
     def _bounded(self) -> float:
-        return min(max(self.dispersion, LEAST_DISPERSION), MOST_DISPERSION)
+        return min(max(self.dispersion, DISPERSION[0]), DISPERSION[1])
 
     def experts(self, ahead_s: float, lead_s: float) -> tuple[list[float], list[Sequence[Atom]], float]:
         """Returns the probability of each expert, what it says of the time in `ahead_s` seconds, and that of a change.
@@ -150,11 +157,8 @@ class Arrivals:
         lasting = regimes.foretold(self.hypotheses, now_s, ahead_s, lead_s, self._bounded)
         said: list[Sequence[Atom]] = [(atom,) for atom in atoms]
         said.append([Atom(outlook.lasts * weight, *rate) for weight, *rate in lasting] + outlook.after)
-        said += [self.again, *(profiles := [season.foretold(now_s + ahead_s) for season in self.seasons])]
-        # Jobs come at once as far as their unevenness is more than chance.
-        at_once = 1 - 1 / max(1.0, self.dispersion)
-        past = UNPROVEN + math.log(at_once) if at_once else -math.inf
-        shares = self.record.weights([*priors, 0.0, past, *[UNPROVEN if one else -math.inf for one in profiles]])
+        said += [self.again, *[season.foretold(now_s + ahead_s) for season in self.seasons]]
+        shares = self.record.weights([*priors, 0.0, RECENT if self.counts else -math.inf], SEASON)
         return shares, said, shares[EXPERTS] * (1 - outlook.lasts)
 
     def forecast(self, ahead_s: float, lead_s: float) -> Forecast:
@@ -163,8 +167,11 @@ class Arrivals:
             return Forecast((NO_JOBS,), self.dispersion)
         shares, said, change = self.experts(ahead_s, lead_s)
         bursts: tuple[Burst, ...] = ()
-        if (bursty := shares[EXPERTS + 1]) > UNHEARD:
+        # What the recent past says is a burst, but for the share of its unevenness that is chance.
+        bursty = shares[EXPERTS + 1] * (1 - 1 / max(1.0, self.dispersion))
+        if bursty > UNHEARD:
             quarter_s = lead_s / QUARTERS
             bursts = tuple([Burst(bursty * one.weight / quarter_s, one.rate * quarter_s) for one in self.again])
-            said[EXPERTS + 1] = self.again_for_long
+            shares[EXPERTS + 1] -= bursty
+            shares, said = [*shares, bursty], [*said, self.again_for_long]
         return Forecast(mixture(shares, said, UNHEARD), self.dispersion, change, bursts)

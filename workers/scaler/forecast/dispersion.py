@@ -30,12 +30,6 @@ TRIMMED, TRIMMED_MEAN = 0.7, 0.31
 # Before anything is known a Poisson process is assumed: it counts for so many pairs. Design: so no index is 0.
 # Example: four pairs of 0 make (4 * 1 + 4 * 0) / 8 = 0.5, and 159 of them, the most, 4 / 163 = 0.02.
 PRIOR_PAIRS = 4.0
-# Least dispersion that the regimes reckon with, and the greatest that is reckoned with anywhere but for bursts: a clock
-# would make the regimes sure of a change after one job, and large batches would hide it for long. What is more uneven
-# than that is in the forecast's spread and its bursts already. Judged by simulation: `--load ramping`, also by chance,
-# and `--load burst:0.1,2,300,60`.
-# Example: a job of a clock counts for 1 / 0.3 = 3 of a Poisson process, and one of batches of 8 for 1 / 1.5 = 0.7.
-LEAST_DISPERSION, MOST_DISPERSION = 0.3, 1.5
 
 
 class Count(NamedTuple):

@@ -4,14 +4,15 @@ If the present regime is like one that is remembered, it may end as that did. So
 nobody has to name their period.
 
 Example: bursts of 2 jobs/s for 60 s came each 900 s. It has been idle for 820 s; one idle time lasted for 840 s before,
-which is known with a standard deviation of 0.03 * (840 + 31) = 26 s. That this one is over in 31 s has a probability of
-0.57: so 2 jobs/s are expected then with that probability.
+which is known with a standard deviation of 8 % + 1 s = 68 s. That this one is over in 31 s has a probability of 0.29:
+so 2 jobs/s are expected then with that probability.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,10 +41,14 @@ ALIKE = 0.35
 # Jobs in a lead that are added to levels before they are compared, as the logarithm of 0 is none. Design.
 # Example: with a lead of 31 s, no job and one in 10 minutes are nearly the same level.
 SLACK_JOBS = 0.1
-# Standard deviation of how long a regime lasts the next time, as a share of its length and the lead together; and of
-# the level that follows, as a share of it. Judged by simulation: `--load burst:0,2,300,60`.
-# Example: lead 31 s: 300 s are repeated to (300 + 31) * 0.03 = 10 s.
-REPEATS = 0.03
+# Standard deviation of how long a regime lasts the next time: a share of its length, and one of the lead.
+# Judged by simulation: `--load burst:0,2,300,60`.
+# Example: lead 31 s: 300 s are repeated to 300 * 0.08 + 31 * 0.03 = 25 s.
+LENGTH_SHARE, LENGTH_LEADS = 0.08, 0.03
+# That share is less if the lengths of regimes that are alike differ by less: for LENGTH_PRIOR pairs of them it is as
+# above. Regimes that count for less than COMPARED are not compared. Judged by simulation: `--load burst:0,2,300,60`.
+# Example: three idle times of 240, 241 and 240 s are two pairs that differ by 0.4 %: 0.08 * sqrt(0.5 / 2.5) = 3.6 %.
+LENGTH_PRIOR, COMPARED = 0.5, 0.1
 # What a remembered regime counts for fades by this share, with the root of how many ended after it. Judged by
 # simulation, as before.
 # Example: the last one counts 1, the tenth before it 0.9^sqrt(10) = 0.72.
@@ -104,12 +109,12 @@ class Succession:
         """Returns what regimes like the present one let expect of the next `ahead_s`. `total` jobs have come so far."""
         age_s = max(now_s - self.began_s, _LEAST_AGE_S)
         alike = self._alike(total - self.before, age_s, SLACK_JOBS / lead_s)
-        lasting, after = UNKNOWN, []
+        lasting, share, after = UNKNOWN, _repeats(alike), []
         for weight, length_s, next_level in alike:
-            deviation_s = REPEATS * (length_s + lead_s)
+            deviation_s = share * length_s + LENGTH_LEADS * lead_s
             now, then = (upper_tail((until_s - length_s) / deviation_s) for until_s in (age_s, age_s + ahead_s))
             lasting += weight * then
-            after.append(Atom(weight * (now - then), next_level, REPEATS * next_level))
+            after.append(Atom(weight * (now - then), next_level, LENGTH_SHARE * next_level))
         total_weight, known = lasting + math.fsum(atom.weight for atom in after), sum([one[0] for one in alike])
         after = [Atom(weight / total_weight, rate, spread) for weight, rate, spread in after]
         level = sum([weight * next_level for weight, _, next_level in alike]) / max(known, UNHEARD)
@@ -129,6 +134,15 @@ class Succession:
             found.append((math.exp(-apart * apart / 2 / squared) * FADES ** math.sqrt(back), one.length_s, next_level))
             next_level = one.level
         return found
+
+
+def _repeats(alike: Iterable[tuple[float, float, float]]) -> float:
+    """Returns the standard deviation of the lengths of regimes that are alike, as a share of them."""
+    differ, known = LENGTH_PRIOR * LENGTH_SHARE**2, LENGTH_PRIOR
+    for (weight, length_s, _), (_, other_s, _) in pairwise([one for one in alike if one[0] > COMPARED]):
+        differ += weight * math.log(length_s / other_s) ** 2 / 2
+        known += weight
+    return min(LENGTH_SHARE, math.sqrt(differ / known))
 
 
 def _weight(hypotheses: Iterable[Hypothesis]) -> float:

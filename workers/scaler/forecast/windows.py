@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 # Example: the best length for a load is 45 s; there are 32 s and 64 s.
 WINDOWS_S = (4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
 # Share of itself by which a rate is thought to wander within a lead. The less it wanders the longer is the best window:
-# sqrt(lead * dispersion / rate / 2) / WANDER. Believed most at first is the geometric mean of that and the lead.
-# Judged by simulation: `--load ramping constant:0.8`.
+# sqrt(lead * dispersion / rate / 2) / WANDER. Judged by simulation: `--load ramping constant:0.8`.
 # Example: 1 job/s of a Poisson process, lead 31 s: sqrt(31 * 1 / 1 / 2) / 0.13 = 30 s.
 WANDER = 0.13
+# Jobs that the best window should have, as long as it need not be longer than the lead for it. Judged by simulation:
+# `--load step:0.2,2@600,0.2@1200 --process deterministic`.
+# Example: at 1 job/s it is at least 15 s; at 0.1 jobs/s with a lead of 31 s it is 31 s, not 150 s.
+FEWEST_JOBS = 15.0
 # Logarithm of how much less a window is believed at first for being half or twice the best length; it grows with the
 # square of the number of doublings. Judged by simulation: `--load ramping`.
 # Example: if 32 s are the best, 64 s weigh exp(-2) = 0.14 of it, and 128 s exp(-8) = 0.0003.
@@ -73,7 +76,8 @@ def foretold(
         said.append(Atom(1.0, known * level, known * spread))
         if window_s >= lead_s:
             rate = max(rate, level)
-    best_s = math.sqrt(lead_s * math.sqrt(lead_s * dispersion / rate / 2) / WANDER)
+    suited_s = max(math.sqrt(lead_s * dispersion / rate / 2) / WANDER, min(FEWEST_JOBS / rate, lead_s))
+    best_s = math.sqrt(lead_s * suited_s)
     return [-FAR_OFF * math.log2(window_s / best_s) ** 2 for window_s in WINDOWS_S], said
 
 
