@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from gateway.http.errors import Problem
+from gateway.http.request import NUMBER, HttpRequest
 from gateway.http.traceparent import traceparent_of
 from workers.stream import NO_OPTIONS, PRIORITIES, JobOptions
 
 if TYPE_CHECKING:
-    from gateway.http.request import HttpRequest
     from gateway.settings import GatewaySettings
     from workers.stream import Priority
 
@@ -23,7 +23,6 @@ _OPTIONS = frozenset(OPTIONS)
 LEAST_TIMEOUT_S = 0.001
 LEAST_KEEP_S = 1
 LEAST_TTL_S = 0.001
-_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")  # JSON's, without a sign
 _COUNT = re.compile(r"[0-9]{1,9}")
 # Without control characters, and without what stands for bytes that are no UTF-8.
 TAG_PATTERN = r"[^\u0000-\u001f\u007f-\u009f\ufffd]+"
@@ -85,7 +84,7 @@ def _seconds(query: dict[str, str], name: str, least: float, most: float) -> flo
     text = query.get(name)
     if text is None:
         return None
-    if not _NUMBER.fullmatch(text) or not least <= float(text) <= most:
+    if not NUMBER.fullmatch(text) or not least <= float(text) <= most:
         raise _refused(f"{name} must be a number of seconds from {least:.15g} to {most:.15g}", name)
     return float(text)
 

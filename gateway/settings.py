@@ -289,9 +289,10 @@ def _split(text: str) -> list[str]:
 def _members(value: SecretStr) -> list[str]:
     """What a list names. Raises ValueError for a list of nothing, such as `,`, which must not open the API."""
     given = value.get_secret_value()
-    if given and not _split(given):
+    members = _split(given)
+    if given and not members:
         raise ValueError("it names nothing: leave it empty, or name one")
-    return _split(given)
+    return members
 
 
 def _without_default_port(origin: str) -> str:

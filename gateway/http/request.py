@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope
     from uvicorn.protocols.http.flow_control import FlowControl
 
+NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+"""A number in a query: JSON's, without a sign."""
 _MOST_SHOWN = 5
 _MOST_SHOWN_CHARS = 40
 

@@ -93,7 +93,7 @@ class SubPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            path = scope["path"] if "//" not in scope["path"] else _SLASHES.sub("/", scope["path"])
+            path = _SLASHES.sub("/", scope["path"])
             if path.startswith(self._prefix):
                 scope = {**scope, "path": path[len(self._prefix) - 1 :]}
         await self._app(scope, receive, send)

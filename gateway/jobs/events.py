@@ -207,4 +207,4 @@ class EventStream(EventResponse):
         if not isinstance(document, bytes):
             return orjson.dumps(document)
         # The input in it is as it was pushed, perhaps in several lines. JSON's texts have no such ends in them.
-        return document.translate(_LINE_ENDS) if b"\n" in document or b"\r" in document else document
+        return document.translate(_LINE_ENDS)

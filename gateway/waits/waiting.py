@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import ClientDisconnect
 
 from gateway.http.errors import Problem, unavailable
+from gateway.http.request import NUMBER, HttpRequest
 from gateway.waits.ends import RecentEnds
 from gateway.waits.hearing import BatchEars
 from gateway.waits.heartbeat import SignsOfLife
@@ -20,10 +21,8 @@ from workers.stream import LIBRARY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.http.request import HttpRequest
     from workers.stream import JobView, Stream, Subscription
 
-_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")  # JSON's, without a sign
 _PREFERENCE = re.compile(r'\s*wait\s*=\s*("?)([0-9]{1,9})\1\s*(;.*)?', re.IGNORECASE)
 
 
@@ -35,7 +34,7 @@ def read_wait(request: HttpRequest, most_s: float) -> tuple[float, dict[str, str
     """
     text = request.query.get("wait")
     if text is not None:
-        if not _NUMBER.fullmatch(text) or not 0 <= float(text) <= most_s:
+        if not NUMBER.fullmatch(text) or not 0 <= float(text) <= most_s:
             raise Problem(400, f"wait must be a number of seconds from 0 to {most_s:g}", parameters=["wait"])
         return float(text), {}
     if request.header(b"prefer") is None:

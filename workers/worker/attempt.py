@@ -141,7 +141,7 @@ class Attempt:
     ) -> Outcome:
         """Runs `before` and the function to an outcome.
 
-        Raises KeyboardInterrupt only. Once the function has returned, no cancel changes the outcome.
+        Raises KeyboardInterrupt and GeneratorExit only. Once the function has returned, no cancel changes the outcome.
         """
         if self.stop_reason is not None and self.stop_reason != "timeout":
             return Stopped(self.stop_reason)

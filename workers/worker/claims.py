@@ -155,7 +155,7 @@ class Claims:
     def beside(self) -> BesideFinish | None:
         """A claim that goes along with finishes that are about to be sent. None: if one is needed, it goes alone."""
         self._finish_leaves.set()
-        if self.burst or self._claiming or not self._is_known:
+        if not self._may_join:
             return None
         # They were pushed before all that a claim could bring, and this call tells of their starts.
         self._ahead.start_next(self._free())
@@ -262,6 +262,11 @@ class Claims:
         return max(0, self._free())
 
     @property
+    def _may_join(self) -> bool:
+        """Whether a claim may go along with finishes."""
+        return self._is_known and not (self.burst or self._claiming)
+
+    @property
     def _is_known(self) -> bool:
         return self._replies_are_known and self._messages_are_known
 
@@ -288,7 +293,7 @@ class Claims:
     async def _claim_alone(self, is_woken: bool) -> None:
         if is_woken:  # if a finish is about to leave, it takes the claim along
             await asyncio.sleep(0)
-        if not self._claiming and self._is_known and not self.burst:
+        if self._may_join:
             self._ahead.start_next(self._free())
             await self._until_finish_leaves()
         count = self._wanted()

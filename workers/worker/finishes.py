@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from workers.stream import AheadStart, Claimed
     from workers.worker.session import Session
 
-# While calls take SLOW_S or longer, an end waits for those of the jobs that run or are held ahead, if
-# these take no longer than a call did, and at most so long: all of them share a wait for the disk. Example: on a disk
-# that takes 4 ms the ends of 13 jobs of 0.3 ms are told in one call.
+# While calls take SLOW_S or longer, an end waits for those of the jobs that run or are held ahead, if these take no
+# longer than a call did, and at most so long: all of them share a wait for the disk. Example: on a disk that takes 4 ms
+# the ends of 13 jobs of 0.3 ms are told in one call.
 _MOST_GATHER_S = 0.01
 # Quicker calls cost the worker and the server as much as some jobs. Ends of jobs that take up to 1 ms share a call with
 # the next five, or with those of 2 ms, if so many are held ahead.

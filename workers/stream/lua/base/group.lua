@@ -121,8 +121,9 @@ local function payload_of(stream, entry)
   return map_of(rows[1][2])
 end
 
--- What a claim has to know of the group, if nobody has read its counters: whether entries are pending and wait is then
--- seen when it reads them. Costs EXISTS and XPENDING; what `group_of` costs if the order has ever counted.
+-- What a claim needs of the group's counters if nobody has read them: `pending` says whether entries are released, and
+-- `lag` that some wait, which the claim sees when it reads them. Costs EXISTS and XPENDING; what `group_of` costs if the
+-- order has ever counted.
 local function group_unread(k)
   if redis.call('EXISTS', k.order) == 1 then return group_of(k) end
   local released = redis.pcall('XPENDING', k.stream, GROUP, '-', '+', 1, RELEASED)

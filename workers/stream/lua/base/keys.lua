@@ -70,10 +70,9 @@
 --
 -- Fields of a record: entry (in {q}:stream; in {q}:dead if the job failed; one that has finished keeps what it had, as to
 -- delete a field costs more than its memory), seq (place in the order of pushes, if the entry's id does not end with it),
--- owner,
--- queued (only if the entry's id does not tell the time of the push), attempts. From the first claim on: status (absent
--- means queued), worker, started, and at the end finished, and result or error (JSON). Beside a result there may be
--- notes: a JSON object with the pushed input, if the result has none, and with warnings. A deferred job keeps its
+-- owner, queued (only if the entry's id does not tell the time of the push), attempts. From the first claim on: status
+-- (absent means queued), worker, started, and at the end finished, and result or error (JSON). Beside a result there
+-- may be notes: a JSON object with the pushed input, if the result has none, and with warnings. A deferred job keeps its
 -- function, args and kwargs here, and one whose push asked for a time also scheduled. options: what the push asked for
 -- (options.lua). unserved: since when (behind the number of attempts) workers without its function
 -- have put it off. events: of its last run that told any: "started bytes"; progress: that run's last one. waits: the
