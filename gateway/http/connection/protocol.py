@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from gateway.http.connection.refusal import (
     MAX_HEAD_BYTES,
     MAX_HEADERS,
+    check_hosts,
     ended_early,
     for_request,
     not_parsed,
@@ -192,6 +193,8 @@ class LimitedProtocol(HttpToolsProtocol):
     # what the parser calls
 
     def on_headers_complete(self) -> None:
+        if [name for name, _ in self.headers].count(b"host") != 1:
+            check_hosts(self.headers, self.parser.get_http_version())
         cast("HTTPScope", self.scope)["state"].update(flow=self.flow, transport=self.transport)
         super().on_headers_complete()
         self.headers = _DROPPED

@@ -34,9 +34,18 @@ def too_large_head() -> Problem:
     )
 
 
+def check_hosts(headers: Sequence[tuple[bytes, bytes]], http_version: str) -> None:
+    """Raises Problem 400 for a request with several Host headers, or with none (RFC 9112, 3.2); HTTP/1.0 needs none."""
+    count = sum(name == b"host" for name, _ in headers)
+    if count > 1 or (not count and http_version == "1.1"):
+        raise Problem(400, f"the request has {count or 'no'} Host headers; HTTP/1.1 wants one")
+
+
 def not_parsed(error: httptools.HttpParserError) -> Problem:
     """For a request that can't be parsed."""
     if isinstance(error, httptools.HttpParserCallbackError):
+        if isinstance(error.__context__, Problem):
+            return error.__context__
         if not isinstance(error.__context__, httptools.HttpParserInvalidURLError | UnicodeDecodeError):
             logger.warning("a request's target can't be used", exc_info=error)
         return Problem(400, "the request's target is no path")

@@ -41,6 +41,19 @@ async def test_what_is_not_http(gateway: GatewayProcess) -> None:
     assert await status_of(gateway.http.get("/healthz")) == 200
 
 
+async def test_a_request_names_one_host(gateway: GatewayProcess) -> None:
+    for head, status in {
+        b"GET /healthz HTTP/1.1\r\n\r\n": 400,
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n": 400,
+        b"GET /healthz HTTP/1.0\r\n\r\n": 200,
+        b"GET /healthz HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n": 200,
+        b"GET /healthz HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n": 400,
+    }.items():
+        answer = await raw(gateway.port, HEALTHZ + head)
+        assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"200", b"%d" % status], head
+    assert b"HTTP/1.1 wants one" in await raw(gateway.port, b"POST /push?input=a HTTP/1.1\r\n\r\n")
+
+
 async def test_a_head_that_never_comes(settings: StreamSettings) -> None:
     async with GatewayProcess(settings, HEAD_TIMEOUT_S="0.2", KEEP_ALIVE_S="0.5") as gateway:
         for start in (b"", b"G", b"\r\n", b"GET /healthz HTTP/1.1\r\nHo", HEALTHZ + b"GET"):
