@@ -11,7 +11,7 @@ from sentry_sdk.transport import Transport
 
 from tests.processes import LoggedProcess, module
 from tests.workers.arq.tasks import OwnHealthKey, TaskSettings, double
-from tests.workers.service import push, until_ended
+from tests.workers.service import PATIENCE_S, push, until_ended
 from workers.arq.client import connect_client
 from workers.run import check_health, create_worker
 from workers.settings import StreamSettings
@@ -55,6 +55,18 @@ async def test_the_command_runs_and_checks_the_worker_of_a_class_of_settings(val
     check = Command(tmp_path, valkey, "--check", "-v", "--no-burst")
     assert await check.code() == 1
     assert "Health check failed: no health check sentinel value found" in check.text
+
+
+async def test_a_task_that_a_function_has_left_does_not_end_the_worker(valkey: Server, tmp_path: Path) -> None:
+    command = [*module("workers.run"), "tests.workers.arq.tasks.Leaving"]
+    async with connect_client(StreamSettings(redis_url=valkey.url, queue_name="arq:queue")) as client:
+        with LoggedProcess(command, {**os.environ, "REDIS_URL": valkey.url}, tmp_path / "run.log") as worker:
+            assert await client.enqueue_job("leave_an_exit") is not None
+            await worker.says("a task that a function has left called sys.exit")
+            job = await client.enqueue_job("double", 21)
+            assert job is not None
+            assert await job.result(timeout=PATIENCE_S) == 42
+            assert await worker.stopped() == 0
 
 
 async def test_a_bad_setting_argument_or_server_is_one_sentence(valkey: Server, tmp_path: Path) -> None:

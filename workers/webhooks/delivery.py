@@ -18,6 +18,7 @@ from workers.stream import is_unavailable
 from workers.webhooks.message import JobNews
 from workers.webhooks.places import HostBusy, Places
 from workers.webhooks.signature import headers_of
+from workers.worker.attempt import KnownFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +41,7 @@ _GONE = 410
 _CONNECT_S = 5.0
 
 
-class NotDelivered(Exception):  # noqa: N818
+class NotDelivered(KnownFailure):
     """The receiver has not taken it. The message is one sentence."""
 
 

@@ -40,6 +40,10 @@ class NotAtHand(Retry):
     """What the job needs is away for now. At its last attempt the job fails with the name and message of the cause."""
 
 
+class KnownFailure(Exception):  # noqa: N818
+    """Fails its job. The message says all that there is to know, so the log has no traceback."""
+
+
 class Done(NamedTuple):
     """The function returned; `body` is its result as JSON, `notes` what is kept beside it (`workers.wire.result`)."""
 
@@ -193,7 +197,10 @@ class Attempt:
             return Failed(error.type, error.message)
         if retry_jobs and isinstance(error, Retry | RetryJob | ModelCrashed):
             return Again(_defer_ms(error, self.job.attempt), _reason(error))
-        logger.error("job %s failed", self.job.id, exc_info=error, extra=_extra(error))
+        if isinstance(error, KnownFailure):
+            logger.error("job %s failed: %s: %s", self.job.id, name_of(error), message_of(error), extra=_extra(error))
+        else:
+            logger.error("job %s failed", self.job.id, exc_info=error, extra=_extra(error))
         return Failed(name_of(error), message_of(error), error)
 
     def _done(self, result: Any, max_result_bytes: int) -> Outcome:

@@ -298,6 +298,25 @@ class Worker(arq_worker.Worker):
     def _loaded_models(self) -> int:
         return int(getattr(self.ctx.get("model"), "count", 0))
 
+    def run(self) -> None:
+        """arq's `run`: `main`, then `close`. What a task that a function has left raises does not end it."""
+        self.main_task = self.loop.create_task(self.main())
+        try:
+            while not self.main_task.done():
+                self._run_on(self.main_task)
+        finally:
+            self.loop.run_until_complete(self.close())
+
+    def _run_on(self, main: asyncio.Task[None]) -> None:
+        try:
+            self.loop.run_until_complete(main)
+        except asyncio.CancelledError:
+            pass
+        except SystemExit:
+            if main.done():
+                raise
+            logger.exception("a task that a function has left called sys.exit")
+
     async def _work(self) -> None:
         """Starts, then claims jobs."""
         await self.outage.call(self.stream.open, "opening the stream")

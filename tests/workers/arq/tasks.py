@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from typing import Any
 
 
 async def double(ctx: dict[str, Any], n: int) -> int:
     return 2 * n
+
+
+async def leave_an_exit(ctx: dict[str, Any]) -> None:
+    async def leave() -> None:
+        await asyncio.sleep(0)
+        sys.exit(7)
+
+    ctx["worker"].left = asyncio.create_task(leave())
 
 
 async def startup(ctx: dict[str, Any]) -> None:
@@ -20,6 +30,13 @@ class TaskSettings:
     on_startup = startup
     queue_name = "arq:queue"
     max_jobs = 3
+
+
+class Leaving(TaskSettings):
+    """With a function that leaves something behind."""
+
+    functions = (double, leave_an_exit)
+    queue_name = "arq:queue"
 
 
 class OwnHealthKey(TaskSettings):

@@ -153,7 +153,9 @@ async def test_a_delivery_that_is_not_taken_is_repeated_under_its_id(
     assert len({(one.id, one.body) for one in got}) == 1
 
 
-async def test_a_delivery_that_was_given_up_is_kept_and_can_be_sent_again(stream: Stream, failed: Stream) -> None:
+async def test_a_delivery_that_was_given_up_is_kept_and_can_be_sent_again(
+    stream: Stream, failed: Stream, caplog: pytest.LogCaptureFixture
+) -> None:
     unread = {"Retry-After": "\N{SUPERSCRIPT TWO}"}  # that can't be read; it changes nothing
     receiver = Receiver(lambda count: web.Response(status=410 if count == 1 else 200, headers=unread))
     async with receiver.serving() as base, Delivering(stream) as delivering:
@@ -163,6 +165,9 @@ async def test_a_delivery_that_was_given_up_is_kept_and_can_be_sent_again(stream
         await until(lambda: _has_dead(failed))
         [letter] = await failed.dead_letters()
         assert (letter.owner, letter.error["message"]) == ("me", "the receiver answered 410")
+        [line] = [one for one in caplog.records if one.levelname == "ERROR"]
+        assert line.getMessage().endswith("failed: NotDelivered: the receiver answered 410")
+        assert line.exc_info is None, "the receiver is to blame, and no line of ours"
         assert await failed.requeue(letter.entry)
         first, again = await receiver.until(2)
     assert first.id == again.id == letter.id
