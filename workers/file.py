@@ -61,7 +61,7 @@ def _file_of(value: Any) -> File:
     """Of what the worker has made of a client's object: the file is in the job's folder."""
     if isinstance(value, File):
         return value
-    if not isinstance(value, dict) or not isinstance(value.get("path"), str):
+    if not is_brought(value):
         raise ValueError(_WANTED)
     path, folder = Path(value["path"]), current().folder
     # A client could name a path, too.
@@ -70,11 +70,21 @@ def _file_of(value: Any) -> File:
     return File(path, str(value.get("name", path.name)), str(value.get("content_type", "")))
 
 
+def is_brought(value: Any) -> bool:
+    """Whether it looks like what the worker has made of a client's object."""
+    return isinstance(value, dict) and isinstance(value.get("path"), str)
+
+
+def is_file(core: Any) -> bool:
+    """Whether a type is a File, as pydantic-core has it (`core_schema`)."""
+    metadata = core.get("metadata")
+    return isinstance(metadata, dict) and FILE_MARK in metadata
+
+
 def takes_files(core: Any) -> bool:
-    """Whether there is a File in a type, as pydantic-core has it (`core_schema`)."""
+    """Whether there is a File in a type."""
     if isinstance(core, dict):
-        metadata = core.get("metadata")
-        if isinstance(metadata, dict) and FILE_MARK in metadata:
+        if is_file(core):
             return True
         return any(map(takes_files, core.values()))
     return isinstance(core, (list, tuple)) and any(map(takes_files, core))

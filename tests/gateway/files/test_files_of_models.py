@@ -77,6 +77,21 @@ async def test_a_model_gets_the_file_that_a_client_pushes(
     assert list(temporary.rglob("*cat*")) == []
 
 
+async def test_a_form_with_one_file_is_a_list_of_one(stream: Stream, settings: StreamSettings, tmp_path: Path) -> None:
+    own = WorkerSettings(redis_url=settings.redis_url, queue_name=settings.queue_name, lease_s=settings.lease_s)
+    store = f"file:{tmp_path / 'objects'}"
+    with WorkerProcess(tmp_path, own, MODEL="tests.workers.files.models:ReadsSeveral", OBJECT_STORE=store):
+        async with serving(settings, object_store=store) as base, aiohttp.ClientSession(base) as http:
+            for names in (["a.png"], ["a.png", "b.png"]):
+                form = aiohttp.FormData()
+                for name in names:
+                    form.add_field("files", b"x", filename=name)
+                async with http.post("/push?wait=30", data=form) as response:
+                    document = await response.json()
+                    assert response.status == 200, document
+                assert document["output"] == [names, ""]
+
+
 async def test_a_batch_of_files_is_run_in_one_call(stream: Stream, settings: StreamSettings, tmp_path: Path) -> None:
     own = WorkerSettings(redis_url=settings.redis_url, queue_name=settings.queue_name, lease_s=settings.lease_s)
     store, temporary = f"file:{tmp_path / 'objects'}", tmp_path / "tmp"

@@ -32,7 +32,7 @@ class TaskSettings:
     max_jobs = 3
 
 
-class Leaving(TaskSettings):
+class Leaving:
     """With a function that leaves something behind."""
 
     functions = (double, leave_an_exit)

@@ -32,6 +32,12 @@ class Reads:
         }
 
 
+class ReadsSeveral:
+    def predict(self, files: list[File], note: str = "") -> Any:
+        """The names of the files."""
+        return [[file.name for file in files], note]
+
+
 class PageWithFile(BaseModel):
     file: File
     copies: int

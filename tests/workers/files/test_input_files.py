@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 from pydantic import BaseModel
 
+from gateway.schemas.input_schema import InputSchema
 from workers.file import File
 from workers.files.fetch_terms import FetchFailed, FetchTerms
 from workers.files.inputs import InputFiles
@@ -144,6 +145,10 @@ class ScannedPage(BaseModel):
     number: int = 1
 
 
+class ScannedPages(BaseModel):
+    scans: frozenset[File]
+
+
 def one(image: File, note: str = "") -> None: ...
 def perhaps(image: File | None = None) -> None: ...
 def whole(image: File) -> None: ...
@@ -202,6 +207,39 @@ def test_a_model_gets_files_of_its_own_job_only(folder: Path) -> None:
                 bind(other)
     with current(Job(FolderLink(""))), pytest.raises(InputRefused, match="OBJECT_STORE names a place"):
         bind(own)
+
+
+def test_one_file_where_several_are_wanted_is_a_list_of_one(folder: Path) -> None:
+    def predict(
+        images: list[File], some: tuple[File, ...] | None = None, page: ScannedPages | None = None, n: int = 0
+    ) -> None: ...
+
+    bind = binder_of(predict)
+    assert bind is not None
+    pushed = {"url": "/files/job-7/a.png", "path": str(folder / "a.png"), "name": "a.png"}
+    made = File(folder / "a.png", "a.png")
+    takes = InputSchema(loads(described(predict, bind).schema)["accepts"]).takes
+    with current(Job(FolderLink(str(folder)))):
+        taken: list[tuple[dict[str, Any], dict[str, Any]]] = [
+            ({"images": pushed}, {"images": [made]}),
+            ({"images": [pushed, pushed], "some": pushed}, {"images": [made, made], "some": (made,)}),
+            (
+                {"images": pushed, "page": {"scans": pushed}},
+                {"images": [made], "page": ScannedPages(scans=frozenset([made]))},
+            ),
+        ]
+        for value, arguments in taken:
+            assert takes(value)
+            assert bind(value) == ([], arguments)
+        refused: list[tuple[dict[str, Any], str]] = [
+            ({"images": "text"}, "/images: Input should be a valid list"),
+            ({"images": pushed, "n": "x"}, "/n: Input should be a valid integer"),
+            ({"images": {"url": "https://x/a", "path": "/etc/passwd"}}, "/images: Value error, a file is wanted"),
+        ]
+        for value, sentence in refused:
+            with pytest.raises(InputRefused, match=f"^{sentence}"):
+                bind(value)
+    assert not takes({"images": "text"})
 
 
 def test_a_file_is_described_as_what_clients_push_and_get() -> None:

@@ -8,7 +8,7 @@ import typing
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from workers.file import takes_files
+from workers.file import is_brought, takes_files
 from workers.model_host.calls.failures import NotLoadable
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     Path: TypeAlias = list[str | int]
 
+# pydantic's names of what is wrong with a value that is no array.
+_LISTS_WANTED = ("list_type", "tuple_type", "set_type", "frozen_set_type")
 _LISTS = (list, collections.abc.Sequence, collections.abc.Collection, collections.abc.Iterable)
 
 
@@ -94,11 +96,34 @@ class Check:
     def __call__(self, value: Any, path: Path, faults: Faults) -> Any:
         """The value as the annotation wants it. If that can't be, adds to the faults; the path leads to the value."""
         try:
-            return self.type.validate_python(value)
+            return self._made_of(value)
         except self._error as error:
             for one in error.errors(include_url=False, include_context=False, include_input=False):
                 faults.add([*path, *_place_in(value, one["loc"], one["type"] == "missing")], one["msg"])
             return None
+
+    def _made_of(self, value: Any) -> Any:
+        try:
+            return self.type.validate_python(value)
+        except self._error as error:
+            if not self.takes_files:
+                raise
+            wanted = [one["loc"] for one in error.errors(include_url=False) if one["type"] in _LISTS_WANTED]
+            several = value
+            for location in wanted:
+                several = _as_list(several, _place_in(value, location, is_missing=False))
+            if not wanted:
+                raise
+            return self.type.validate_python(several)
+
+
+def _as_list(value: Any, place: Path) -> Any:
+    """The value with the file at a place in a list of its own: a form with one part can't say that it is a list."""
+    if not place:
+        return [value] if is_brought(value) else value
+    copy = value.copy()
+    copy[place[0]] = _as_list(value[place[0]], place[1:])
+    return copy
 
 
 def _place_in(value: Any, location: Sequence[str | int], is_missing: bool) -> Path:

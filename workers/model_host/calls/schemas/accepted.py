@@ -12,6 +12,8 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from workers.file import is_file
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -101,10 +103,10 @@ class _Walk:
             "int": lambda core: _INTEGER | _bounds(core),
             "float": lambda core: _NUMBER | _bounds(core),
             "str": _text,
-            "list": lambda core: _ARRAY | self._items(core) | _sizes(core, "minItems", "maxItems"),
+            "list": lambda core: self._array(core, "minItems", "maxItems"),
             # An array with repeated elements passes for a set. They count only once for `max_length`.
-            "set": lambda core: _ARRAY | self._items(core) | _sizes(core, "minItems"),
-            "frozenset": lambda core: _ARRAY | self._items(core) | _sizes(core, "minItems"),
+            "set": lambda core: self._array(core, "minItems"),
+            "frozenset": lambda core: self._array(core, "minItems"),
             "deque": lambda core: _ARRAY | self._items(core),
             "tuple": self._tuple,
             "dict": self._dict,
@@ -149,11 +151,16 @@ class _Walk:
     def _tuple(self, core: Core) -> Schema:
         items = core["items_schema"]
         if core.get("variadic_item_index") is not None:
-            return _ARRAY | ({"items": self.schema(items[0])} if len(items) == 1 else {})
+            return self._array({"items_schema": items[0]}, "minItems") if len(items) == 1 else _ARRAY
         schema: Schema = _ARRAY | {"prefixItems": [self.schema(item) for item in items]}
         if not any(self._has_default(item) for item in items):
             schema |= {"minItems": len(items), "maxItems": len(items)}
         return schema if items else _ARRAY | {"maxItems": 0}
+
+    def _array(self, core: Core, *bounds: str) -> Schema:
+        array = _ARRAY | self._items(core) | _sizes(core, *bounds)
+        # One file counts as a list of one.
+        return _any_of([array, _OBJECT | {"title": "a file"}]) if is_file(core.get("items_schema", {})) else array
 
     def _items(self, core: Core) -> Schema:
         return {"items": self.schema(core["items_schema"])} if "items_schema" in core else {}
