@@ -33,6 +33,8 @@ MOST_FAULTS = 10
 _MOST_VALUES = 10_000
 _MOST_CHARS = 200
 _UNKNOWN = "there is no such member"
+_ANOTHER = "another value"
+_IS_WANTED = " is wanted"
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "null": lambda value: value is None,
     "boolean": lambda value: isinstance(value, bool),
@@ -60,11 +62,15 @@ _LIMITS: list[tuple[str, tuple[type, ...], Callable[[Any, Any], bool], str]] = [
 
 
 class InputFault(NamedTuple):
-    """A sentence on what is wrong at a place in the input. `is_limit`: the value there is of a type that is wanted."""
+    """A sentence on what is wrong at a place in the input.
+
+    `is_limit`: the value there is of a type that is wanted. `is_constant`: it is none of some constants.
+    """
 
     path: Path
     sentence: str
     is_limit: bool = False
+    is_constant: bool = False
 
     def document(self) -> dict[str, str]:
         """As clients get it."""
@@ -96,7 +102,7 @@ class _Search:
         if "anyOf" in schema:
             yield from self._of_choices(schema["anyOf"], value, path)
         if "enum" in schema and not any(_is_same(value, one) for one in schema["enum"]):
-            yield InputFault(path, f"{_wanted(schema)} is wanted")
+            yield InputFault(path, _wanted(schema) + _IS_WANTED, is_constant=True)
         types = schema.get("type", [])
         types = [types] if isinstance(types, str) else types
         if types and not any(_TYPES[name](value) for name in types):
@@ -114,10 +120,18 @@ class _Search:
             return
         # If the value is of the right type for one choice alone, its faults tell more.
         of_type = [faults for faults in found if all(fault.is_limit or fault.path != path for fault in faults)]
-        if len(of_type) == 1:
-            yield from of_type[0]
+        # The types of a union often differ by a constant, such as a `kind`: the one whose constants fit is meant.
+        meant = [faults for faults in of_type if not any(fault.is_constant for fault in faults)]
+        of_type = meant or of_type
+        shared = [fault for fault in of_type[0] if all(fault in faults for faults in of_type)] if of_type else []
+        constants = [fault for faults in of_type for fault in faults if fault.is_constant]
+        if shared:
+            yield from shared
+        elif len({fault.path for fault in constants}) == 1:
+            wanted = dict.fromkeys(fault.sentence.removesuffix(_IS_WANTED) for fault in constants)
+            yield InputFault(constants[0].path, " or ".join(wanted) + _IS_WANTED)
         else:
-            yield InputFault(path, f"{' or '.join(dict.fromkeys(map(_wanted, choices)))} is wanted")
+            yield InputFault(path, _wanted({"anyOf": choices}) + _IS_WANTED)
 
     def _of_limits(self, schema: dict[str, Any], value: Any, path: Path) -> Iterator[InputFault]:
         is_text = schema.get("type") == "string"
@@ -159,12 +173,13 @@ def _is_same(value: Any, constant: Any) -> bool:
 
 def _wanted(schema: Schema) -> str:
     if not isinstance(schema, dict):
-        return "another value"
+        return _ANOTHER
     if "enum" in schema:
         return f"one of {', '.join(map(_shown, schema['enum'][:MOST_FAULTS]))}"
     if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(map(_wanted, schema["anyOf"])))
-    return str(schema.get("title", "another value"))
+        names = dict.fromkeys(map(_wanted, schema["anyOf"]))
+        return " or ".join(name for name in names if name != _ANOTHER) or _ANOTHER
+    return str(schema.get("title", _ANOTHER))
 
 
 def _shown(value: Any) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import enum
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field, TypeAdapter
@@ -15,6 +16,22 @@ class PictureFrame(BaseModel):
     size: Annotated[int, Field(ge=1)]
 
 
+class CatPet(BaseModel):
+    kind: Literal["cat"]
+    lives: int
+
+
+class DogPet(BaseModel):
+    kind: Literal["dog", "hound"]
+    age: int = 1
+
+
+class FaultLevel(enum.IntEnum):
+    LOW = 1
+    HIGH = 2
+
+
+PET = Annotated[CatPet | DogPet, Field(discriminator="kind")]
 COUNT = Annotated[int, Field(ge=1, le=10)]
 WORD = Annotated[str, Field(min_length=2, pattern="^a")]
 PAIR = tuple[int, str]
@@ -31,6 +48,12 @@ PAIR = tuple[int, str]
         (COUNT | PictureFrame, 0, [("", "it must be at least 1")]),
         (COUNT | PictureFrame, {"size": 0}, [("/size", "it must be at least 1")]),
         (COUNT | Annotated[float, Field(ge=5)], 0, [("", "an integer or a number is wanted")]),
+        (PET, {"kind": "cow"}, [("/kind", 'one of "cat" or one of "dog", "hound" is wanted')]),
+        (PET, {}, [("/kind", "this member is missing")]),
+        (PET, {"kind": "hound", "age": "x"}, [("/age", "an integer is wanted, and this text is none")]),
+        (PET, {"kind": "cat", "age": "x"}, [("/lives", "this member is missing")]),
+        (list[PET], [{"kind": 1}], [("/0/kind", 'one of "cat" or one of "dog", "hound" is wanted')]),
+        (FaultLevel | None, 3, [("", "one of 1, 2 or null is wanted")]),
         (bool | None, 2, [("", "true or false or null is wanted")]),
     ],
 )

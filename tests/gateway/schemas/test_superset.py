@@ -53,6 +53,11 @@ class Grade(enum.IntEnum):
     HIGH = 2
 
 
+class Rights(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
 class TypedOdd(enum.Enum):
     ONE = 1
     WORD = "word"
@@ -156,7 +161,7 @@ TYPES: dict[str, Any] = {
     "decimal": decimal.Decimal, "bounded decimal": Annotated[decimal.Decimal, Field(ge=1, max_digits=3)],
     "uuid": uuid.UUID,
     "strings": Literal["red", "1"], "mixed": Literal["red", 1, None, True], "numbers": Literal[1, 2],
-    "colour": TypedColour, "grade": Grade, "odd": TypedOdd,
+    "colour": TypedColour, "grade": Grade, "odd": TypedOdd, "rights": Rights,
     "list": Annotated[list[int], Field(max_length=2)], "set": Annotated[set[int], Field(max_length=2, min_length=1)],
     "frozenset": frozenset[str], "pair": tuple[int, str], "tuple": tuple[float, ...], "deque": collections.deque[int],
     "dict": Annotated[dict[int, float], Field(max_length=1)], "mapping": collections.abc.Mapping[str, int],
@@ -172,7 +177,7 @@ TYPES: dict[str, Any] = {
 # Inputs that pydantic takes, and that its own JSON schema or a careless one would refuse.
 TAKEN: list[tuple[str, Any]] = [
     ("int", "7"), ("int", 7.0), ("int", True), ("float", "nan"), ("bool", "off"), ("bool", 1.0), ("numbers", True),
-    ("grade", "2"), ("colour", "red"), ("set", [1, 1, "1"]), ("date", 0), ("timedelta", "1d"), ("decimal", 1.5),
+    ("rights", 3), ("grade", "2"), ("colour", "red"), ("set", [1, 1, "1"]), ("date", 0), ("timedelta", "1d"), ("decimal", 1.5),
     ("bounded float", 2**53 + 1), ("multiple", 0.3), ("digits", "٣"), ("dots", "\r"), ("stripped text", " a "),
     ("dict", {"1": 1, "01": "2"}), ("iterable", "12"), ("union", {"x": "1"}),
     ("renamed", {"first": 1}), ("renamed", {"a": 1, "note": 2}), ("renamed", {"a": 1, "x": [3]}),

@@ -111,6 +111,16 @@ class TakesUnresolved:
         raise NotImplementedError
 
 
+Tangle = list["Tangle"] | int
+
+
+class TakesTangle:
+    """pydantic makes a type of such an alias only if it is a TypeAliasType."""
+
+    def predict(self, input: Tangle) -> Any:  # noqa: A002
+        raise NotImplementedError
+
+
 class TakesByObject:
     """Its `predict` is no method, but an object that can be called."""
 

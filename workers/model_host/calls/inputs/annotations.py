@@ -90,6 +90,8 @@ class Check:
         from pydantic import TypeAdapter, ValidationError
 
         self.type: TypeAdapter[Any] = TypeAdapter(annotation)
+        if not self.type.pydantic_complete:
+            self.type.rebuild()  # raises what pydantic would say at the first input only
         self.takes_files = takes_files(self.type.core_schema)
         self._error = ValidationError
 

@@ -8,6 +8,7 @@ that contains itself is described down to where it does. `title` says in words w
 
 from __future__ import annotations
 
+import enum
 import math
 import re
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -99,7 +100,7 @@ class _Walk:
             "union": self._union,
             "tagged-union": self._tagged_union,
             "literal": lambda core: _one_of(core["expected"]),
-            "enum": lambda core: {} if core.get("missing") else _one_of([one.value for one in core["members"]]),
+            "enum": _enum,
             "int": lambda core: _INTEGER | _bounds(core),
             "float": lambda core: _NUMBER | _bounds(core),
             "str": _text,
@@ -231,6 +232,12 @@ def _text(core: Core) -> Schema:
 
 def _any_of(schemas: list[Schema]) -> Schema:
     return {"anyOf": schemas} if schemas and all(schemas) else {}
+
+
+def _enum(core: Core) -> Schema:
+    if core.get("missing") or issubclass(core["cls"], enum.Flag):  # flags may be added up
+        return {}
+    return _one_of([one.value for one in core["members"]])
 
 
 def _one_of(values: list[Any]) -> Schema:
