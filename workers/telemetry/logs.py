@@ -80,13 +80,14 @@ def configure_logging(level: str, form: str = TEXT, queue: str = "") -> None:
 
 
 def printed_line(text: str, form: str, stream: str, jobs: Sequence[LineJob]) -> str:
-    """A line that a model has printed to `stream` (stdout or stderr), without its end; cut to 16,000 characters.
+    """What a model has printed to `stream` (stdout or stderr), without its last line end; cut to 16,000 characters.
 
-    With several jobs it is about all of them.
+    With several jobs it is about all of them. In the text log each line of it begins with them.
     """
     text = cut(text, 4 * _MAX_LINE_CHARS)
     if form != JSON:
-        return _shown_jobs(jobs) + text
+        shown = _shown_jobs(jobs)
+        return shown + text.replace("\n", f"\n{shown}")
     level = "INFO" if stream == "stdout" else "WARNING"
     document = {"time": time_of(time.time()), "level": level, "logger": f"model.{stream}", "message": text}
     return json_line(document | _members_of_all(jobs))

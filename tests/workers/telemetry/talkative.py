@@ -17,6 +17,7 @@ class Talkative:
 
     def predict(self, text: str) -> str:
         sys.stdout.write(f"printed {text}\n")
+        sys.stdout.write(f"two lines\nof {text}\n")
         logging.getLogger("own").info("logged %s", text)
         thread = threading.Thread(target=sys.stdout.write, args=(f"of a thread {text}\n",))
         thread.start()

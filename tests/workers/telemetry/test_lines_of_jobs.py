@@ -39,7 +39,10 @@ async def test_each_line_of_a_worker_and_its_model_names_the_job(
     if form == "text":
         assert f"\n[{settings.queue_name}/{good} attempt 1] printed good\n" in worker.text
         for job_id, name in ((good, "good"), (bad, "bad")):
-            assert f"\n[{settings.queue_name}/{job_id} attempt 1] half of {name}\n" in worker.text
+            about = f"\n[{settings.queue_name}/{job_id} attempt 1] "
+            for line in (f"two lines{about}of {name}", f"half of {name}"):
+                assert f"{about}{line}\n" in worker.text
+        assert f"{about}ValueError: raised\n" in worker.text
         assert f"ERROR workers.worker.attempt: [{settings.queue_name}/{bad} attempt 1] job failed" in worker.text
         return
     lines: list[dict[str, Any]] = [orjson.loads(line) for line in worker.text.splitlines()]
@@ -47,6 +50,7 @@ async def test_each_line_of_a_worker_and_its_model_names_the_job(
     of_bad = [line for line in lines if line.get("job") == bad]
     assert [(line["logger"], line["message"]) for line in of_good if line["logger"].startswith("model")] == [
         ("model.stdout", "printed good"),
+        ("model.stdout", "two lines\nof good"),
         ("model.stderr", "INFO logged good"),
         ("model.stdout", "of a thread good"),
         ("model.stderr", "done"),
