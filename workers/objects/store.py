@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import math
 import os
 import time
 from datetime import timedelta
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     from workers.settings import ObjectSettings
 
+logger = logging.getLogger(__name__)
+
 PIECE_BYTES = 4 * 1024 * 1024
 # S3 takes no smaller parts than 5 MiB, except for the last.
 _PART_BYTES = 5 * 1024 * 1024
@@ -28,6 +32,9 @@ _LIST_ROWS = 200
 _RETRIES = 4
 _PARTIAL = "#"  # a file below a folder's store that is still written ends with this and a number
 _FILE = "file:"
+# A cause is in the log as often as that, and in so many characters.
+_LOG_PAUSE_S = 60.0
+_MOST_CAUSE_CHARS = 500
 
 
 class ObjectView(NamedTuple):
@@ -50,6 +57,7 @@ class ObjectStore:
         self._errors = obstore.exceptions.BaseError
         self._timeout_s = settings.object_timeout_s
         self._folder: Path | None = None
+        self._logged_s: dict[str, float] = {}
         url = settings.object_store
         with self._told():
             if url.startswith(_FILE):
@@ -95,7 +103,7 @@ class ObjectStore:
             raise ObjectTooLarge(most_bytes)
         # A folder keeps no content type.
         attributes = {"Content-Type": content_type} if content_type and self._folder is None else None
-        with self._told():
+        with self._told(may_miss=False):
             await self._obstore.put_async(
                 self._store,
                 key,
@@ -206,14 +214,25 @@ class ObjectStore:
         return count
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Raises the store's errors as this module's."""
+    def _told(self, may_miss: bool = True) -> Iterator[None]:
+        """Raises the store's errors as this module's. `may_miss`: what is not found is an object, not the bucket."""
         try:
             yield
-        except FileNotFoundError:
-            raise ObjectMissing("there is no such object") from None
+        except FileNotFoundError as error:
+            if may_miss and not _says(error, _NO_BUCKET):
+                raise ObjectMissing("there is no such object") from None
+            raise self._unavailable(error) from error
         except (self._errors, OSError) as error:
-            raise StoreUnavailable(_sentence(error)) from error
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: BaseException) -> StoreUnavailable:
+        """Also tells the operator what clients are not told: the address, the key, and what the store has answered."""
+        sentence, now_s = _sentence(error), time.monotonic()
+        if now_s - self._logged_s.get(sentence, -math.inf) >= _LOG_PAUSE_S:
+            self._logged_s[sentence] = now_s
+            cause = " ".join(str(error).partition("Debug source:")[0].split())
+            logger.warning("%s: %s", sentence, cause[:_MOST_CAUSE_CHARS])
+        return StoreUnavailable(sentence)
 
 
 def open_store(settings: ObjectSettings) -> ObjectStore | None:
@@ -231,17 +250,20 @@ def _view(row: Any) -> ObjectView:
     return ObjectView(row["path"], row["size"], row["e_tag"] or "", row["last_modified"].timestamp())
 
 
+_NO_BUCKET = ("NoSuchBucket", "bucket does not exist", "container does not exist")
 _SENTENCES = (
     (("No space left", "StorageFull", "Disk quota"), "the object store is full"),
     (("PermissionDenied", "Unauthenticated", "Permission denied"), "the object store refuses the service"),
-    (("NoSuchBucket", "does not exist"), "the object store has no such bucket"),
+    (_NO_BUCKET, "the object store has no such bucket"),
 )
 
 
 def _sentence(error: BaseException) -> str:
     """Why the store can't be used, for clients: it tells no address and no path."""
+    sentences = (sentence for words, sentence in _SENTENCES if _says(error, words))
+    return next(sentences, "the object store can't be reached")
+
+
+def _says(error: BaseException, words: Sequence[str]) -> bool:
     text = f"{type(error).__name__}: {error}"
-    for words, sentence in _SENTENCES:
-        if any(word in text for word in words):
-            return sentence
-    return "the object store can't be reached"
+    return any(word in text for word in words)

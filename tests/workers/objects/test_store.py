@@ -8,8 +8,10 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp import web
 
 from tests.servers import free_port
+from tests.serving import serving
 from workers.objects.errors import ObjectMissing, ObjectTooLarge, StoreUnavailable
 from workers.objects.store import PIECE_BYTES, ObjectStore, open_store
 from workers.objects.sweep import sweep
@@ -134,6 +136,37 @@ async def test_a_store_that_is_away_is_told_in_a_sentence(monkeypatch: pytest.Mo
     for call in (store.head("q/job-7/a"), store.put("q/job-7/a", b"x"), store.delete_all("q/")):
         with pytest.raises(StoreUnavailable, match=r"^the object store can't be reached$"):
             await call
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "sentence"),
+    [
+        (403, "InvalidAccessKeyId", "the object store refuses the service"),
+        (403, "RequestTimeTooSkewed", "the object store refuses the service"),
+        (404, "NoSuchBucket", "the object store has no such bucket"),
+    ],
+)
+async def test_what_a_bucket_answers_is_in_the_log_and_not_in_the_sentence(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, status: int, code: str, sentence: str
+) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=status, text=f"<Error><Code>{code}</Code></Error>")
+
+    async with serving(web.route("*", "/{path:.*}", answer)) as endpoint:
+        for name, value in {"ENDPOINT_URL": endpoint, "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "secret-7"}.items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        store = ObjectStore(ObjectSettings(object_store="s3://nowhere/x"))
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match=f"^{sentence}$"):
+                await store.put("q/job-7/a", b"body")
+            with pytest.raises(StoreUnavailable, match=f"^{sentence}$"):
+                await store.copy("q/job-7/a", "q/job-7/b")
+
+    [line] = [record.getMessage() for record in caplog.records if record.name == "workers.objects.store"]
+    assert line.startswith(f"{sentence}: ")
+    assert f"{endpoint}/nowhere/x/q/job-7/a" in line
+    assert code in line
+    assert "secret-7" not in line
 
 
 async def test_a_folder_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
