@@ -1,7 +1,7 @@
 {{/* By what a selector finds pods of a part. Takes a list: the root, and the part. */}}
 {{- define "leadtime.selector" -}}
 app.kubernetes.io/name: leadtime
-app.kubernetes.io/instance: {{ (first .).Release.Name }}
+app.kubernetes.io/instance: {{ (first .).Release.Name | quote }}
 app.kubernetes.io/component: {{ last . }}
 {{- end }}
 

@@ -37,6 +37,7 @@
 {{- range (include "leadtime.models" . | fromJsonArray) -}}
 {{- if ne .scaling "streams" }}{{ $models = append $models . }}{{ end -}}
 {{- end -}}
+{{- if and .Values.budget (not $models) }}{{ fail "budget: the scaler decides for no model, as each has scaling: streams" }}{{ end -}}
 {{- range $resource, $_ := .Values.budget -}}
 {{- $named := eq $resource "pods" -}}
 {{- range $models }}{{ if or (hasKey (default dict .resources.limits) $resource) (hasKey (default dict .resources.requests) $resource) }}{{ $named = true }}{{ end }}{{ end -}}

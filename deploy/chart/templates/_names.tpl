@@ -26,6 +26,9 @@
 {{- if .Values.redis.existingSecret -}}
 {{- .Values.redis.existingSecret -}}
 {{- else if .Values.valkey.enabled -}}
+{{- if or (ne .Values.redis.urlKey "url") (ne .Values.redis.passwordKey "password") .Values.redis.usernameKey -}}
+{{- fail "redis.urlKey, passwordKey and usernameKey are keys of redis.existingSecret, which is not set" -}}
+{{- end -}}
 {{- include "leadtime.name" (list . "redis") -}}
 {{- else -}}
 {{- fail "valkey.enabled is false, so redis.existingSecret has to name a Secret with the server's URL" -}}

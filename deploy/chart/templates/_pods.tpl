@@ -23,23 +23,11 @@ capabilities: {drop: [ALL]}
       {{- include "leadtime.selector" . | nindent 6 }}
 {{- end }}
 
-{{/* A map of settings as a list of variables. A large number is not written with an exponent. */}}
-{{- define "leadtime.env" -}}
-{{- range $name, $value := . }}
-- name: {{ $name }}
-  value: {{ include "leadtime.text" $value | quote }}
-{{- end }}
-{{- end }}
-
-{{- define "leadtime.text" -}}
-{{- if and (kindIs "float64" .) (eq . (floor .)) }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
-{{- end }}
-
 {{/* Where the server is. */}}
 {{- define "leadtime.redis-env" -}}
 - name: REDIS_URL
   valueFrom:
-    secretKeyRef: {name: {{ include "leadtime.redis-secret" . }}, key: {{ .Values.redis.urlKey }}}
+    secretKeyRef: {name: {{ include "leadtime.redis-secret" . | quote }}, key: {{ .Values.redis.urlKey | quote }}}
 {{- end }}
 
 {{/* The pod's own name and namespace. */}}
@@ -59,14 +47,11 @@ checksum/settings: {{ include "leadtime.settings" . | sha256sum }}
 
 {{/* Settings of all parts that are not secret. */}}
 {{- define "leadtime.settings" -}}
-LOG_LEVEL: {{ .Values.logLevel }}
-{{- with .Values.objectStore.url }}
-OBJECT_STORE: {{ . | quote }}
-{{- end }}
-{{- with .Values.tracing.endpoint }}
-OTEL_EXPORTER_OTLP_ENDPOINT: {{ . | quote }}
-{{- end }}
-{{- range $name, $value := .Values.settings }}
+{{- include "leadtime.check-settings" (list "settings" .Values.settings) -}}
+{{- $settings := dict "LOG_LEVEL" .Values.logLevel -}}
+{{- with .Values.objectStore.url }}{{ $_ := set $settings "OBJECT_STORE" . }}{{ end -}}
+{{- with .Values.tracing.endpoint }}{{ $_ := set $settings "OTEL_EXPORTER_OTLP_ENDPOINT" . }}{{ end -}}
+{{- range $name, $value := mergeOverwrite $settings .Values.settings }}
 {{ $name }}: {{ include "leadtime.text" $value | quote }}
 {{- end }}
 {{- end }}
@@ -78,13 +63,13 @@ OTEL_EXPORTER_OTLP_ENDPOINT: {{ . | quote }}
 {{/* The object store's variables, for who reads and writes files. */}}
 {{- define "leadtime.objects-from" -}}
 {{- with .Values.objectStore.existingSecret }}
-- secretRef: {name: {{ . }}}
+- secretRef: {name: {{ . | quote }}}
 {{- end }}
 {{- end }}
 
 {{/* What lets gateway and workers into the collector. */}}
 {{- define "leadtime.tracing-from" -}}
 {{- with .Values.tracing.existingSecret }}
-- secretRef: {name: {{ . }}}
+- secretRef: {name: {{ . | quote }}}
 {{- end }}
 {{- end }}

@@ -15,6 +15,8 @@ from tests.deploy.chart.rendered import container_of, rendering, validate
         ("http://collector.observability:4318", 4318),
         ("https://traces.example.com/otlp", 443),
         ("http://collector", 80),
+        ("http://10.0.0.5", 80),
+        ("https://tempo2/otlp", 443),
     ],
 )
 def test_gateway_and_workers_reach_the_collector_with_its_token(endpoint: str, port: int) -> None:

@@ -2,6 +2,7 @@
 {{- define "leadtime.worker-container" -}}
 {{- $root := first . -}}
 {{- with last . -}}
+{{- $env := default dict .env -}}
 image: {{ include "leadtime.image" (list $root .image) }}
 imagePullPolicy: {{ .image.pullPolicy | default $root.Values.image.pullPolicy }}
 command: [python, -m, workers]
@@ -15,10 +16,6 @@ envFrom:
 env:
   - name: QUEUE_NAME
     value: {{ .queue | quote }}
-  {{- with .model }}
-  - name: MODEL
-    value: {{ . | quote }}
-  {{- end }}
   - name: CONCURRENCY
     value: {{ int .concurrency | quote }}
   {{- if .maxBatchSize }}
@@ -35,13 +32,15 @@ env:
     value: "8003"
   - name: TERMINATION_S
     value: {{ int .terminationSeconds | quote }}
-  - name: HF_HOME
-    value: {{ .cache.path }}/huggingface
-  - name: XDG_CACHE_HOME
-    value: {{ .cache.path }}
+  {{- range $name, $value := dict "MODEL" .model "HF_HOME" (print .cache.path "/huggingface") "XDG_CACHE_HOME" .cache.path }}
+  {{- if and $value (not (hasKey $env $name)) }}
+  - name: {{ $name }}
+    value: {{ $value | quote }}
+  {{- end }}
+  {{- end }}
   {{- include "leadtime.pod-env" . | nindent 2 }}
   {{- include "leadtime.redis-env" $root | nindent 2 }}
-  {{- include "leadtime.env" .env | nindent 2 }}
+  {{- include "leadtime.env" (list (printf "the model %s" .name) $env) | nindent 2 }}
 ports:
   - {name: probes, containerPort: 8003}
 startupProbe: # the process answers; the model loads in a process of its own, beside this
@@ -65,12 +64,12 @@ securityContext:
   {{- include "leadtime.container-security" . | nindent 2 }}
 volumeMounts:
   - {name: tmp, mountPath: /tmp}
-  - {name: cache, mountPath: {{ .cache.path }}}
+  - {name: cache, mountPath: {{ .cache.path | quote }}}
   {{- if .shm }}
   - {name: shm, mountPath: /dev/shm}
   {{- end }}
   {{- if or .weights.claim .weights.image }}
-  - {name: weights, mountPath: {{ .weights.path }}, readOnly: true}
+  - {name: weights, mountPath: {{ .weights.path | quote }}, readOnly: true}
   {{- end }}
   {{- if $root.Values.redis.filesSecret }}
   - {name: redis, mountPath: /etc/leadtime/redis, readOnly: true}

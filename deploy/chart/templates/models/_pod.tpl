@@ -18,7 +18,7 @@ topologySpreadConstraints:
     labelSelector:
       matchLabels:
         {{- include "leadtime.selector" (list $root "worker") | nindent 8 }}
-        leadtime/model: {{ .name }}
+        leadtime/model: {{ .name | quote }}
 {{- with .nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
@@ -32,10 +32,10 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ . | quote }}
 {{- end }}
 {{- end -}}
 {{- end }}

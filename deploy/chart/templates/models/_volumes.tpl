@@ -6,7 +6,7 @@
   emptyDir: {sizeLimit: {{ .tmp }}}
 - name: cache
   {{- if .cache.claim }}
-  persistentVolumeClaim: {claimName: {{ .cache.claim }}}
+  persistentVolumeClaim: {claimName: {{ .cache.claim | quote }}}
   {{- else }}
   emptyDir: {sizeLimit: {{ .cache.size }}}
   {{- end }}
@@ -18,14 +18,14 @@
 {{- fail (printf "the model %s has its weights in a claim and in an image" .name) }}
 {{- else if .weights.claim }}
 - name: weights
-  persistentVolumeClaim: {claimName: {{ .weights.claim }}, readOnly: true}
+  persistentVolumeClaim: {claimName: {{ .weights.claim | quote }}, readOnly: true}
 {{- else if .weights.image }}
 - name: weights
-  image: {reference: {{ .weights.image }}, pullPolicy: IfNotPresent}
+  image: {reference: {{ .weights.image | quote }}, pullPolicy: IfNotPresent}
 {{- end }}
 {{- with $root.Values.redis.filesSecret }}
 - name: redis
-  secret: {secretName: {{ . }}}
+  secret: {secretName: {{ . | quote }}}
 {{- end }}
 {{- with .volumes }}
 {{- toYaml . | nindent 0 }}

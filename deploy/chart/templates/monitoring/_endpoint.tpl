@@ -9,7 +9,7 @@ interval: {{ $root.Values.monitoring.monitors.interval }}
 {{- fail "with API keys the metrics need a port of their own: set gateway.metricsPort" }}
 {{- end }}
 relabelings:
-  - {targetLabel: release, replacement: {{ $root.Release.Name }}}
+  - {targetLabel: release, replacement: {{ $root.Release.Name | quote }}}
   {{- if $queue }}
   - {targetLabel: queue, replacement: {{ $queue | quote }}}
   {{- end }}

@@ -5,7 +5,7 @@ apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata:
   name: {{ include "leadtime.name" (list $root (index . 1)) }}
-  namespace: {{ $root.Release.Namespace }}
+  namespace: {{ $root.Release.Namespace | quote }}
   labels:
     {{- include "leadtime.labels" (list $root (index . 2)) | nindent 4 }}
 spec:
@@ -31,7 +31,7 @@ spec:
 {{/* A namespace as a source, by its name. */}}
 {{- define "leadtime.from-namespace" -}}
 - namespaceSelector:
-    matchLabels: {kubernetes.io/metadata.name: {{ . }}}
+    matchLabels: {kubernetes.io/metadata.name: {{ . | quote }}}
 {{- end }}
 
 {{/* KEDA's operator as a source. */}}

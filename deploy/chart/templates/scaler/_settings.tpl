@@ -5,7 +5,11 @@
 - name: SCALER_MODE
   value: {{ ternary "direct" "keda" (eq .scaling "direct") }}
 - name: CONCURRENCY
-  value: {{ int .slots | quote }}
+  value: {{ int .concurrency | quote }}
+- name: MODEL_MAX_BATCH_SIZE
+  value: {{ int .maxBatchSize | quote }}
+- name: MODEL_MAX_CONCURRENCY
+  value: {{ int .maxConcurrency | quote }}
 - name: MIN_REPLICAS
   value: {{ int .minReplicas | quote }}
 - name: MAX_REPLICAS # what the cluster may spend. More jobs wait.
