@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path  # noqa: TC003
-from ssl import PROTOCOL_TLS_SERVER, SSLContext
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -232,12 +231,6 @@ class GatewaySettings(ObjectSettings, StreamSettings):
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
         check_certificate(self.tls_cert_file, self.tls_key_file)
-        if self.tls_cert_file and self.tls_key_file:
-            try:
-                # Without the password, a key that has one would be asked for on the terminal.
-                SSLContext(PROTOCOL_TLS_SERVER).load_cert_chain(self.tls_cert_file, self.tls_key_file, password="")
-            except (OSError, ValueError) as error:
-                raise ValueError(f"TLS_CERT_FILE and TLS_KEY_FILE are no certificate and its key: {error}") from None
         return self
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from ssl import PROTOCOL_TLS_SERVER, SSLContext
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NoReturn, TypeVar, get_args
 from urllib.parse import urlsplit
 
@@ -237,7 +238,7 @@ def _check_tls(connection: SSLConnection, options: Mapping[str, Any]) -> None:
 
 
 def check_certificate(cert: Path | None, key: Path | None, client_ca: Path | None = None) -> None:
-    """Raises ValueError unless a certificate and its key go together, and all that are named are files."""
+    """Raises ValueError unless a certificate and its key go together, and the files have what they should have."""
     if (cert is None) != (key is None):
         raise ValueError("TLS_CERT_FILE and TLS_KEY_FILE go together")
     if client_ca and not cert:
@@ -245,6 +246,18 @@ def check_certificate(cert: Path | None, key: Path | None, client_ca: Path | Non
     for file in (cert, key, client_ca):
         if file is not None and not file.is_file():
             raise ValueError(f"{file} is not a file")
+    if cert and key:
+        context = SSLContext(PROTOCOL_TLS_SERVER)
+        try:
+            # Without the password, a key that has one would be asked for on the terminal.
+            context.load_cert_chain(cert, key, password="")
+        except (OSError, ValueError) as error:
+            raise ValueError(f"TLS_CERT_FILE and TLS_KEY_FILE are no certificate and its key: {error}") from None
+        try:
+            if client_ca:
+                context.load_verify_locations(client_ca)
+        except OSError as error:
+            raise ValueError(f"TLS_CLIENT_CA_FILE has no authorities: {error}") from None
 
 
 S = TypeVar("S", bound=BaseSettings)

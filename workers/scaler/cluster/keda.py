@@ -34,9 +34,11 @@ SERVICE = "externalscaler.ExternalScaler"
 METRIC = "leadtime-replicas"
 TARGET = 1
 _HOST = "[::]"
-# KEDA's requests are a few hundred bytes, and it has a handful of them open.
+# KEDA's requests are a few hundred bytes, and it has a handful of them open. For each model it keeps two streams, and a
+# KEDA that takes the place of another two more.
 _MAX_MESSAGE_BYTES = 65_536
 _MAX_CALLS = 200
+_MAX_STREAMS_OF_A_MODEL = 4
 _OPTIONS = [
     ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
     ("grpc.max_metadata_size", _MAX_MESSAGE_BYTES),
@@ -62,7 +64,8 @@ class KedaScaler:
         self._last = list(self._statuses.values())[-1]  # of a round to be told
         self._closing = False
         self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]
-        self._server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=_MAX_CALLS)
+        calls = _MAX_CALLS + _MAX_STREAMS_OF_A_MODEL * len(self._statuses)
+        self._server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=calls)
         self._server.add_generic_rpc_handlers((self._handlers(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
 

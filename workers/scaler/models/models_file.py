@@ -29,9 +29,9 @@ class ModelsFileError(ValueError):
 
 def _quantity(value: Any) -> Any:
     """Returns a number for a quantity as Kubernetes writes it, such as 500m or 16Gi."""
-    if isinstance(value, bool) or not isinstance(value, str):
+    if not isinstance(value, str | bool):
         return value
-    if found := _QUANTITY.match(value):
+    if isinstance(value, str) and (found := _QUANTITY.match(value)):
         return float(found[1]) * _SUFFIXES[found[2] or ""]
     raise ValueError(f"{value!r} is no quantity, such as 2, 500m or 16Gi")
 
@@ -152,14 +152,14 @@ def read_models(path: Path) -> ModelsFile:
         where = getattr(error, "problem_mark", None)
         line = f" (line {where.line + 1})" if where is not None else ""
         raise ModelsFileError(f"{path} is no YAML{line}") from error
-    except (ValidationError, RecursionError, UnicodeDecodeError) as error:
+    except ValidationError as error:
         raise ModelsFileError(f"{path}: {_sentence(error)}") from error
+    except (ValueError, RecursionError) as error:  # of a number, a date or lists in lists that Python can't take
+        raise ModelsFileError(f"{path} can't be read: {error}") from error
 
 
-def _sentence(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        return "it can't be read"
+def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    what = first["msg"].removeprefix("Value error, ")
+    what = first["msg"].removeprefix("Value error, ").partition(" or instance of ")[0]
     return f"{where}: {what}" if where else what

@@ -141,6 +141,26 @@ async def test_many_callers_are_told_at_once(one_stream: Stream) -> None:
             assert all(answer.result for answer in await asyncio.gather(*map(anext, streams)))
 
 
+async def test_two_kedas_may_keep_their_streams_of_many_models(one_stream: Stream) -> None:
+    scaler = Scaler(one_stream, OPTIONS, FixedWorkers(), SoleLeader())
+    queues = [f"queue-{n}" for n in range(100)]
+    keda_scaler = KedaScaler(dict.fromkeys(queues, scaler.status))
+    port = await keda_scaler.open(0)
+    async with beside(scaler.run()), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        keda = KedaClient(channel)
+        references = [pb.ScaledObjectRef(scalerMetadata={"queue": queue}) for queue in queues]
+        streams = [
+            aiter(kind(one)) for one in references for kind in (keda.stream_is_active, keda.stream_metric_spec) * 2
+        ]
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.gather(*map(anext, streams))
+
+        answer = await keda.get_metric_spec(references[-1], timeout=PATIENCE_S)
+
+        assert answer.metricSpecs[0].metricName == METRIC
+        await keda_scaler.close()
+
+
 async def test_with_tls_only_clients_of_the_authority_may_ask(one_stream: Stream, tmp_path: Path) -> None:
     authority, other = trustme.CA(), trustme.CA()
     files = {}
