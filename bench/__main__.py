@@ -27,16 +27,23 @@ USAGE = f"usage: python -m bench {{{' | '.join(COMMANDS)}}} [ARGUMENT ...]"
 
 
 def main() -> None:
-    """Runs a command's `main`, which reads the rest of the command line; ends with 2 where there is no such command."""
+    """Runs a command's `main`, which reads the rest of the command line.
+
+    Ends with 2 where there is no such command, and with 130 at Ctrl-C.
+    """
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in ("-h", "--help"):
         print(USAGE)
         return
     if name not in COMMANDS:
-        sys.exit(f"{USAGE}\nbench: there is no command {name!r}" if name else USAGE)
+        sys.stderr.write(f"{USAGE}\n" + (f"bench: there is no command {name!r}\n" if name else ""))
+        sys.exit(2)
     # What it says of itself, in its usage and its errors.
     sys.argv[:2] = [f"{sys.argv[0]} {name}"]
-    importlib.import_module(COMMANDS[name]).main()
+    try:
+        importlib.import_module(COMMANDS[name]).main()
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -184,7 +184,9 @@ async def _measure(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     """Measures and prints; 1 if it can't, with one sentence on stderr."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench gateway", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--listeners", type=whole(1), default=2000, help="clients that follow a job (default: 2000)")
     parser.add_argument("--seconds", type=positive, default=10.0, help="how long jobs tell something (default: 10)")
     parser.add_argument("--batches", type=whole(1), default=300, help="batches that are pushed (default: 300)")

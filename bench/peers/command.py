@@ -51,7 +51,9 @@ QUICK = PeersSizes(jobs=20_000, push_s=2.0, trickled=20, waiting=20_000)
 
 def main() -> None:
     """Reads the command line, measures, prints."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add = parser.add_argument
     add("--rounds", type=whole(1), help="how often all is measured (default: 5, or 1 if quick)")
     add("--quick", action="store_true", help="one small round: a look, not a measurement")

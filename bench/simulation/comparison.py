@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import statistics
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields, replace
@@ -144,8 +145,10 @@ def compare(
         _ = case.pods, case.work(seeds[0]), rule == CLAIRVOYANT or find(rule)  # errors come before any process starts
     tasks = list(product(cases, rules, seeds))
     if processes > 1 and len(tasks) > 1:
-        # Not a fork: numpy's threads would not survive it.
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        # Not a fork: numpy's threads would not survive it. Ctrl-C ends the processes, too: as an exception it would end
+        # their present tasks only.
+        ending = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        with ProcessPoolExecutor(processes, get_context("spawn"), ending) as pool:
             found = dict(zip(tasks, pool.map(_task, tasks), strict=True))
     else:
         found = {task: _task(task) for task in tasks}
