@@ -107,3 +107,16 @@ async def test_a_claim_beside_the_last_finish_does_not_look_for_jobs(stream: Str
     costs = await commands_of(stream, lambda: stream.finish_and_claim("w", [end], ClaimCall(1, ahead=31)))
 
     assert not costs.keys() & {"xpending", "xreadgroup"}
+
+
+async def test_looking_ahead_asks_once_whether_jobs_are_released(stream: Stream) -> None:
+    """Where all ends are trimmed from the stream, nobody has read the group's counters."""
+    await stream.register("w", 60, {"state": "idle"})
+    await accept(stream, 3 * 4)
+    jobs = await stream.claim("w", 4)
+    ends = [Finish(job.id, job.attempt, "finished", b"1", 60_000) for job in jobs]
+
+    costs = await commands_of(stream, lambda: stream.finish_and_claim("w", ends, ClaimCall(4, ahead=4)))
+
+    # One for the claim and the jobs ahead, and one for the trimming.
+    assert (costs["xtrim"], costs["xpending"], costs["xreadgroup"]) == (1, 2, 2)

@@ -122,13 +122,13 @@ local function payload_of(stream, entry)
 end
 
 -- What a claim needs of the group's counters if nobody has read them: `pending` says whether entries are released, and
--- `lag` that some wait, which the claim sees when it reads them. Costs EXISTS and XPENDING; what `group_of` costs if the
--- order has ever counted.
+-- `lag` that some wait, which the claim sees when it reads them; `released` is 0 if none is. Costs EXISTS and XPENDING;
+-- what `group_of` costs if the order has ever counted.
 local function group_unread(k)
   if redis.call('EXISTS', k.order) == 1 then return group_of(k) end
   local released = redis.pcall('XPENDING', k.stream, GROUP, '-', '+', 1, RELEASED)
   if released.err then return group_of(k) end -- there is no group
-  return { pending = #released, lag = 1 }
+  return { pending = #released, released = #released, lag = 1 }
 end
 
 -- Deletes entries that were acknowledged, if they are the oldest of the stream: XDEL looks for each from the beginning

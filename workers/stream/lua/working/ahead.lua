@@ -63,12 +63,13 @@ end
 -- `most_bytes` their payloads and options take no more than that.
 -- Returns what `claim` replies of them.
 -- Costs a job: HLEN if it is plain, or else HGETALL; TIME with options, ZSCORE with a ttl. Costs a call: ZCARD,
--- XPENDING and XREADGROUP if some are wanted; ZADD or ZREM unless none are or were.
+-- XPENDING unless `group` says that nothing is released, and XREADGROUP if some are wanted; ZADD or ZREM unless none
+-- are or were.
 function hold(k, group, worker, count, held, most_bytes)
   if count <= 0 and held < 0 then return {} end
   local out, drop, back, bytes, total = {}, {}, {}, 0, math.max(0, held)
   if count > 0 and not group['ordered'] and redis.call('ZCARD', k.idle) == 0
-    and #redis.call('XPENDING', k.stream, GROUP, '-', '+', 1, RELEASED) == 0 then
+    and (group['released'] == 0 or #redis.call('XPENDING', k.stream, GROUP, '-', '+', 1, RELEASED) == 0) then
     for _, row in ipairs(read_new(k, worker, math.min(count, ROUND))) do
       local entry = row[1]
       local id, name, args, kwargs, fields_of_new = fields_of(row[2])
