@@ -97,9 +97,9 @@ class KedaScaler:
     async def is_active(self, request: pb.ScaledObjectRef, context: Context) -> pb.IsActiveResponse:
         """Whether there is to be a worker. UNAVAILABLE while nothing is known."""
         status = await self._status_of(request, context)
-        if status.decision is None and status.outstanding is None:
+        if status.told is None and (status.outstanding is None or status.shares_budget):
             await self._abort_undecided(context)
-        return pb.IsActiveResponse(result=status.active)
+        return pb.IsActiveResponse(result=_is_active(status))
 
     async def stream_is_active(
         self, request: pb.ScaledObjectRef, context: Context
@@ -107,7 +107,7 @@ class KedaScaler:
         """The same, at once and whenever it changes. Ends without an error when the scaler stops: KEDA calls again."""
         status, told = await self._status_of(request, context), None
         while not self._closing:
-            if (active := status.active) is not told:
+            if (active := _is_active(status)) is not told:
                 yield pb.IsActiveResponse(result=active)
                 told = active
             await self._next_round(status)
@@ -132,11 +132,10 @@ class KedaScaler:
         if request.metricName != METRIC:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no such metric; there is {METRIC}")
         status = await self._status_of(request.scaledObjectRef, context)
-        if status.decision is None:
+        wanted = status.told
+        if wanted is None:
             await self._abort_undecided(context)
             raise AssertionError
-        # A job may have come since the decision.
-        wanted = max(status.decision.replicas, int(status.active))
         current = wanted if status.replicas is None else status.replicas.total
         value = pb.MetricValue(metricName=METRIC, metricValue=wanted, metricValueFloat=metric_for(wanted, current))
         return pb.GetMetricsResponse(metricValues=[value])
@@ -203,6 +202,10 @@ class KedaScaler:
         status = statuses.SERVING if decided else statuses.NOT_SERVING
         for service in ("", SERVICE):
             await self._health.set(service, status)
+
+
+def _is_active(status: ScalerStatus) -> bool:
+    return bool(status.told) or (status.told is None and bool(status.outstanding) and not status.shares_budget)
 
 
 def _credentials(cert_file: Path, key_file: Path, client_ca_file: Path | None) -> grpc.ServerCredentials:

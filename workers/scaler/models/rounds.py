@@ -31,6 +31,8 @@ class Rounds:
     def __init__(self, scalers: Sequence[ModelScaler], budget: Budget | None = None) -> None:
         self._scalers = scalers
         self._budget = budget
+        for scaler in scalers:
+            scaler.status.shares_budget = budget is not None
         self._wake = asyncio.Event()
         self._woken: set[int] = set()  # places in `scalers`
 

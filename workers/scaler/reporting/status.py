@@ -13,12 +13,17 @@ if TYPE_CHECKING:
 
 
 class ScalerStatus:
-    """The status of one scaler; `changed` is notified after each round."""
+    """The status of one scaler; `changed` is notified after each round.
+
+    With `shares_budget`, what a round decides has yet to be put before the budget.
+    """
 
     def __init__(self, leadership: Leadership) -> None:
         self._leadership = leadership
         self._round_s = time.monotonic()
+        self.shares_budget = False
         self.decision: Decision | None = None  # the one in force
+        self._told: Decision | None = None  # that of the last round, once it was over
         self.outstanding: int | None = None  # jobs that were last seen to wait or run; None: they can't be seen
         self.replicas: ReplicasSeen | None = None  # None: they can't be seen
         self.learnt: State | None = None  # by the policy, if this scaler leads
@@ -40,6 +45,16 @@ class ScalerStatus:
         return bool(self.decision and self.decision.replicas) or bool(self.outstanding)
 
     @property
+    def told(self) -> int | None:
+        """How many workers KEDA is told: as decided by the last round, and one for a job that has come since.
+
+        Not for one that a budget may have denied. None: nothing has been decided.
+        """
+        if self._told is None:
+            return None
+        return max(self._told.replicas, int(bool(self.outstanding) and not self.shares_budget))
+
+    @property
     def age_s(self) -> float:
         """Seconds since the last round began: a scaler that is stuck needs a restart."""
         return time.monotonic() - self._round_s
@@ -57,7 +72,8 @@ class ScalerStatus:
         self._round_s = time.monotonic()
 
     async def end_round(self) -> None:
-        """Wakes all who wait for `changed`."""
+        """Has KEDA told what was decided, and wakes all who wait for `changed`."""
+        self._told = self.decision
         is_seen = self.outstanding is not None and self.replicas is not None
         if self.decision is None and is_seen and self._leadership.holder and not self.leads:
             self._unknown_since_s = self._unknown_since_s or time.monotonic()

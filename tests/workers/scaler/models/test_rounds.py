@@ -38,7 +38,8 @@ OPTIONS = Options(min_replicas=1, max_replicas=6)
 class TwoModels:
     """Two models' scalers, whose orders are kept."""
 
-    def __init__(self, settings: StreamSettings) -> None:
+    def __init__(self, settings: StreamSettings, options: Options = OPTIONS) -> None:
+        self.options = options
         self.streams = [Stream(settings.model_copy(update={"queue_name": queue_name()})) for _ in range(2)]
         self.workers = [FixedWorkers(), FixedWorkers()]
         self.orders: dict[str, list[int]] = {"whisper": [], "llava": []}
@@ -51,7 +52,7 @@ class TwoModels:
             if self.workers[i].replicas is not None:  # they can be seen
                 self.workers[i].replicas = ReplicasSeen(decision.replicas, decision.replicas)
 
-        return ModelScaler(self.streams[i], OPTIONS, self.workers[i], SoleLeader(), act, queue)
+        return ModelScaler(self.streams[i], self.options, self.workers[i], SoleLeader(), act, queue)
 
     def replicas(self) -> list[int]:
         return [status.decision.replicas if status.decision else -1 for status in self.statuses.values()]
@@ -135,8 +136,9 @@ async def test_keda_asks_for_each_queue(two_models: TwoModels) -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel, rounds(two_models):
         keda = KedaClient(channel)
         await accept(two_models.streams[1], 30)
-        await until(lambda: two_models.replicas()[1] > 1)
-        assert [await metric("whisper"), await metric("llava")] == two_models.replicas()
+        await until(lambda: (two_models.statuses["llava"].told or 0) > 1)
+        told = [status.told for status in two_models.statuses.values()]
+        assert [await metric("whisper"), await metric("llava")] == told
         for queue, sentence in (
             ("wisper", "no model has the queue 'wisper': this scaler scales whisper, llava by KEDA"),
             ("", "the trigger's metadata names no queue: this scaler scales whisper, llava by KEDA"),
@@ -147,6 +149,40 @@ async def test_keda_asks_for_each_queue(two_models: TwoModels) -> None:
                 assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
                 assert raised.value.details() == sentence
     await keda_scaler.close()
+
+
+async def test_keda_is_asked_for_no_pod_that_the_budget_denies(one_settings: StreamSettings) -> None:
+    """Not even in the midst of a round, when the budget has yet to be shared."""
+    models = TwoModels(one_settings, Options(max_replicas=6))
+    for stream in models.streams:
+        await stream.open()
+    await accept(models.streams[0], 60)
+    await accept(models.streams[1])
+    budget = Budget({"pods": 1.0}, dict.fromkeys(models.statuses, BudgetPart(0, {"pods": 1.0})))
+    keda_scaler = KedaScaler(models.statuses)
+    port = await keda_scaler.open(0)
+    reference = pb.ScaledObjectRef(name="x", namespace="leadtime", scalerMetadata={"queue": "llava"})
+    request = pb.GetMetricsRequest(scaledObjectRef=reference, metricName=METRIC)
+    llava = models.statuses["llava"]
+
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel, rounds(models, budget):
+        keda = KedaClient(channel)
+        pushed = aiter(keda.stream_is_active(reference))
+        await until(lambda: llava.denied == 1 and llava.told is not None)
+        assert llava.outstanding == 1
+        last_ms = llava.decision.at_ms if llava.decision is not None else 0
+
+        def is_decided_again() -> bool:
+            return llava.decision is not None and llava.decision.at_ms > last_ms
+
+        while not is_decided_again():
+            (value,) = (await keda.get_metrics(request, timeout=PATIENCE_S)).metricValues
+            assert value.metricValue == 0
+            assert not (await keda.is_active(reference, timeout=PATIENCE_S)).result
+        assert not (await anext(pushed)).result
+    await keda_scaler.close()
+    for stream in models.streams:
+        await stream.close()
 
 
 async def test_metrics_and_readiness_are_by_queue(two_models: TwoModels) -> None:
