@@ -10,7 +10,7 @@ from prometheus_client import Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from workers.telemetry.registry import PROMETHEUS, ProcessRegistry
+from workers.telemetry.registry import PROMETHEUS, ProcessRegistry, QuantilesFamily
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -174,12 +174,12 @@ class GatewayMetrics(Collector):
                 family.add_metric([queue][: len(by_queue)], value)
             if family.samples:
                 yield family
-        yield from _time_gauges({queue: state.times for queue, state in states.items()}, by_queue)
+        yield from _quantiles({queue: state.times for queue, state in states.items()}, by_queue)
 
 
-def _time_gauges(recent: Mapping[str, RecentTimes], by_queue: Sequence[str]) -> Iterator[Metric]:
+def _quantiles(recent: Mapping[str, RecentTimes], by_queue: Sequence[str]) -> Iterator[Metric]:
     labels = ["quantile", *by_queue]
-    latency, wait = (GaugeMetricFamily(name, text, labels=labels) for name, text in (_LATENCY, _WAIT))
+    latency, wait = (QuantilesFamily(name, text, labels=labels) for name, text in (_LATENCY, _WAIT))
     for queue, times in recent.items():
         for family, quantile, value in (
             (latency, "0.5", times.latency_p50_s),

@@ -29,10 +29,10 @@ def is_there() -> bool:
     return not missing
 
 
-def promtool(*arguments: str | Path) -> tuple[int, str]:
-    """Its exit code, and what it says."""
+def promtool(*arguments: str | Path, given: str = "") -> tuple[int, str]:
+    """Its exit code, and what it says. It reads what is `given` on stdin."""
     command = ["promtool", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     return done.returncode, done.stdout + done.stderr
 
 

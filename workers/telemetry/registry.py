@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Histogram,
+    Metric,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.openmetrics import exposition as openmetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from prometheus_client import Metric
+    from collections.abc import Callable, Iterable, Sequence
 
 
 class MetricsFormat(NamedTuple):
@@ -36,6 +41,18 @@ def histogram_class(is_traced: bool) -> type[Histogram]:
     from workers.telemetry.exemplars import TracedHistogram
 
     return TracedHistogram
+
+
+class QuantilesFamily(Metric):
+    """Quantiles of what was seen lately: a summary without sum and count. `quantile` is one of its labels."""
+
+    def __init__(self, name: str, documentation: str, labels: Sequence[str]) -> None:
+        super().__init__(name, documentation, "summary")
+        self._labels = tuple(labels)
+
+    def add_metric(self, labels: Sequence[str], value: float) -> None:
+        """Adds a quantile, with the labels' values in their order."""
+        self.add_sample(self.name, dict(zip(self._labels, labels, strict=True)), value)
 
 
 class ProcessRegistry(CollectorRegistry):

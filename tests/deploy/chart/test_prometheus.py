@@ -7,17 +7,19 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Self
 
+import aiohttp
 import pytest
 
 from tests.deploy.chart.alerting import dashboard_queries, labels_of, rules_of, sides, variable_queries, write_rules
 from tests.deploy.chart.rendered import rendering
 from tests.fleet.client import PersistentClient
 from tests.processes import PATIENCE_S, LoggedProcess, module
-from tests.prometheus import PrometheusServer, is_there
+from tests.prometheus import PrometheusServer, is_there, promtool
 from tests.servers import free_port
 from tests.workers.scaler.fake_kubernetes import NAMESPACE, FakeApiServer, api_server
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from tests.servers import Server
@@ -149,6 +151,17 @@ async def test_no_query_of_the_dashboard_and_no_alert_is_empty(valkey: Server, f
             groups = (await prometheus.ask("rules"))["groups"]
             health = {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
             assert health == dict.fromkeys((rule["alert"] for rule in rules_of(chart)), "ok")
+        await check_metrics(target for target, _ in targets)
+
+
+async def check_metrics(targets: Iterable[str]) -> None:
+    """Promtool finds no fault with what is served there."""
+    async with aiohttp.ClientSession() as session:
+        for target in targets:
+            async with session.get(f"http://{target}/metrics") as response:
+                served = await response.text()
+            code, said = promtool("check", "metrics", given=served)
+            assert (code, said) == (0, ""), target
 
 
 async def answered(prometheus: PrometheusServer, asked: dict[str, str]) -> None:

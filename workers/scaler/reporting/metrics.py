@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from workers.telemetry.registry import PROMETHEUS
+from workers.telemetry.registry import PROMETHEUS, QuantilesFamily
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +111,7 @@ def _learnt(which: Callable[[State], Durations], mean: bool = False) -> Callable
 
 _SERVICES, _STARTUPS = "How long jobs took that were seen.", "How long workers took to start that were seen."
 # Kind, name, meaning, label, and the values of one model by that label.
-_FAMILIES: list[tuple[type[GaugeMetricFamily | CounterMetricFamily], str, str, str, _Values]] = [
+_FAMILIES: list[tuple[type[GaugeMetricFamily | CounterMetricFamily | QuantilesFamily], str, str, str, _Values]] = [
     (CounterMetricFamily, "leadtime_scaler_unseen", "Rounds in which jobs or workers could not be seen.", "", _unseen),
     (
         CounterMetricFamily,
@@ -165,7 +165,7 @@ _FAMILIES: list[tuple[type[GaugeMetricFamily | CounterMetricFamily], str, str, s
         _parts,
     ),
     (
-        GaugeMetricFamily,
+        QuantilesFamily,
         "leadtime_scaler_service_seconds",
         f"{_SERVICES} Quantiles of the last ones.",
         "quantile",
@@ -179,7 +179,7 @@ _FAMILIES: list[tuple[type[GaugeMetricFamily | CounterMetricFamily], str, str, s
         _learnt(lambda state: state.services, mean=True),
     ),
     (
-        GaugeMetricFamily,
+        QuantilesFamily,
         "leadtime_scaler_startup_seconds",
         f"{_STARTUPS} Quantiles of the last ones.",
         "quantile",
