@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
@@ -10,7 +11,7 @@ from starlette.responses import Response
 from gateway.access import own_job
 from gateway.http.errors import Problem
 from gateway.http.ranges import is_known, part_of
-from workers.objects.errors import ObjectMissing
+from workers.objects.errors import ObjectMissing, StoreUnavailable
 from workers.objects.names import NAME, job_prefix, shown_name, type_of
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from gateway.context import Context
     from gateway.http.request import HttpRequest
+
+logger = logging.getLogger(__name__)
 
 NO_FILE = "file not found"
 # What a client that reads slowly makes this process hold, at most.
@@ -74,9 +77,13 @@ class FileResponse(Response):
         """Sends it."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if scope["method"] != "HEAD":
-            async with contextlib.aclosing(self._pieces) as pieces:
-                async for piece in pieces:
-                    if scope["state"].get("gone"):
-                        return
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            try:
+                async with contextlib.aclosing(self._pieces) as pieces:
+                    async for piece in pieces:
+                        if scope["state"].get("gone"):
+                            return
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+            except (ObjectMissing, StoreUnavailable) as error:
+                logger.warning("%s breaks off: %s", scope["path"], error)
+                return  # without the last bytes: the connection is closed
         await send({"type": "http.response.body", "body": b""})

@@ -169,7 +169,7 @@ class ObjectStore:
     async def delete(self, keys: Sequence[str]) -> None:
         """Deletes objects, of which some may be gone already."""
         if self._folder is None:
-            with self._told():
+            with contextlib.suppress(ObjectMissing), self._told():
                 if keys:
                     await self._obstore.delete_async(self._store, list(keys))
             return

@@ -157,7 +157,11 @@ async def test_without_a_store_there_are_no_files(settings: StreamSettings, stre
 
 
 async def test_a_store_that_fails_in_the_middle_ends_the_connection_early(
-    http: aiohttp.ClientSession, store: ObjectStore, settings: StreamSettings, tmp_path: Path
+    http: aiohttp.ClientSession,
+    store: ObjectStore,
+    settings: StreamSettings,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     path = await stored(http, store, settings.queue_name, "a.txt", bytes(50_000_000))
 
@@ -168,6 +172,9 @@ async def test_a_store_that_fails_in_the_middle_ends_the_connection_early(
             await response.read()
     async with http.get("/healthz") as response:
         assert response.status == 200
+    [line] = [record for record in caplog.records if record.name == "gateway.files.download"]
+    assert line.getMessage() == f"{path} breaks off: there is no such object"
+    assert [record for record in caplog.records if record.exc_info] == []
 
 
 async def test_a_store_that_is_away_is_told_with_503(settings: StreamSettings, stream: Stream, tmp_path: Path) -> None:
