@@ -34,7 +34,7 @@ _PARTIAL = "#"  # a file below a folder's store that is still written ends with 
 _FILE = "file:"
 # A cause is in the log as often as that, and in so many characters.
 _LOG_PAUSE_S = 60.0
-_MOST_CAUSE_CHARS = 500
+_MOST_CAUSE_CHARS = 1000
 
 
 class ObjectView(NamedTuple):
