@@ -2,7 +2,7 @@
 
 # list the recipes
 default:
-    @just --list
+    @{{just_executable()}} --list
 
 # the whole service: server, gateway, workers
 [no-exit-message]
@@ -25,7 +25,7 @@ lint *arguments:
 key *arguments:
     python3 deploy/local key {{arguments}}
 
-# format, fix what can be fixed, and bring the README's settings up to date
+# format, fix what can be fixed, and write the tables of docs/settings.md
 fmt *arguments:
     python3 deploy/local fmt {{arguments}}
 
