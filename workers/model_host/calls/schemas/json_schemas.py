@@ -14,6 +14,7 @@ from workers.wire.encode import encode_exactly
 from workers.wire.limits import NotJson
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Literal
 
     from pydantic_core import core_schema
@@ -38,6 +39,28 @@ class _AsWritten(GenerateJsonSchema):
         if self.mode == "serialization":
             return {"type": ["number", "string"], "description": "seconds, or a duration of ISO 8601"}
         return super().timedelta_schema(schema)
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
+        """Its fields by the names under which they are written."""
+        return self._named_as_written(schema, super().model_schema)
+
+    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> dict[str, Any]:
+        """The same."""
+        return self._named_as_written(schema, super().dataclass_schema)
+
+    def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> dict[str, Any]:
+        """The same."""
+        return self._named_as_written(schema, super().typed_dict_schema)
+
+    def _named_as_written(self, schema: Any, describe: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """A result's fields have their own names, unless their class says `serialize_by_alias`."""
+        before = self.by_alias
+        if self.mode == "serialization":
+            self.by_alias = bool((schema.get("config") or {}).get("serialize_by_alias"))
+        try:
+            return describe(schema)
+        finally:
+            self.by_alias = before
 
     def encode_default(self, dft: Any) -> Any:
         """A field's default. One that JSON has not, such as infinity, is left out."""

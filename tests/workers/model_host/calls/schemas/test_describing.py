@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import orjson
 import pytest
-from pydantic import BaseModel, Field, InstanceOf
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
 from tests.workers.model_host.calls import shapes
 from workers.model_host.calls.inputs.binding import binder_of
 from workers.model_host.calls.schemas.describing import described
 from workers.model_host.protocol.description import Description
+from workers.wire.encode import encode
 from workers.wire.limits import MAX_SCHEMA_BYTES
 
 if TYPE_CHECKING:
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
 class Verdict(BaseModel):
     label: str
     took: datetime.timedelta
+
+
+class Named(BaseModel):
+    size: int = Field(alias="theSize")
+
+
+class NamedByAlias(Named):
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    inner: Named
 
 
 class Limits(BaseModel):
@@ -186,3 +197,14 @@ def test_a_description_is_the_same_behind_a_frame(description: Description) -> N
 
 class Node(BaseModel):
     nodes: list[Node]
+
+
+def test_members_of_a_result_are_described_by_the_names_under_which_they_are_written() -> None:
+    def predict(input: Named) -> NamedByAlias: ...  # type: ignore[empty-body]  # noqa: A002
+
+    schema = schema_of(predict)
+    written, _ = encode(NamedByAlias(theSize=1, inner=Named(theSize=2)))
+
+    described = {name: list(one["properties"]) for name, one in schema["definitions"].items()}
+    assert described == {"Named-Input": ["theSize"], "Named-Output": ["size"], "NamedByAlias": ["theSize", "inner"]}
+    assert orjson.loads(written) == {"theSize": 1, "inner": {"size": 2}}
