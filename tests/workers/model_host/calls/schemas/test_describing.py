@@ -29,14 +29,14 @@ class Verdict(BaseModel):
     took: datetime.timedelta
 
 
-class Named(BaseModel):
+class NamePlate(BaseModel):
     size: int = Field(alias="theSize")
 
 
-class NamedByAlias(Named):
+class PlateByAlias(NamePlate):
     model_config = ConfigDict(serialize_by_alias=True)
 
-    inner: Named
+    inner: NamePlate
 
 
 class Limits(BaseModel):
@@ -200,11 +200,15 @@ class Node(BaseModel):
 
 
 def test_members_of_a_result_are_described_by_the_names_under_which_they_are_written() -> None:
-    def predict(input: Named) -> NamedByAlias: ...  # type: ignore[empty-body]  # noqa: A002
+    def predict(input: NamePlate) -> PlateByAlias: ...  # type: ignore[empty-body]  # noqa: A002
 
     schema = schema_of(predict)
-    written, _ = encode(NamedByAlias(theSize=1, inner=Named(theSize=2)))
+    written, _ = encode(PlateByAlias(theSize=1, inner=NamePlate(theSize=2)))
 
     described = {name: list(one["properties"]) for name, one in schema["definitions"].items()}
-    assert described == {"Named-Input": ["theSize"], "Named-Output": ["size"], "NamedByAlias": ["theSize", "inner"]}
+    assert described == {
+        "NamePlate-Input": ["theSize"],
+        "NamePlate-Output": ["size"],
+        "PlateByAlias": ["theSize", "inner"],
+    }
     assert orjson.loads(written) == {"theSize": 1, "inner": {"size": 2}}
