@@ -177,9 +177,9 @@ TYPES: dict[str, Any] = {
 # Inputs that pydantic takes, and that its own JSON schema or a careless one would refuse.
 TAKEN: list[tuple[str, Any]] = [
     ("int", "7"), ("int", 7.0), ("int", True), ("float", "nan"), ("bool", "off"), ("bool", 1.0), ("numbers", True),
-    ("rights", 3), ("grade", "2"), ("colour", "red"), ("set", [1, 1, "1"]), ("date", 0), ("timedelta", "1d"), ("decimal", 1.5),
+    ("grade", "2"), ("colour", "red"), ("set", [1, 1, "1"]), ("date", 0), ("timedelta", "1d"), ("decimal", 1.5),
     ("bounded float", 2**53 + 1), ("multiple", 0.3), ("digits", "٣"), ("dots", "\r"), ("stripped text", " a "),
-    ("dict", {"1": 1, "01": "2"}), ("iterable", "12"), ("union", {"x": "1"}),
+    ("rights", 3), ("dict", {"1": 1, "01": "2"}), ("iterable", "12"), ("union", {"x": "1"}),
     ("renamed", {"first": 1}), ("renamed", {"a": 1, "note": 2}), ("renamed", {"a": 1, "x": [3]}),
     ("stripped", {"a": " a "}), ("coercing", {"a": 1, "b": 2}), ("pythonic", {"a": "a\n"}),
     ("tree", {"value": 1, "left": {"value": 2, "left": {"value": 3}}}), ("before", {"half": 1}), ("root", ["1"]),

@@ -226,7 +226,7 @@ def test_an_input_that_does_not_fit_fails_its_job_and_says_nothing_of_the_model(
         ("TakesTensor", r"the parameter image of predict is annotated Pixels, which .* \(Pyd.*Pixels'>\): anno"),
         ("TakesField", r"the default of the parameter top_k of predict is a FieldInfo, .*: write top_k: Annotated.*"),
         ("TakesUnresolved", r"the parameter input of predict is annotated np.ndarray, which .* \(NameError: .*\): an"),
-        ("TakesTangle", r"the parameter input of predict is annotated .*Tangle.*, which .* \(Pyd.*Tangle.*\): annotate"),
+        ("TakesTangle", r"the parameter input of predict is annotated .*Tangle.*, which .* \(Pyd.*Tangle.*\): an"),
     ],
 )  # fmt: skip
 def test_parameters_that_cannot_be_served_end_the_worker(
