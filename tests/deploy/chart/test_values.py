@@ -66,6 +66,7 @@ def test_names_that_yaml_takes_for_something_else_stay_names() -> None:
         if manifest["apiVersion"].partition("/")[0] not in ("keda.sh", "monitoring.coreos.com"):
             validate(json.dumps(manifest))
         assert manifest["metadata"].get("namespace", "2024") == "2024"
+        assert manifest["metadata"]["name"].startswith(("on", "2024.on"))
         for name in ("labels", "matchLabels", "annotations"):
             assert {type(value) for value in texts_of(manifest, name)} <= {str}
     (rule,) = found.of_kind("PrometheusRule")[0]["spec"]["groups"]
