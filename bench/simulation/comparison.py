@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import cache, partial
 from itertools import product
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -145,17 +145,27 @@ def compare(
         _ = case.pods, case.work(seeds[0]), rule == CLAIRVOYANT or find(rule)  # errors come before any process starts
     tasks = list(product(cases, rules, seeds))
     if processes > 1 and len(tasks) > 1:
-        # Not a fork: numpy's threads would not survive it. Ctrl-C ends the processes, too: as an exception it would end
-        # their present tasks only.
-        ending = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-        with ProcessPoolExecutor(processes, get_context("spawn"), ending) as pool:
-            found = dict(zip(tasks, pool.map(_task, tasks), strict=True))
+        found = dict(zip(tasks, _side_by_side(tasks, processes), strict=True))
     else:
         found = {task: _task(task) for task in tasks}
     for (case, rule, seed), run in found.items():
         if best := found.get((case, CLAIRVOYANT, seed)):
             found[case, rule, seed] = replace(run, cost=run.pod_s / (best.pod_s or math.nan))
     return {(case, rule): [found[case, rule, seed] for seed in seeds] for case, rule in product(cases, rules)}
+
+
+def _side_by_side(tasks: Sequence[tuple[Case, str, int]], processes: int) -> list[Figures]:
+    """The tasks' figures. What ends it, such as Ctrl-C, ends its processes at once, which leave that to this one."""
+    deaf = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    # Not a fork: numpy's threads would not survive it.
+    with ProcessPoolExecutor(processes, get_context("spawn"), deaf) as pool:
+        futures = [pool.submit(_task, task) for task in tasks]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            for process in active_children():
+                process.terminate()
+            raise
 
 
 def _task(task: tuple[Case, str, int]) -> Figures:
