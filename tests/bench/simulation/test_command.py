@@ -87,8 +87,8 @@ def test_a_trace_is_taken_whole_with_its_service_times(call: Callable[..., str],
     assert {(row["median"]["jobs"], row["median"]["duration_s"]) for row in found} == {(3, 1000.0)}
 
 
-def test_who_is_told_the_rate_orders_for_it_from_the_first_second(call: Callable[..., str], tmp_path: Path) -> None:
-    arguments = (*QUICK, "--load", "constant:1", "--process", "poisson", "--rule", "leadtime", "leadtime-told")
+def test_who_is_told_the_rate_orders_for_it_before_the_first_job(call: Callable[..., str], tmp_path: Path) -> None:
+    arguments = (*QUICK, "--load", "step:0,1@60", "--process", "poisson", "--rule", "leadtime", "leadtime-told")
     guessed, told = orjson.loads(call("simulate", *arguments, "--json", "-"))
     assert told["median"]["within"] > guessed["median"]["within"]
     trace = tmp_path / "trace.csv"

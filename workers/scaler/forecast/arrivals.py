@@ -15,7 +15,7 @@ from workers.scaler.forecast import dispersion, regimes, seasons, windows
 from workers.scaler.forecast.atoms import NO_JOBS, UNHEARD, Atom, Burst, mean, mixture
 from workers.scaler.forecast.dispersion import NO_TIME, Count
 from workers.scaler.forecast.recent import KEPT, leads, recent
-from workers.scaler.forecast.regimes import Hypotheses  # noqa: TC001 - pydantic reads it
+from workers.scaler.forecast.regimes import BINS, LEAST_BIN_S, Hypotheses
 from workers.scaler.forecast.seasons import SLOTS, Season
 from workers.scaler.forecast.succession import Succession
 from workers.scaler.forecast.track_record import QUARTERS, TrackRecord
@@ -24,23 +24,18 @@ from workers.scaler.forecast.windows import EXPERTS, WINDOWS_S
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Length of a bin, as a share of the lead, but at least LEAST_BIN_S. Design: half of it is how late a change is seen.
-# Example: lead 31 s, one observation a second: each of them is a bin.
-BINS, LEAST_BIN_S = 40.0, 0.5
 # Least and greatest dispersion that the regimes reckon with. A clock's would make them sure of a change after one job,
 # and that of large batches would hide it for long.
 # Judged by simulation: `--load ramping` and `--load burst:0.1,2,300,60`.
 # Example: a job of a clock counts for 1 / 0.3 = 3 of a Poisson process.
 DISPERSION = (0.3, 3.0)
-# Logarithm of the weight of the recent past at first, where the regimes weigh as much as the best window, which is 1.
-# Judged by simulation: `--load burst:0,2,300,60` and the trace of code completions.
-# Example: the recent past weighs exp(-3) = 0.05 of the regimes.
-RECENT = -3.0
-# Logarithm of the weight of a season at first, where all of these together count as 1. Judged by simulation:
-# `--load days:2,3600` and `--load burst:0,2,300,60`.
-# Example: exp(-4) = 0.02. On the second day a profile says 5 jobs/s where nothing came yet, and is right four times: it
-# may then weigh exp(4 * 0.25 * 6 - 4) = 7 times as much as all others.
-SEASON = -4.0
+# Logarithm of the weight at first of an expert that has to show that it is right: the recent past, or a season. The
+# regimes weigh as much as the best window, which is 1. The recent past counts only as far as jobs come more unevenly
+# than by chance. Judged by simulation: `--load days:2,3600`, and the trace of code completions.
+# Example: exp(-3) = 0.05. On the second day a profile says 5 jobs/s where nothing came yet, and is right six times: it
+# may then weigh exp(6 * 0.25 * 3 - 3) = 4 times as much as the best of all others. With a dispersion of 2 the recent
+# past weighs (1 - 1 / 2) * 0.05 = 0.02.
+UNPROVEN = -3.0
 
 
 class Forecast(NamedTuple):
@@ -84,7 +79,7 @@ class Arrivals:
     counts: tuple[Count, ...] = ()  # of the last quarter-leads, oldest first
     again: tuple[Atom, ...] = (NO_JOBS,)  # what the recent past says of a quarter-lead
     again_for_long: tuple[Atom, ...] = (NO_JOBS,)  # and of a lead
-    record: TrackRecord = field(default_factory=lambda: TrackRecord((0.0,) * (EXPERTS + 2), (0.0,) * len(SLOTS)))
+    record: TrackRecord = field(default_factory=lambda: TrackRecord((0.0,) * (EXPERTS + 2 + len(SLOTS)), len(SLOTS)))
     seasons: tuple[Season, ...] = field(default_factory=seasons.begin)
     dispersion: float = 1.0  # the index
 
@@ -123,7 +118,7 @@ class Arrivals:
         outlook = self.succession.outlook(from_s, self.total - jobs, bin_s, lead_s)
         hypotheses = regimes.observe(self.hypotheses, from_s, now_s, jobs, lead_s, bounded, outlook)
         succession = self.succession.observe(hypotheses, now_s, self.total, lead_s, bounded)
-        seasons = tuple([season.observe(from_s, now_s, jobs, lead_s) for season in self.seasons])
+        seasons = tuple([season.observe(from_s, now_s, jobs) for season in self.seasons])
         return replace(self, hypotheses=hypotheses, succession=succession, seasons=seasons, bin=NO_TIME)
 
     def with_quarter(self, lead_s: float) -> Arrivals:
@@ -151,27 +146,27 @@ class Arrivals:
         that the regimes foresee.
         """
         now_s, total = self.last_s, self.total
-        seen_s, quiet_s = now_s - self.since_s, now_s - self.busy_s
-        priors, atoms = windows.foretold(self.weights, seen_s, quiet_s, total, self.busy, lead_s, self.dispersion)
+        priors, said = windows.foretold(
+            self.weights, now_s - self.since_s, now_s - self.busy_s, total, lead_s, self.dispersion
+        )
         outlook = self.succession.outlook(now_s, total, ahead_s, lead_s)
         lasting = regimes.foretold(self.hypotheses, now_s, ahead_s, lead_s, self._bounded)
-        said: list[Sequence[Atom]] = [(atom,) for atom in atoms]
         said.append([Atom(outlook.lasts * weight, *rate) for weight, *rate in lasting] + outlook.after)
-        said += [self.again, *[season.foretold(now_s + ahead_s) for season in self.seasons]]
-        shares = self.record.weights([*priors, 0.0, RECENT if self.counts else -math.inf], SEASON)
-        return shares, said, shares[EXPERTS] * (1 - outlook.lasts)
+        profiles = [season.foretold(now_s + ahead_s) for season in self.seasons]
+        uneven = 1 - 1 / max(1.0, self.dispersion)
+        past = UNPROVEN + math.log(uneven) if uneven else -math.inf
+        shares = self.record.weights([*priors, 0.0, past, *[UNPROVEN if one else -math.inf for one in profiles]])
+        return shares, [*said, self.again, *profiles], shares[EXPERTS] * (1 - outlook.lasts)
 
     def forecast(self, ahead_s: float, lead_s: float) -> Forecast:
         """Returns what is to be expected in `ahead_s` seconds."""
         if not self.total:
             return Forecast((NO_JOBS,), self.dispersion)
         shares, said, change = self.experts(ahead_s, lead_s)
-        bursts: tuple[Burst, ...] = ()
-        # What the recent past says is a burst, but for the share of its unevenness that is chance.
-        bursty = shares[EXPERTS + 1] * (1 - 1 / max(1.0, self.dispersion))
-        if bursty > UNHEARD:
-            quarter_s = lead_s / QUARTERS
-            bursts = tuple([Burst(bursty * one.weight / quarter_s, one.rate * quarter_s) for one in self.again])
-            shares[EXPERTS + 1] -= bursty
-            shares, said = [*shares, bursty], [*said, self.again_for_long]
-        return Forecast(mixture(shares, said, UNHEARD), self.dispersion, change, bursts)
+        past, quarter_s, said[EXPERTS + 1] = shares[EXPERTS + 1], lead_s / QUARTERS, self.again_for_long
+        atoms = mixture(shares, said, UNHEARD)
+        if past <= UNHEARD:
+            return Forecast(atoms, self.dispersion, change)
+        # What the recent past says of a quarter-lead is a burst.
+        bursts = [Burst(past * weight / quarter_s, rate * quarter_s) for weight, rate, _ in self.again]
+        return Forecast(atoms, self.dispersion, change, tuple(bursts))

@@ -15,6 +15,10 @@ CLASS = 0.3
 # Probability below which something is not heard. Design: it saves time.
 # Example: a hypothesis of 0.0005 is kept, but makes no atom.
 UNHEARD = 1e-3
+# Factor from which on two rates are not the same one. Judged by simulation: `--load burst:0,2,300,60 --process poisson`
+# and `--load days:2,3600`.
+# Example: 1 job/s, then 1.8 jobs/s: one rate; 1 job/s, then 2.5 jobs/s: two.
+DIFFERENT = 2.0
 
 
 class Atom(NamedTuple):
@@ -65,6 +69,11 @@ def mixture(shares: Iterable[float], said: Iterable[Iterable[Atom]], least: floa
 def mean(atoms: Iterable[Atom]) -> float:
     """Returns the expected rate in jobs/s."""
     return math.fsum(weight * rate for weight, rate, _ in atoms)
+
+
+def differ(rate: float, other: float, slack: float) -> bool:
+    """Returns whether the two are not the same rate; `slack` is added to both first."""
+    return abs(math.log((rate + slack) / (other + slack))) > math.log(DIFFERENT)
 
 
 def log_likelihood(count: float, shape: float, over: float) -> float:

@@ -8,27 +8,24 @@ Example: of the last 100 quarter-leads 5 had 40 jobs each, the others none: 40 j
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from workers.scaler.forecast.atoms import Atom, merged
 from workers.scaler.forecast.dispersion import Count
+from workers.scaler.forecast.track_record import FADE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Number of quarter-leads that are kept; what they count for fades to 1/e within FADES of them. Judged by simulation:
-# the trace of code completions (docs/scaling.md).
+# Number of quarter-leads that are kept. What they count for fades as judgements do. Design: the oldest counts 0.2.
 # Example: lead 32 s: the last 21 minutes are remembered, what was 13 minutes ago counts 0.37.
-KEPT, FADES = 160, 100.0
+KEPT = 160
 
 
 def recent(counts: Sequence[Count]) -> tuple[Atom, ...]:
     """Returns the rates of the past, as they are expected again; `counts` are of quarter-leads, oldest first."""
     last = len(counts) - 1
-    return merged(
-        [Atom(math.exp((n - last) / FADES), count.jobs / count.length_s, 0.0) for n, count in enumerate(counts)]
-    )
+    return merged([Atom((1 - FADE) ** (last - n), count.jobs / count.length_s, 0.0) for n, count in enumerate(counts)])
 
 
 def leads(counts: Sequence[Count], quarters: int) -> list[Count]:

@@ -15,8 +15,10 @@ import math
 from typing import NamedTuple, TypeAlias
 
 from workers.scaler.forecast.atoms import UNHEARD, Atom, log_likelihood
-from workers.scaler.forecast.windows import UNSURE
 
+# Length of a bin, as a share of the lead, but at least LEAST_BIN_S. Design: half of it is how late a change is seen.
+# Example: lead 31 s, one observation a second: each of them is a bin.
+BINS, LEAST_BIN_S = 40.0, 0.5
 # How readily regimes end: one of age r ends within the next t seconds with a probability of about
 # HAZARD * t / (r + lead). No duration is preferred. Judged by simulation: `--load step:0.2,0.5@600,0.2@1200`.
 # Example: lead 31 s: a regime of 269 s ends within the next second with a probability of 0.1 / 300 = 0.0003.
@@ -46,7 +48,7 @@ _IDLE_JOBS = 0.05
 
 
 class Hypothesis(NamedTuple):
-    """The present regime began at `began_s`; since then `jobs` came, in `busy` bins.
+    """The present regime began at `began_s`; since then `jobs` came.
 
     Before, `prior_jobs` are thought to have come in `prior_s`.
     """
@@ -55,7 +57,6 @@ class Hypothesis(NamedTuple):
     prior_jobs: float
     prior_s: float
     jobs: int = 0
-    busy: int = 0
     log_weight: float = 0.0
 
     def seen(self, now_s: float, dispersion: float) -> tuple[float, float]:
@@ -76,8 +77,6 @@ class Hypothesis(NamedTuple):
         """The rate that it foretells, if a rate wanders by that share of itself until then."""
         jobs, time_s = self.seen(now_s, dispersion)
         rate = jobs / time_s
-        if self.prior_jobs == PRIOR_JOBS and self.busy:
-            rate *= 1 - UNSURE / self.busy
         return Atom(weight, rate, rate * math.sqrt(1 / jobs + wanders * wanders))
 
 
@@ -131,9 +130,8 @@ def observe(
     while len(logs) > KEPT:
         least = logs.index(min(logs[:-NEWEST]))
         del logs[least], lasting[least]
-    best, busy = max(logs), jobs > 0
-    ones = zip([one for one, _ in lasting], logs, strict=True)
-    return tuple([Hypothesis(*one[:3], one.jobs + jobs, one.busy + busy, log - best) for one, log in ones])
+    best, ones = max(logs), zip([one for one, _ in lasting], logs, strict=True)
+    return tuple([Hypothesis(*one[:3], one.jobs + jobs, log - best) for one, log in ones])
 
 
 def foretold(hypotheses: Hypotheses, now_s: float, ahead_s: float, lead_s: float, dispersion: float) -> list[Atom]:

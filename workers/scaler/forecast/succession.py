@@ -16,8 +16,8 @@ from itertools import pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from workers.scaler.forecast.atoms import UNHEARD, Atom, upper_tail
-from workers.scaler.forecast.regimes import Outlook
+from workers.scaler.forecast.atoms import DIFFERENT, UNHEARD, Atom, differ, upper_tail
+from workers.scaler.forecast.regimes import BINS, WANDER, Outlook
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,28 +27,26 @@ if TYPE_CHECKING:
 # Number of regimes that are remembered, the last ones. Judged by simulation: `--load burst:0,2,300,60`.
 # Example: the last 20 bursts and the idle times between them.
 KEPT = 40
-# A regime has ended if SURE of the weight is on later beginnings, and its level is another by a factor of DIFFERENT.
-# Judged by simulation: `--load burst:0,2,300,60 --process poisson`.
-# Example: 1 job/s, then 1.8 jobs/s: one regime; 1 job/s, then 2.5 jobs/s: two.
-SURE, DIFFERENT = 0.9, 2.0
+# A regime has ended if so much of the weight is on later beginnings, and its level is another. Judged by simulation:
+# `--load burst:0,2,300,60 --process poisson`.
+# Example: 1 job/s, then 2.5 jobs/s: after some jobs it is 10 times as likely that the rate has changed as that not.
+SURE = 0.9
 # Leads that a regime must have lasted for it to be remembered: no pod could have been ordered for a shorter one, and
 # its level is that of the few jobs by which it was noticed. Judged by simulation: `--load sine:0.5,0.4,600`.
 # Example: lead 31 s: 8 jobs in 4 s amid 0.6 jobs/s are chance, and nobody expects 2 jobs/s of the next rise.
 SHORTEST_LEADS = 0.5
-# Standard deviation of the logarithm of levels that are alike. Judged by simulation, as before.
-# Example: levels of 1 and 1.42 jobs/s differ by one: a regime counts exp(-0.5) = 0.6 for the other.
-ALIKE = 0.35
+# Standard deviation of the logarithm of levels that are alike: levels that are just not the same differ by two of them.
+# Design.
+# Example: levels of 1 and 1.41 jobs/s differ by one: a regime counts exp(-0.5) = 0.6 for the other.
+ALIKE = math.log(DIFFERENT) / 2
 # Jobs in a lead that are added to levels before they are compared, as the logarithm of 0 is none. Design.
 # Example: with a lead of 31 s, no job and one in 10 minutes are nearly the same level.
 SLACK_JOBS = 0.1
-# Standard deviation of how long a regime lasts the next time: a share of its length, and one of the lead.
-# Judged by simulation: `--load burst:0,2,300,60`.
-# Example: lead 31 s: 300 s are repeated to 300 * 0.08 + 31 * 0.03 = 25 s.
-LENGTH_SHARE, LENGTH_LEADS = 0.08, 0.03
-# That share is less if the lengths of regimes that are alike differ by less: for LENGTH_PRIOR pairs of them it is as
-# above. Regimes that count for less than COMPARED are not compared. Judged by simulation: `--load burst:0,2,300,60`.
+# How long a regime lasts the next time has a standard deviation of WANDER, as a share of its length, and of a bin, as a
+# change is seen no sooner. The share is less if the lengths of regimes that are alike differ by less: for so many pairs
+# of them it is WANDER. Judged by simulation: `--load burst:0,2,300,60`.
 # Example: three idle times of 240, 241 and 240 s are two pairs that differ by 0.4 %: 0.08 * sqrt(0.5 / 2.5) = 3.6 %.
-LENGTH_PRIOR, COMPARED = 0.5, 0.1
+LENGTH_PRIOR = 0.5
 # What a remembered regime counts for fades by this share, with the root of how many ended after it. Judged by
 # simulation, as before.
 # Example: the last one counts 1, the tenth before it 0.9^sqrt(10) = 0.72.
@@ -89,11 +87,11 @@ class Succession:
         new = max(later, key=attrgetter("log_weight"))
         slack, length_s, before = SLACK_JOBS / lead_s, new.began_s - self.began_s, total - new.jobs
         level, next_level = (before - self.before) / length_s, new.level(now_s, dispersion)
-        if not _differ(level, next_level, slack):
+        if not differ(level, next_level, slack):
             return self
         ended, began_s = list(self.ended), self.began_s
         if length_s >= SHORTEST_LEADS * lead_s:
-            if ended and not _differ(ended[-1].level, level, slack):
+            if ended and not differ(ended[-1].level, level, slack):
                 last = ended.pop()
                 level = (last.level * last.length_s + level * length_s) / (last.length_s + length_s)
                 length_s, began_s = length_s + last.length_s, last.began_s
@@ -111,10 +109,10 @@ class Succession:
         alike = self._alike(total - self.before, age_s, SLACK_JOBS / lead_s)
         lasting, share, after = UNKNOWN, _repeats(alike), []
         for weight, length_s, next_level in alike:
-            deviation_s = share * length_s + LENGTH_LEADS * lead_s
+            deviation_s = share * length_s + lead_s / BINS
             now, then = (upper_tail((until_s - length_s) / deviation_s) for until_s in (age_s, age_s + ahead_s))
             lasting += weight * then
-            after.append(Atom(weight * (now - then), next_level, LENGTH_SHARE * next_level))
+            after.append(Atom(weight * (now - then), next_level, WANDER * next_level))
         total_weight, known = lasting + math.fsum(atom.weight for atom in after), sum([one[0] for one in alike])
         after = [Atom(weight / total_weight, rate, spread) for weight, rate, spread in after]
         level = sum([weight * next_level for weight, _, next_level in alike]) / max(known, UNHEARD)
@@ -138,16 +136,12 @@ class Succession:
 
 def _repeats(alike: Iterable[tuple[float, float, float]]) -> float:
     """Returns the standard deviation of the lengths of regimes that are alike, as a share of them."""
-    differ, known = LENGTH_PRIOR * LENGTH_SHARE**2, LENGTH_PRIOR
-    for (weight, length_s, _), (_, other_s, _) in pairwise([one for one in alike if one[0] > COMPARED]):
+    differ, known = LENGTH_PRIOR * WANDER**2, LENGTH_PRIOR
+    for (weight, length_s, _), (_, other_s, _) in pairwise([one for one in alike if one[0] > UNHEARD]):
         differ += weight * math.log(length_s / other_s) ** 2 / 2
         known += weight
-    return min(LENGTH_SHARE, math.sqrt(differ / known))
+    return min(WANDER, math.sqrt(differ / known))
 
 
 def _weight(hypotheses: Iterable[Hypothesis]) -> float:
     return math.fsum(math.exp(one.log_weight) for one in hypotheses)
-
-
-def _differ(level: float, other: float, slack: float) -> bool:
-    return abs(math.log((level + slack) / (other + slack))) > math.log(DIFFERENT)

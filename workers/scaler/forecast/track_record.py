@@ -1,11 +1,11 @@
 """Which experts have foretold well: each says what it expects when an order of now is ready, and is held to what came.
 
 The judgement is the logarithm of the probability that an expert gave to the number of jobs in a quarter of a lead,
-which it foretold a lead before. Older judgements fade, so that an expert that was wrong is heard again (Herbster and
-Warmuth, "Tracking the best expert", 1998).
+which it foretold a lead before, less that of all but the seasons together. Older judgements fade, so that an expert
+that was wrong is heard again (Herbster and Warmuth, "Tracking the best expert", 1998).
 
-Example: 10 jobs came within a quarter-lead. One expert gave that a probability of 0.1, another one of 0.01: the second
-one's weight falls by a factor of exp(0.25 * ln(0.1)) = 0.56.
+Example: 10 jobs came within a quarter-lead. All together gave that a probability of 0.1, one expert 0.01: its weight
+falls by a factor of exp(0.25 * ln(0.1)) = 0.56.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from workers.scaler.forecast.atoms import Atom, log_likelihood, mean, merged, mixture
+from workers.scaler.forecast.atoms import Atom, differ, log_likelihood, mean, merged, mixture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,13 +28,13 @@ QUARTERS = 4
 FADE = 0.01
 # Share of a judgement that counts, as judgements are not independent of each other, and the most that one may say.
 # Judged by simulation: the trace of code completions (docs/scaling.md).
-# Example: a count that the best expert thinks 10,000 times as likely (9.2) takes 6 / 4 off, a weight of 0.22.
-SHARE, MOST = 0.25, 6.0
-# A season is judged only where its mean is another than that of all others together, by a factor of DISPUTED, after
-# DISPUTED_JOBS were added to both; and it is held to what all others said. Its score stays within LIMITS. Judged by
-# simulation: `--load days:2,3600`.
-# Example: it says 5 jobs and the others none: 6 / 1 is a dispute. If 5 come, it gets 0.25 times up to MOST.
-DISPUTED, DISPUTED_JOBS, LIMITS = 1.5, 1.0, (-2.0, 8.0)
+# Example: a count that all together think 10,000 times as likely (9.2) takes 3 / 4 off, a weight of 0.47.
+SHARE, MOST = 0.25, 3.0
+# A season is held to what all other experts say, and its score is at least 0 and at most this: so it is soon unlearnt.
+# Judged by simulation: `--load days:2,3600`.
+# Example: it was right each morning for a month. On a holiday 6 judgements of -2 * 3 * 0.25 are enough for it to weigh
+# as much as at first.
+MOST_SCORE = 8.0
 # Jobs that are added to what was foretold: an expert of no jobs at all must not be ruled out for ever by one. Design.
 # Example: nothing was foretold and one job came: it had a probability of 0.2, not of 0.
 _SLACK_JOBS = 0.25
@@ -45,48 +45,46 @@ _LEAST_VARIANCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class TrackRecord:
-    """The logarithms of the experts' weights, those of seasons, and what all foretold that can't be judged yet.
+    """The logarithms of the experts' weights, and what all foretold that can't be judged yet, the oldest first.
 
-    `pending` begins with the oldest. Without a judgement a logarithm is 0.
+    Seasons are the last. Without a judgement a logarithm is 0.
     """
 
     scores: tuple[float, ...]
-    seasons: tuple[float, ...] = ()
+    seasons: int = 0
     pending: tuple[tuple[tuple[Atom, ...], ...], ...] = ()
 
-    def weights(self, priors: Sequence[float], season: float = 0.0) -> list[float]:
-        """Returns the probability of each expert, whose weights had these logarithms at first; then of each season.
-
-        A season's had the logarithm `season`, where all experts together count as 1.
-        """
+    def weights(self, priors: Sequence[float]) -> list[float]:
+        """Returns the probability of each expert, whose weights had these logarithms at first."""
         found = [score + prior for score, prior in zip(self.scores, priors, strict=True)]
-        best, odds = max(found), [math.exp(score + season) for score in self.seasons]
+        best = max(found)
         weights = [math.exp(one - best) for one in found]
-        total, all_odds = math.fsum(weights), 1 + math.fsum(odds)
-        return [weight / total / all_odds for weight in weights] + [one / all_odds for one in odds]
+        total = math.fsum(weights)
+        return [weight / total for weight in weights]
 
     def observe(
         self, jobs: int, length_s: float, dispersion: float, shares: Sequence[float], said: Sequence[Sequence[Atom]]
     ) -> TrackRecord:
         """Returns it after another quarter-lead.
 
-        `said` is what each expert, and then each season, says of the quarter-lead that ends a lead later. `shares` are
-        their present probabilities.
+        `said` is what each expert says of the quarter-lead that ends a lead later: one that says nothing is not judged
+        by it. `shares` are their present probabilities.
         """
         pending = (*self.pending, tuple([merged(atoms) for atoms in said]))
         if len(pending) <= QUARTERS:
             return replace(self, pending=pending)
-        likely = partial(_likelihood, jobs, length_s, dispersion)
-        experts, periods = pending[0][: len(self.scores)], pending[0][len(self.scores) :]
-        found, together, seasons = [likely(atoms) for atoms in experts], mixture(shares, experts), list(self.seasons)
-        best = max(found)
-        scores = [(1 - FADE) * old - SHARE * min(MOST, best - one) for old, one in zip(self.scores, found, strict=True)]
-        for n, atoms in enumerate(periods):
-            one, other = (mean(foretold) * length_s + DISPUTED_JOBS for foretold in (atoms, together))
-            if atoms and abs(math.log(one / other)) >= math.log(DISPUTED):
-                gain = min(max(likely(atoms) - likely(together), -MOST), MOST)
-                seasons[n] = min(max((1 - FADE) * seasons[n] + SHARE * gain, LIMITS[0]), LIMITS[1])
-        return TrackRecord(tuple(scores), tuple(seasons), pending[1:])
+        likely, first = partial(_likelihood, jobs, length_s, dispersion), len(self.scores) - self.seasons
+        others = mixture(shares, pending[0][:first])
+        usual, rate, scores = likely(others), mean(others), list(self.scores)
+        for n, atoms in enumerate(pending[0]):
+            gain = likely(atoms) - usual if atoms else 0.0
+            if n < first:
+                scores[n] = (1 - FADE) * scores[n] + SHARE * min(max(gain, -MOST), MOST)
+            elif atoms and differ(mean(atoms), rate, 1 / length_s):
+                # Two experts may differ by twice MOST. Where a season says what all say it forgets nothing.
+                judged = (1 - FADE) * scores[n] + SHARE * min(max(gain, -2 * MOST), 2 * MOST)
+                scores[n] = min(max(judged, 0.0), MOST_SCORE)
+        return replace(self, scores=tuple(scores), pending=pending[1:])
 
 
 def _likelihood(jobs: int, length_s: float, dispersion: float, atoms: Sequence[Atom]) -> float:

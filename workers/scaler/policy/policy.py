@@ -56,7 +56,9 @@ def decide(
     if situation.unplaced:
         # They are not reckoned with, but what is missing for them has been ordered already.
         order = min(order, situation.pods)
-    asked, busy = order, busy_then(situation, ready.rate)
+    # What came at once at first says nothing of a rate.
+    known = rate_in is not None or learnt.arrivals.busy > 1
+    asked, busy = order, busy_then(situation, ready.rate if known else 0.0)
     order, standby = with_standbys(order, busy, situation, options, partial(late_jobs, snapshot, learnt, options))
     kept, needed = _keep(order, strategy, situation, learnt)
     replicas = options.bound(max(order, kept))

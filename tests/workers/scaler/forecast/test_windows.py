@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.scaler.forecast.atoms import NO_JOBS
-from workers.scaler.forecast.windows import UNSURE, WINDOWS_S, foretold, observe
+from workers.scaler.forecast.windows import WINDOWS_S, foretold, observe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,8 +37,8 @@ def of_ages(ages_s: NDArray[np.float64], jobs: NDArray[np.float64] | float = 1.0
 
 
 def said(weights: Iterable[float], seen_s: float, dispersion: float = 1.0, quiet_s: float = 0.0) -> list[Atom]:
-    """By the windows, of so many jobs that all of the rate is believed."""
-    return foretold(list(weights), seen_s, quiet_s, 10**9, 10**9, LEAD_S, dispersion)[1]
+    """By the windows."""
+    return [atom for (atom,) in foretold(list(weights), seen_s, quiet_s, 10**9, LEAD_S, dispersion)[1]]
 
 
 @pytest.mark.parametrize("seen_s", [300.0, 600.0])
@@ -76,11 +76,15 @@ def test_a_clocks_rate_is_the_same_before_and_after_its_job(gap_s: float) -> Non
     assert by_chance[3].rate == pytest.approx(1 / gap_s + 0.5 / 32, rel=0.05)
 
 
-def test_a_first_job_is_not_quite_believed() -> None:
-    weights = observed([(5.0, 1)])
-    first, many = (foretold(weights, 5.0, 0.0, 1, busy, LEAD_S, 1.0)[1][4] for busy in (1, 10**9))
-    assert first.rate == pytest.approx((1 - UNSURE) * many.rate)
-    assert foretold(weights, 5.0, 0.0, 0, 0, LEAD_S, 1.0)[1][4] == NO_JOBS
+@pytest.mark.parametrize(("gap_s", "best_s"), [(0.1, 32.0), (5.0, 32.0), (60.0, 128.0), (240.0, 512.0)])
+def test_the_best_window_is_at_first_as_long_as_a_lead_or_as_two_jobs_take(gap_s: float, best_s: float) -> None:
+    jobs = int(4000 / gap_s)
+    priors = foretold(of_ages(np.arange(0.5, jobs) * gap_s), 4000.0, 0.5 * gap_s, jobs, LEAD_S, 1.0)[0]
+    assert priors.index(max(priors)) == WINDOWS_S.index(best_s)
+
+
+def test_before_the_first_job_nothing_is_said() -> None:
+    assert foretold(observed([(5.0, 0)]), 5.0, 0.0, 0, LEAD_S, 1.0)[1] == [(NO_JOBS,)] * len(WINDOWS_S)
 
 
 @given(observations=st.lists(st.tuples(st.floats(0.1, 30), st.integers(0, 20)), min_size=1, max_size=40))
@@ -105,6 +109,6 @@ def test_what_is_foretold_is_finite(
     observations: list[tuple[float, int]], seen_s: float, quiet_s: float, lead_s: float, dispersion: float
 ) -> None:
     jobs = sum(count for _, count in observations)
-    priors, atoms = foretold(observed(observations), seen_s, quiet_s, jobs, max(1, jobs), lead_s, dispersion)
+    priors, atoms = foretold(observed(observations), seen_s, quiet_s, jobs, lead_s, dispersion)
     assert all(math.isfinite(prior) for prior in priors)
-    assert all(math.isfinite(number) and number >= 0 for atom in atoms for number in atom)
+    assert all(math.isfinite(number) and number >= 0 for (atom,) in atoms for number in atom)
