@@ -82,7 +82,7 @@ def absurdity(snapshot: Snapshot, state: State) -> str:
     since_s, before = state.arrivals.last_s, state.arrivals.base + state.arrivals.total
     if not (abs(snapshot.now_s) <= LARGEST and since_s <= snapshot.now_s <= since_s + LARGEST):
         return "the clock went back"
-    if not (snapshot.arrived <= LARGEST and before <= snapshot.arrived <= before + LARGEST):
+    if not (0 <= snapshot.arrived <= LARGEST and before <= snapshot.arrived <= before + LARGEST):
         return "there are fewer jobs than there were"
     counts = (snapshot.waiting, snapshot.running, snapshot.ready, snapshot.unplaced)
     if not all(0 <= count <= LARGEST for count in (*counts, *snapshot.starting_ages_s)):

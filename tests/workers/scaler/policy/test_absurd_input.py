@@ -28,6 +28,7 @@ ABSURD: dict[str, dict[str, Any]] = {
     "negative arrivals": {"arrived": -3},
     "arrivals that are no number": {"arrived": math.nan},
     "endless arrivals": {"arrived": math.inf},
+    "arrivals below all numbers": {"arrived": -math.inf},
     "more arrivals than there are numbers": {"arrived": 10**400},
     "negative waiting": {"waiting": -1},
     "waiting that is no number": {"waiting": math.nan},
