@@ -205,7 +205,7 @@ class KedaScaler:
 
 
 def _is_active(status: ScalerStatus) -> bool:
-    return bool(status.told) or (status.told is None and bool(status.outstanding) and not status.shares_budget)
+    return bool(status.told) or status.woken
 
 
 def _credentials(cert_file: Path, key_file: Path, client_ca_file: Path | None) -> grpc.ServerCredentials:

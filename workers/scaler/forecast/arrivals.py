@@ -136,6 +136,11 @@ class Arrivals:
         return replace(found, again=recent(counts), again_for_long=recent(leads(counts, QUARTERS)))
 
     @property
+    def shows_a_rate(self) -> bool:
+        """Whether jobs have come at more than one time: what came at once at first says nothing of a rate."""
+        return self.busy > 1
+
+    @property
     def _bounded(self) -> float:
         return min(max(self.dispersion, DISPERSION[0]), DISPERSION[1])
 

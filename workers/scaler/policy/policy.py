@@ -56,8 +56,7 @@ def decide(
     if situation.unplaced:
         # They are not reckoned with, but what is missing for them has been ordered already.
         order = min(order, situation.pods)
-    # What came at once at first says nothing of a rate.
-    known = rate_in is not None or learnt.arrivals.busy > 1
+    known = rate_in is not None or learnt.arrivals.shows_a_rate
     asked, busy = order, busy_then(situation, ready.rate if known else 0.0)
     order, standby = with_standbys(order, busy, situation, options, partial(late_jobs, snapshot, learnt, options))
     kept, needed = _keep(order, strategy, situation, learnt)
@@ -73,7 +72,7 @@ def _told_by(arrivals: Arrivals, snapshot: Snapshot) -> int:
 
     All that came at once at first count as one job: nobody knows whether more will come.
     """
-    told = EVIDENCE * (arrivals.total - 1) if arrivals.busy > 1 else 0
+    told = EVIDENCE * (arrivals.total - 1) if arrivals.shows_a_rate else 0
     return max(told + 1, snapshot.waiting + snapshot.running)
 
 

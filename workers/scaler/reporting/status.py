@@ -45,14 +45,14 @@ class ScalerStatus:
         return bool(self.decision and self.decision.replicas) or bool(self.outstanding)
 
     @property
-    def told(self) -> int | None:
-        """How many workers KEDA is told: as decided by the last round, and one for a job that has come since.
+    def woken(self) -> bool:
+        """Whether there are jobs, and no budget may have denied them a worker."""
+        return bool(self.outstanding) and not self.shares_budget
 
-        Not for one that a budget may have denied. None: nothing has been decided.
-        """
-        if self._told is None:
-            return None
-        return max(self._told.replicas, int(bool(self.outstanding) and not self.shares_budget))
+    @property
+    def told(self) -> int | None:
+        """How many workers KEDA is told: as decided by the last round, and one if it is `woken`. None: undecided."""
+        return None if self._told is None else max(self._told.replicas, int(self.woken))
 
     @property
     def age_s(self) -> float:
