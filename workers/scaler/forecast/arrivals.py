@@ -24,16 +24,17 @@ from workers.scaler.forecast.windows import EXPERTS, WINDOWS_S
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Least and greatest dispersion that the regimes reckon with. A clock's would make them sure of a change after one job,
-# and that of large batches would hide it for long.
-# Judged by simulation: `--load ramping` and `--load burst:0.1,2,300,60`.
+# Least dispersion that the regimes reckon with, as a clock's would make them sure of a change after one job. Of more
+# than that of a Poisson process they do not know: jobs that come in bursts are for the recent past to foretell.
+# Judged by simulation: `--load ramping`.
 # Example: a job of a clock counts for 1 / 0.3 = 3 of a Poisson process.
-DISPERSION = (0.3, 3.0)
+LEAST_DISPERSION = 0.3
 # Logarithm of the weight at first of an expert that has to show that it is right: the recent past, or a season. The
 # regimes weigh as much as the best window, which is 1. The recent past counts only as far as jobs come more unevenly
-# than by chance. Judged by simulation: `--load days:2,3600`, and the trace of code completions.
-# Example: exp(-3) = 0.05. On the second day a profile says 5 jobs/s where nothing came yet, and is right six times: it
-# may then weigh exp(6 * 0.25 * 3 - 3) = 4 times as much as the best of all others. With a dispersion of 2 the recent
+# than by chance, and a season only once it was right: what came once need not come again an hour later. Judged by
+# simulation: `--load days:2,3600`, and the trace of code completions.
+# Example: exp(-3) = 0.05. On the second day a profile says 5 jobs/s where nothing came yet, and is right three times:
+# it may then weigh exp(3 * 0.5 * 3 - 3) = 4 times as much as the best of all others. With a dispersion of 2 the recent
 # past weighs (1 - 1 / 2) * 0.05 = 0.02.
 UNPROVEN = -3.0
 
@@ -113,11 +114,11 @@ class Arrivals:
 
     def with_bin(self, lead_s: float) -> Arrivals:
         """Returns it with the bin that is over, and the next one empty."""
-        (jobs, bin_s), now_s, bounded = self.bin, self.last_s, self._bounded
+        (jobs, bin_s), now_s, even = self.bin, self.last_s, max(self._even, LEAST_DISPERSION)
         from_s = now_s - bin_s
         outlook = self.succession.outlook(from_s, self.total - jobs, bin_s, lead_s)
-        hypotheses = regimes.observe(self.hypotheses, from_s, now_s, jobs, lead_s, bounded, outlook)
-        succession = self.succession.observe(hypotheses, now_s, self.total, lead_s, bounded)
+        hypotheses = regimes.observe(self.hypotheses, from_s, now_s, jobs, lead_s, even, outlook)
+        succession = self.succession.observe(hypotheses, now_s, self.total, lead_s, even)
         seasons = tuple([season.observe(from_s, now_s, jobs) for season in self.seasons])
         return replace(self, hypotheses=hypotheses, succession=succession, seasons=seasons, bin=NO_TIME)
 
@@ -130,8 +131,8 @@ class Arrivals:
         for n in range(times):
             count = Count(jobs * (n + 1) // times - jobs * n // times, passed_s / times)
             counts = (*counts, count)[-KEPT:]
-            record = record.observe(*count, min(self.dispersion, DISPERSION[1]), shares, said)
-        index = dispersion.index(counts, [self.last_s - began_s for began_s in self.succession.changes])
+            record = record.observe(*count, self._even, shares, said)
+        index = dispersion.index(counts)
         found = replace(self, counts=counts, record=record, dispersion=index, quarter=NO_TIME)
         return replace(found, again=recent(counts), again_for_long=recent(leads(counts, QUARTERS)))
 
@@ -141,8 +142,9 @@ class Arrivals:
         return self.busy > 1
 
     @property
-    def _bounded(self) -> float:
-        return min(max(self.dispersion, DISPERSION[0]), DISPERSION[1])
+    def _even(self) -> float:
+        """The dispersion of jobs that come by chance, or more evenly."""
+        return min(self.dispersion, 1.0)
 
     def experts(self, ahead_s: float, lead_s: float) -> tuple[list[float], list[Sequence[Atom]], float]:
         """Returns the probability of each expert, what it says of the time in `ahead_s` seconds, and that of a change.
@@ -152,15 +154,17 @@ class Arrivals:
         """
         now_s, total = self.last_s, self.total
         priors, said = windows.foretold(
-            self.weights, now_s - self.since_s, now_s - self.busy_s, total, lead_s, self.dispersion
+            self.weights, now_s - self.since_s, now_s - self.busy_s, total, lead_s, self._even
         )
         outlook = self.succession.outlook(now_s, total, ahead_s, lead_s)
-        lasting = regimes.foretold(self.hypotheses, now_s, ahead_s, lead_s, self._bounded)
+        lasting = regimes.foretold(self.hypotheses, now_s, ahead_s, lead_s, max(self._even, LEAST_DISPERSION))
         said.append([Atom(outlook.lasts * weight, *rate) for weight, *rate in lasting] + outlook.after)
         profiles = [season.foretold(now_s + ahead_s) for season in self.seasons]
         uneven = 1 - 1 / max(1.0, self.dispersion)
         past = UNPROVEN + math.log(uneven) if uneven else -math.inf
-        shares = self.record.weights([*priors, 0.0, past, *[UNPROVEN if one else -math.inf for one in profiles]])
+        proven = zip(profiles, self.record.scores[-len(SLOTS) :], strict=True)
+        rounds = [UNPROVEN if one and score > 0 else -math.inf for one, score in proven]
+        shares = self.record.weights([*priors, 0.0, past, *rounds])
         return shares, [*said, self.again, *profiles], shares[EXPERTS] * (1 - outlook.lasts)
 
     def forecast(self, ahead_s: float, lead_s: float) -> Forecast:

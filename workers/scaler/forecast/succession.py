@@ -98,11 +98,6 @@ class Succession:
             ended.append(EndedRegime(level, length_s, began_s))
         return Succession(new.began_s, before, tuple(ended[-KEPT:]))
 
-    @property
-    def changes(self) -> list[float]:
-        """The times at which the regimes that are remembered, and the present one, began."""
-        return [*[one.began_s for one in self.ended], self.began_s]
-
     def outlook(self, now_s: float, total: int, ahead_s: float, lead_s: float) -> Outlook:
         """Returns what regimes like the present one let expect of the next `ahead_s`. `total` jobs have come so far."""
         age_s = max(now_s - self.began_s, _LEAST_AGE_S)

@@ -5,7 +5,7 @@ which it foretold a lead before, less that of all but the seasons together. Olde
 that was wrong is heard again (Herbster and Warmuth, "Tracking the best expert", 1998).
 
 Example: 10 jobs came within a quarter-lead. All together gave that a probability of 0.1, one expert 0.01: its weight
-falls by a factor of exp(0.25 * ln(0.1)) = 0.56.
+falls by a factor of exp(0.5 * ln(0.1)) = 0.32.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ QUARTERS = 4
 FADE = 0.01
 # Share of a judgement that counts, as judgements are not independent of each other, and the most that one may say.
 # Judged by simulation: the trace of code completions (docs/scaling.md).
-# Example: a count that all together think 10,000 times as likely (9.2) takes 3 / 4 off, a weight of 0.47.
-SHARE, MOST = 0.25, 3.0
+# Example: a count that all together think 10,000 times as likely (9.2) takes 3 / 2 off, a weight of 0.22.
+SHARE, MOST = 0.5, 3.0
 # A season is held to what all other experts say, and its score is at least 0 and at most this: so it is soon unlearnt.
 # Judged by simulation: `--load days:2,3600`.
-# Example: it was right each morning for a month. On a holiday 6 judgements of -2 * 3 * 0.25 are enough for it to weigh
-# as much as at first.
+# Example: it was right each morning for a month. On a holiday three judgements of -2 * 3 * 0.5 are enough for it to
+# be silent.
 MOST_SCORE = 8.0
 # Jobs that are added to what was foretold: an expert of no jobs at all must not be ruled out for ever by one. Design.
 # Example: nothing was foretold and one job came: it had a probability of 0.2, not of 0.
@@ -90,12 +90,10 @@ class TrackRecord:
 def _likelihood(jobs: int, length_s: float, dispersion: float, atoms: Sequence[Atom]) -> float:
     """Returns the logarithm of the probability of so many jobs, up to a summand."""
     # More evenly than by chance: as if each job were several, which come by chance.
-    unit = min(1.0, dispersion)
-    count, found = jobs / unit, []
+    count, found = jobs / dispersion, []
     for weight, rate, spread in atoms:
-        mean = (rate * length_s + _SLACK_JOBS) / unit
-        variance = (spread * length_s / unit) ** 2 + max(dispersion - 1, 0.0) * mean
-        over = max(variance / mean, _LEAST_VARIANCE * mean)
+        mean = (rate * length_s + _SLACK_JOBS) / dispersion
+        over = max((spread * length_s / dispersion) ** 2 / mean, _LEAST_VARIANCE * mean)
         found.append(math.log(weight) + log_likelihood(count, mean / over, over))
     best = max(found)
     return best + math.log(math.fsum(math.exp(one - best) for one in found))

@@ -100,7 +100,7 @@ class Predictive:
         return base + extra if extra else steady
 
     def keep_alive_s(self) -> float:
-        """Returns less than half a start-up; next to nothing for a clock."""
+        """Returns less than 0.4 of a start-up; next to nothing for a clock."""
         now = self._now
         return hold_s(now.startup_s, now.lead_s - now.startup_s, self._ready.dispersion)
 

@@ -68,7 +68,7 @@ def test_a_chain_of_regimes_is_remembered_with_what_followed() -> None:
         total = 120 + jobs
         after = after.observe((Hypothesis(began_s, 0.5, 8.0, jobs),), seen_s, total, LEAD_S, 1.0)
     assert after.ended == (EndedRegime(2.0, 60.0, 0.0), EndedRegime(0.0, 240.0, 60.0))
-    assert after.changes == [0.0, 60.0, 300.0]
+    assert after.began_s == 300.0
     assert after.outlook(355.0, 230, 1.0, LEAD_S).level == pytest.approx(0.0, abs=0.01)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.workers.scaler.policy.watch import PolicyWatch
@@ -164,6 +164,8 @@ def test_the_minimum_is_wanted_as_long_as_no_job_comes(count: int, gap_s: float,
     history=st.lists(st.tuples(st.integers(1, 90), st.integers(0, 60)), min_size=1, max_size=8),
     minimum=st.integers(0, 2),
 )
+@example([(30, 2), (30, 5), (88, 1), (60, 60)], 0)  # an hour later it is the same minute of the hour
+@example([(5, 2), (5, 60), (21, 0), (90, 49), (1, 0)], 0)
 def test_after_any_history_an_hour_without_a_job_ends_at_the_minimum(
     history: list[tuple[int, int]], minimum: int
 ) -> None:

@@ -30,17 +30,16 @@ _NONE_LATE = 1e-7
 # Least variance of the jobs that are still there, squared jobs. Design: to avoid dividing by zero.
 # Example: if 5 jobs will be there for certain, 5 servers are enough and 4 are not.
 _LEAST_VARIANCE = 1e-9
-# Greatest dispersion in the price of late jobs: bursts beyond it are in the forecast's spread already.
-# Judged by simulation: `--load burst:0.1,2,300,60` and `--load ramping --process poisson`.
-# Example: a dispersion of 5 is reckoned with as 1.5.
-MOST_DISPERSION = 1.5
 
 
 def lateness_by_atom(
     service: ServiceTerms, forecast: Forecast, ahead_s: float, outstanding: float
 ) -> list[Lateness | BurstLateness]:
-    """Returns the lateness at each rate that is possible, and that of bursts; for the arguments see `Lateness`."""
-    dispersion = min(forecast.dispersion, MOST_DISPERSION)
+    """Returns the lateness at each rate that is possible, and that of bursts; for the arguments see `Lateness`.
+
+    At one rate jobs come by chance, or more evenly: what is more uneven is in the rates and in the bursts already.
+    """
+    dispersion = min(forecast.dispersion, 1.0)
     rates = [Lateness(service, atom, dispersion, ahead_s, outstanding) for atom in forecast.atoms if atom.rate > 0]
     return [*rates, BurstLateness(service, forecast.bursts)] if forecast.bursts else [*rates]
 
@@ -70,10 +69,7 @@ class Lateness:
     ) -> None:
         self._service, self._rate, self._expected = service, atom.rate, atom.weight * atom.rate
         self._ahead_s, self._until_s = ahead_s, max(0.0, ahead_s - service.wait_s)
-        # Bursts: z times fewer servers with z times less load are all busy as often, z being the peakedness
-        # (Hayward's approximation; Fredericks, "Congestion in blocking systems", 1980).
-        self._peakedness = max(1.0, (1 + dispersion) / 2)
-        self._delays = Delays(atom.rate * service.mean_s / self._peakedness)
+        self._delays = Delays(atom.rate * service.mean_s)
         # Standard deviation of the number by which the jobs in the system grow.
         variance = atom.rate * (dispersion + service.variation) * self._until_s
         self._grows_by = math.sqrt(variance + (atom.spread * self._until_s) ** 2)
@@ -96,7 +92,7 @@ class Lateness:
         service, servers = self._service, replicas * self._service.slots
         able = servers * service.wait_s / service.mean_s
         grown = (self._rate - servers / service.mean_s) * self._until_s
-        delayed = self._delays.of(math.floor(servers / self._peakedness)) * exceeds(able, grown, self._grows_by)
+        delayed = self._delays.of(servers) * exceeds(able, grown, self._grows_by)
         late = max(delayed, self._of_those_here(servers))
         self._over = late < _NONE_LATE
         return self._expected * late

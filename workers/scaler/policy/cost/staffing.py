@@ -30,10 +30,10 @@ KEEP_STARTUPS = 2.0
 # `--load spike --process deterministic`.
 # Example: start-up 30 s, lead 31 s, dispersion 0.1: jobs that become late within 31 + 0.4 * 30 = 43 s count.
 EVEN = 0.25
-# How long what was needed is held, in start-up times: HOLD times the dispersion, which counts within HOLD_DISPERSION.
+# How long what was needed is held, in start-up times: HOLD times the dispersion, up to that of a Poisson process.
 # Judged by simulation: `--load constant:0.8`, `--load spike`.
-# Example: start-up 30 s: 12 s for a Poisson process, 1.4 s for a clock.
-HOLD, HOLD_DISPERSION = 0.4, (0.12, 1.0)
+# Example: start-up 30 s: 12 s for a Poisson process, 1.2 s for a clock whose dispersion is 0.1.
+HOLD = 0.4
 # Share of the time from a decision to its being carried out by which that is less, as pods stay for so long anyway.
 # Judged by simulation: `--load spike --rule leadtime-keda`.
 # Example: KEDA, 7.5 s: what was needed is held for 12 - 0.5 * 7.5 = 8.3 s until its going is decided.
@@ -87,5 +87,4 @@ def keep_ahead_s(lead_s: float, paid_in_s: float, dispersion: float) -> float:
 
 def hold_s(startup_s: float, actuation_s: float, dispersion: float) -> float:
     """Returns how long pods are held after they were last needed; until they are let go they are held anyway."""
-    least, most = HOLD_DISPERSION
-    return max(0.0, HOLD * startup_s - ACTUATED * actuation_s) * min(max(dispersion, least), most)
+    return max(0.0, HOLD * startup_s - ACTUATED * actuation_s) * min(dispersion, 1.0)
