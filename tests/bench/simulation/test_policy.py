@@ -84,8 +84,8 @@ def found(text: str, process: Process, seed: int) -> Found:
 @pytest.mark.parametrize(
     ("text", "p95_s", "within", "cost"),
     [
-        # When this was written: 7.4 s, 99.5 % and 1.05; 5.2 s, 99.6 % and 1.03; 11.8 s, 94.5 % and 1.06.
-        pytest.param("ramping", 7.5, 0.99, 1.06, id="ramping"),
+        # When this was written: 7.8 s, 99.5 % and 1.06; 5.2 s, 99.6 % and 1.03; 11.8 s, 94.5 % and 1.06.
+        pytest.param("ramping", 8.0, 0.99, 1.06, id="ramping"),
         pytest.param("ramp-steady", 5.5, 0.99, 1.04, id="ramp-steady"),
         pytest.param("spike", 14.5, 0.935, 1.06, id="spike"),
     ],
@@ -103,12 +103,12 @@ def test_the_old_loads_are_served_in_time_for_hardly_more_than_they_must_cost(
 @pytest.mark.parametrize(
     ("text", "p95_s", "within", "cost"),
     [
-        # When this was written there were, with these seeds, 9.9 s, 95.2 % and 1.04 (six others: 9.0 s, 96.6 %, 1.07),
-        pytest.param("ramping", 10.0, 0.945, 1.08, id="ramping"),
-        # 8.4 s, 97.8 % and 1.06 (8.0 s, 98.1 %, 1.08),
-        pytest.param("ramp-steady", 9.0, 0.97, 1.09, id="ramp-steady"),
-        # 16.4 s, 92.1 % and 1.13 (17.8 s, 91.0 %, 1.10): there are 380 jobs, and the first 30 s have 1 in 12.
-        pytest.param("spike", 17.5, 0.91, 1.16, id="spike"),
+        # When this was written there were, with these seeds, 10.1 s, 94.0 % and 1.02 (six others: 9.4 s, 96.2 %, 1.04),
+        pytest.param("ramping", 11.5, 0.935, 1.06, id="ramping"),
+        # 8.4 s, 97.6 % and 1.04 (8.5 s, 97.2 %, 1.05),
+        pytest.param("ramp-steady", 9.5, 0.96, 1.07, id="ramp-steady"),
+        # 16.8 s, 90.3 % and 1.10 (14.6 s, 91.6 %, 1.13): there are 380 jobs, and the first 30 s have 1 in 12.
+        pytest.param("spike", 18.0, 0.895, 1.14, id="spike"),
     ],
 )
 def test_their_poisson_versions_too_with_some_safety(text: str, p95_s: float, within: float, cost: float) -> None:
