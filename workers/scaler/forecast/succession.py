@@ -58,9 +58,6 @@ UNKNOWN = 0.65
 # How probable it is at most that the next regime is one that is remembered. Judged by simulation, as before.
 # Example: 5 regimes like the present one are remembered: 0.5 * 5 / (5 + 1) = 0.42.
 BORN = 0.5
-# Seconds. A regime is taken to be at least this old, to avoid dividing by zero. Design.
-# Example: one that has just begun has a rate of so many jobs in a second.
-_LEAST_AGE_S = 1.0
 
 
 class EndedRegime(NamedTuple):
@@ -68,7 +65,6 @@ class EndedRegime(NamedTuple):
 
     level: float
     length_s: float
-    began_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +85,18 @@ class Succession:
         level, next_level = (before - self.before) / length_s, new.level(now_s, dispersion)
         if not differ(level, next_level, slack):
             return self
-        ended, began_s = list(self.ended), self.began_s
+        ended = list(self.ended)
         if length_s >= SHORTEST_LEADS * lead_s:
             if ended and not differ(ended[-1].level, level, slack):
                 last = ended.pop()
                 level = (last.level * last.length_s + level * length_s) / (last.length_s + length_s)
-                length_s, began_s = length_s + last.length_s, last.began_s
-            ended.append(EndedRegime(level, length_s, began_s))
+                length_s += last.length_s
+            ended.append(EndedRegime(level, length_s))
         return Succession(new.began_s, before, tuple(ended[-KEPT:]))
 
     def outlook(self, now_s: float, total: int, ahead_s: float, lead_s: float) -> Outlook:
         """Returns what regimes like the present one let expect of the next `ahead_s`. `total` jobs have come so far."""
-        age_s = max(now_s - self.began_s, _LEAST_AGE_S)
+        age_s = max(now_s - self.began_s, lead_s / BINS)
         alike = self._alike(total - self.before, age_s, SLACK_JOBS / lead_s)
         lasting, share, after = UNKNOWN, _repeats(alike), []
         for weight, length_s, next_level in alike:
