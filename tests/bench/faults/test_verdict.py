@@ -69,6 +69,10 @@ def test_a_kill_explains_another_attempt() -> None:
     ]
 
 
+def test_a_job_may_be_handed_to_a_worker_that_was_killed_a_moment_ago() -> None:
+    assert wrong([ended(1), ended(2, attempts=2)], [WORKER._replace(began_s=1.7, ended_s=1.8)]) == []
+
+
 def test_a_kill_at_another_time_explains_nothing() -> None:
     jobs = [ended(1), ended(2, attempts=2)]
     told = ["job id-2 took 2 attempts, with 0 kills in its life that could cost one"]
