@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from workers.files.fetch_terms import FetchRefused
+from workers.files.patience import patiently
 from workers.model_host.errors import InputInvalid
 from workers.objects.errors import ObjectMissing, ObjectTooLarge
 from workers.objects.names import NAME, job_prefix, new_name, shown_name, type_of
@@ -80,6 +82,10 @@ class InputFiles:
         # What another job has is for that job's owner alone.
         if not url.startswith(self._own_url) or not NAME.fullmatch(name):
             raise FetchRefused("no file was pushed with this input under that path")
+        path = await patiently(partial(self._downloaded, name))
+        return {"path": str(path), "name": shown_name(name), "content_type": type_of(name)}
+
+    async def _downloaded(self, name: str) -> Path:
         path = self._folder / new_name(shown_name(name))
         await self._store.download(self._prefix + name, path, self._terms.most_bytes)
-        return {"path": str(path), "name": shown_name(name), "content_type": type_of(name)}
+        return path

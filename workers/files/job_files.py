@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import shutil
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workers.files.fetch_terms import FetchTerms
 from workers.files.inputs import InputFiles
+from workers.files.patience import patiently
 from workers.files.scratch import Scratch
 from workers.model_host.errors import ModelRaised
 from workers.objects.errors import ObjectMissing, ObjectTooLarge, StoreUnavailable
@@ -29,12 +30,8 @@ if TYPE_CHECKING:
     from workers.settings import WorkerSettings
     from workers.wire.result import EncodedResult
 
-logger = logging.getLogger(__name__)
-
 TRANSFER_S = 600.0
 """How long the files of an input may take from the store, and those of a result to it."""
-# Pauses between tries: what the model has computed must not be lost because the store is away for a moment.
-_PAUSES_S = (1.0, 4.0, 15.0)
 
 
 class BadFileSetting(Exception):  # noqa: N818
@@ -96,7 +93,7 @@ class JobFiles:
             return value
         try:
             key = job_prefix(self._queue, job_id) + stored.name
-            return loads(await self._store.read(key, stored.size_bytes))
+            return loads(await patiently(partial(self._store.read, key, stored.size_bytes)))
         except (ObjectMissing, ObjectTooLarge):
             raise ModelRaised("InputGone", "the job's input is no longer kept") from None
 
@@ -105,7 +102,8 @@ class JobFiles:
         if len(result.body) <= self._inline_bytes:
             return result
         name = new_name("result.json")
-        await self._put_patiently(job_prefix(self._queue, job_id) + name, result.body, "application/json")
+        key = job_prefix(self._queue, job_id) + name
+        await patiently(partial(self._store.put, key, result.body, "application/json", None))
         return replace(result, body=StoredJson.of(job_id, name, len(result.body)).reference)
 
     async def brought(self, job_id: str, value: Any, members: Sequence[str], folder: Path) -> Any:
@@ -137,24 +135,10 @@ class JobFiles:
         if not NAME.fullmatch(path.name) or not await asyncio.to_thread(_is_file, path):
             raise ModelRaised("TypeError", "a file of the result is none")
         try:
-            await self._put_patiently(key, path, type_of(path.name), self._most_bytes)
+            await patiently(partial(self._store.put, key, path, type_of(path.name), self._most_bytes))
         except ObjectTooLarge as error:
             message = f"a file of the result can't be kept: {error} (MAX_OBJECT_BYTES)"
             raise ModelRaised("ResultTooLarge", message) from None
-
-    async def _put_patiently(
-        self, key: str, body: bytes | Path, content_type: str, most_bytes: int | None = None
-    ) -> None:
-        for pause_s in (*_PAUSES_S, None):
-            try:
-                await self._store.put(key, body, content_type, most_bytes)
-            except StoreUnavailable as error:
-                if pause_s is None:
-                    raise
-                logger.warning("%s, again in %g s", error, pause_s)
-                await asyncio.sleep(pause_s)
-            else:
-                return
 
 
 def stored_input(job_id: str, value: Any) -> StoredJson | None:

@@ -8,17 +8,20 @@ import signal
 import tempfile
 from typing import TYPE_CHECKING, TextIO
 
+import orjson
 import pytest
 
-from workers.files import job_files
+from workers.files import patience
 from workers.files.fetch_terms import FetchTerms
 from workers.files.job_files import JobFiles
 from workers.files.scratch import Scratch
 from workers.model_host.errors import ModelRaised
 from workers.objects.errors import StoreUnavailable
-from workers.objects.store import ObjectStore
+from workers.objects.names import new_name
+from workers.objects.store import ObjectStore, ObjectView
 from workers.outbound.addresses import AddressRules
 from workers.settings import ObjectSettings
+from workers.wire.stored import StoredJson
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +82,7 @@ async def test_a_file_that_is_too_large_or_none_fails_the_job(store: ObjectStore
 async def test_a_store_that_is_away_is_tried_again(
     store: ObjectStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(job_files, "_PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(patience, "PAUSES_S", (0.0, 0.0))
     files = JobFiles(store, "q", terms(10), 50)
     # A file is where the folder of the queue should be.
     (tmp_path / "objects" / "q").write_bytes(b"")
@@ -93,6 +96,37 @@ async def test_a_store_that_is_away_is_tried_again(
     await uploading
     files.close()
     assert await store.read("q/job-7/a", 1) == b"x"
+
+
+async def test_an_input_is_asked_for_again_while_the_store_is_away(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch, temporary: Path
+) -> None:
+    value, name = {"file": {"url": "/files/job-7/0123-a"}}, new_name("input.json")
+    await store.put(f"q/job-7/{name}", orjson.dumps(value))
+    await store.put("q/job-7/0123-a", b"x")
+    stored = orjson.loads(StoredJson.of("job-7", name, len(orjson.dumps(value))).reference)
+    head, away = store.head, [0]
+
+    async def later(key: str) -> ObjectView:
+        away[0] -= 1
+        if away[0] >= 0:
+            raise StoreUnavailable("the object store can't be reached")
+        return await head(key)
+
+    monkeypatch.setattr(store, "head", later)
+    monkeypatch.setattr(patience, "PAUSES_S", (0.0, 0.0, 0.0))
+    files = JobFiles(store, "q", terms(10), 50)
+    away[0] = 3
+    assert await files.whole_input("job-7", stored) == value
+    away[0] = 3
+    found = await files.bring("job-7", value, ["file"])
+    assert [path.read_bytes() for path in found.folder.iterdir()] == [b"x"]
+    await files.remove(found.folder)
+    away[0] = 4
+    with pytest.raises(StoreUnavailable):
+        await files.bring("job-7", value, ["file"])
+    files.close()
+    assert list(temporary.iterdir()) == []
 
 
 def hold_a_folder(told: int) -> None:
