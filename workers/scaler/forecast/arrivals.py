@@ -132,7 +132,7 @@ class Arrivals:
             count = Count(jobs * (n + 1) // times - jobs * n // times, passed_s / times)
             counts = (*counts, count)[-KEPT:]
             record = record.observe(*count, self._even, shares, said)
-        index = dispersion.index(counts)
+        index = dispersion.index(counts, [self.last_s - began_s for began_s in self.succession.changes])
         found = replace(self, counts=counts, record=record, dispersion=index, quarter=NO_TIME)
         return replace(found, again=recent(counts), again_for_long=recent(leads(counts, QUARTERS)))
 

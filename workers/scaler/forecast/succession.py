@@ -65,6 +65,7 @@ class EndedRegime(NamedTuple):
 
     level: float
     length_s: float
+    began_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +86,19 @@ class Succession:
         level, next_level = (before - self.before) / length_s, new.level(now_s, dispersion)
         if not differ(level, next_level, slack):
             return self
-        ended = list(self.ended)
+        ended, began_s = list(self.ended), self.began_s
         if length_s >= SHORTEST_LEADS * lead_s:
             if ended and not differ(ended[-1].level, level, slack):
                 last = ended.pop()
                 level = (last.level * last.length_s + level * length_s) / (last.length_s + length_s)
-                length_s += last.length_s
-            ended.append(EndedRegime(level, length_s))
+                length_s, began_s = length_s + last.length_s, last.began_s
+            ended.append(EndedRegime(level, length_s, began_s))
         return Succession(new.began_s, before, tuple(ended[-KEPT:]))
+
+    @property
+    def changes(self) -> list[float]:
+        """The times at which the regimes that are remembered, and the present one, began."""
+        return [*[one.began_s for one in self.ended], self.began_s]
 
     def outlook(self, now_s: float, total: int, ahead_s: float, lead_s: float) -> Outlook:
         """Returns what regimes like the present one let expect of the next `ahead_s`. `total` jobs have come so far."""

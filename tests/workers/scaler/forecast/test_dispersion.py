@@ -65,9 +65,22 @@ def test_a_flood_after_idle_time_is_one_pair_and_no_burst() -> None:
     assert index([Count(8, QUARTER_S)] * 159 + [Count(1000, QUARTER_S)]) < 1.0
 
 
+def test_known_changes_of_the_rate_are_no_chance() -> None:
+    """Bursts of 2 jobs/s for a minute, each five minutes."""
+    starts_s = np.arange(0.0, LENGTH_S, QUARTER_S)
+    rates = np.where(starts_s % 300 < 240, 0.0, 2.0)
+    changes_s = [LENGTH_S - at_s for at_s in range(0, int(LENGTH_S), 60) if at_s % 300 in (0, 240)]
+    for seed in range(5):
+        jobs = np.random.default_rng(seed).poisson(rates * QUARTER_S)
+        counts = [Count(int(n), QUARTER_S) for n in jobs]
+        assert index(counts) > 5
+        assert 1 <= index(counts, changes_s) < 2
+
+
 counted = st.lists(st.builds(Count, st.integers(0, 10**9), st.floats(1e-3, 1e6)), max_size=160)
 
 
-@given(counted)
-def test_the_index_is_a_number_whatever_comes(counts: list[Count]) -> None:
+@given(counted, st.lists(st.floats(-1e6, 1e8), max_size=40))
+def test_the_index_is_a_number_whatever_comes(counts: list[Count], changes_s: list[float]) -> None:
     assert 0 <= index(counts) < math.inf
+    assert min(index(counts), 1.0) <= index(counts, changes_s) <= index(counts)

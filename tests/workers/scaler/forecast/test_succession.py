@@ -8,7 +8,7 @@ from workers.scaler.forecast.regimes import Hypothesis
 from workers.scaler.forecast.succession import BORN, SHORTEST_LEADS, EndedRegime, Succession
 
 LEAD_S = 31.0
-IDLE, BURST = EndedRegime(0.0, 840.0), EndedRegime(2.0, 60.0)
+IDLE, BURST = EndedRegime(0.0, 840.0, 0.0), EndedRegime(2.0, 60.0, 840.0)
 BURSTS = Succession(10_000.0, 1000, (IDLE, BURST) * 4)
 
 
@@ -67,14 +67,14 @@ def test_a_chain_of_regimes_is_remembered_with_what_followed() -> None:
     for began_s, jobs, seen_s in ((60.0, 0, 100.0), (300.0, 100, 350.0)):
         total = 120 + jobs
         after = after.observe((Hypothesis(began_s, 0.5, 8.0, jobs),), seen_s, total, LEAD_S, 1.0)
-    assert after.ended == (EndedRegime(2.0, 60.0), EndedRegime(0.0, 240.0))
-    assert after.began_s == 300.0
+    assert after.ended == (EndedRegime(2.0, 60.0, 0.0), EndedRegime(0.0, 240.0, 60.0))
+    assert after.changes == [0.0, 60.0, 300.0]
     assert after.outlook(355.0, 230, 1.0, LEAD_S).level == pytest.approx(0.0, abs=0.01)
 
 
 def test_a_job_that_seems_to_be_of_the_pause_does_not_make_it_another_kind() -> None:
     """Bursts of 60 jobs in 10 s, 40 s apart. The last job of one was counted as the first of the pause behind it."""
-    before = (EndedRegime(0.0, 39.0), EndedRegime(5.4, 11.0))
+    before = (EndedRegime(0.0, 39.0, 0.0), EndedRegime(5.4, 11.0, 39.0))
     known = Succession(50.0, 60, before).outlook(80.0, 60, 11.0, 11.0)
     stray = Succession(50.0, 59, before).outlook(80.0, 60, 11.0, 11.0)
     assert known.lasts < 0.6
