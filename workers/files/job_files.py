@@ -103,7 +103,7 @@ class JobFiles:
             return result
         name = new_name("result.json")
         key = job_prefix(self._queue, job_id) + name
-        await patiently(partial(self._store.put, key, result.body, "application/json", None))
+        await patiently(partial(self._store.put, key, result.body, "application/json"))
         return replace(result, body=StoredJson.of(job_id, name, len(result.body)).reference)
 
     async def brought(self, job_id: str, value: Any, members: Sequence[str], folder: Path) -> Any:

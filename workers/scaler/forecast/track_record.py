@@ -77,13 +77,13 @@ class TrackRecord:
         others = mixture(shares, pending[0][:first])
         usual, rate, scores = likely(others), mean(others), list(self.scores)
         for n, atoms in enumerate(pending[0]):
-            gain = likely(atoms) - usual if atoms else 0.0
             if n < first:
+                gain = likely(atoms) - usual if atoms else 0.0
                 scores[n] = (1 - FADE) * scores[n] + SHARE * min(max(gain, -MOST), MOST)
             elif atoms and differ(mean(atoms), rate, 1 / length_s):
                 # Two experts may differ by twice MOST. Where a season says what all say it forgets nothing.
-                judged = (1 - FADE) * scores[n] + SHARE * min(max(gain, -2 * MOST), 2 * MOST)
-                scores[n] = min(max(judged, 0.0), MOST_SCORE)
+                gain = min(max(likely(atoms) - usual, -2 * MOST), 2 * MOST)
+                scores[n] = min(max((1 - FADE) * scores[n] + SHARE * gain, 0.0), MOST_SCORE)
         return replace(self, scores=tuple(scores), pending=pending[1:])
 
 
